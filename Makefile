@@ -1,0 +1,42 @@
+# The commands people, CI and acceptance use. Each makes the environment it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: demo test lint bench render lock clean
+.DEFAULT_GOAL := demo
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"roundsman needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "Making the environment in $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: $(STAMP) ## a round of the demo site: origin, edge and Prefect server, all embedded
+	@$(BIN)/python -m deployments.demo
+
+test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing programs into failures
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, the sites, and what is rendered from them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m flows lint
+	$(BIN)/python -m deployments --check
+
+bench: $(STAMP) ## the benchmarks, as one table
+	$(BIN)/python -m benchmarks
+
+render: $(STAMP) ## prefect.yaml, the JSON Schema of a site file, and the tables in README.md
+	$(BIN)/python -m deployments
+
+lock: ## requirements.lock from pyproject.toml; needs uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev --extra postgres pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .roundsman .pytest_cache .ruff_cache

@@ -1,0 +1,160 @@
+"""What the outside looked like: a probe asks once, an exchange is what came back."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Headers that explain a cache's decision and carry nothing about a person.
+TELLING = frozenset(
+    [
+        "age",
+        "akamai-cache-status",
+        "alt-svc",
+        "cache-control",
+        "cache-status",
+        "cdn-cache",
+        "cdn-cache-control",
+        "cdn-cache-status",
+        "cf-cache-status",
+        "cf-ray",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "pragma",
+        "server",
+        "surrogate-control",
+        "vary",
+        "via",
+        "x-amz-cf-pop",
+        "x-azure-ref",
+        "x-cache",
+        "x-cache-hits",
+        "x-cache-lookup",
+        "x-cache-status",
+        "x-served-by",
+        "x-varnish",
+        "x-vercel-cache",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What to ask, once.
+
+    `headers` are sent as they stand; a probe never sends a request Cache-Control. `node` ("host:port") pins the
+    connection to one address while Host and SNI stay those of the URL. `at` is the due time in seconds from the start
+    of its batch. `keep_body` keeps the decoded body in the exchange.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    method: str = "GET"
+    accept_encoding: str = "gzip"
+    node: str = ""
+    at: float = 0.0
+    new_connection: bool = False
+    keep_body: bool = False
+
+    def __repr__(self) -> str:
+        # Request headers can hold a member's cookie.
+        return f"Probe({self.method} {self.url})"
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Where the time of one exchange went, in seconds.
+
+    `first_byte` counts from the start of the request, connecting included; `waiting` only from the moment the request
+    could be sent, so it is the server's share. `late` is how long after its due time the probe was started.
+    """
+
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+    waiting: float = 0.0
+    body: float = 0.0
+    first_byte: float = 0.0
+    total: float = 0.0
+    late: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its response, as seen. Times are Unix seconds on one clock that never steps back.
+
+    `error` is empty, or the class of what went wrong: refused, dns, tls, timeout, too-large, protocol, reset, other;
+    `detail` then says it in words. An exchange with an error has no verdict in it, whatever arrived before.
+    `size` is the decoded body's, `wire_size` what came over the network, both in bytes.
+    """
+
+    probe: Probe
+    due: float
+    started: float
+    phases: Phases = field(default_factory=Phases)
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    size: int = 0
+    wire_size: int = 0
+    body_hash: str = ""
+    body: bytes | None = None
+    reused: bool = False
+    node: str = ""
+    error: str = ""
+    detail: str = ""
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked."""
+        return self.probe.url
+
+    @property
+    def ended(self) -> float:
+        """When the last byte was in."""
+        return self.started + self.phases.total
+
+    @property
+    def answered(self) -> bool:
+        """Whether a whole response came back."""
+        return not self.error
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a header, in the order of arrival."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
+
+    def header(self, name: str) -> str:
+        """A header's values as one list (RFC 9110 section 5.3); empty when it is absent."""
+        return ", ".join(self.all(name))
+
+    def __repr__(self) -> str:
+        # Neither bodies nor headers: those of a member's page belong to the member.
+        return f"Exchange({self.probe.method} {self.url} -> {self.error or self.status})"
+
+
+def told(exchange: Exchange) -> Mapping[str, object]:
+    """What of an exchange may be kept and shown: no body, no cookie, no header that could carry a person's data."""
+    headers = [[key, value] for key, value in exchange.headers if key.lower() in TELLING]
+    headers += [["set-cookie", _cookie(value)] for value in exchange.all("set-cookie")]
+    return {
+        "method": exchange.probe.method,
+        "url": exchange.url,
+        "at": round(exchange.started, 3),
+        "status": exchange.status,
+        "error": exchange.error,
+        "detail": exchange.detail,
+        "first_byte_ms": round(exchange.phases.first_byte * 1000, 3),
+        "node": exchange.node,
+        "size": exchange.size,
+        "body_hash": exchange.body_hash,
+        "headers": headers,
+    }
+
+
+def _cookie(value: str) -> str:
+    name = value.partition("=")[0].strip()
+    return f"{name}=sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"

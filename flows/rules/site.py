@@ -1,0 +1,314 @@
+"""The promise a team writes down for its site: who owns it, what each route should do, and how to go back."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from flows.rules.quantity import Duration, Span
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _like(pattern: str, wanted: str) -> Any:
+    """A string of some form, with words for what was wanted instead of the expression itself."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"wanted {wanted}")
+        return text
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]
+
+
+if TYPE_CHECKING:
+    Name = BlockName = Path = Address = Condition = EnvName = str
+else:
+    Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
+    BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
+    Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
+    Address = _like(r"https?://[^/?#\s]+", "scheme and host without a path, such as https://www.example.com")
+    Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
+    EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Audience(StrEnum):
+    """Who may share one copy of a page."""
+
+    EVERYONE = "everyone"
+    MEMBER = "member"
+    NOBODY = "nobody"
+    UNSAID = "unsaid"
+
+
+class CachePromise(_Model):
+    """How a route is cached."""
+
+    by: Audience
+    """`everyone`: a shared cache keeps it. `member`: only the member's own browser may. `nobody`: no one keeps it.
+    `unsaid`: no promise yet; only what the headers say and what the edge does are compared."""
+    edge_ttl: Span | None = None
+    """How long a shared copy stays fresh, such as 10m..24h."""
+    browser_ttl: Span | None = None
+    """How long a browser may use its own copy without asking, such as <=5m."""
+    vary: tuple[str, ...] | None = None
+    """The request headers that a response may vary on; others are a finding."""
+
+
+class Bypass(_Model):
+    """When the edge must not answer from its store, and why."""
+
+    when: Condition
+    """`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`."""
+    because: Text
+
+
+class Examples(_Model):
+    """Routes to try."""
+
+    cached: tuple[Path, ...] = ()
+    """Routes that the edge should answer from its store."""
+    not_cached: tuple[Path, ...] = ()
+    """Routes that it never should."""
+
+
+class Quantiles(_Model):
+    """Upper bounds for the time to the first byte."""
+
+    p50: Duration | None = None
+    p95: Duration | None = None
+
+
+class Budget(_Model):
+    """Response-time budgets by what the cache did."""
+
+    hit: Quantiles | None = None
+    """When a stored copy answers."""
+    miss: Quantiles | None = None
+    """When the origin had to answer."""
+
+
+class Marker(_Model):
+    """What in a response changes when its content does. Without one, birth time and label must do."""
+
+    header: Text | None = None
+    """The name of a header, such as etag."""
+    pattern: Text | None = None
+    """A regular expression on the body; its first group, or the whole match."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.header is None) == (self.pattern is None):
+            raise ValueError("wanted one of header or pattern")
+        if self.pattern:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"wanted a regular expression: {error}") from error
+        return self
+
+
+class PurgeDrill(_Model):
+    """The route on which a purge is proven."""
+
+    canary: Path
+    marker: Marker | None = None
+    touch: tuple[Text, ...] = ()
+    """A command, as a list of words, that changes the canary's content at the origin."""
+
+
+class Rollback(_Model):
+    """How to go back."""
+
+    note: Text
+    command: tuple[Text, ...] = Field(min_length=1)
+    """The command as a list of words; no shell reads it."""
+    rehearsed_by: Text | None = None
+    """The job that rehearses it."""
+
+
+class Rule(_Model):
+    """One cache rule, written for the person who debugs it."""
+
+    name: Name
+    owner: Text | None = None
+    """Who answers for it; the site's owner when left out."""
+    paths: tuple[Path, ...] = Field(min_length=1)
+    """Globs: `*` within one segment, `**` across them. The first rule that matches a path decides."""
+    cache: CachePromise
+    bypass: tuple[Bypass, ...] = ()
+    examples: Examples
+    status: int = Field(default=200, ge=100, le=599)
+    """The status its examples answer with (a member page's: to a member)."""
+    response_time: Budget | None = None
+    purge: PurgeDrill | None = None
+    expected_result: Text
+    rollback: Rollback
+
+    def matches(self, path: str) -> bool:
+        """Whether the rule speaks of a path; a query is left aside."""
+        return any(glob(pattern).fullmatch(path.partition("?")[0]) for pattern in self.paths)
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Every example."""
+        return self.examples.cached + self.examples.not_cached
+
+    @property
+    def bypasses_cookies(self) -> bool:
+        """Whether it promises that a logged-in request is not answered from the store."""
+        return any(re.match(r"cookie |header authorization$", bypass.when, re.IGNORECASE) for bypass in self.bypass)
+
+
+class Health(_Model):
+    """Where the site says that it is up."""
+
+    path: Path
+    expect: int = 200
+
+
+class Version(_Model):
+    """Where the site says what it runs."""
+
+    path: Path
+    json_field: Text | None = Field(default=None, alias="json")
+    """The field of a JSON answer; the whole body when left out."""
+
+
+class Release(_Model):
+    """How a release comes and goes."""
+
+    version: Version | None = None
+    deploy: tuple[Text, ...] = ()
+    rollback: tuple[Text, ...] = ()
+
+
+class Schedule(_Model):
+    """When the jobs run."""
+
+    inspect: Text
+    """A cron expression of five fields."""
+    timezone: Text = "UTC"
+
+
+class Manners(_Model):
+    """How gently the site is asked."""
+
+    rate: float = Field(default=20, gt=0, le=5000)
+    """Requests a second, at most, from one worker."""
+    timeout: Duration = 10.0
+    """For one whole exchange."""
+    max_body: int = Field(default=10_000_000, gt=0)
+    """Bytes of a response after decompression; a longer one is cut off and counts as no answer."""
+    samples: int = Field(default=100, ge=1, le=10_000)
+    """Response times taken for one route and cache state."""
+
+
+class Env(_Model):
+    """A secret that is read from the environment when it is needed."""
+
+    env: EnvName
+
+
+class Site(_Model):
+    """One site and everything promised about it."""
+
+    site: Name
+    base_url: Address
+    """Scheme and host, without a path."""
+    owner: Text
+    """Team and address, such as `web-platform <web-oncall@example.com>`."""
+    edge: BlockName | None = None
+    """Block type and name of the CDN or reverse proxy, such as cloudflare/shop."""
+    health: Health | None = None
+    sessions: tuple[BlockName, ...] = ()
+    """Test members, such as member/ada; two of them prove that no one gets another's page."""
+    blocks: dict[BlockName, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of the blocks named above, when they are not kept in Prefect. A secret is `{env: NAME}`."""
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    release: Release | None = None
+    schedule: Schedule | None = None
+    manners: Manners = Field(default_factory=Manners)
+
+    def url(self, path: str) -> str:
+        """The address of a path."""
+        return self.base_url + path
+
+    def rule_for(self, path: str) -> Rule | None:
+        """The rule that decides a path: the first that matches."""
+        return next((rule for rule in self.rules if rule.matches(path)), None)
+
+    def owner_of(self, rule: Rule) -> str:
+        """Who answers for a rule, without the address."""
+        return (rule.owner or self.owner).partition("<")[0].strip()
+
+    @cached_property
+    def host(self) -> str:
+        """Host and, if written, port."""
+        return urlsplit(self.base_url).netloc
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A path pattern as a regular expression: `*` stays within a segment, `**` crosses them."""
+    parts = re.split(r"(\*\*|\*)", pattern)
+    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
+
+
+Conflict = tuple[tuple[str | int, ...], str, str]
+
+
+def conflicts(site: Site) -> Iterator[Conflict]:
+    """What a site file says twice or against itself: place, what was seen, what to do."""
+    named: set[str] = set()
+    listed: dict[str, str] = {}
+    for index, rule in enumerate(site.rules):
+        here = ("rules", index)
+        if rule.name in named:
+            yield (*here, "name"), rule.name, "another rule has this name; give each its own"
+        named.add(rule.name)
+        if not rule.routes:
+            mend = "a rule without an example can't be proven; add a route to cached or not_cached"
+            yield (*here, "examples"), "no example", mend
+        if rule.examples.cached and rule.cache.by is not Audience.EVERYONE:
+            mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
+            yield (*here, "examples", "cached"), rule.examples.cached[0], mend
+        if rule.purge and not site.edge:
+            yield (*here, "purge"), rule.purge.canary, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
+        yield from _claims(site, rule, here, listed)
+
+
+def _claims(site: Site, rule: Rule, here: tuple[str | int, ...], listed: dict[str, str]) -> Iterator[Conflict]:
+    """Paths that a rule names and that are not, or not only, its own."""
+    paths = [
+        ((*here, "examples", kind, place), path)
+        for kind in ("cached", "not_cached")
+        for place, path in enumerate(getattr(rule.examples, kind))
+    ]
+    for where, path in paths:
+        if path in listed:
+            yield where, path, f"rule {listed[path]} claims the same example; leave it to one of them"
+        listed.setdefault(path, rule.name)
+    if rule.purge:
+        paths.append(((*here, "purge", "canary"), rule.purge.canary))
+    for where, path in paths:
+        if not rule.matches(path):
+            yield where, path, f"its own rule does not match it; wanted a path like {' or '.join(rule.paths)}"
+        elif (first := site.rule_for(path)) is not None and first.name != rule.name:
+            mend = f"rule {first.name} stands earlier and claims it too; reorder the rules or narrow its paths"
+            yield where, path, mend

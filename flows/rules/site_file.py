@@ -1,0 +1,165 @@
+"""From the text of a site file to a Site, or to every problem in it with its line and how to mend it."""
+
+import difflib
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from flows.rules.site import Site, conflicts
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a site file."""
+
+    file: str
+    line: int
+    field: str
+    saw: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: saw {self.saw}; {self.mend}"
+
+
+class SiteFileError(ValueError):
+    """The site file can't be used; nothing was run."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def read(text: str, file: str) -> tuple[Site, "Lines"]:
+    """Read a site file, with a map back to its lines.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    lines = Lines(text, file)
+    try:
+        site = Site.model_validate(lines.data)
+    except ValidationError as error:
+        raise SiteFileError(_explain(error, lines)) from None
+    if problems := [lines.problem(place, repr(saw), mend) for place, saw, mend in conflicts(site)]:
+        raise SiteFileError(problems)
+    return site, lines
+
+
+class Lines:
+    """A YAML document that remembers on which line each of its fields stands."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self._at: dict[Place, int] = {(): 1}
+        twice: list[Problem] = []
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if node is not None:
+                twice = list(self._walk(node, ()))
+                self.data = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark else 1
+            saw = (error.problem or "text that is no YAML").replace("\n", " ")
+            mend = "mend the YAML there: often a missing quote, colon or a tab for indentation"
+            raise SiteFileError([Problem(file, line, "YAML", saw, mend)]) from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise SiteFileError(
+                [Problem(file, 1, "YAML", str(error).splitlines()[0], "save it as plain UTF-8 text")]
+            ) from None
+        if node is None:
+            raise SiteFileError(
+                [Problem(file, 1, "file", "nothing", "write at least site, base_url, owner and one rule")]
+            )
+        if not isinstance(self.data, dict):
+            kind = type(self.data).__name__
+            raise SiteFileError(
+                [Problem(file, 1, "file", f"a {kind}", "write a mapping that starts with `site: NAME`")]
+            )
+        if twice:
+            raise SiteFileError(twice)
+
+    def _walk(self, node: yaml.Node, place: Place) -> Iterator[Problem]:
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._at[(*place, index)] = item.start_mark.line + 1
+                yield from self._walk(item, (*place, index))
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = (*place, str(key.value))
+                if here in self._at:
+                    line, field = key.start_mark.line + 1, dotted(here)
+                    yield Problem(self.file, line, field, f"the key again (first on line {self._at[here]})", "keep one")
+                self._at[here] = key.start_mark.line + 1
+                yield from self._walk(value, here)
+
+    def problem(self, place: Place, saw: str, mend: str) -> Problem:
+        """A problem at a place, on the line of the nearest thing that is written there."""
+        written = next(place[:length] for length in range(len(place), -1, -1) if place[:length] in self._at)
+        return Problem(self.file, self._at[written], dotted(place), saw, mend)
+
+
+def dotted(place: Place) -> str:
+    """A place as people write it: rules[0].cache.by."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".") or "file"
+
+
+_MISSING = {
+    "owner": "write who answers for it, such as `owner: web-platform <web-oncall@example.com>`",
+    "expected_result": "write in a sentence what a visitor gets when all is well",
+    "rollback": "write how to go back: `rollback: {note: ..., command: [make, cdn-rollback]}`",
+}
+
+
+def _explain(error: ValidationError, lines: Lines) -> Iterator[Problem]:
+    places = [detail["loc"] for detail in error.errors()]
+    for detail in error.errors():
+        place: Place = detail["loc"]
+        if detail["type"] == "too_short" and any(other[: len(place)] == place != other for other in places):
+            continue  # it is short only because what is in it does not parse
+        if place and place[-1] == "[key]":
+            place = place[:-1]
+        name = str(place[-1]) if place else ""
+        if detail["type"] == "missing":
+            yield lines.problem(place, "nothing", _MISSING.get(name, f"write {name}; it is required"))
+        elif detail["type"] == "extra_forbidden":
+            known = _fields(place[:-1])
+            near = difflib.get_close_matches(name, known, 1)
+            mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
+            yield lines.problem(place, f"the unknown key `{name}`", mend)
+        else:
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            yield lines.problem(place, _short(detail["input"]), message[:1].lower() + message[1:])
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _fields(place: Place) -> list[str]:
+    """The keys that may stand at a place."""
+    model: type[BaseModel] = Site
+    for part in place:
+        if isinstance(part, str) and (field := _by_key(model).get(part)) is not None:
+            model = next(iter(_models(field)), model)
+    return list(_by_key(model))
+
+
+def _by_key(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)

@@ -1,0 +1,78 @@
+"""What a check says: a claim against what was seen is a finding, and all findings on one subject are a verdict."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from flows.rules.exchange import Exchange
+
+
+class Outcome(StrEnum):
+    """How a claim came out. `unknown` means that nobody could look; it is never a pass."""
+
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+    @property
+    def weight(self) -> int:
+        """Its place in the order pass, warn, unknown, fail."""
+        return _ORDER.index(self)
+
+
+_ORDER = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The heaviest of some outcomes; a pass when there are none."""
+    return max(outcomes, key=lambda outcome: outcome.weight, default=Outcome.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One claim against what was seen."""
+
+    claim: str
+    says: str
+    outcome: Outcome
+    saw: str
+    wanted: str
+    evidence: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence that should hold, with its name and its source."""
+
+    id: str
+    says: str
+    see: str = ""
+    breach: Outcome = Outcome.FAIL
+
+    def against(self, saw: object, wanted: object, *, holds: bool | None, evidence: Sequence[Exchange] = ()) -> Finding:
+        """Hold the claim against what was seen. `holds=None` says that it could not be told."""
+        outcome = Outcome.UNKNOWN if holds is None else Outcome.PASS if holds else self.breach
+        return Finding(self.id, self.says, outcome, str(saw), str(wanted), tuple(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings about one subject, with whose it is and how to go back."""
+
+    check: str
+    subject: str
+    rule: str
+    owner: str
+    expected_result: str
+    rollback: str
+    findings: tuple[Finding, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.findings:
+            raise ValueError(f"a verdict needs at least one finding, and {self.check} on {self.subject} has none")
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of its findings."""
+        return worst(finding.outcome for finding in self.findings)
