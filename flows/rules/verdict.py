@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flows.rules.exchange import Exchange
+from flows.rules.series import Series
 
 
 class Outcome(StrEnum):
@@ -67,6 +68,7 @@ class Verdict:
     expected_result: str
     rollback: str
     findings: tuple[Finding, ...] = field(default=())
+    series: tuple[Series, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.findings:

@@ -1,0 +1,117 @@
+"""Response time: within budget, by what the cache did, and only where the sample can tell."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from flows.rules.cache_status import cache_state
+from flows.rules.exchange import Exchange
+from flows.rules.quantity import spoken
+from flows.rules.series import Series
+from flows.rules.site import Health, Quantiles, Rule, Site
+from flows.rules.subject import could_not_look, unanswered, verdict_on, wrong_status
+from flows.rules.verdict import Claim, Finding, Outcome, Verdict
+
+CHECK = "response-time"
+
+UP = Claim(f"{CHECK}/up", "The site says that it is up.")
+
+
+def split(path: str, seen: Sequence[Exchange]) -> tuple[Series, Series]:
+    """One route's answers as a series of hits and one of misses, the first of each connection kept apart."""
+    answered = [exchange for exchange in seen if exchange.answered]
+    hits = [exchange for exchange in answered if cache_state(exchange).from_store]
+    misses = [exchange for exchange in answered if not cache_state(exchange).from_store]
+    return _series(path, "hit", hits), _series(path, "miss", misses)
+
+
+def _series(path: str, state: str, seen: Sequence[Exchange]) -> Series:
+    times = tuple(sorted(exchange.phases.first_byte for exchange in seen if exchange.reused))
+    first = tuple(exchange.phases.first_byte for exchange in seen if not exchange.reused)
+    return Series(path, state, times, first)
+
+
+def needed(share: float) -> int:
+    """The smallest sample from which a quantile has a two-sided 95 % interval: 6 for p50, 72 for p95."""
+    return math.ceil(math.log(0.025) / math.log(max(share, 1 - share)))
+
+
+def quantile(times: Sequence[float], share: float) -> float:
+    """The nearest-rank quantile of ascending times."""
+    return times[max(0, math.ceil(share * len(times)) - 1)]
+
+
+def interval(times: Sequence[float], share: float) -> tuple[float, float]:
+    """A 95 % interval of a quantile, by order statistics of ascending times (binomial, both tails 2.5 %)."""
+    count = len(times)
+    low, high, total = 0, count - 1, 0.0
+    for rank in range(count + 1):
+        total += math.comb(count, rank) * share**rank * (1 - share) ** (count - rank)
+        if total <= 0.025:
+            low = rank
+        if total >= 0.975:
+            high = min(rank, count - 1)
+            break
+    return times[low], times[high]
+
+
+def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange]) -> Verdict:
+    """Judge one route by all the samples taken of it."""
+    silent = unanswered(CHECK, seen)
+    answered = [exchange for exchange in seen if exchange.answered]
+    if silent and len(answered) < len(seen) / 2:
+        findings = [silent]
+    elif other := wrong_status(CHECK, answered, rule.status):
+        findings = [other]
+    else:
+        findings = [*_budgets(rule, path, answered), *([silent] if silent else [])]
+    series = tuple(one for one in split(path, answered) if one.times)
+    return replace(verdict_on(site, rule, CHECK, path, findings), series=series)
+
+
+def _budgets(rule: Rule, path: str, seen: Sequence[Exchange]) -> Iterator[Finding]:
+    budget = rule.response_time
+    if budget is None:
+        return
+    hits, misses = split(path, seen)
+    for series, bounds in ((hits, budget.hit), (misses, budget.miss)):
+        if bounds is not None:
+            yield from _quantiles(series, bounds, seen)
+
+
+def _quantiles(series: Series, bounds: Quantiles, seen: Sequence[Exchange]) -> Iterator[Finding]:
+    for share, bound in ((0.5, bounds.p50), (0.95, bounds.p95)):
+        if bound is not None:
+            yield _within(share, bound, series, seen)
+
+
+def _within(share: float, bound: float, series: Series, seen: Sequence[Exchange]) -> Finding:
+    """A sample above the bound fails only when its whole interval is; else it is a warning."""
+    name = f"p{share * 100:.0f}"
+    claim = Claim(f"{CHECK}/{series.state}-{name}", f"The {name} of a {series.state} is within its budget.")
+    wanted = f"at most {spoken(bound)}"
+    if len(series.times) < needed(share):
+        saw = f"{len(series.times)} samples of a {series.state}"
+        return claim.against(saw, f"{needed(share)} of them, which a {name} needs", holds=None, evidence=seen[:1])
+    value, (low, high) = quantile(series.times, share), interval(series.times, share)
+    apart = f"; first of a connection {_ms(max(series.first))} apart" if series.first else ""
+    saw = f"{name} {_ms(value)} ({_ms(low)} to {_ms(high)}, {len(series.times)} samples{apart})"
+    slowest = sorted(seen, key=lambda exchange: exchange.phases.first_byte)[-3:]
+    if value > bound >= low:
+        return Finding(claim.id, claim.says, Outcome.WARN, saw, wanted, tuple(slowest))
+    return claim.against(saw, wanted, holds=value <= bound, evidence=slowest)
+
+
+def judge_health(site: Site, health: Health, seen: Exchange) -> Verdict:
+    """Judge the page on which the site says that it is up."""
+    plain = could_not_look(site, CHECK, "", health.path)
+    if silent := unanswered(CHECK, [seen]):
+        finding = silent
+    else:
+        finding = UP.against(seen.status, health.expect, holds=seen.status == health.expect, evidence=[seen])
+    expected = f"{health.path} answers {health.expect}."
+    return Verdict(CHECK, health.path, "", plain.owner, expected, plain.rollback, (finding,))
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f}ms"

@@ -1,0 +1,49 @@
+"""What every check says in the same words: whose a verdict is, and that nobody answered."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from flows.rules.exchange import Exchange
+from flows.rules.site import Rule, Site
+from flows.rules.verdict import Claim, Finding, Outcome, Verdict
+
+
+def verdict_on(site: Site, rule: Rule, check: str, subject: str, findings: Iterable[Finding]) -> Verdict:
+    """A verdict with the rule's runbook."""
+    command = shlex.join(rule.rollback.command)
+    return Verdict(check, subject, rule.name, site.owner_of(rule), rule.expected_result, command, tuple(findings))
+
+
+def could_not_look(site: Site, check: str, why: str, subject: str = "") -> Verdict:
+    """The verdict on something that nobody could look at."""
+    claim = Claim(f"{check}/looked", "The check could look.")
+    finding = claim.against(why, "a look at every route", holds=None)
+    owner = site.owner.partition("<")[0].strip()
+    rollback = shlex.join(site.release.rollback) if site.release else ""
+    return Verdict(check, subject or site.site, "", owner, "The check ends with a verdict.", rollback, (finding,))
+
+
+def unanswered(check: str, seen: Sequence[Exchange]) -> Finding | None:
+    """A finding when one of the exchanges brought no answer; without it the rest can't be judged."""
+    silent = next((exchange for exchange in seen if not exchange.answered), None)
+    if silent is None:
+        return None
+    claim = Claim(f"{check}/answers", "The route answers.")
+    return claim.against(f"no answer: {silent.detail or silent.error}", "an answer", holds=None, evidence=[silent])
+
+
+def wrong_status(check: str, seen: Sequence[Exchange], wanted: int) -> Finding | None:
+    """A finding when a status is not the promised one; a 500 with perfect headers proves nothing."""
+    other = next((exchange for exchange in seen if exchange.status != wanted), None)
+    if other is None:
+        return None
+    claim = Claim(f"{check}/status", "The status is the one that the route promises.", "RFC 9110 section 15")
+    to = f" to {other.header('location')}" if other.header("location") else ""
+    return claim.against(f"{other.status}{to}", wanted, holds=False, evidence=[other])
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """A count of outcomes, the heaviest first: `2 failed, 1 unknown, 9 passed`."""
+    words = ((Outcome.FAIL, "failed"), (Outcome.UNKNOWN, "unknown"), (Outcome.WARN, "warned"), (Outcome.PASS, "passed"))
+    said = [f"{outcomes.count(outcome)} {word}" for outcome, word in words if outcome in outcomes]
+    return ", ".join(said) or "nothing to check"
