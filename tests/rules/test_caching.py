@@ -1,0 +1,88 @@
+"""Reading Cache-Control and the words that caches use."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.rules.cache_control import birth, directives, lifetime, storable
+from flows.rules.cache_status import cache_state
+from tests.rules.make import NOW, exchange
+
+STORABLE = [
+    ("max-age=60", 200, False, True, "`max-age`"),
+    ("", 200, False, True, "heuristically"),
+    ("", 500, False, False, "no lifetime"),
+    ("No-StOrE, max-age=60", 200, False, False, "`no-store`"),
+    ("private, max-age=60", 200, False, False, "`private`"),
+    ('private="set-cookie", max-age=60', 200, False, True, "`max-age`"),
+    ('ext="a, no-store", max-age=60', 200, False, True, "`max-age`"),
+    ("max-age=60", 200, True, False, "Authorization"),
+    ("s-maxage=60", 200, True, True, "`s-maxage`"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "authorized", "yes", "why"), STORABLE)
+def test_a_shared_cache_may_store_what_the_rfc_lets_it(said, status, authorized, yes, why):
+    answer = storable(exchange(cache_control=said, status=status), authorized=authorized)
+    assert yes == answer.yes
+    assert why in answer.why
+
+
+LIFETIME = [
+    ("max-age=60, s-maxage=600", {}, 600, 60),
+    ("max-age=60, max-age=5", {}, 60, 60),
+    ("max-age=soon", {}, 0, 0),
+    ("no-cache, max-age=60", {}, 0, 0),
+    ("private, max-age=60", {}, 0, 60),
+    ("", {"expires": "Thu, 01 Jan 2026 00:10:00 GMT", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 600, 600),
+    ("", {"expires": "0"}, 0, 0),
+    ("", {}, None, None),
+]
+
+
+@pytest.mark.parametrize(("said", "headers", "shared", "browser"), LIFETIME)
+def test_a_lifetime_is_the_first_that_counts(said, headers, shared, browser):
+    seen = exchange(cache_control=said, **headers)
+    assert (shared, browser) == (lifetime(seen), lifetime(seen, shared=False))
+
+
+def test_birth_is_the_moment_of_the_answer_less_its_age():
+    assert NOW + 0.001 - 7 == birth(exchange(age="7"))
+    assert birth(exchange()) is None
+    assert birth(exchange(age="-1")) is None
+
+
+STATES = [
+    ({"cache_status": "demo; hit"}, "HIT"),
+    ({"cache_status": "origin; fwd=miss, edge; hit; ttl=5"}, "HIT"),
+    ({"cache_status": "shield; hit, edge; fwd=uri-miss; stored"}, "MISS"),
+    ({"cache_status": "edge; fwd=stale; fwd-status=304"}, "REVALIDATED"),
+    ({"cache_status": "edge; fwd=bypass"}, "BYPASS"),
+    ({"cache_status": "nginx;hit;detail=STALE"}, "STALE"),
+    ({"cache_status": "not ; a = list,,", "x_cache": "HIT"}, "HIT"),
+    ({"x_cache_status": "EXPIRED"}, "EXPIRED"),
+    ({"x_cache_status": "UPDATING"}, "STALE"),
+    ({"x_cache": "HIT, MISS"}, "MISS"),
+    ({"x_cache": "TCP_HIT from edge"}, "HIT"),
+    ({"cf_cache_status": "DYNAMIC"}, "DYNAMIC"),
+    ({"x_varnish": "32776 32774"}, "HIT"),
+    ({"x_varnish": "32776"}, "MISS"),
+    ({"x_varnish": "163970 163969, 6"}, "MISS"),
+    ({"age": "4"}, "HIT"),
+    ({"age": "0"}, "UNKNOWN"),
+    ({}, "UNKNOWN"),
+]
+
+
+@pytest.mark.parametrize(("headers", "state"), STATES)
+def test_every_cache_is_read_in_one_vocabulary(headers, state):
+    assert state == cache_state(exchange(**headers))
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_no_header_value_makes_the_readers_stumble(value):
+    seen = exchange(cache_control=value, cache_status=value, age=value, expires=value, date=value, x_cache=value)
+    cache_state(seen)
+    storable(seen)
+    lifetime(seen)
+    assert all(name == name.lower() for name in directives(value))

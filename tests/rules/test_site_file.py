@@ -1,0 +1,92 @@
+"""A site file is a site, or a list of problems with their lines."""
+
+import pytest
+
+from flows.rules.site_file import SiteFileError, read
+
+GOOD = """\
+site: shop
+base_url: https://www.example.com
+owner: web-platform <web-oncall@example.com>
+edge: varnish/shop
+sessions: [member/ada, member/ben]
+rules:
+  - name: articles
+    paths: ["/articles/**"]
+    cache: {by: everyone, edge_ttl: 10m..24h, browser_ttl: "<=5m", vary: [accept-encoding]}
+    bypass:
+      - {when: cookie sessionid, because: the header shows the member's name}
+    examples:
+      cached: [/articles/how-to-plant, /articles/tomatoes]
+      not_cached: [/articles/preview/123]
+    response_time: {hit: {p95: 80ms}, miss: {p95: 600ms}}
+    purge: {canary: /articles/tomatoes, marker: {header: etag}}
+    expected_result: A reader gets a copy at most ten minutes old.
+    rollback: {note: kept for 30 days, command: [make, cdn-rollback]}
+  - name: rest
+    paths: ["/**"]
+    cache: {by: nobody}
+    examples: {not_cached: [/cart]}
+    expected_result: Nothing is kept.
+    rollback: {note: kept for 30 days, command: [make, cdn-rollback]}
+"""
+
+
+def test_a_good_file_keeps_its_promises():
+    site, _ = read(GOOD, "shop.yaml")
+    rule = site.rules[0]
+    assert (600, 86400) == (rule.cache.edge_ttl.low, rule.cache.edge_ttl.high)
+    assert 0.08 == rule.response_time.hit.p95
+    assert "articles" == site.rule_for("/articles/x?page=2").name
+    assert "web-platform" == site.owner_of(rule)
+
+
+def test_a_site_survives_the_way_through_json():
+    site, _ = read(GOOD, "shop.yaml")
+    assert site == type(site).model_validate(site.model_dump(mode="json", by_alias=True))
+
+
+WRONG = [
+    ("an unknown key", "owner: web", "ownr: web", "shop.yaml:3: ownr: saw the unknown key `ownr`; did you mean `owner`?"),
+    ("an unknown key below", "edge_ttl:", "edge_tl:", "shop.yaml:9: rules[0].cache.edge_tl: saw the unknown key `edge_tl`; did you mean `edge_ttl`?"),
+    ("no owner", "owner: web-platform <web-oncall@example.com>\n", "", "shop.yaml:1: owner: saw nothing; write who answers for it"),
+    ("no expected result", "    expected_result: A reader gets a copy at most ten minutes old.\n", "", "shop.yaml:7: rules[0].expected_result: saw nothing; write in a sentence"),
+    ("no rollback", "    rollback: {note: kept for 30 days, command: [make, cdn-rollback]}\n  - name: rest", "  - name: rest", "shop.yaml:7: rules[0].rollback: saw nothing; write how to go back"),
+    ("an empty owner", "owner: web-platform <web-oncall@example.com>", 'owner: ""', "shop.yaml:3: owner: saw ''"),
+    ("an example in two rules", "[/cart]", "[/articles/tomatoes]", "shop.yaml:22: rules[1].examples.not_cached[0]: saw '/articles/tomatoes'; rule articles claims the same example"),
+    ("an example that an earlier rule decides", "[/cart]", "[/articles/new]", "shop.yaml:22: rules[1].examples.not_cached[0]: saw '/articles/new'; rule articles stands earlier and claims it too"),
+    ("an example outside its rule", "[/articles/preview/123]", "[/blog/123]", "shop.yaml:14: rules[0].examples.not_cached[0]: saw '/blog/123'; its own rule does not match it; wanted a path like /articles/**"),
+    ("a canary outside its rule", "canary: /articles/tomatoes", "canary: /blog", "shop.yaml:16: rules[0].purge.canary: saw '/blog'; its own rule does not match it"),
+    ("a range upside down", "10m..24h", "24h..10m", "shop.yaml:9: rules[0].cache.edge_ttl: saw '24h..10m'; the range is upside down; did you mean 10m..24h?"),
+    ("a duration without unit", "p95: 80ms", "p95: 80", "shop.yaml:15: rules[0].response_time.hit.p95: saw 80; wanted a number with a unit (ms, s, m, h or d), such as 80ms or 10m"),
+    ("a range without unit", "10m..24h", "10..24", "shop.yaml:9: rules[0].cache.edge_ttl: saw '10..24'; wanted a range such as 10m..24h, <=5m or >=1h"),
+    ("no block name", "varnish/shop", "varnish", "shop.yaml:4: edge: saw 'varnish'; wanted a block's type and name"),
+    ("two rules of one name", "name: rest", "name: articles", "shop.yaml:19: rules[1].name: saw 'articles'; another rule has this name"),
+    ("a rule without example", "{not_cached: [/cart]}", "{}", "shop.yaml:22: rules[1].examples: saw 'no example'; a rule without an example can't be proven"),
+    ("a member's page as cached", "{by: nobody}\n    examples: {not_cached", "{by: member}\n    examples: {cached", "shop.yaml:22: rules[1].examples.cached: saw '/cart'; a page kept by member is not cached for all"),
+    ("a command for a shell", "command: [make, cdn-rollback]}\n  - name: rest", "command: make back}\n  - name: rest", "shop.yaml:18: rules[0].rollback.command: saw 'make back'; should be a valid tuple"),
+    ("a purge without edge", "edge: varnish/shop\n", "", "shop.yaml:15: rules[0].purge: saw '/articles/tomatoes'; a purge needs an edge"),
+    ("a key twice", "site: shop", "site: shop\nsite: barn", "shop.yaml:2: site: saw the key again (first on line 1); keep one"),
+    ("no YAML", "site: shop", "site: 'shop", "YAML: saw"),
+    ("nothing", GOOD, "", "shop.yaml:1: file: saw nothing; write at least site, base_url, owner and one rule"),
+    ("only a comment", GOOD, "# later\n", "shop.yaml:1: file: saw nothing"),
+    ("a list", GOOD, "- shop\n", "shop.yaml:1: file: saw a list; write a mapping"),
+    ("a path in the address", "https://www.example.com", "https://www.example.com/shop", "shop.yaml:2: base_url: saw 'https://www.example.com/shop'; wanted scheme and host without a path"),
+    ("a bypass of no kind", "when: cookie sessionid", "when: moon full", "shop.yaml:11: rules[0].bypass[0].when: saw 'moon full'; wanted `cookie NAME`"),
+    ("a broken marker", "{header: etag}", '{pattern: "("}', "shop.yaml:16: rules[0].purge.marker"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_each_problem_is_told_with_its_line_and_its_mend(old, new, says):
+    assert old in GOOD
+    with pytest.raises(SiteFileError) as caught:
+        read(GOOD.replace(old, new, 1), "shop.yaml")
+    assert says in str(caught.value)
+
+
+def test_all_problems_are_told_at_once_and_in_order():
+    text = GOOD.replace("10m..24h", "24h..10m").replace("p95: 80ms", "p95: 80").replace("owner: web", "ownr: web", 1)
+    with pytest.raises(SiteFileError) as caught:
+        read(text, "shop.yaml")
+    assert [1, 3, 9, 15] == [problem.line for problem in caught.value.problems]
