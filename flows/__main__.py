@@ -1,0 +1,91 @@
+"""The command line: `python -m flows inspect SITE`, `python -m flows lint [SITE...]`."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from flows.rules.site_file import SiteFileError
+
+WRONG_INPUT = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 all well, 1 something failed, 2 unknown, 3 wrong input."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Walk the round of a site behind a CDN.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    inspect = commands.add_parser("inspect", help="look at a site now")
+    inspect.add_argument("site", help="a name in deployments/sites/, a path to a site file, or a URL")
+    inspect.add_argument("--only", action="append", default=[], metavar="CHECK", help="one check; may be repeated")
+    inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    lint = commands.add_parser("lint", help="check site files and run nothing")
+    lint.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; all of deployments/sites/ without one")
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return WRONG_INPUT if stop.code else 0
+    try:
+        return _lint(args.sites) if args.command == "lint" else _inspect(args)
+    except (SiteFileError, InputError) as error:
+        print(error, file=sys.stderr)
+        return WRONG_INPUT
+
+
+class InputError(ValueError):
+    """A command was called with something that it can't use; nothing was run."""
+
+
+def _lint(sites: list[str]) -> int:
+    from flows.tasks.site_file import all_sites, load
+
+    wrong = 0
+    for site in sites or [str(path) for path in all_sites()]:
+        try:
+            read = load(site)
+        except SiteFileError as error:
+            print(error, file=sys.stderr)
+            wrong = WRONG_INPUT
+        else:
+            kept = [name for name in (read.edge, *read.sessions) if name and name not in read.blocks]
+            note = f"; not looked up, because Prefect keeps them: {', '.join(kept)}" if kept else ""
+            print(
+                f"{site}: {len(read.rules)} rules, {sum(len(rule.routes) for rule in read.rules)} examples: fine{note}"
+            )
+    return wrong
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    quiet_prefect()
+    from flows import terminal
+    from flows.jobs.inspect_site import Check
+    from flows.tasks.site_file import load
+
+    known = [check.value for check in Check]
+    if unknown := [name for name in args.only if name not in known]:
+        raise InputError(f"--only: saw {unknown[0]!r}, wanted one of {', '.join(known)}")
+    if args.json and not args.json.parent.is_dir():
+        raise InputError(f"--json: saw {args.json}, whose folder is not there; wanted a file in a folder that is")
+    load(args.site)
+    report = asyncio.run(terminal.walk(args.site, [Check(name) for name in args.only]))
+    terminal.show(report)
+    if args.json:
+        from flows.rules.report import as_json
+
+        args.json.write_text(json.dumps(as_json(report), indent=1) + "\n", encoding="utf-8")
+    return report.exit_code
+
+
+def quiet_prefect() -> None:
+    """Leave the terminal to the report. To be called before Prefect is imported."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.captureWarnings(capture=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+from prefect import flow
+
+from flows.rules.cache_headers import VISITS, judge
+from flows.rules.site import Audience, Site
+from flows.rules.verdict import Verdict
+from flows.rules.visitor import STRANGER, Visitor
+from flows.tasks.look import visit
+from flows.tasks.vendors import log_in
+
+
+@flow(name="check-cache-headers", flow_run_name="{site.site}: cache headers")
+async def check_cache_headers(site: Site) -> list[Verdict]:
+    """Does each route cache as its written rule says, by its headers and as the edge really does?"""
+    members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in site.rules) else ()
+    member = members[0] if members else Visitor("member", problem="the site file names no sessions")
+    verdicts = []
+    for rule in site.rules:
+        visitor = member if rule.cache.by is Audience.MEMBER else STRANGER
+        seen = await visit(site, rule, VISITS, visitor)
+        verdicts += [judge(site, rule, path, exchanges, visitor) for path, exchanges in seen.items()]
+    return verdicts

@@ -1,0 +1,19 @@
+from prefect import flow
+
+from flows.rules.logged_in_traffic import judge, order
+from flows.rules.site import Site
+from flows.rules.verdict import Verdict
+from flows.tasks.look import walk
+from flows.tasks.vendors import log_in
+
+
+@flow(name="check-logged-in-traffic", flow_run_name="{site.site}: logged-in traffic")
+async def check_logged_in_traffic(site: Site) -> list[Verdict]:
+    """Can a stranger, or another member, get a member's page?"""
+    rules = [rule for rule in site.rules if order(rule)]
+    members = await log_in(site) if rules else ()
+    verdicts = []
+    for rule in rules:
+        seen = await walk(site, rule, members)
+        verdicts += [judge(site, rule, path, exchanges, members) for path, exchanges in seen.items()]
+    return verdicts

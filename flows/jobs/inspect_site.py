@@ -1,0 +1,77 @@
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from prefect import Flow, State, flow
+from prefect.runtime import flow_run
+
+from flows.checks.cache_headers import check_cache_headers
+from flows.checks.logged_in_traffic import check_logged_in_traffic
+from flows.checks.response_time import check_response_time
+from flows.checks.rollback_ready import check_rollback_ready
+from flows.checks.targeted_purge import check_targeted_purge
+from flows.rules.report import Report
+from flows.rules.site import Site
+from flows.rules.subject import could_not_look, summary
+from flows.rules.verdict import Verdict
+from flows.tasks.ask import Clock, looking
+from flows.tasks.ledger import record
+from flows.tasks.report import conclude, publish
+from flows.tasks.site_file import load
+
+log = logging.getLogger("roundsman")
+
+
+class Check(StrEnum):
+    """The five points of a round, in their order."""
+
+    CACHE_HEADERS = "cache-headers"
+    LOGGED_IN_TRAFFIC = "logged-in-traffic"
+    TARGETED_PURGE = "targeted-purge"
+    RESPONSE_TIME = "response-time"
+    ROLLBACK_READY = "rollback-ready"
+
+
+CHECKS: dict[Check, Flow[[Site], Any]] = {
+    Check.CACHE_HEADERS: check_cache_headers,
+    Check.LOGGED_IN_TRAFFIC: check_logged_in_traffic,
+    Check.TARGETED_PURGE: check_targeted_purge,
+    Check.RESPONSE_TIME: check_response_time,
+    Check.ROLLBACK_READY: check_rollback_ready,
+}
+
+
+@flow(name="inspect-site", flow_run_name="{site}", timeout_seconds=1800)
+async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
+    """Walk the five-point round of one site: cache headers, logged-in traffic, purge, response time, rollback.
+
+    Args:
+        site: A name in deployments/sites/, a path to a site file, or a URL for a first look.
+        only: The checks to make; all of them when empty.
+    """
+    promised, started, clock = load(site), datetime.now(UTC), Clock()
+    looking.set(clock)
+    verdicts: list[Verdict] = []
+    for name, check in CHECKS.items():
+        if not only or name in only:
+            log.info("%s: looking at %s", promised.site, name.replace("-", " "))
+            made = await settle(promised, name, check)
+            log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
+            verdicts += made
+    run = str(flow_run.get_id() or uuid4())
+    report = Report(run, promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
+    await record(report)
+    await publish(report)
+    return conclude(report)
+
+
+async def settle(site: Site, name: str, check: Flow[[Site], Any]) -> list[Verdict]:
+    """Make a check; one that breaks down says `unknown`, and the round goes on."""
+    state = await check(site, return_state=True)
+    result = await state.aresult(raise_on_failure=False)
+    if isinstance(result, list):
+        return result
+    return [could_not_look(site, name, f"the check broke down: {type(result).__name__}: {result}")]

@@ -1,0 +1,73 @@
+"""Asking a site politely: only its own hosts, at its own pace, and once more where nobody answered."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flows.rules.exchange import Exchange, Probe
+from flows.rules.site import Site
+from flows.tasks.probe import probe
+
+VERSION = "0.1.0"
+
+#: Errors that a second look may not meet again. A timeout is not one: it has had its time.
+PASSING = frozenset({"refused", "reset", "dns"})
+
+
+@dataclass
+class Clock:
+    """How many seconds of a round went into the outside."""
+
+    seconds: float = 0.0
+
+
+looking: ContextVar[Clock | None] = ContextVar("looking", default=None)
+
+
+async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, again: bool = True) -> list[Exchange]:
+    """Ask a batch, and answer in its order. `again=False` for measurements, which are taken as they come.
+
+    Raises:
+        ValueError: a probe goes to a host that is not the site's.
+    """
+    for one in probes:
+        if urlsplit(one.url).netloc != site.host:
+            raise ValueError(f"saw a probe to {one.url}, wanted only {site.base_url}: load goes to the site's own host")
+    seen = await _batch(site, probes, connections)
+    silent = [index for index, exchange in enumerate(seen) if exchange.error in PASSING] if again else []
+    if silent:
+        await pause(0.5)
+        for index, exchange in zip(
+            silent, await _batch(site, [probes[index] for index in silent], connections), strict=True
+        ):
+            seen[index] = exchange
+    return seen
+
+
+async def pause(seconds: float) -> None:
+    """Wait for the outside, such as for a copy to age."""
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+        _spend(seconds)
+
+
+async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[Exchange]:
+    begun = time.monotonic()
+    try:
+        return await asyncio.to_thread(
+            probe, probes, manners=site.manners, user_agent=_user_agent(site), connections=connections
+        )
+    finally:
+        _spend(time.monotonic() - begun)
+
+
+def _user_agent(site: Site) -> str:
+    return f"roundsman/{VERSION} (contact: {site.owner})"
+
+
+def _spend(seconds: float) -> None:
+    if (clock := looking.get()) is not None:
+        clock.seconds += seconds

@@ -1,0 +1,72 @@
+"""Commands of a site file: found, and run as a list of words in a session of their own."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.rules.site import Site
+
+#: How much of a command's output is read back, in bytes.
+TAIL = 2000
+
+
+def path_of(argv0: str) -> str:
+    """Where a command's program is, or "" when there is none that may be run. The project's own come first."""
+    return shutil.which(argv0, path=_environment()["PATH"]) or ""
+
+
+def _environment() -> dict[str, str]:
+    own = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
+
+
+@task(task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False)
+async def find_commands(site: Site) -> dict[str, str]:
+    """Where the program of each rule's rollback is, by rule name; the site's own under `release`."""
+    commands = {rule.name: rule.rollback.command for rule in site.rules}
+    if site.release and site.release.rollback:
+        commands["release"] = site.release.rollback
+    return {name: path_of(command[0]) for name, command in commands.items()}
+
+
+async def run(argv: Sequence[str], *, timeout: float) -> str:
+    """Run a command and wait. Returns "" when it ended well, else what went wrong.
+
+    After `timeout` seconds it is killed with everything it started.
+    """
+    program = path_of(argv[0])
+    if not program:
+        return f"no program {argv[0]}; wanted one on the PATH or in the project"
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *argv[1:],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        env=_environment(),
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), timeout)
+    except TimeoutError:
+        _kill_group(process.pid)
+        await process.wait()
+        return f"no end after {timeout:g}s; it was killed"
+    if process.returncode == 0:
+        return ""
+    last = output[-TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return f"exit {process.returncode}: {last or 'it said nothing'}"
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,78 @@
+"""Looking at routes, a batch at a time. What is measured is never cached."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.rules import logged_in_traffic
+from flows.rules.exchange import Exchange, Probe
+from flows.rules.site import Audience, Rule, Site
+from flows.rules.visitor import STRANGER, Visitor
+from flows.tasks.ask import ask
+
+Seen = dict[str, list[Exchange]]
+
+
+@task(task_run_name="look at {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+async def visit(site: Site, rule: Rule, times: int, visitor: Visitor) -> Seen:
+    """Ask each example of a rule a few times in a row, as one visitor."""
+    return await _turns(site, rule.routes, [visitor] * times)
+
+
+@task(task_run_name="walk {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+async def walk(site: Site, rule: Rule, members: Sequence[Visitor]) -> Seen:
+    """Ask the routes of a rule as its members and as a stranger, in the order that shows a leak."""
+    cast = logged_in_traffic.cast(members)
+    turns = [cast[who] for who in logged_in_traffic.order(rule) if who in cast]
+    return await _turns(site, logged_in_traffic.routes(rule), turns, keep_body=True)
+
+
+@task(task_run_name="time {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+async def sample(site: Site, rule: Rule, visitor: Visitor) -> Seen:
+    """Take the response times of a rule's routes: due at even intervals, warm first, hits and misses apart.
+
+    A miss is made by a query that nobody else asks, so that no reader's copy is touched.
+    """
+    budget, seen = rule.response_time, {}
+    for path in rule.routes if budget else ():
+        count = site.manners.samples
+        every = 1 / site.manners.rate
+        probes = []
+        shared = rule.cache.by is Audience.EVERYONE and path in rule.examples.cached
+        if budget and budget.hit and shared:
+            probes += [_probe(site, path, visitor, at) for at in range(count + 2)]
+        if budget and budget.miss:
+            joint = "&" if "?" in path else "?"
+            paths = [f"{path}{joint}roundsman={secrets.token_hex(8)}" if shared else path for _ in range(count + 1)]
+            probes += [_probe(site, one, visitor, len(probes) + at) for at, one in enumerate(paths)]
+        paced = [_due(one, one.at * every) for one in probes]
+        if paced:
+            seen[path] = await ask(site, paced, connections=4, again=False)
+    return seen
+
+
+@task(task_run_name="look at {path}", cache_policy=NO_CACHE, persist_result=False)
+async def glance(site: Site, path: str) -> Exchange:
+    """Ask one path once, as a stranger."""
+    return (await ask(site, [_probe(site, path, STRANGER)]))[0]
+
+
+async def _turns(site: Site, paths: Sequence[str], turns: Sequence[Visitor], *, keep_body: bool = False) -> Seen:
+    """All paths in each turn at once; one turn after the other."""
+    seen: Seen = defaultdict(list)
+    for visitor in turns:
+        probes = [_probe(site, path, visitor, keep_body=keep_body) for path in paths]
+        for path, exchange in zip(paths, await ask(site, probes), strict=True):
+            seen[path].append(exchange)
+    return dict(seen)
+
+
+def _probe(site: Site, path: str, visitor: Visitor, at: float = 0.0, *, keep_body: bool = False) -> Probe:
+    return Probe(site.url(path), headers=visitor.headers, at=at, keep_body=keep_body)
+
+
+def _due(probe: Probe, at: float) -> Probe:
+    return Probe(probe.url, headers=probe.headers, at=at)

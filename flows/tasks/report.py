@@ -1,0 +1,29 @@
+"""A round's result, where people look for it: Prefect's artifacts and the colour of the run."""
+
+from prefect import State, task
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed
+
+from flows.rules.report import Report, markdown, rows
+from flows.rules.verdict import Outcome
+from flows.tasks.picture import latencies
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish(report: Report) -> None:
+    """Write the round as a page with a picture, and as a table of verdicts."""
+    series = [one for verdict in report.verdicts for one in verdict.series]
+    page = markdown(report, latencies(series))
+    summary = f"{report.site}: {report.summary}"
+    await acreate_markdown_artifact(page, key=f"round-{report.site}", description=summary)
+    await acreate_table_artifact(rows(report.verdicts), key=f"verdicts-{report.site}", description=summary)
+
+
+def conclude(report: Report) -> State[Report]:
+    """The run's colour: red when something failed or could not be looked at, with the counts as its message."""
+    if report.outcome is Outcome.FAIL:
+        return Failed(message=report.summary, data=report)
+    if report.outcome is Outcome.UNKNOWN:
+        return Failed(name="Unknown", message=report.summary, data=report)
+    return Completed(message=report.summary, data=report)

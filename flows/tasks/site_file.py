@@ -1,0 +1,85 @@
+"""Finding and reading site files."""
+
+import difflib
+import os
+from pathlib import Path
+
+from blocks import registry
+from flows.rules.first_look import infer
+from flows.rules.site import Site
+from flows.rules.site_file import Lines, Place, Problem, SiteFileError, read
+
+#: Where the sites of this project are written down.
+SITES = Path(__file__).parents[2] / "deployments" / "sites"
+
+
+def all_sites() -> list[Path]:
+    """Every site file of the project."""
+    return sorted(SITES.glob("*.yaml"))
+
+
+def load(site: str) -> Site:
+    """The site of a name in deployments/sites/, of a path to a site file, or of a URL (for a first look).
+
+    Raises:
+        SiteFileError: there is no such file, or something in it is wrong.
+    """
+    if "://" in site:
+        try:
+            return infer(site)
+        except ValueError as error:
+            raise SiteFileError([Problem(site, 1, "site", "no address", str(error))]) from error
+    path = Path(site)
+    if path.suffix not in {".yaml", ".yml"} and "/" not in site:
+        path = SITES / f"{site}.yaml"
+    return check(path)
+
+
+def check(path: Path) -> Site:
+    """Read one site file and hold it against what this project can do.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    shown = os.path.relpath(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = [known.stem for known in all_sites()]
+        near = difflib.get_close_matches(path.stem, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known sites: {', '.join(names) or 'none'}"
+        raise SiteFileError([Problem(shown, 1, "file", "no such file", hint)]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        mend = "make it a readable file of UTF-8 text"
+        raise SiteFileError([Problem(shown, 1, "file", str(error), mend)]) from None
+    site, lines = read(text, shown)
+    if problems := _block_problems(site, lines):
+        raise SiteFileError(problems)
+    return site
+
+
+def _block_problems(site: Site, lines: Lines) -> list[Problem]:
+    """Blocks that are of no known type, are not declared, or are declared wrongly."""
+    used: list[tuple[Place, str, bool]] = [
+        (("sessions", index), name, True) for index, name in enumerate(site.sessions)
+    ]
+    if site.edge:
+        used.append((("edge",), site.edge, False))
+    problems = []
+    for place, name, member in used:
+        kind = name.partition("/")[0]
+        kinds = sorted(set(registry.kinds()) - set(registry.edges())) if member else sorted(registry.edges())
+        if kind not in kinds:
+            near = difflib.get_close_matches(kind, kinds, 1)
+            hint = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(kinds)}"
+            problems.append(lines.problem(place, f"the unknown {'session' if member else 'edge'} type {kind!r}", hint))
+        elif site.blocks and name not in site.blocks and "PREFECT_API_URL" not in os.environ:
+            what = "session" if member else "edge"
+            mend = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
+            problems.append(lines.problem(place, f"the unknown {what} {name!r}", mend))
+    for name, settings in site.blocks.items():
+        try:
+            registry.check(name, settings)
+        except registry.BlockError as error:
+            problems.append(lines.problem(("blocks", name, *error.place), error.saw, error.mend))
+    return problems

@@ -1,0 +1,55 @@
+"""A site's edge and test members, from its own file or from Prefect."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import httpx
+from blocks.edge import Edge
+from blocks.member import LoginError, Member
+from prefect import task
+from prefect.blocks.core import Block
+from prefect.cache_policies import NO_CACHE
+
+from blocks import registry
+from flows.rules.site import Site
+from flows.rules.visitor import Visitor
+
+
+async def edge_of(site: Site) -> Edge:
+    """The site's edge."""
+    if site.edge is None:
+        raise ValueError(f"site {site.site} names no edge; add `edge: TYPE/NAME`")
+    return cast("Edge", await block(site, site.edge))
+
+
+async def block(site: Site, name: str) -> Block:
+    """A block that a site names: written in its file, else kept in Prefect.
+
+    Raises:
+        BlockError: no such block, or one whose settings can't be used.
+    """
+    if name in site.blocks:
+        return registry.make(name, site.blocks[name])
+    kind, _, short = name.partition("/")
+    try:
+        return cast("Block", await registry.kind(kind).aload(short))
+    except ValueError as error:
+        mend = f"write its settings under `blocks: {{{name}: ...}}` in the site file, or save the block in Prefect"
+        raise registry.BlockError(name, "no such block, neither in the site file nor in Prefect", mend) from error
+
+
+@task(task_run_name="log in test members", cache_policy=NO_CACHE, persist_result=False)
+async def log_in(site: Site) -> Sequence[Visitor]:
+    """Log in every test member of a site; one that can't comes back with its problem."""
+    return [await _visitor(site, name) for name in site.sessions]
+
+
+async def _visitor(site: Site, name: str) -> Visitor:
+    short = name.partition("/")[2]
+    try:
+        member = cast("Member", await block(site, name))
+        headers = await member.log_in(site.base_url)
+    except (LoginError, registry.BlockError, httpx.HTTPError) as error:
+        return Visitor(short, problem=f"login failed: {error}")
+    sentinels = tuple(value.get_secret_value() for value in member.sentinels)
+    return Visitor(short, headers=tuple(headers.items()), sentinels=sentinels)
