@@ -57,7 +57,8 @@ def table(specs: list[Spec]) -> str:
         f"| `{spec.name}` | {spec.promise} | `{spec.cron}` {spec.timezone} | {spec.expects} | {spec.rollback} |"
         for spec in specs
     ]
-    return "\n".join(["| deployment | what it does | when | expected result | rollback |", "|---|---|---|---|---|", *rows])
+    head = ["| deployment | what it does | when | expected result | rollback |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ async def walk(site: str, only: Sequence[Any] = (), console: Console | None = No
         handler = _Progress(console, status)
         log = logging.getLogger("roundsman")
         log.setLevel(logging.INFO)
+        log.propagate = False  # Prefect would print each line once more
         log.addHandler(handler)
         try:
             state = await inspect_site(site, only=list(only), return_state=True)

@@ -41,7 +41,7 @@ def check(path: Path) -> Site:
     Raises:
         SiteFileError: with every problem found.
     """
-    shown = os.path.relpath(path)
+    shown = os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -81,5 +81,11 @@ def _block_problems(site: Site, lines: Lines) -> list[Problem]:
         try:
             registry.check(name, settings)
         except registry.BlockError as error:
-            problems.append(lines.problem(("blocks", name, *error.place), error.saw, error.mend))
+            problems.append(lines.problem(_place(name, error.setting), error.saw, error.mend))
     return problems
+
+
+def _place(name: str, setting: str) -> Place:
+    """Where a block's setting, told as `type/name.field.inner`, stands in the site file."""
+    inner = setting.removeprefix(name).strip(".")
+    return ("blocks", name, *(inner.split(".") if inner else ()))

@@ -32,7 +32,7 @@ async def block(site: Site, name: str) -> Block:
         return registry.make(name, site.blocks[name])
     kind, _, short = name.partition("/")
     try:
-        return cast("Block", await registry.kind(kind).aload(short))
+        return cast("Block", await registry.kinds()[kind].aload(short))
     except ValueError as error:
         mend = f"write its settings under `blocks: {{{name}: ...}}` in the site file, or save the block in Prefect"
         raise registry.BlockError(name, "no such block, neither in the site file nor in Prefect", mend) from error

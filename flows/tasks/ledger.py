@@ -1,0 +1,327 @@
+"""The ledger: what each round saw and concluded, kept where no Prefect state can be lost or mistaken for proof."""
+
+import asyncio
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.orm import Session
+
+from flows.rules.exchange import Exchange, told
+from flows.rules.rehearsal import Rehearsal
+from flows.rules.report import Report
+from flows.rules.site import Site
+from flows.rules.verdict import Finding, Outcome, Verdict, worst
+from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: The environment variable that says where the ledger is.
+VARIABLE = "ROUNDSMAN_LEDGER_URL"
+#: Where it is when nothing says so, under the current folder.
+DEFAULT = Path(".roundsman") / "ledger.db"
+#: Under which name the rollback of the whole site's release is rehearsed.
+RELEASE = "release"
+
+_WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# Alembic keeps what it works on in a global.
+_one_upgrade = threading.Lock()
+
+
+class LedgerError(Exception):
+    """The ledger can't be used; says what was seen, what was wanted, and what to do."""
+
+
+def ledger_url() -> URL:
+    """Where the ledger is: ROUNDSMAN_LEDGER_URL, else `.roundsman/ledger.db` under the current folder.
+
+    Raises:
+        LedgerError: the variable holds no URL of a database that a ledger can be kept in.
+    """
+    given = os.environ.get(VARIABLE)
+    return _usable(given) if given else URL.create("sqlite", database=str(Path.cwd() / DEFAULT))
+
+
+def open_ledger(url: str | URL | None = None) -> Engine:
+    """Open the ledger, with its folder made and its tables brought up to date; `dispose()` closes it.
+
+    Raises:
+        LedgerError: it can't be reached, is no ledger, or was written by a newer version of this project.
+    """
+    where = ledger_url() if url is None else _usable(url)
+    engine = _engine(where)
+    try:
+        with _explained(where):
+            _bring_up_to_date(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def write_round(  # noqa: PLR0913 - the columns of a run
+    engine: Engine,
+    *,
+    run_id: str,
+    site: str,
+    job: str,
+    started_at: datetime,
+    ended_at: datetime,
+    verdicts: Sequence[Verdict],
+    flow_run_id: str | None = None,
+) -> None:
+    """Write a round, whole or not at all. A `run_id` that is already there is left as it is.
+
+    A round without a verdict is `unknown`: nobody looked. Times need a zone.
+    """
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    exchanges = list(dict.fromkeys(exchange for finding in findings for exchange in finding.evidence))
+    outcomes = [verdict.outcome for verdict in verdicts]
+    run = RunRow(
+        id=run_id,
+        site=site,
+        job=job,
+        started_at=started_at,
+        ended_at=ended_at,
+        outcome=(worst(outcomes) if outcomes else Outcome.UNKNOWN).value,
+        counts={outcome.value: outcomes.count(outcome) for outcome in Outcome}
+        | {"findings": len(findings), "exchanges": len(exchanges)},
+        flow_run_id=flow_run_id,
+    )
+    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    with Session(engine.execution_options(writes=True)) as session, session.begin():
+        # A second writer of this run waits here until the first has ended, and then has nothing to do.
+        new = insert(RunRow).values(run.model_dump()).on_conflict_do_nothing(index_elements=["id"])
+        if session.scalar(new.returning(RunRow.id)):
+            _write_verdicts(session, run_id, verdicts, exchanges)
+
+
+def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str]) -> RehearsalRow | None:
+    """The last rehearsal of exactly this command; None when there was none since the command was changed."""
+    with Session(engine) as session:
+        return session.scalars(
+            select(RehearsalRow)
+            .filter_by(site=site, rule=rule, command_hash=command_hash(command))
+            .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
+            .limit(1)
+        ).first()
+
+
+def command_hash(argv: Sequence[str]) -> str:
+    """What a command is recognised by: SHA-256 over its words, so that `a b` and `"a b"` differ."""
+    return hashlib.sha256(json.dumps(list(argv)).encode()).hexdigest()
+
+
+@task(
+    task_run_name="record {report.site}",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def record(report: Report, job: str = "inspect-site") -> None:
+    """Write a round into the ledger. Doing it again changes nothing, so it may be retried."""
+    await asyncio.to_thread(_record, report, job, flow_run.get_id())
+
+
+@task(
+    task_run_name="find rehearsals of {site.site}",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def find_rehearsals(site: Site) -> dict[str, Rehearsal | None]:
+    """The last rehearsal of each rule's rollback, by the rule's name, and of the site's release as `release`."""
+    return await asyncio.to_thread(_rehearsals, site)
+
+
+def alembic_config(engine: Engine, migrations: Path = _MIGRATIONS) -> "Config":
+    """What an Alembic command needs to work on an open ledger."""
+    from alembic.config import Config  # noqa: PLC0415 - a ledger that is up to date never needs it
+
+    config = Config(attributes={"engine": engine})
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    return config
+
+
+def _usable(url: str | URL) -> URL:
+    """A URL as the right driver's. What is wrong is told without showing a password, wherever it was written."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise _refusal("text that is no database URL", _WANTED, f"mend {VARIABLE}") from None
+    driver = {"postgresql": "postgresql+psycopg"}.get(parsed.drivername, parsed.drivername)
+    if driver not in {"sqlite", "postgresql+psycopg"}:
+        raise _refusal(f"a URL of {driver}", _WANTED, f"mend {VARIABLE}")
+    if driver == "sqlite" and (parsed.database or ":memory:") == ":memory:":
+        raise _refusal("a database in memory, which forgets", _WANTED, "name a file")
+    if driver != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
+        raise _refusal("more than one @", _WANTED, "write an @ in the user or password as %40, and a / as %2F")
+    return parsed.set(drivername=driver)
+
+
+def _refusal(saw: str, wanted: str, mend: str) -> LedgerError:
+    return LedgerError(f"the ledger can't be opened: saw {saw}; wanted {wanted}; {mend}")
+
+
+def _engine(where: URL) -> Engine:
+    if where.drivername == "sqlite":
+        folder = Path(where.database or "").parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            mend = f"make the folder or name another file in {VARIABLE}"
+            raise _refusal(f"{folder}: {error.strerror}", "a folder for the ledger", mend) from None
+        engine = create_engine(where, hide_parameters=True, connect_args={"timeout": 30})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    patience = {} if "connect_timeout" in where.query else {"connect_timeout": 10}
+    try:
+        return create_engine(where, hide_parameters=True, pool_pre_ping=True, connect_args=patience)
+    except ModuleNotFoundError:
+        mend = "install it with `pip install roundsman[postgres]`"
+        raise _refusal("no PostgreSQL driver", "psycopg", mend) from None
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver would begin a transaction only before an INSERT, so that half a migration could stay.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # Who reads first and asks for the write lock later can be refused at once, however long it would wait.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _explained(where: URL) -> Iterator[None]:
+    """Says in words what kept the ledger from being opened."""
+    try:
+        yield
+    except DBAPIError as error:
+        saw = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
+        secrets = [where.password, *(value for key, value in where.query.items() if "password" in key)]
+        if any(secret and str(secret) in saw for secret in secrets):
+            saw = type(error.orig).__name__
+        shown = where.database if where.drivername == "sqlite" else f"{where.host}/{where.database}"
+        raise _refusal(saw, f"a ledger at {shown}", f"mend {VARIABLE} or the database's rights") from None
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    known = sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    if (found := _version(engine)) == known[-1]:
+        return
+    if found and found not in known:
+        saw = f"the ledger's version {found}, which this code does not know"
+        mend = f"update this project, or name another database in {VARIABLE}: this one is newer or not a ledger"
+        raise _refusal(saw, f"at most version {known[-1]}", mend)
+    from alembic import command  # noqa: PLC0415 - a ledger that is up to date never needs it
+
+    with _one_upgrade:
+        command.upgrade(alembic_config(engine), "head")
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _write_verdicts(session: Session, run_id: str, verdicts: Sequence[Verdict], exchanges: Sequence[Exchange]) -> None:
+    kept = [ExchangeRow(run_id=run_id, position=place, **_kept(one)) for place, one in enumerate(exchanges)]
+    rows = [_verdict(run_id, place, verdict) for place, verdict in enumerate(verdicts)]
+    session.add_all([*kept, *rows])
+    session.flush()
+    held = [
+        (finding, _finding(row.id, place, finding))
+        for row, verdict in zip(rows, verdicts, strict=True)
+        for place, finding in enumerate(verdict.findings)
+    ]
+    session.add_all(row for _, row in held)
+    session.flush()
+    number = {exchange: row.id for exchange, row in zip(exchanges, kept, strict=True)}
+    session.add_all(
+        EvidenceLink(finding_id=row.id, exchange_id=number[exchange])
+        for finding, row in held
+        for exchange in dict.fromkeys(finding.evidence)
+    )
+
+
+def _verdict(run_id: str, place: int, verdict: Verdict) -> VerdictRow:
+    names = ("check", "subject", "rule", "owner", "outcome", "expected_result", "rollback")
+    return VerdictRow(run_id=run_id, position=place, **{name: _storable(getattr(verdict, name)) for name in names})
+
+
+def _finding(verdict_id: int | None, place: int, finding: Finding) -> FindingRow:
+    names = ("claim", "outcome", "saw", "wanted")
+    return FindingRow(
+        verdict_id=verdict_id, position=place, **{name: _storable(getattr(finding, name)) for name in names}
+    )
+
+
+def _kept(exchange: Exchange) -> dict[str, Any]:
+    seen = {name: _storable(value) for name, value in told(exchange).items()}
+    return {**seen, "at": datetime.fromtimestamp(seen["at"], UTC)}
+
+
+def _storable(value: Any) -> Any:
+    """As every database takes it: servers send what PostgreSQL refuses, such as NUL and halves of a character."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
+
+
+def _record(report: Report, job: str, flow_run_id: str | None) -> None:
+    engine = open_ledger()
+    try:
+        write_round(
+            engine,
+            run_id=report.run,
+            site=report.site,
+            job=job,
+            started_at=report.started,
+            ended_at=report.ended,
+            verdicts=report.verdicts,
+            flow_run_id=flow_run_id,
+        )
+    finally:
+        engine.dispose()
+
+
+def _rehearsals(site: Site) -> dict[str, Rehearsal | None]:
+    commands = {rule.name: rule.rollback.command for rule in site.rules}
+    if site.release and site.release.rollback:
+        commands[RELEASE] = site.release.rollback
+    engine = open_ledger()
+    try:
+        found = {name: last_rehearsal(engine, site.site, name, command) for name, command in commands.items()}
+    finally:
+        engine.dispose()
+    return {name: row and _rehearsal(row) for name, row in found.items()}
+
+
+def _rehearsal(row: RehearsalRow) -> Rehearsal:
+    return Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})

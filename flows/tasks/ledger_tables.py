@@ -1,0 +1,161 @@
+"""The ledger's tables: a run has verdicts, a verdict has findings, a finding has exchanges as its evidence.
+
+A change here needs a migration beside it in `migrations/versions/`; a test holds the two against each other.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A point in time: goes in with any zone, is kept and comes out in UTC. SQLite itself knows no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - given
+        """To UTC.
+
+        Raises:
+            ValueError: the time has no zone, so nobody can tell when it was.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"saw the time {value.isoformat()} without a zone; wanted one with a zone, such as UTC")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - given
+        """From UTC, or from PostgreSQL's session zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Json: Any = JSON().with_variant(JSONB(), "postgresql")
+
+
+class LedgerTable(SQLModel):
+    """What all tables share: one catalogue of their own, with names that a migration can rely on."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+class RunRow(LedgerTable, table=True):
+    """One round of one job."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        Index(None, "site", "started_at"),
+        Index(None, "outcome", "started_at"),
+        Index(None, "flow_run_id"),
+    )
+
+    id: str = Field(primary_key=True)
+    site: str
+    job: str
+    started_at: datetime = Field(sa_type=UtcTime)
+    ended_at: datetime = Field(sa_type=UtcTime)
+    outcome: str
+    counts: dict[str, int] = Field(sa_type=Json)
+    """Verdicts by outcome, and how many findings and exchanges there were."""
+    flow_run_id: str | None = None
+
+
+class VerdictRow(LedgerTable, table=True):
+    """All findings of a run about one subject."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (UniqueConstraint("run_id", "position"), Index(None, "outcome"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
+    position: int
+    """Its place in the run."""
+    check: str
+    subject: str
+    rule: str
+    owner: str
+    outcome: str
+    expected_result: str
+    rollback: str
+
+
+class FindingRow(LedgerTable, table=True):
+    """One claim against what was seen."""
+
+    __tablename__ = "finding"
+    __table_args__ = (UniqueConstraint("verdict_id", "position"), Index(None, "claim", "outcome"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    verdict_id: int = Field(foreign_key="verdict.id", ondelete="CASCADE")
+    position: int
+    """Its place in the verdict."""
+    claim: str
+    outcome: str
+    saw: str
+    wanted: str
+
+
+class ExchangeRow(LedgerTable, table=True):
+    """What may be kept of one request and its response: `flows.rules.exchange.told`."""
+
+    __tablename__ = "exchange"
+    __table_args__ = (UniqueConstraint("run_id", "position"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
+    position: int
+    """Its place in the run, in the order in which findings lean on it."""
+    url: str
+    method: str
+    at: datetime = Field(sa_type=UtcTime)
+    status: int
+    error: str
+    detail: str
+    first_byte_ms: float
+    node: str
+    body_hash: str
+    size: int = Field(sa_type=BigInteger)
+    """Bytes of the decoded body."""
+    headers: list[list[str]] = Field(sa_type=Json)
+
+
+class EvidenceLink(LedgerTable, table=True):
+    """An exchange that a finding leans on. One exchange can be evidence for several findings."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (Index(None, "exchange_id"),)
+
+    finding_id: int = Field(foreign_key="finding.id", ondelete="CASCADE", primary_key=True)
+    exchange_id: int = Field(foreign_key="exchange.id", ondelete="CASCADE", primary_key=True)
+
+
+class RehearsalRow(LedgerTable, table=True):
+    """One rollback tried before it was needed. `rule` is a rule's name, or `release` for the whole site's."""
+
+    __tablename__ = "rehearsal"
+    # In this order the constraint's index also answers "when was this command last rehearsed?".
+    __table_args__ = (UniqueConstraint("site", "rule", "command_hash", "finished_at", "environment"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    site: str
+    rule: str
+    command_hash: str
+    environment: str
+    ok: bool
+    seconds: float
+    from_version: str
+    to_version: str
+    finished_at: datetime = Field(sa_type=UtcTime)

@@ -1,0 +1,344 @@
+"""Ask the outside once or many times, and measure truthfully: libcurl's multi interface in a tight loop.
+
+Why not httpx: with many connections in one event loop it reports its own queue as the server's response time. This is
+the only module that knows of pycurl. Call it from a flow as `await asyncio.to_thread(probe, ...)`.
+"""
+
+import hashlib
+import math
+import os
+import re
+import selectors
+import string
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Self
+from urllib.parse import quote
+
+import certifi
+import pycurl
+
+from flows.rules.exchange import Exchange, Phases, Probe
+from flows.rules.site import Manners
+from flows.tasks.curl_errors import Failed, explain, where
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+#: A cache that honours them would not do for a probe what it does for readers.
+_REFUSED = frozenset(["cache-control", "pragma"])
+
+#: Unix time of the monotonic clock's zero, read once: what is reported never steps back.
+_EPOCH = time.time() - time.monotonic()
+
+#: When each host may next be asked, on the monotonic clock, for all batches and threads of this process.
+_slots: dict[str, float] = {}
+_slots_lock = threading.Lock()
+
+
+def probe(probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int = 8) -> list[Exchange]:
+    """Ask every probe once and return the exchanges in the order of the probes. Blocks until the last one is in.
+
+    Args:
+        probes: each is started at its due time (`at`, seconds from now) if a connection is free and the host's rate
+            allows it, else as soon as they do: `phases.late` says how much later. None is left out.
+        manners: requests a second for one host (shared with all other batches of this process), seconds for one whole
+            exchange, bytes of one decoded body.
+        user_agent: names the project and a contact.
+        connections: how many exchanges may be under way at once.
+
+    Raises:
+        ValueError: a probe that must not be sent, such as one with a request Cache-Control. What the outside does is
+            never raised: it is in `error` and `detail` of the exchange.
+    """
+    with Prober(manners, user_agent, connections) as prober:
+        return prober.ask(probes)
+
+
+class Prober:
+    """Keeps connections open from one batch to the next; for response times without the cost of connecting.
+
+    To be used by one thread at a time. The certificates that are trusted are those of certifi, or of the file that
+    SSL_CERT_FILE names.
+    """
+
+    def __init__(self, manners: Manners, user_agent: str, connections: int = 8) -> None:
+        if connections < 1:
+            raise ValueError(f"wanted at least one connection, not {connections}")
+        self._manners = manners
+        self._multi = pycurl.CurlMulti()
+        self._selector = selectors.DefaultSelector()
+        self._watched: set[int] = set()
+        self._wake = math.inf
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, 4 * connections)
+        trusted = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        easies = [_Easy(manners, user_agent, trusted) for _ in range(connections)]
+        self._easy = {easy.curl: easy for easy in easies}
+        self._idle = easies
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._multi.close()
+        for curl in self._easy:
+            curl.close()
+        self._selector.close()
+
+    def ask(self, probes: Sequence[Probe]) -> list[Exchange]:
+        """One batch; see `probe`."""
+        for each in probes:
+            _refuse(each)
+        begun = time.monotonic()
+        queue = deque(sorted(((begun + each.at, place) for place, each in enumerate(probes))))
+        exchanges: dict[int, Exchange] = {}
+        slot: float | None = None  # when the first of the queue has its turn at its host
+        while len(exchanges) < len(probes):
+            now = time.monotonic()
+            while queue and self._idle:
+                due, place = queue[0]
+                if slot is None and due <= now:
+                    slot = _next_slot(probes[place].url, self._manners.rate, now)
+                if slot is None or slot > now:
+                    break
+                queue.popleft()
+                slot = None
+                self._start(place, probes[place], due)
+                now = time.monotonic()
+            # A quick answer can be in as soon as its request is out; nothing would wake a wait for it.
+            if self._collect(exchanges):
+                continue
+            turn = math.inf
+            if queue and self._idle:
+                turn = queue[0][0] if slot is None else slot
+            self._turn(min(turn, self._wake))
+        return [exchanges[place] for place in range(len(probes))]
+
+    def _start(self, place: int, probe: Probe, due: float) -> None:
+        easy = self._idle.pop()
+        easy.take(place, probe, due)
+        self._multi.add_handle(easy.curl)
+        # At once, one by one: the next request must not be built before this one is sent.
+        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _turn(self, until: float) -> None:
+        """Wait for the network, at most until a moment, and let libcurl do what is to be done."""
+        pause = None if until == math.inf else max(0.0, until - time.monotonic())
+        action = self._multi.socket_action
+        # selectors and libcurl have the same bits for reading and writing.
+        for key, ready in self._selector.select(pause):
+            action(key.fd, ready)
+        if self._wake <= time.monotonic():
+            self._wake = math.inf
+            action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _collect(self, exchanges: dict[int, Exchange]) -> bool:
+        """Take in what has ended; whether anything had."""
+        before, left = len(exchanges), 1
+        while left:
+            left, done, failed = self._multi.info_read()
+            for curl, code, message in [*((curl, pycurl.E_OK, "") for curl in done), *failed]:
+                easy = self._easy[curl]
+                self._multi.remove_handle(curl)
+                exchanges[easy.place] = easy.exchange(code, message)
+                self._idle.append(easy)
+        return len(exchanges) > before
+
+    def _watch(self, wanted: int, fd: int, _multi: object, _data: object) -> None:
+        if wanted == pycurl.POLL_REMOVE:
+            self._selector.unregister(fd)
+            self._watched.discard(fd)
+        elif fd in self._watched:
+            self._selector.modify(fd, wanted)
+        else:
+            self._selector.register(fd, wanted)
+            self._watched.add(fd)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._wake = math.inf if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+class _Easy:
+    """One easy handle and what it has seen of the exchange under way."""
+
+    def __init__(self, manners: Manners, user_agent: str, trusted: str) -> None:
+        self.place = 0
+        self._manners = manners
+        self._trusted = trusted
+        self._probe: Probe | None = None
+        self._settings: object = None
+        self._lines: list[bytes] = []
+        self._body: list[bytes] = []
+        self.curl = curl = pycurl.Curl()
+        curl.setopt(pycurl.USERAGENT, user_agent)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        curl.setopt(pycurl.PROXY, "")  # also those of the environment
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.TCP_NODELAY, 1)
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, round(manners.timeout * 1000)))
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(manners.timeout * 1000)))
+        curl.setopt(pycurl.CAINFO, trusted)
+        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+
+    def take(self, place: int, probe: Probe, due: float) -> None:
+        """Be ready for one exchange, which starts now."""
+        settings = (probe.method, probe.headers, probe.accept_encoding, probe.node, probe.new_connection)
+        if settings != self._settings:
+            self._set(probe)
+            self._settings = settings
+        # An address may come from a page: as people write it, not as it is sent.
+        plain = probe.url.isascii() and probe.url.isprintable()
+        self.curl.setopt(pycurl.URL, probe.url if plain else quote(probe.url, safe=string.punctuation))
+        self.place = place
+        self._probe = probe
+        self._lines.clear()
+        self._body.clear()
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._overflowed = False
+        self._due = due
+        self._started = time.monotonic()
+
+    def _set(self, probe: Probe) -> None:
+        curl = self.curl
+        curl.setopt(pycurl.NOBODY, probe.method == "HEAD")
+        curl.setopt(pycurl.CUSTOMREQUEST, probe.method)
+        # `Name:` would take libcurl's own header away; `Name;` sends it empty.
+        lines = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in probe.headers]
+        curl.setopt(pycurl.HTTPHEADER, [line.encode("latin-1") for line in lines])
+        if probe.accept_encoding:
+            curl.setopt(pycurl.ACCEPT_ENCODING, probe.accept_encoding)
+        else:
+            curl.unsetopt(pycurl.ACCEPT_ENCODING)
+        curl.setopt(pycurl.CONNECT_TO, [f"::{probe.node}"] if probe.node else [])
+        curl.setopt(pycurl.FRESH_CONNECT, probe.new_connection)
+        curl.setopt(pycurl.FORBID_REUSE, probe.new_connection)
+
+    def _write(self, chunk: bytes) -> int | None:
+        if self._size + len(chunk) > self._manners.max_body:
+            self._overflowed = True
+            return 0
+        self._size += len(chunk)
+        self._hash.update(chunk)
+        if self._probe.keep_body:
+            self._body.append(chunk)
+        return None
+
+    def exchange(self, code: int, message: str) -> Exchange:
+        """What came of it; `code` and `message` are libcurl's."""
+        info = self.curl.getinfo
+        status = info(pycurl.RESPONSE_CODE)
+        headers, whole = _headers(self._lines)
+        error = detail = ""
+        if code:
+            error, detail = self._explain(code, message, status)
+        elif not whole:
+            # libcurl takes the end of the connection for the end of the headers.
+            error, detail = "reset", "the connection was closed in the middle of the headers"
+        reused = status > 0 and info(pycurl.NUM_CONNECTS) == 0
+        address = info(pycurl.PRIMARY_IP)
+        if ":" in address:
+            address = f"[{address}]"
+        return Exchange(
+            probe=self._probe,
+            due=_EPOCH + self._due,
+            started=_EPOCH + self._started,
+            phases=self._phases(answered=status > 0, reused=reused),
+            status=status,
+            headers=headers,
+            size=self._size,
+            wire_size=info(pycurl.SIZE_DOWNLOAD_T),
+            body_hash="" if error else self._hash.hexdigest(),
+            body=b"".join(self._body) if self._probe.keep_body and not error else None,
+            reused=reused,
+            node=f"{address}:{info(pycurl.PRIMARY_PORT)}" if address else "",
+            error=error,
+            detail=detail,
+        )
+
+    def _phases(self, *, answered: bool, reused: bool) -> Phases:
+        """A phase that did not end is 0; on a connection that was open already, so are those of connecting."""
+        info = self.curl.getinfo
+        total = info(pycurl.TOTAL_TIME_T) / 1e6
+        late = max(0.0, self._started - self._due)
+        if not answered:
+            connected = info(pycurl.CONNECT_TIME_T) / 1e6
+            dns = info(pycurl.NAMELOOKUP_TIME_T) / 1e6
+            return Phases(dns=dns, connect=max(0.0, connected - dns), total=total, late=late)
+        ready = info(pycurl.PRETRANSFER_TIME_T) / 1e6
+        first = info(pycurl.STARTTRANSFER_TIME_T) / 1e6
+        waiting, body = first - ready, max(0.0, total - first)
+        if reused:
+            return Phases(waiting=waiting, body=body, first_byte=first, total=total, late=late)
+        dns = info(pycurl.NAMELOOKUP_TIME_T) / 1e6
+        connected = info(pycurl.CONNECT_TIME_T) / 1e6
+        secured = info(pycurl.APPCONNECT_TIME_T) / 1e6
+        tls = secured - connected if secured else 0.0
+        return Phases(dns, connected - dns, tls, waiting, body, first, total, late)
+
+    def _explain(self, code: int, message: str, status: int) -> tuple[str, str]:
+        info = self.curl.getinfo
+        return explain(
+            Failed(
+                probe=self._probe,
+                manners=self._manners,
+                code=code,
+                message=message,
+                status=status,
+                received=info(pycurl.SIZE_DOWNLOAD_T),
+                connected=info(pycurl.CONNECT_TIME_T) > 0,
+                overflowed=self._overflowed,
+                unpacked=any(line.lower().startswith(b"content-encoding:") for line in self._lines),
+                os_error=info(pycurl.OS_ERRNO),
+                trusted=self._trusted,
+            )
+        )
+
+
+def _refuse(probe: Probe) -> None:
+    """ValueError for what must not or cannot be sent; never tells a header's value, which can be a secret."""
+    if not _TOKEN.fullmatch(probe.method):
+        raise ValueError(f"a probe's method is one word, not {probe.method!r}")
+    for name, value in probe.headers:
+        if name.lower() in _REFUSED:
+            raise ValueError(f"a probe never sends a request {name}: it would change what the cache does")
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"the value of the header {name} has characters that cannot be sent")
+
+
+def _next_slot(url: str, rate: float, now: float) -> float:
+    """Take the next turn at a URL's host; the moment on the monotonic clock from which it may be used."""
+    host = where(url)[1]
+    with _slots_lock:
+        slot = max(now, _slots.get(host, now))
+        _slots[host] = slot + 1 / rate
+    return slot
+
+
+def _headers(lines: list[bytes]) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """The final response's headers without those of a 1xx and without trailers, and whether their end was seen."""
+    found: list[tuple[str, str]] = []
+    inside = False
+    for line in lines:
+        if inside:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                found.append((name, value.strip(" \t\r\n")))
+            else:
+                inside = False
+        elif line.startswith(b"HTTP/"):
+            found, inside = [], True
+    return tuple(found), not inside

@@ -1,0 +1,269 @@
+"""The site behind the caches: its pages, and a small server whose content a test can change, delay, hold or kill."""
+
+import contextlib
+import email.utils
+import re
+import secrets
+import socket
+import socketserver
+import sys
+import threading
+import urllib.parse
+from collections import defaultdict
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+MEMBERS = {"ada": "Ada Lovelace ada@members.example", "ben": "Ben Bitdiddle ben@members.example"}
+
+_PUBLIC = "public, max-age=600"
+_PRIVATE = "private, no-store"
+_SHARED_PAGES = {
+    "articles": _PUBLIC,
+    "guides": _PUBLIC,  # a family far away from /articles, for the control of a purge
+    "slow": _PUBLIC,
+    "short": "public, max-age=5",
+    "nostore": "no-store",
+    "health": "no-store",
+    "login": "no-store",
+}
+_MEMBER_PAGES = {"inbox": _PRIVATE, "account": _PRIVATE, "profile": _PUBLIC}
+_FIRST_EDITION = 1_700_000_000  # Unix seconds; each generation is a minute younger than the one before
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What reached the origin: `target` is the path with its query, header names are in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the origin says to a request."""
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: str = ""
+
+
+def answer(request: Request, generation: int) -> Answer:
+    """The answer by the first segment of the path; what follows it is free for the test to choose."""
+    path = request.target.partition("?")[0]
+    family = path.split("/")[1]
+    if request.method == "POST":
+        return _login(request) if path == "/login" else _short(HTTPStatus.METHOD_NOT_ALLOWED, "no-store")
+    if family in _MEMBER_PAGES:
+        return _member_page(request, family, generation)
+    if family in _SHARED_PAGES:
+        return _unless_known(request, _page(path, generation, _SHARED_PAGES[family]))
+    if family == "error":
+        return _short(HTTPStatus.INTERNAL_SERVER_ERROR, _PUBLIC)
+    if family == "redirect-loop":
+        return Answer(HTTPStatus.FOUND, {"Location": request.target})
+    return _short(HTTPStatus.NOT_FOUND, "no-store")
+
+
+def _page(path: str, generation: int, cache_control: str, whose: str = "") -> Answer:
+    headers = {
+        "Cache-Control": cache_control,
+        "ETag": f'"{path.strip("/").replace("/", "-")}-{whose.partition(" ")[0] or "all"}-{generation}"',
+        "Last-Modified": email.utils.formatdate(_FIRST_EDITION + 60 * generation, usegmt=True),
+        "X-Origin-Gen": str(generation),
+    }
+    body = f"<!doctype html><title>{path}</title><p>generation {generation}</p><p>{whose or 'for everyone'}</p>\n"
+    return Answer(HTTPStatus.OK, headers, body)
+
+
+def _member_page(request: Request, family: str, generation: int) -> Answer:
+    session = re.search(r"(?:^|;\s*)sessionid=(\w+)", request.headers.get("cookie", ""))
+    if session is None or session[1] not in MEMBERS:
+        return Answer(HTTPStatus.FOUND, {"Location": "/login", "Cache-Control": "no-store"})
+    page = _page(request.target.partition("?")[0], generation, _MEMBER_PAGES[family], MEMBERS[session[1]])
+    if family != "profile":
+        page.headers["Set-Cookie"] = f"visit={secrets.token_hex(8)}; Path=/"
+    return page
+
+
+def _login(request: Request) -> Answer:
+    user = urllib.parse.parse_qs(request.body.decode()).get("user", [""])[0]
+    if user not in MEMBERS:
+        return _short(HTTPStatus.FORBIDDEN, "no-store")
+    cookie = f"sessionid={user}; Path=/; HttpOnly"
+    return Answer(HTTPStatus.SEE_OTHER, {"Location": "/inbox", "Cache-Control": "no-store", "Set-Cookie": cookie})
+
+
+def _short(status: HTTPStatus, cache_control: str) -> Answer:
+    return Answer(status, {"Cache-Control": cache_control}, f"{status.value} {status.phrase}\n")
+
+
+def _unless_known(request: Request, page: Answer) -> Answer:
+    asked = request.headers
+    known = (
+        asked["if-none-match"].removeprefix("W/") == page.headers["ETag"]
+        if "if-none-match" in asked
+        else asked.get("if-modified-since") == page.headers["Last-Modified"]
+    )
+    return Answer(HTTPStatus.NOT_MODIFIED, page.headers) if known else page
+
+
+class Origin:
+    """A small web site with its own threads, on a free port of 127.0.0.1; `with Origin() as origin`.
+
+    Every path has a generation, which is in `X-Origin-Gen`, the ETag, Last-Modified and the body. `requests` holds
+    what reached the origin, in order of arrival.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._generations: defaultdict[str, int] = defaultdict(lambda: 1)
+        self._delays: dict[str, float] = {}
+        self._holds: dict[str, threading.Event] = {}
+        self._left: int | None = None
+        self._news = threading.Condition()
+        self._stopping = threading.Event()
+        self._server = _Server(self)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], name="origin")
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def bump(self, path: str) -> int:
+        """Change a page's content, whatever its query; returns its new generation. The first one is 1."""
+        with self._news:
+            self._generations[path] += 1
+            return self._generations[path]
+
+    def delay(self, path: str, seconds: float) -> None:
+        """From now on answer this path so much later. The content is that of the moment the request came in."""
+        self._delays[path] = seconds
+
+    @contextlib.contextmanager
+    def hold(self, path: str):
+        """Leave requests of this path unanswered until the block ends: a fetch in flight, without guessing at time."""
+        released = self._holds[path] = threading.Event()
+        try:
+            yield
+        finally:
+            del self._holds[path]
+            released.set()
+
+    def asked(self, target: str) -> list[Request]:
+        """The requests of exactly this target (path and query) that have come in."""
+        return [request for request in list(self.requests) if request.target == target]
+
+    def wait_asked(self, target: str, times: int = 1, seconds: float = 10) -> None:
+        """Return once the target was asked for so many times; TimeoutError when it is not in time."""
+        with self._news:
+            if not self._news.wait_for(lambda: len(self.asked(target)) >= times, seconds):
+                raise TimeoutError(f"{target} was asked for {len(self.asked(target))} times, not {times}")
+
+    def fail(self, after: int = 0) -> None:
+        """Answer `after` more requests, then hang up on every one; for good, so use an origin of your own."""
+        with self._news:
+            self._left = after
+
+    def stop(self) -> None:
+        """Die: hang up on everybody and close the port. A second time does nothing."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        for released in list(self._holds.values()):
+            released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+
+    def respond(self, request: Request) -> Answer | None:
+        """Note the request and answer it; None hangs up. Called by the server's threads."""
+        path = request.target.partition("?")[0]
+        with self._news:
+            self.requests.append(request)
+            generation = self._generations[path]
+            dead = self._left == 0
+            if self._left:
+                self._left -= 1
+            self._news.notify_all()
+        if dead:
+            return None
+        if hold := self._holds.get(path):
+            hold.wait(60)
+        self._stopping.wait(self._delays.get(path, 1 if path.startswith("/slow/") else 0))
+        return None if self._stopping.is_set() else answer(request, generation)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing the server waits for its threads
+    request_queue_size = 128
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the resolver for the machine's name, which can take seconds.
+        socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: socket.socket, client_address: object) -> None:
+        # A cache that hangs up is no error of the origin's.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave together
+    server: _Server
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        said = self.server.origin.respond(Request(self.command, self.path, headers, body))
+        if said is None:
+            self.close_connection = True
+            return
+        content = said.body.encode()
+        self.send_response(said.status)
+        for name, value in said.headers.items():
+            self.send_header(name, value)
+        if said.status != HTTPStatus.NOT_MODIFIED:
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
