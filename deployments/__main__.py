@@ -7,7 +7,6 @@ from pathlib import Path
 
 from deployments.specs import ROOT, Spec, prefect_yaml, project_specs
 from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
 
 WRONG_INPUT = 3
 START, END = "<!-- rendered: jobs -->", "<!-- end -->"
@@ -20,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         wanted = rendered(project_specs())
-    except SiteFileError as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import yaml
 from prefect import Flow
+from prefect.client.schemas.schedules import CronSchedule
 
 from flows.jobs.inspect_site import inspect_site
 from flows.rules.site import Site
@@ -43,7 +45,16 @@ class Spec:
         """The deployment as prefect.yaml holds it.
 
         The schedule has a slug and no `active`, so that an operator's pause survives a deploy.
+
+        Raises:
+            ValueError: a schedule that Prefect would refuse, after it had deployed the ones before.
         """
+        if self.timezone not in available_timezones():
+            raise ValueError(f"{self.name}: saw {self.timezone!r}, wanted a timezone such as Europe/Berlin")
+        try:
+            CronSchedule(cron=self.cron, timezone=self.timezone)
+        except ValueError:
+            raise ValueError(f"{self.name}: saw {self.cron!r}, wanted a cron expression of five fields") from None
         return {
             "name": self.name,
             "entrypoint": self.entrypoint,

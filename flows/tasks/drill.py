@@ -4,10 +4,10 @@ import secrets
 import time
 from collections import defaultdict
 
-from blocks.edge import Edge, PurgeError
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from blocks.edge import Edge, PurgeError
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.site import PurgeDrill, Rule, Site
 from flows.rules.targeted_purge import TRIES, Drill, Plan, age_to_wait, plan, warm_enough

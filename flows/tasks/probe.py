@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import re
-import selectors
+import select
 import string
 import threading
 import time
@@ -28,6 +28,12 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: A cache that honours them would not do for a probe what it does for readers.
 _REFUSED = frozenset(["cache-control", "pragma"])
+
+_EVENTS = {
+    pycurl.POLL_IN: select.POLLIN,
+    pycurl.POLL_OUT: select.POLLOUT,
+    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
+}
 
 #: Unix time of the monotonic clock's zero, read once: what is reported never steps back.
 _EPOCH = time.time() - time.monotonic()
@@ -68,8 +74,7 @@ class Prober:
             raise ValueError(f"wanted at least one connection, not {connections}")
         self._manners = manners
         self._multi = pycurl.CurlMulti()
-        self._selector = selectors.DefaultSelector()
-        self._watched: set[int] = set()
+        self._sockets = select.poll()
         self._wake = math.inf
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -90,7 +95,6 @@ class Prober:
         self._multi.close()
         for curl in self._easy:
             curl.close()
-        self._selector.close()
 
     def ask(self, probes: Sequence[Probe]) -> list[Exchange]:
         """One batch; see `probe`."""
@@ -102,6 +106,7 @@ class Prober:
         slot: float | None = None  # when the first of the queue has its turn at its host
         while len(exchanges) < len(probes):
             now = time.monotonic()
+            started = False
             while queue and self._idle:
                 due, place = queue[0]
                 if slot is None and due <= now:
@@ -109,32 +114,29 @@ class Prober:
                 if slot is None or slot > now:
                     break
                 queue.popleft()
-                slot = None
-                self._start(place, probes[place], due)
-                now = time.monotonic()
-            # A quick answer can be in as soon as its request is out; nothing would wake a wait for it.
-            if self._collect(exchanges):
-                continue
-            turn = math.inf
-            if queue and self._idle:
-                turn = queue[0][0] if slot is None else slot
-            self._turn(min(turn, self._wake))
+                slot, started = None, True
+                easy = self._idle.pop()
+                easy.take(place, probes[place], due)
+                self._multi.add_handle(easy.curl)
+            if started:
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            # Before any waiting: an exchange can end while it is started, and then nothing may be left to wait for.
+            if not self._collect(exchanges):
+                turn = math.inf
+                if queue and self._idle:
+                    turn = queue[0][0] if slot is None else slot
+                self._turn(min(turn, self._wake))
         return [exchanges[place] for place in range(len(probes))]
-
-    def _start(self, place: int, probe: Probe, due: float) -> None:
-        easy = self._idle.pop()
-        easy.take(place, probe, due)
-        self._multi.add_handle(easy.curl)
-        # At once, one by one: the next request must not be built before this one is sent.
-        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def _turn(self, until: float) -> None:
         """Wait for the network, at most until a moment, and let libcurl do what is to be done."""
-        pause = None if until == math.inf else max(0.0, until - time.monotonic())
+        pause = None if until == math.inf else max(0.0, until - time.monotonic()) * 1000
         action = self._multi.socket_action
-        # selectors and libcurl have the same bits for reading and writing.
-        for key, ready in self._selector.select(pause):
-            action(key.fd, ready)
+        for fd, seen in self._sockets.poll(pause):
+            # A broken connection is both: reading or writing tells what is the matter.
+            readable = pycurl.CSELECT_IN if seen & ~select.POLLOUT else 0
+            writable = pycurl.CSELECT_OUT if seen & ~select.POLLIN else 0
+            action(fd, readable | writable)
         if self._wake <= time.monotonic():
             self._wake = math.inf
             action(pycurl.SOCKET_TIMEOUT, 0)
@@ -153,13 +155,9 @@ class Prober:
 
     def _watch(self, wanted: int, fd: int, _multi: object, _data: object) -> None:
         if wanted == pycurl.POLL_REMOVE:
-            self._selector.unregister(fd)
-            self._watched.discard(fd)
-        elif fd in self._watched:
-            self._selector.modify(fd, wanted)
+            self._sockets.unregister(fd)
         else:
-            self._selector.register(fd, wanted)
-            self._watched.add(fd)
+            self._sockets.register(fd, _EVENTS[wanted])
 
     def _set_timer(self, milliseconds: int) -> None:
         self._wake = math.inf if milliseconds < 0 else time.monotonic() + milliseconds / 1000

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import cast
 
 import httpx
-from blocks.edge import Edge
-from blocks.member import LoginError, Member
 from prefect import task
 from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
 
 from blocks import registry
+from blocks.edge import Edge
+from blocks.member import LoginError, Member
 from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 

@@ -50,7 +50,7 @@ class _Edge:
 
     def __enter__(self) -> Self:
         root = os.geteuid() == 0
-        self.port = _free_port()
+        self.port = free_port()
         with contextlib.ExitStack() as undo:
             # Root's own TMPDIR may be closed to others.
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="edge-", dir="/tmp" if root else None)))
@@ -135,6 +135,6 @@ class Nginx(_Edge):
         return [nginx, "-c", str(config), "-p", str(folder)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

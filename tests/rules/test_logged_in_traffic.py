@@ -13,7 +13,7 @@ BEN = Visitor("ben", (("Cookie", "s=2"),), ("ben@members.test",))
 MEMBER = {"cache": {"by": "member"}, "examples": {"not_cached": ["/a"]}}
 SHARED = {"bypass": [{"when": "cookie s", "because": "it greets by name"}]}
 
-A, B, N = (dict(body=body) for body in (b"hello ada@members.test", b"hello ben@members.test", b"log in"))
+A, B, N = ({"body": body} for body in (b"hello ada@members.test", b"hello ben@members.test", b"log in"))
 
 
 def visits(*bodies, **more):

@@ -1,0 +1,154 @@
+"""What is made of a vendor's answer, or of none."""
+
+import asyncio
+import json
+import pickle
+
+import httpx
+import pytest
+
+from blocks.cloudflare import Cloudflare
+from blocks.demo_edge import DemoEdge
+from blocks.edge import PurgeError
+from blocks.nginx import Nginx
+from blocks.varnish import Varnish
+from tests.blocks.wire import Wire
+
+SECRET = "hush-4711"
+NODE = "http://127.0.0.1:6081"
+CLOUDFLARE = Cloudflare(zone="abc123", token=SECRET)
+
+
+async def test_a_node_in_trouble_does_not_spare_the_others():
+    """The error tells of the bad node, and carries the receipts of the good one."""
+
+    def answer(request):
+        return httpx.Response(503 if request.url.host == "a.example" else 200)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(PurgeError, match=r"Varnish at http://a\.example answered 503") as error:
+            await Varnish(nodes=["http://a.example", "http://b.example"]).purge(["http://h.example/"], client=client)
+    assert not error.value.permanent
+    assert [receipt.node for receipt in error.value.receipts] == ["http://b.example"]
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent"),
+    [
+        *((status, True) for status in (301, 400, 401, 403, 404, 405)),
+        *((status, False) for status in (408, 429, 500, 503)),
+    ],
+)
+async def test_a_refusal_says_whether_asking_again_can_help(status, permanent):
+    """What was seen, what was wanted, what to do; a redirect is not followed."""
+    wire = Wire(status, "<p>because\nof</p>", {"Retry-After": "30", "Location": "https://elsewhere.example/"})
+    async with wire.client() as client:
+        with pytest.raises(PurgeError) as error:
+            await Varnish(nodes=[NODE]).purge(["http://h.example/"], client=client)
+    assert error.value.permanent is permanent
+    wait = "" if permanent else " (Retry-After: 30)"
+    assert str(error.value).startswith(f"Varnish at {NODE} answered {status}{wait}, wanted 2xx; ")
+    assert str(error.value).endswith("It said: because of")
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "permanent"),
+    [
+        (httpx.ConnectError("refused"), False),
+        (httpx.ReadTimeout("late"), False),
+        (httpx.RemoteProtocolError("cut off"), False),
+        (httpx.UnsupportedProtocol("ftp"), True),
+    ],
+)
+async def test_trouble_on_the_way_says_whether_asking_again_can_help(trouble, permanent):
+    """A connection may come back; a wrong address will not."""
+    async with Wire(trouble=trouble).client() as client:
+        with pytest.raises(PurgeError) as error:
+            await Varnish(nodes=[NODE]).purge(["http://h.example/"], client=client)
+    assert error.value.permanent is permanent
+
+
+async def test_a_node_that_is_down_is_told():
+    """A refused connection on a real port."""
+    with pytest.raises(PurgeError, match=r"Varnish at http://127\.0\.0\.1:1 could not be reached") as error:
+        await Varnish(nodes=["http://127.0.0.1:1"]).purge(["http://h.example/"])
+    assert not error.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("edge", "status", "absent"),
+    [
+        (Nginx(), 404, True),
+        (Nginx(), 412, True),
+        (Nginx(), 200, False),
+        (DemoEdge(), 404, True),
+        (DemoEdge(), 200, False),
+    ],
+)
+async def test_a_copy_that_was_not_there_is_no_error(edge, status, absent):
+    """The receipt says so instead."""
+    async with Wire(status).client() as client:
+        [receipt] = await edge.purge(["http://h.example/"], client=client)
+    assert (receipt.status, receipt.absent) == (status, absent)
+
+
+@pytest.mark.parametrize(
+    ("edge", "text", "says"),
+    [
+        (CLOUDFLARE, '{"success": false, "errors": [{"code": 1012, "message": "bad file"}]}', "1012 bad file"),
+        (CLOUDFLARE, '{"success": false, "errors": []}', "no reason"),
+        (CLOUDFLARE, "<html>proxy</html>", "not Cloudflare's JSON"),
+        (CLOUDFLARE, "[]", "not Cloudflare's JSON"),
+        (CLOUDFLARE, '{"success": false, "errors": null}', "not Cloudflare's JSON"),
+        (Nginx(nodes=[NODE]), "<h1>Welcome</h1>", "is /__purge the purge location"),
+    ],
+)
+async def test_a_good_status_can_be_a_refusal(edge, text, says):
+    """Status 200 is not enough where the vendor says more."""
+    async with Wire(200, text).client() as client:
+        with pytest.raises(PurgeError, match=says) as error:
+            await edge.purge(["http://h.example/"], client=client)
+    assert error.value.permanent
+
+
+async def test_a_receipt_hides_a_secret_that_the_answer_quotes():
+    """Evidence is kept without the token."""
+    async with Wire(text=json.dumps({"success": True, "echo": SECRET})).client() as client:
+        [receipt] = await CLOUDFLARE.purge(["https://www.example.com/"], client=client)
+    assert "success" in receipt.answer
+    assert SECRET not in receipt.answer
+
+
+async def test_an_endless_answer_is_cut_off():
+    """What a node sends is bounded."""
+
+    async def endless():
+        while True:
+            yield b"x" * 1000
+
+    def answer(request):
+        return httpx.Response(200, content=endless())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        [receipt] = await DemoEdge().purge(["http://h.example/"], client=client)
+    assert receipt.answer == "x" * 200
+
+
+async def test_a_silent_node_is_given_up(monkeypatch):
+    """A connection that is open but says nothing does not hold the purge."""
+    monkeypatch.setattr("blocks.edge.PATIENCE", 0.05)
+    silent = asyncio.Event()
+
+    async def answer(request):
+        await silent.wait()
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(PurgeError, match=r"no answer within 0\.05 s"):
+            await DemoEdge().purge(["http://h.example/"], client=client)
+
+
+def test_an_error_survives_being_sent_to_another_process():
+    """Prefect pickles what a task raises."""
+    error = pickle.loads(pickle.dumps(PurgeError("says", permanent=True)))
+    assert (str(error), error.permanent, error.receipts) == ("says", True, ())

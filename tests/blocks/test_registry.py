@@ -1,0 +1,93 @@
+"""Which blocks are found, and what is said of settings that make none."""
+
+import pickle
+
+import pytest
+
+from blocks.cloudflare import Cloudflare
+from blocks.edge import Edge
+from blocks.member import Member
+from blocks.registry import BlockError, check, edges, kinds, make
+
+
+def test_blocks_are_found_by_their_slugs():
+    """Every concrete type, and no base."""
+    assert {"cloudflare", "demo-edge", "member", "nginx", "varnish"} <= set(kinds())
+    assert Edge not in kinds().values()
+    assert "member" not in edges()
+    assert edges()["cloudflare"] is Cloudflare
+
+
+def test_settings_become_a_block_with_its_secrets_from_the_environment(monkeypatch):
+    """At any depth, in mappings and in lists."""
+    monkeypatch.setenv("ADA_PASSWORD", "hush-1")
+    monkeypatch.setenv("ADA_MAILBOX", "hush-2")
+    member = make(
+        "member/ada",
+        {
+            "login": "/login",
+            "form": {"user": "ada", "password": {"env": "ADA_PASSWORD"}},
+            "sentinels": ["Ada", {"env": "ADA_MAILBOX"}],
+        },
+    )
+    assert isinstance(member, Member)
+    assert member.form["user"].get_secret_value() == "ada"
+    assert member.form["password"].get_secret_value() == "hush-1"
+    assert [value.get_secret_value() for value in member.sentinels] == ["Ada", "hush-2"]
+    assert "hush" not in repr(member)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name, value in {"ADA_PASSWORD": "hush", "SET": "hush", "HOLLOW": ""}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "setting", "saw", "mend"),
+    [
+        ("varnsh/a", {}, "varnsh/a", "the type 'varnsh'", "did you mean varnish?"),
+        ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are cloudflare, demo-edge"),
+        ("varnish/a", {"node": []}, "varnish/a.node", "a setting that it does not have", "did you mean nodes?"),
+        ("varnish/a", {"xyz": 1}, "varnish/a.xyz", "a setting that it does not have", "there are nodes"),
+        ("varnish/a", {1: 2}, "varnish/a.1", "a setting that it does not have", "there are nodes"),
+        ("varnish/a", {"nodes": ["h:80"]}, "varnish/a.nodes.0", "'h:80'", "wanted scheme and host"),
+        ("cloudflare/a", {"zone": "abc"}, "cloudflare/a.token", "nothing", "Field required"),
+        ("cloudflare/a", {"zone": "abc", "token": 4711}, "cloudflare/a.token", "a value of type int", "valid string"),
+        ("cloudflare/a", {"zone": {"env": "SET"}, "token": "x"}, "cloudflare/a.zone", "a secret", "valid string"),
+        (
+            "cloudflare/a",
+            {"token": {"env": "NOT_THERE"}},
+            "cloudflare/a.token",
+            "no environment variable NOT_T",
+            "set it",
+        ),
+        ("cloudflare/a", {"token": {"env": "HOLLOW"}}, "cloudflare/a.token", "an empty environment variable", "set it"),
+        (
+            "member/a",
+            {"form": {"p": {"env": "ADA_PASSWORT"}}},
+            "member/a.form.p",
+            "no environment",
+            "mean ADA_PASSWORD?",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_a_block_that_cannot_be_made_says_what_and_how_to_mend_it(name, settings, setting, saw, mend):
+    """The setting, what was seen, what to do; no value that could be a secret."""
+    with pytest.raises(BlockError) as caught:
+        make(name, settings)
+    error = caught.value
+    assert error.setting == setting
+    assert saw in error.saw
+    assert mend in error.mend
+    assert "hush" not in str(error)
+    assert "4711" not in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_settings_are_checked_where_their_secrets_are_not():
+    """A site file is held against its types on a machine that has none of the passwords."""
+    check("member/ada", {"login": "/login", "form": {"password": {"env": "NOT_THERE"}}})
+    with pytest.raises(BlockError, match="did you mean form"):
+        check("member/ada", {"login": "/login", "from": {"password": {"env": "NOT_THERE"}}})

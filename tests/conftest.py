@@ -1,0 +1,25 @@
+"""What many rooms' tests need: a Prefect server, and a ledger of their own."""
+
+import os
+
+import pytest
+
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+
+
+@pytest.fixture(scope="session")
+def prefect():
+    """An embedded Prefect server, once for all: it takes some ten seconds."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    return url

@@ -1,0 +1,53 @@
+"""`make demo`, as a stranger runs it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deployments.demo.__main__ import PLANTED, conclude
+from deployments.specs import ROOT
+from flows.rules.verdict import Claim, Verdict
+from tests.rules.test_report import report
+
+
+@pytest.mark.slow
+def test_the_demo_finds_exactly_what_it_plants_and_leaves_nothing_behind(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("PREFECT_API_URL", None)
+    environment.pop("PREFECT_LOGGING_LEVEL", None)
+    command = [sys.executable, "-m", "deployments.demo"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "The round found exactly the faults that the demo plants." in done.stdout
+    assert "python -m flows inspect" in done.stdout.splitlines()[-1]
+    assert not any(word in done.stdout for word in ("Traceback", "Warning", "WARNING", "ERROR"))
+    assert [] == list(tmp_path.iterdir())
+    alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "" == alive.stdout
+
+
+def failing(claim, subject):
+    finding = Claim(claim, "It holds.").against("a", "b", holds=False)
+    return Verdict(claim.partition("/")[0], subject, "r", "o", "e", "back", (finding,))
+
+
+PLANTED_VERDICTS = [failing(claim, subject) for claim, subject in PLANTED]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code", "says"),
+    [
+        (PLANTED_VERDICTS, 0, "exactly the faults"),
+        (PLANTED_VERDICTS[1:], 1, "NOT FOUND"),
+        (
+            [*PLANTED_VERDICTS, failing("targeted-purge/refreshed", "/x")],
+            1,
+            "not planted, yet found: targeted-purge/refreshed on /x",
+        ),
+    ],
+)
+def test_the_demo_fails_when_it_finds_more_or_less(verdicts, code, says, capsys):
+    assert code == conclude(report(*verdicts))
+    assert says in capsys.readouterr().out

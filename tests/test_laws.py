@@ -1,0 +1,116 @@
+"""The laws of the house, held by machines."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RULES = sorted(path.stem for path in (ROOT / "flows/rules").glob("[!_]*.py"))
+IMPURE = ("prefect", "httpx", "sqlmodel", "sqlalchemy", "pycurl", "asyncio", "socket", "subprocess")
+
+#: What each room may import of the house; a room always may import itself.
+ARROWS = {
+    "flows.rules": set(),
+    "blocks": set(),
+    "flows.tasks": {"flows.rules", "blocks"},
+    "flows.checks": {"flows.rules", "flows.tasks", "blocks"},
+    "flows.jobs": {"flows.rules", "flows.tasks", "flows.checks", "blocks"},
+    "flows": {"flows.rules", "flows.tasks", "flows.checks", "flows.jobs", "blocks"},
+    "deployments": {"flows", "flows.rules", "flows.tasks", "flows.jobs"},
+}
+
+
+def test_a_rule_imports_nothing_that_touches_the_world():
+    """Each in an interpreter of its own would take a second apiece; one that forgets its modules does as well."""
+    code = f"""
+import importlib, sys
+kept = set(sys.modules)
+for rule in {RULES!r}:
+    for name in set(sys.modules) - kept:
+        if name.startswith("flows"):
+            del sys.modules[name]
+    importlib.import_module("flows.rules." + rule)
+    # asyncio, socket and subprocess come with the standard library's own modules; the linter bans them by name.
+    found = [name for name in {IMPURE[:5]!r} if name in sys.modules]
+    assert not found, (rule, found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def imports():
+    for path in ROOT.glob("[bdf][!.]*/**/*.py"):
+        module = path.relative_to(ROOT).with_suffix("").parts
+        if module[0] in {"flows", "blocks", "deployments"}:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                    yield path.relative_to(ROOT), room(module), room(tuple(node.module.split(".")), node.names[0].name)
+                elif isinstance(node, ast.Import):
+                    for name in node.names:
+                        yield path.relative_to(ROOT), room(module), room(tuple(name.name.split(".")))
+
+
+def room(module, imported=""):
+    if module[0] not in {"flows", "blocks", "deployments"}:
+        return ""
+    parts = (*module, imported)
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in ARROWS else module[0]
+
+
+def test_no_import_runs_against_the_arrows():
+    wrong = [
+        f"{path}: {here} imports {there}"
+        for path, here, there in imports()
+        if there and there != here and there not in ARROWS[here]
+    ]
+    assert [] == wrong
+
+
+def test_only_the_probe_knows_libcurl():
+    users = {str(path.relative_to(ROOT)) for path in ROOT.glob("flows/**/*.py") if "import pycurl" in path.read_text()}
+    assert users <= {"flows/tasks/probe.py", "flows/tasks/curl_errors.py"}
+
+
+def test_every_flow_and_task_is_async():
+    """A synchronous one costs about a second more."""
+    found = 0
+    for path in [*ROOT.glob("flows/**/*.py"), *ROOT.glob("deployments/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {ast.unparse(mark).partition("(")[0] for mark in getattr(node, "decorator_list", [])}
+            if names & {"flow", "task", "job"}:
+                found += 1
+                assert isinstance(node, ast.AsyncFunctionDef), f"{path}: {node.name}"
+    assert found > 10
+
+
+def test_a_check_is_short():
+    for path in ROOT.glob("flows/checks/[!_]*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef):
+                assert node.end_lineno - node.lineno < 25, f"{path}: {node.name} is in the wrong room"
+
+
+@pytest.mark.parametrize("name", ["fastapi", "sqlalchemy", "prefect"])
+def test_the_lock_keeps_the_upper_bounds(name):
+    bounds = {"fastapi": (0, 151), "sqlalchemy": (2, 1), "prefect": (3, 9)}
+    locked = re.search(rf"^{name}==(\d+)\.(\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert (int(locked[1]), int(locked[2])) < bounds[name]
+
+
+def test_the_lock_has_a_hash_for_each_package_and_names_no_host():
+    text = (ROOT / "requirements.lock").read_text()
+    packages = re.findall(r"^\S+==.*(?:\n    .*)*", text, re.MULTILINE)
+    assert len(packages) > 100
+    assert all("--hash=sha256:" in package for package in packages)
+    assert not re.search(r"://|index-url", text)
+
+
+def test_the_version_is_said_once():
+    from flows.tasks.ask import VERSION
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
