@@ -28,7 +28,6 @@ async def walk(site: str, only: Sequence[Any] = (), console: Console | None = No
             pass
         handler = _Progress(console, status)
         log = logging.getLogger("roundsman")
-        log.setLevel(logging.INFO)
         log.propagate = False  # Prefect would print each line once more
         log.addHandler(handler)
         try:

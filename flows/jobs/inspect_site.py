@@ -23,6 +23,7 @@ from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
+log.setLevel(logging.INFO)  # a worker's root logger would drop what an operator follows
 
 
 class Check(StrEnum):

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -25,6 +26,17 @@ class Clock:
 
 
 looking: ContextVar[Clock | None] = ContextVar("looking", default=None)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Count what is done in a block as looking: it waits for the outside."""
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        if (clock := looking.get()) is not None:
+            clock.seconds += time.monotonic() - begun
 
 
 async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, again: bool = True) -> list[Exchange]:
@@ -50,24 +62,17 @@ async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, agai
 async def pause(seconds: float) -> None:
     """Wait for the outside, such as for a copy to age."""
     if seconds > 0:
-        await asyncio.sleep(seconds)
-        _spend(seconds)
+        with outside():
+            await asyncio.sleep(seconds)
 
 
 async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[Exchange]:
-    begun = time.monotonic()
-    try:
+    with outside():
         return await asyncio.to_thread(
             probe, probes, manners=site.manners, user_agent=_user_agent(site), connections=connections
         )
-    finally:
-        _spend(time.monotonic() - begun)
 
 
 def _user_agent(site: Site) -> str:
     return f"roundsman/{VERSION} (contact: {site.owner})"
 
-
-def _spend(seconds: float) -> None:
-    if (clock := looking.get()) is not None:
-        clock.seconds += seconds

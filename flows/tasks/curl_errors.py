@@ -5,6 +5,7 @@ The numbers are part of libcurl's ABI and never change: https://curl.se/libcurl/
 
 import errno
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ SSL_ISSUER_ERROR = 83
 TOO_LARGE = 100
 
 _TLS = frozenset([SSL_CONNECT_ERROR, SSL_CERTPROBLEM, SSL_CIPHER, PEER_FAILED_VERIFICATION, SSL_ISSUER_ERROR])
+_PROBLEM = re.compile(r"SSL certificate (?:problem|OpenSSL verify result): (.*?)(?: \(\d+\))?$")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -101,9 +103,8 @@ def _unreached(failed: Failed) -> tuple[str, str] | None:
 def _distrust(message: str, host: str) -> str:
     if "no alternative certificate subject name" in message or "does not match target host" in message:
         return f"the certificate does not name {host}"
-    problem = message.removeprefix("SSL certificate problem: ")
-    if problem != message:
-        return f"the certificate is not trusted: {problem}"
+    if problem := _PROBLEM.match(message):
+        return f"the certificate is not trusted: {problem[1]}"
     return f"no TLS connection: {message.rpartition('::')[2]}"
 
 

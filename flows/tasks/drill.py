@@ -11,7 +11,7 @@ from blocks.edge import Edge, PurgeError
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.site import PurgeDrill, Rule, Site
 from flows.rules.targeted_purge import TRIES, Drill, Plan, age_to_wait, plan, warm_enough
-from flows.tasks.ask import ask, pause
+from flows.tasks.ask import ask, outside, pause
 from flows.tasks.commands import run
 from flows.tasks.vendors import edge_of
 
@@ -28,8 +28,11 @@ async def drill(site: Site, rule: Rule, promise: PurgeDrill) -> Drill:
     if not warm_enough(warm[planned.canary]):
         return Drill(planned, warm)
     await pause(max(age_to_wait(warm[path], _now(warm[path][-1])) for path in planned.paths))
-    if promise.touch and (problem := await run(promise.touch, timeout=30)):
-        return Drill(planned, warm, touch_problem=problem)
+    if promise.touch:
+        with outside():
+            problem = await run(promise.touch, timeout=30)
+        if problem:
+            return Drill(planned, warm, touch_problem=problem)
     purged_at = time.time()
     try:
         answer = await _purge(edge, site.url(planned.canary))
@@ -64,7 +67,8 @@ async def _look(site: Site, paths: tuple[str, ...] | list[str]) -> list[Exchange
 
 
 async def _purge(edge: Edge, url: str) -> str:
-    receipts = await edge.purge([url])
+    with outside():
+        receipts = await edge.purge([url])
     return ", ".join(f"{receipt.status}{' (was not there)' if receipt.absent else ''}" for receipt in receipts)
 
 

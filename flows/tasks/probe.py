@@ -212,6 +212,9 @@ class _Easy:
         curl = self.curl
         curl.setopt(pycurl.NOBODY, probe.method == "HEAD")
         curl.setopt(pycurl.CUSTOMREQUEST, probe.method)
+        # pycurl takes an empty list for no change: one visitor's cookie would go along with the next visitor.
+        curl.unsetopt(pycurl.HTTPHEADER)
+        curl.unsetopt(pycurl.CONNECT_TO)
         # `Name:` would take libcurl's own header away; `Name;` sends it empty.
         lines = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in probe.headers]
         curl.setopt(pycurl.HTTPHEADER, [line.encode("latin-1") for line in lines])
@@ -219,7 +222,8 @@ class _Easy:
             curl.setopt(pycurl.ACCEPT_ENCODING, probe.accept_encoding)
         else:
             curl.unsetopt(pycurl.ACCEPT_ENCODING)
-        curl.setopt(pycurl.CONNECT_TO, [f"::{probe.node}"] if probe.node else [])
+        if probe.node:
+            curl.setopt(pycurl.CONNECT_TO, [f"::{probe.node}"])
         curl.setopt(pycurl.FRESH_CONNECT, probe.new_connection)
         curl.setopt(pycurl.FORBID_REUSE, probe.new_connection)
 

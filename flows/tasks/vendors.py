@@ -13,6 +13,7 @@ from blocks.edge import Edge
 from blocks.member import LoginError, Member
 from flows.rules.site import Site
 from flows.rules.visitor import Visitor
+from flows.tasks.ask import outside
 
 
 async def edge_of(site: Site) -> Edge:
@@ -48,7 +49,8 @@ async def _visitor(site: Site, name: str) -> Visitor:
     short = name.partition("/")[2]
     try:
         member = cast("Member", await block(site, name))
-        headers = await member.log_in(site.base_url)
+        with outside():
+            headers = await member.log_in(site.base_url)
     except (LoginError, registry.BlockError, httpx.HTTPError) as error:
         return Visitor(short, problem=f"login failed: {error}")
     sentinels = tuple(value.get_secret_value() for value in member.sentinels)

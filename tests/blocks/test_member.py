@@ -107,17 +107,16 @@ def test_no_secret_shows():
 
 
 @pytest.mark.harness
-@pytest.mark.slow
+@pytest.mark.usefixtures("prefect")
 async def test_prefect_keeps_and_hides_every_secret():
     """A saved member loads whole, and Prefect's API shows none of its values."""
     from prefect.client.orchestration import get_client
-    from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
-        await Member(form={"password": PASSWORD}, headers={"Cookie": PASSWORD}, sentinels=[PASSWORD]).save("ada")
-        async with get_client() as client:
-            [document] = await client.read_block_documents(include_secrets=False)
-        loaded = await Member.aload("ada")
+    member = Member(form={"password": PASSWORD}, headers={"Cookie": PASSWORD}, sentinels=[PASSWORD])
+    await member.save("keeps-secrets")
+    async with get_client() as client:
+        document = await client.read_block_document_by_name("keeps-secrets", "member", include_secrets=False)
+    loaded = await Member.aload("keeps-secrets")
     assert set(document.data) == {"login", "form", "headers", "sentinels"}
     assert PASSWORD not in str(document.data)
     assert loaded.form["password"].get_secret_value() == PASSWORD

@@ -77,7 +77,7 @@ engine.dispose()
 
 @pytest.mark.slow
 def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
-    workers = [python(OPEN_TOGETHER, url, f"run-{number}") for number in range(6)]
+    workers = [python(OPEN_TOGETHER, url, f"run-{number}") for number in range(3)]
     for worker in workers:
         assert worker.stdout.readline() == b"ready\n"
     for worker in workers:
@@ -85,9 +85,9 @@ def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
         worker.stdin.flush()
     for worker in workers:
         worker.communicate(timeout=60)
-    assert [worker.returncode for worker in workers] == [0] * 6
+    assert [worker.returncode for worker in workers] == [0] * 3
     engine = open_ledger(url)
-    assert counted(engine) == {name: 6 * number for name, number in FULL.items()}
+    assert counted(engine) == {name: 3 * number for name, number in FULL.items()}
     engine.dispose()
 
 

@@ -29,5 +29,5 @@ def migrate(connection: Connection) -> None:
 
 
 # On SQLite `writes` begins the transaction with the write lock, which does what the advisory lock does.
-with context.config.attributes["engine"].connect().execution_options(writes=False) as opened:
+with context.config.attributes["engine"].connect().execution_options(writes=True) as opened:
     migrate(opened)

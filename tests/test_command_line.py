@@ -1,0 +1,82 @@
+"""The command line: its exit codes, its words, and that wrong input runs nothing."""
+
+import json
+
+import pytest
+import yaml
+
+from flows.__main__ import main
+from tests.edges.conftest import origin
+from tests.jobs.conftest import articles, site
+
+__all__ = ["origin"]
+
+
+def written(tmp_path, content):
+    path = tmp_path / "lab.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+def test_lint_reads_every_site_of_the_project(capsys):
+    assert 0 == main(["lint"])
+    assert "demo.yaml: 4 rules, 6 examples: fine" in capsys.readouterr().out
+
+
+WRONG = [
+    ("", "lab.yaml:1: file: saw nothing"),
+    ("site: [", "lab.yaml:1: YAML: saw"),
+    (site("http://a.test", [articles("a")], edge="varnsh/lab"), "edge: saw the unknown edge type 'varnsh'; did you mean varnish?"),
+    ({**site("http://a.test", [articles("a")]), "sessions": ["membr/ada"]}, "sessions[0]: saw the unknown session type 'membr'; did you mean member?"),
+    ({**site("http://a.test", [articles("a")]), "sessions": ["member/eve"]}, "sessions[0]: saw the unknown session 'member/eve'; declare it under `blocks:`"),
+    ({**site("http://a.test", [articles("a")]), "blocks": {"varnish/lab": {"nods": []}, "member/ada": {}, "member/ben": {}}}, "blocks.varnish/lab.nods: saw a setting that it does not have; did you mean nodes?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["lint", "inspect"])
+@pytest.mark.parametrize(("content", "says"), WRONG)
+def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert 3 == main([command, written(tmp_path, content)])
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["inspect", "dmo"], "no such file; did you mean demo?"),
+        (["inspect", "ftp://a.test/"], "wanted an address such as https://"),
+        (["inspect", "demo", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers"),
+        (["inspect", "demo", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
+        (["inspekt"], "invalid choice: 'inspekt'"),
+        ([], "required"),
+    ],
+)
+def test_a_wrong_word_is_told_and_nothing_is_run(words, says, capsys, monkeypatch):
+    monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
+    assert 3 == main(words)
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.harness
+def test_a_first_look_at_an_address_needs_no_site_file(prefect, ledger, origin, tmp_path, capsys):
+    out = tmp_path / "report.json"
+    assert 0 == main(["inspect", f"{origin.url}/articles/look/one", "--only", "cache-headers", "--json", str(out)])
+    said = json.loads(out.read_text())
+    assert (1, "pass") == (said["schema"], said["outcome"])
+    assert "cache-headers/agree" == said["verdicts"][0]["findings"][0]["claim"]
+    assert "1 passed" in capsys.readouterr().out
+
+
+@pytest.mark.harness
+def test_a_red_round_ends_with_1_and_an_unknown_one_with_2(prefect, ledger, origin, tmp_path, capsys):
+    rule = articles("red", paths=["/error"], examples={"cached": ["/error"]})
+    assert 1 == main(["inspect", written(tmp_path, site(origin.url, [rule])), "--only", "cache-headers"])
+    said = capsys.readouterr().out
+    assert "FAIL /error  cache-headers/status  saw 500, wanted 200  owner web-platform  rollback: true" in said.replace(
+        "\n", ""
+    )
+    unlabelled = articles("grey", paths=["/articles/grey/one"], examples={"cached": ["/articles/grey/one"]})
+    assert 2 == main(["inspect", written(tmp_path, site(origin.url, [unlabelled])), "--only", "cache-headers"])
+    assert "UNKNOWN /articles/grey/one  cache-headers/hit" in capsys.readouterr().out
