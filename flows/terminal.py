@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.rules.report import Report, line, notable
+from flows.rules.report import Report, held, line, notable
 from flows.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
@@ -17,13 +17,16 @@ _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "mage
 async def walk(site: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
     """Run `inspect_site` here and now, and say where it is."""
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
 
     from flows.jobs.inspect_site import inspect_site
 
     console = console or Console()
-    with console.status("starting Prefect (an embedded server needs some ten seconds)") as status:
+    server = PREFECT_API_URL.value()
+    first = f"asking Prefect at {server}" if server else "starting Prefect (an embedded server needs some ten seconds)"
+    with console.status(first) as status:
         if not console.is_terminal:
-            console.print("starting Prefect (an embedded server needs some ten seconds)")
+            console.print(first, highlight=False)
         async with get_client():
             pass
         handler = _Progress(console, status)
@@ -63,7 +66,7 @@ def show(report: Report, console: Console | None = None) -> None:
         table.add_column(column, overflow="fold")
     for verdict in report.verdicts:
         worst = notable(verdict)
-        saw = "; ".join(finding.saw for finding in worst) or f"{len(verdict.findings)} claims hold"
+        saw = "; ".join(finding.saw for finding in worst) or held(verdict)
         outcome = Text(verdict.outcome, style=_STYLES[verdict.outcome])
         table.add_row(outcome, verdict.check, Text(verdict.subject), Text(saw))
     console.print()

@@ -85,6 +85,12 @@ def as_json(report: Report) -> Mapping[str, Any]:
     }
 
 
+def held(verdict: Verdict) -> str:
+    """What to say of a verdict in which nothing is wrong."""
+    count = len(verdict.findings)
+    return f"{count} claims hold" if count > 1 else f"1 claim holds: {verdict.findings[0].saw}"
+
+
 def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     """A row for each finding that is not a pass, and one for each verdict that is."""
     return [
@@ -93,7 +99,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
             "check": verdict.check,
             "subject": verdict.subject,
             "claim": finding.claim.partition("/")[2] if finding else "",
-            "saw": finding.saw if finding else f"{len(verdict.findings)} claims hold",
+            "saw": finding.saw if finding else held(verdict),
             "wanted": finding.wanted if finding else "",
             "owner": verdict.owner,
             "rollback": verdict.rollback,
@@ -105,10 +111,9 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 
 def markdown(report: Report, picture: str) -> str:
     """The report for Prefect's UI. `picture` is a data URI, or empty."""
-    failed = [line(v, f) for v in report.verdicts for f in notable(v) if f.outcome in {Outcome.FAIL, Outcome.UNKNOWN}]
-    needs = (
-        "## What needs somebody\n" + "\n".join(f"- {text}" for text in failed) if failed else "Nothing needs anybody."
-    )
+    heavy = {Outcome.FAIL, Outcome.UNKNOWN}
+    needing = [_item(v, finding) for v in report.verdicts for finding in notable(v) if finding.outcome in heavy]
+    needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
     columns = ("outcome", "check", "subject", "saw", "wanted", "owner")
     table = [columns, ["---"] * len(columns), *([row[key] for key in columns] for row in rows(report.verdicts))]
     parts = [
@@ -120,6 +125,13 @@ def markdown(report: Report, picture: str) -> str:
         "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _item(verdict: Verdict, finding: Finding) -> str:
+    """A finding as an item of a list, to be read on a screen rather than in a log."""
+    back = f" Rollback: `{verdict.rollback}`" if verdict.rollback and finding.outcome is Outcome.FAIL else ""
+    said = f"saw {finding.saw}, wanted {finding.wanted}. Owner {verdict.owner}.{back}"
+    return f"- **{finding.outcome.upper()} {verdict.subject}** `{finding.claim}`: {said}".replace("\n", " ")
 
 
 def _cell(text: str) -> str:

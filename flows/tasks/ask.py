@@ -75,4 +75,3 @@ async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[
 
 def _user_agent(site: Site) -> str:
     return f"roundsman/{VERSION} (contact: {site.owner})"
-

@@ -111,7 +111,7 @@ def test_the_deployments_are_taken_scheduled_and_run(server, tmp_path, monkeypat
 
     assert ("Failed", "3 failed, 4 warned, 15 passed") == (run["state"]["name"], run["state"]["message"])
     artifacts = {one["key"]: one for one in api.post("/artifacts/filter", json={}).json()}
-    assert "FAIL /inbox  cache-headers/private" in artifacts["round-demo"]["data"]
+    assert "**FAIL /inbox** `cache-headers/private`" in artifacts["round-demo"]["data"]
     assert "hunter" not in json.dumps(artifacts)
     logs = " ".join(one["message"] for one in api.post("/logs/filter", json={"limit": 200}).json())
     assert "demo: cache headers: 2 failed, 4 passed" in logs
