@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.rules.rollback_ready import judge, judge_release
-from flows.rules.site import Site
+from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Verdict
 from flows.tasks.commands import find_commands
 from flows.tasks.ledger import find_rehearsals
@@ -16,5 +16,5 @@ async def check_rollback_ready(site: Site) -> list[Verdict]:
     verdicts = [judge(site, rule, found[rule.name], rehearsed.get(rule.name), now) for rule in site.rules]
     if site.release and site.release.rollback:
         command = site.release.rollback
-        verdicts.append(judge_release(site, command, found["release"], rehearsed.get("release"), now))
+        verdicts.append(judge_release(site, command, found[RELEASE], rehearsed.get(RELEASE), now))
     return verdicts

@@ -62,11 +62,16 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             made = await settle(promised, name, check)
             log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
             verdicts += made
-    run = str(flow_run.get_id() or uuid4())
-    report = Report(run, promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
     await record(report)
     await publish(report)
     return conclude(report)
+
+
+def run_id() -> str:
+    """Prefect's id of this run. When the run is tried again it is another round, with another report."""
+    again = flow_run.get_run_count() or 1
+    return f"{flow_run.get_id() or uuid4()}{f'.{again}' if again > 1 else ''}"
 
 
 async def settle(site: Site, name: str, check: Flow[[Site], Any]) -> list[Verdict]:

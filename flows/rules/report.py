@@ -26,8 +26,8 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of all."""
-        return worst(verdict.outcome for verdict in self.verdicts)
+        """The worst of all; a round without a verdict has proven nothing."""
+        return worst(verdict.outcome for verdict in self.verdicts) if self.verdicts else Outcome.UNKNOWN
 
     @property
     def summary(self) -> str:

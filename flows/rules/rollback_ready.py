@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flows.rules.quantity import spoken
 from flows.rules.rehearsal import Rehearsal
-from flows.rules.site import Rule, Site
+from flows.rules.site import RELEASE, Rule, Site
 from flows.rules.subject import could_not_look, verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
@@ -29,9 +29,9 @@ def judge_release(
     site: Site, command: Sequence[str], found: str, rehearsal: Rehearsal | None, now: datetime
 ) -> Verdict:
     """Judge the rollback of the whole site's release."""
-    plain = could_not_look(site, CHECK, "", "release")
+    plain = could_not_look(site, CHECK, "", RELEASE)
     findings = tuple(_findings(command, found, rehearsal, now))
-    return Verdict(CHECK, "release", "", plain.owner, "The previous release can be put back.", plain.rollback, findings)
+    return Verdict(CHECK, RELEASE, "", plain.owner, "The previous release can be put back.", plain.rollback, findings)
 
 
 def _findings(command: Sequence[str], found: str, rehearsal: Rehearsal | None, now: datetime) -> Iterator[Finding]:

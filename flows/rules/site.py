@@ -270,6 +270,9 @@ def glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
 
 
+#: Under which name the rollback of the whole site is kept.
+RELEASE = "release"
+
 Conflict = tuple[tuple[str | int, ...], str, str]
 
 
@@ -282,6 +285,8 @@ def conflicts(site: Site) -> Iterator[Conflict]:
         if rule.name in named:
             yield (*here, "name"), rule.name, "another rule has this name; give each its own"
         named.add(rule.name)
+        if rule.name == RELEASE:
+            yield (*here, "name"), rule.name, "the site's own rollback goes by this name; give the rule another"
         if not rule.routes:
             mend = "a rule without an example can't be proven; add a route to cached or not_cached"
             yield (*here, "examples"), "no example", mend

@@ -11,7 +11,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.site import Site
+from flows.rules.site import RELEASE, Site
 
 #: How much of a command's output is read back, in bytes.
 TAIL = 2000
@@ -29,10 +29,10 @@ def _environment() -> dict[str, str]:
 
 @task(task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False)
 async def find_commands(site: Site) -> dict[str, str]:
-    """Where the program of each rule's rollback is, by rule name; the site's own under `release`."""
+    """Where the program of each rule's rollback is, by rule name; the site's own under RELEASE."""
     commands = {rule.name: rule.rollback.command for rule in site.rules}
     if site.release and site.release.rollback:
-        commands["release"] = site.release.rollback
+        commands[RELEASE] = site.release.rollback
     return {name: path_of(command[0]) for name, command in commands.items()}
 
 

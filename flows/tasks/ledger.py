@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from flows.rules.exchange import Exchange, told
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
-from flows.rules.site import Site
+from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 VARIABLE = "ROUNDSMAN_LEDGER_URL"
 #: Where it is when nothing says so, under the current folder.
 DEFAULT = Path(".roundsman") / "ledger.db"
-#: Under which name the rollback of the whole site's release is rehearsed.
-RELEASE = "release"
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
 _MIGRATIONS = Path(__file__).parent / "migrations"

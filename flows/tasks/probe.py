@@ -197,7 +197,7 @@ class _Easy:
             self._settings = settings
         # An address may come from a page: as people write it, not as it is sent.
         plain = probe.url.isascii() and probe.url.isprintable()
-        self.curl.setopt(pycurl.URL, probe.url if plain else quote(probe.url, safe=string.punctuation))
+        self.curl.setopt(pycurl.URL, probe.url if plain else quote(probe.url, string.punctuation, errors="replace"))
         self.place = place
         self._probe = probe
         self._lines.clear()
@@ -312,6 +312,8 @@ def _refuse(probe: Probe) -> None:
     """ValueError for what must not or cannot be sent; never tells a header's value, which can be a secret."""
     if not _TOKEN.fullmatch(probe.method):
         raise ValueError(f"a probe's method is one word, not {probe.method!r}")
+    if not _VALUE.fullmatch(probe.accept_encoding):
+        raise ValueError("the probe's accept_encoding has characters that cannot be sent")
     for name, value in probe.headers:
         if name.lower() in _REFUSED:
             raise ValueError(f"a probe never sends a request {name}: it would change what the cache does")

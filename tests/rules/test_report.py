@@ -25,7 +25,7 @@ def verdict(outcome, *, saw="max-age=60", evidence=()):
 
 
 OUTCOMES = [
-    ([], "pass", 0, "nothing to check"),
+    ([], "unknown", 2, "nothing to check"),
     (["pass", "pass"], "pass", 0, "2 passed"),
     (["pass", "warn"], "warn", 0, "1 warned, 1 passed"),
     (["warn", "unknown"], "unknown", 2, "1 unknown, 1 warned"),

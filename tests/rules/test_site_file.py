@@ -62,6 +62,7 @@ WRONG = [
     ("a range without unit", "10m..24h", "10..24", "shop.yaml:9: rules[0].cache.edge_ttl: saw '10..24'; wanted a range such as 10m..24h, <=5m or >=1h"),
     ("no block name", "varnish/shop", "varnish", "shop.yaml:4: edge: saw 'varnish'; wanted a block's type and name"),
     ("two rules of one name", "name: rest", "name: articles", "shop.yaml:19: rules[1].name: saw 'articles'; another rule has this name"),
+    ("a rule called release", "name: rest", "name: release", "shop.yaml:19: rules[1].name: saw 'release'; the site's own rollback goes by this name"),
     ("a rule without example", "{not_cached: [/cart]}", "{}", "shop.yaml:22: rules[1].examples: saw 'no example'; a rule without an example can't be proven"),
     ("a member's page as cached", "{by: nobody}\n    examples: {not_cached", "{by: member}\n    examples: {cached", "shop.yaml:22: rules[1].examples.cached: saw '/cart'; a page kept by member is not cached for all"),
     ("a command for a shell", "command: [make, cdn-rollback]}\n  - name: rest", "command: make back}\n  - name: rest", "shop.yaml:18: rules[0].rollback.command: saw 'make back'; should be a valid tuple"),

@@ -145,6 +145,7 @@ def test_settings_of_one_probe_do_not_stick_to_the_next():
             "the value of the header Cookie has characters that cannot be sent",
         ),
         ({"headers": (("Co okie", "x"),)}, "'Co okie' is not the name of a header"),
+        ({"accept_encoding": "gzip\r\nX-Evil: 1"}, "the probe's accept_encoding has characters that cannot be sent"),
         ({"method": "GET /x"}, "a probe's method is one word, not 'GET /x'"),
     ],
 )
