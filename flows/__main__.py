@@ -78,12 +78,23 @@ def _inspect(args: argparse.Namespace) -> int:
     return report.exit_code
 
 
+#: Settings of the server that Prefect embeds when PREFECT_API_URL names none, unless the environment says otherwise.
+_EMBEDDED = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # One write for many task runs. Else a subflow's creation meets a locked SQLite, and tries again 2 s later.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+
+
 def quiet_prefect() -> None:
     """Leave the terminal to the report. To be called before Prefect is imported."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    for name, value in _EMBEDDED.items():
+        os.environ.setdefault(name, value)
     logging.captureWarnings(capture=True)
 
 

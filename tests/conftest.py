@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-os.environ["DO_NOT_TRACK"] = "1"
-os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+from flows.__main__ import _EMBEDDED
+
+os.environ.update(_EMBEDDED)
 
 
 @pytest.fixture(scope="session")
