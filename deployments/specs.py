@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
 import yaml
 from prefect import Flow
-from prefect.client.schemas.schedules import CronSchedule
 
 from flows.jobs.inspect_site import inspect_site
-from flows.rules.site import Site
-from flows.tasks.site_file import all_sites, check
+from flows.rules.site import Schedule, Site
+from flows.tasks.site_file import all_sites, check, schedule_problem
 
 POOL = "roundsman"
 
@@ -49,12 +47,8 @@ class Spec:
         Raises:
             ValueError: a schedule that Prefect would refuse, after it had deployed the ones before.
         """
-        if self.timezone not in available_timezones():
-            raise ValueError(f"{self.name}: saw {self.timezone!r}, wanted a timezone such as Europe/Berlin")
-        try:
-            CronSchedule(cron=self.cron, timezone=self.timezone)
-        except ValueError:
-            raise ValueError(f"{self.name}: saw {self.cron!r}, wanted a cron expression of five fields") from None
+        if problem := schedule_problem(Schedule(inspect=self.cron, timezone=self.timezone)):
+            raise ValueError(f"{self.name}: {problem[0]}: saw {problem[1]}, {problem[2]}")
         return {
             "name": self.name,
             "entrypoint": self.entrypoint,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.rules.site_file import SiteFileError
 
-WRONG_INPUT = 3
+COULD_NOT_LOOK, WRONG_INPUT, STOPPED = 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,6 +61,7 @@ def _inspect(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
     from flows.jobs.inspect_site import Check
+    from flows.tasks.ledger import LedgerError, ready
     from flows.tasks.site_file import load
 
     known = [check.value for check in Check]
@@ -68,8 +69,21 @@ def _inspect(args: argparse.Namespace) -> int:
         raise InputError(f"--only: saw {unknown[0]!r}, wanted one of {', '.join(known)}")
     if args.json and not args.json.parent.is_dir():
         raise InputError(f"--json: saw {args.json}, whose folder is not there; wanted a file in a folder that is")
+    if args.json and args.json.is_dir():
+        raise InputError(f"--json: saw the folder {args.json}, wanted a file in it")
     load(args.site)
-    report = asyncio.run(terminal.walk(args.site, [Check(name) for name in args.only]))
+    try:
+        ready()
+    except LedgerError as error:
+        raise InputError(str(error)) from None
+    try:
+        report = asyncio.run(terminal.walk(args.site, [Check(name) for name in args.only]))
+    except KeyboardInterrupt:
+        print("stopped; the round was not finished, and nothing of it was recorded", file=sys.stderr)
+        return STOPPED
+    except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
+        print(f"the round broke down: {type(error).__name__}: {error}", file=sys.stderr)
+        return COULD_NOT_LOOK
     terminal.show(report)
     if args.json:
         from flows.rules.report import as_json

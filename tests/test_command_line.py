@@ -29,6 +29,8 @@ WRONG = [
     (site("http://a.test", [articles("a")], edge="varnsh/lab"), "edge: saw the unknown edge type 'varnsh'; did you mean varnish?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["membr/ada"]}, "sessions[0]: saw the unknown session type 'membr'; did you mean member?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["member/eve"]}, "sessions[0]: saw the unknown session 'member/eve'; declare it under `blocks:`"),
+    ({**site("http://a.test", [articles("a")]), "schedule": {"inspect": "99 * * * *"}}, "schedule.inspect: saw '99 * * * *'; wanted a cron expression of five fields"),
+    ({**site("http://u:p@a.test", [articles("a")])}, "base_url: saw 'http://u:p@a.test'; wanted scheme and host"),
     ({**site("http://a.test", [articles("a")]), "blocks": {"varnish/lab": {"nods": []}, "member/ada": {}, "member/ben": {}}}, "blocks.varnish/lab.nods: saw a setting that it does not have; did you mean nodes?"),
 ]  # fmt: skip
 
@@ -49,6 +51,7 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
         (["inspect", "ftp://a.test/"], "wanted an address such as https://"),
         (["inspect", "demo", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers"),
         (["inspect", "demo", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
+        (["inspect", "demo", "--json", "."], "--json: saw the folder ., wanted a file in it"),
         (["inspekt"], "invalid choice: 'inspekt'"),
         ([], "required"),
     ],
@@ -57,6 +60,24 @@ def test_a_wrong_word_is_told_and_nothing_is_run(words, says, capsys, monkeypatc
     monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
     assert 3 == main(words)
     assert says in capsys.readouterr().err
+
+
+def test_a_ledger_that_can_not_be_used_is_told_before_anything_is_run(capsys, monkeypatch):
+    monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "mysql://user:hunter2@host/name")
+    assert 3 == main(["inspect", "demo"])
+    said = capsys.readouterr().err
+    assert "wanted postgresql://" in said
+    assert "hunter2" not in said
+
+
+def test_a_round_that_breaks_down_is_unknown_and_no_traceback(tmp_path, ledger, capsys, monkeypatch):
+    async def broken(*_):
+        raise RuntimeError("the server is gone")
+
+    monkeypatch.setattr("flows.terminal.walk", broken)
+    assert 2 == main(["inspect", "demo"])
+    assert "the round broke down: RuntimeError: the server is gone\n" == capsys.readouterr().err
 
 
 @pytest.mark.harness

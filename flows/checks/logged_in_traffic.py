@@ -7,7 +7,12 @@ from flows.tasks.look import walk
 from flows.tasks.vendors import log_in
 
 
-@flow(name="check-logged-in-traffic", flow_run_name="{site.site}: logged-in traffic")
+@flow(
+    name="check-logged-in-traffic",
+    flow_run_name="{site.site}: logged-in traffic",
+    timeout_seconds=900,
+    persist_result=False,
+)
 async def check_logged_in_traffic(site: Site) -> list[Verdict]:
     """Can a stranger, or another member, get a member's page?"""
     rules = [rule for rule in site.rules if order(rule)]

@@ -1,21 +1,25 @@
 from prefect import flow
 
-from flows.rules.response_time import judge, judge_health
+from flows.rules.response_time import CHECK, judge, judge_health
 from flows.rules.site import Audience, Site
+from flows.rules.subject import could_not_look
 from flows.rules.verdict import Verdict
-from flows.rules.visitor import STRANGER
+from flows.rules.visitor import NO_MEMBER, STRANGER
 from flows.tasks.look import glance, sample
 from flows.tasks.vendors import log_in
 
 
-@flow(name="check-response-time", flow_run_name="{site.site}: response time")
+@flow(name="check-response-time", flow_run_name="{site.site}: response time", timeout_seconds=900, persist_result=False)
 async def check_response_time(site: Site) -> list[Verdict]:
     """Is each route within its budget, for hits and for misses?"""
     timed = [rule for rule in site.rules if rule.response_time]
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in timed) else ()
     verdicts = [judge_health(site, site.health, await glance(site, site.health.path))] if site.health else []
     for rule in timed:
-        visitor = members[0] if members and rule.cache.by is Audience.MEMBER else STRANGER
-        seen = await sample(site, rule, visitor)
-        verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
+        visitor = (members or [NO_MEMBER])[0] if rule.cache.by is Audience.MEMBER else STRANGER
+        if visitor.problem:
+            verdicts.append(could_not_look(site, CHECK, visitor.problem, rule.routes[0]))
+        else:
+            seen = await sample(site, rule, visitor)
+            verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
     return verdicts

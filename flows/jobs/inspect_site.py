@@ -1,5 +1,7 @@
+import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -18,7 +20,7 @@ from flows.rules.site import Site
 from flows.rules.subject import could_not_look, summary
 from flows.rules.verdict import Verdict
 from flows.tasks.ask import Clock, looking
-from flows.tasks.ledger import record
+from flows.tasks.ledger import ready, record
 from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
 
@@ -45,7 +47,7 @@ CHECKS: dict[Check, Flow[[Site], Any]] = {
 }
 
 
-@flow(name="inspect-site", flow_run_name="{site}", timeout_seconds=1800)
+@flow(name="inspect-site", flow_run_name="{site}", persist_result=False)
 async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     """Walk the five-point round of one site: cache headers, logged-in traffic, purge, response time, rollback.
 
@@ -54,6 +56,7 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
         only: The checks to make; all of them when empty.
     """
     promised, started, clock = load(site), datetime.now(UTC), Clock()
+    await asyncio.to_thread(ready)
     looking.set(clock)
     verdicts: list[Verdict] = []
     for name, check in CHECKS.items():
@@ -63,8 +66,11 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
             verdicts += made
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
-    await record(report)
-    await publish(report)
+    written = await record(report, return_state=True)
+    if not written.is_completed():
+        lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
+        report = replace(report, verdicts=(*report.verdicts, lost))
+    await publish(report, return_state=True)
     return conclude(report)
 
 

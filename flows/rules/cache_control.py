@@ -27,6 +27,11 @@ def directives(value: str) -> Mapping[str, str | None]:
     return MappingProxyType(found)
 
 
+def is_private(said: Mapping[str, str | None]) -> bool:
+    """Whether a shared cache must keep out. With field names `private` speaks of those alone (RFC 9111 5.2.2.7)."""
+    return "private" in said and said["private"] is None
+
+
 def seconds(text: str | None) -> int | None:
     """A delta-seconds (RFC 9111 section 1.2.2), or None when it is none."""
     return min(int(text), 2**31) if text and text.isascii() and text.isdigit() else None
@@ -64,7 +69,7 @@ def storable(exchange: Exchange, *, authorized: bool = False) -> Answer:
     said = directives(exchange.header("cache-control"))
     if "no-store" in said:
         return _no("`no-store`, RFC 9111 5.2.2.5")
-    if "private" in said and said["private"] is None:
+    if is_private(said):
         return _no("`private` without field names, RFC 9111 5.2.2.7")
     if authorized and not {"public", "s-maxage", "must-revalidate"} & said.keys():
         return _no("the request had Authorization, RFC 9111 3.5")
@@ -85,7 +90,7 @@ def lifetime(exchange: Exchange, *, shared: bool = True) -> int | None:
     without asking.
     """
     said = directives(exchange.header("cache-control"))
-    if {"no-store", "no-cache"} & said.keys() or (shared and "private" in said):
+    if {"no-store", "no-cache"} & said.keys() or (shared and is_private(said)):
         return 0
     for name in ("s-maxage", "max-age") if shared else ("max-age",):
         if name in said:

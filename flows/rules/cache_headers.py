@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from flows.rules.cache_control import birth, directives, lifetime, storable
-from flows.rules.cache_status import cache_state
+from flows.rules.cache_control import birth, directives, is_private, lifetime, storable
+from flows.rules.cache_status import CacheState, cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.quantity import Span, spoken
 from flows.rules.site import Audience, Rule, Site
@@ -26,6 +26,7 @@ NOT_STORABLE = Claim(
     f"{CHECK}/not-storable", "The headers say that a shared cache keeps out.", f"{RFC}#section-3", breach=Outcome.WARN
 )
 AGREE = Claim(f"{CHECK}/agree", "The edge keeps only what the headers let it keep.", f"{RFC}#section-3")
+STATUS = Claim(f"{CHECK}/status", "The route does not end in a server error.", "RFC 9110 section 15.6")
 
 #: One request to warm, and two in which the copy must show.
 VISITS = 3
@@ -37,15 +38,19 @@ def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: 
         findings = [PRIVATE.against(visitor.problem, "the page as a member sees it", holds=None)]
     elif silent := unanswered(CHECK, seen):
         findings = [silent]
-    elif other := wrong_status(CHECK, seen, rule.status) if _promises_status(rule, path) else None:
+    elif other := _wrong_status(rule, path, seen):
         findings = [other]
     else:
         findings = list(_findings(rule, path, seen, visitor))
     return verdict_on(site, rule, CHECK, path, findings)
 
 
-def _promises_status(rule: Rule, path: str) -> bool:
-    return path in rule.examples.cached or rule.cache.by is Audience.MEMBER
+def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
+    """A cached or a member's page keeps the promised status; a preview may say 403 or 404, but not break."""
+    if path in rule.examples.cached or rule.cache.by is Audience.MEMBER:
+        return wrong_status(CHECK, seen, rule.status)
+    broken = next((exchange for exchange in seen if exchange.status >= 500 and exchange.status != rule.status), None)
+    return STATUS.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
 
 
 def _findings(rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor) -> Iterator[Finding]:
@@ -57,7 +62,8 @@ def _findings(rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor)
         return
     match rule.cache.by:
         case Audience.MEMBER:
-            holds = bool({"private", "no-store"} & directives(said).keys())
+            policy = directives(said)
+            holds = "no-store" in policy or is_private(policy)
             yield PRIVATE.against(shown, "private or no-store", holds=holds, evidence=first)
         case Audience.NOBODY:
             yield NO_STORE.against(shown, "no-store", holds="no-store" in directives(said), evidence=first)
@@ -73,7 +79,8 @@ def _findings(rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor)
                 evidence=first,
             )
     kept = [exchange for exchange in seen if cache_state(exchange).from_store]
-    yield NOT_KEPT.against(_states(seen), "no HIT", holds=not kept, evidence=kept or first)
+    holds = not kept if _tells(seen) else None
+    yield NOT_KEPT.against(_states(seen), "no HIT", holds=holds, evidence=kept or first)
 
 
 def _shared(rule: Rule, seen: Sequence[Exchange]) -> Iterator[Finding]:
@@ -106,12 +113,18 @@ def _agreement(seen: Sequence[Exchange], visitor: Visitor) -> Finding:
     kept = any(cache_state(exchange).from_store for exchange in seen) or _same_birth(seen)
     shown = f"by the RFC {'storable' if answer.yes else 'not storable'} ({answer.why}), observed {_states(seen)}"
     wanted = "a copy only where the headers allow one"
-    return AGREE.against(shown, wanted, holds=answer.yes or not kept, evidence=seen)
+    holds = answer.yes or (not kept if kept or _tells(seen) else None)
+    return AGREE.against(shown, wanted, holds=holds, evidence=seen)
 
 
 def _same_birth(seen: Sequence[Exchange]) -> bool:
     births = [birth(exchange) for exchange in seen if exchange.header("age")]
     return len(births) > 1 and any((exchange.header("age") or "0") != "0" for exchange in seen)
+
+
+def _tells(seen: Sequence[Exchange]) -> bool:
+    """Whether a cache said what it did, at least once."""
+    return any(cache_state(exchange) is not CacheState.UNKNOWN for exchange in seen)
 
 
 def _states(seen: Sequence[Exchange]) -> str:

@@ -5,8 +5,9 @@ stale copy was served, BYPASS the cache stood aside on purpose, DYNAMIC not a th
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 
 import http_sf
 
@@ -34,7 +35,23 @@ class CacheState(StrEnum):
         )
 
 
-_WORDS = {state.value: state for state in CacheState} | {"UPDATING": CacheState.STALE}
+_WORDS = {state.value: state for state in CacheState} | {
+    "UPDATING": CacheState.STALE,
+    "PASS": CacheState.BYPASS,
+    "NOCACHE": CacheState.BYPASS,
+    "NOSTORE": CacheState.DYNAMIC,
+    "PRERENDER": CacheState.HIT,
+}
+#: What became of a stale copy, where the word REFRESH stands beside it; the first that is said counts.
+_REFRESHED = {
+    "FAIL": CacheState.STALE,
+    "HIT": CacheState.REVALIDATED,
+    "UNMODIFIED": CacheState.REVALIDATED,
+    "MISS": CacheState.EXPIRED,
+    "MODIFIED": CacheState.EXPIRED,
+}
+#: Here the word means that the page was made anew.
+_VERCEL = _WORDS | {"REVALIDATED": CacheState.EXPIRED}
 _FORWARDED = {
     "bypass": CacheState.BYPASS,
     "method": CacheState.BYPASS,
@@ -65,20 +82,27 @@ def _cache_status(exchange: Exchange) -> CacheState | None:
         return None
     if parameters.get("hit"):
         return _WORDS.get(str(parameters.get("detail", "")).upper(), CacheState.HIT)
-    if str(parameters["fwd"]) == "stale" and parameters.get("fwd-status") == 304:
+    forwarded = str(parameters.get("fwd", ""))
+    if forwarded == "stale" and parameters.get("fwd-status") == 304:
         return CacheState.REVALIDATED
-    return _FORWARDED.get(str(parameters["fwd"]), CacheState.MISS)
+    return _FORWARDED.get(forwarded, CacheState.MISS)
 
 
-def _word(name: str) -> Callable[[Exchange], CacheState | None]:
-    """A header that holds one of the common words, possibly one a tier (the last is nearest) and more behind it."""
+def _word(
+    name: str, meanings: Mapping[str, CacheState] = MappingProxyType(_WORDS)
+) -> Callable[[Exchange], CacheState | None]:
+    """A header that holds one of the common words, alone, as in TCP_MEM_HIT, or as in `RefreshHit from cloudfront`.
+
+    Of several tiers the last is nearest.
+    """
 
     def read(exchange: Exchange) -> CacheState | None:
         if not (value := exchange.header(name)):
             return None
-        nearest = value.rpartition(",")[2].strip()
-        word = re.match(r"(?:TCP_)?([A-Za-z]+)", nearest)
-        return _WORDS.get(word[1].upper()) if word else None
+        said = next(iter(value.rpartition(",")[2].split()), "")
+        words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", said)]
+        known = _REFRESHED if "REFRESH" in words else meanings
+        return next((known[word] for word in words if word in known), None)
 
     return read
 
@@ -96,5 +120,6 @@ _READERS: Sequence[Callable[[Exchange], CacheState | None]] = (
     _word("x-cache-status"),
     _word("cdn-cache"),
     _word("x-cache"),
+    _word("x-vercel-cache", _VERCEL),
     _x_varnish,
 )

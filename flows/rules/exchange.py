@@ -156,5 +156,5 @@ def told(exchange: Exchange) -> Mapping[str, object]:
 
 
 def _cookie(value: str) -> str:
-    name = value.partition("=")[0].strip()
-    return f"{name}=sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"
+    name, is_named, _ = value.partition(";")[0].partition("=")
+    return f"{name.strip() if is_named else ''}=sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"

@@ -1,8 +1,9 @@
 """Logged-in traffic: no visitor gets another's page, and a member is not answered from the shared store."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from flows.rules.cache_status import cache_state
+from flows.rules.cache_status import CacheState, cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.site import Audience, Rule, Site
 from flows.rules.subject import unanswered, verdict_on
@@ -44,7 +45,7 @@ def cast(members: Sequence[Visitor]) -> Mapping[str, Visitor]:
 
 def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], members: Sequence[Visitor]) -> Verdict:
     """Judge one route by the exchanges of its order; those of a missing B are left out."""
-    actors = cast(members)
+    actors = _told_apart(cast(members))
     steps = [(who, exchange) for who, exchange in zip([w for w in order(rule) if w in actors], seen, strict=False)]
     failed = [f"{member.name}: {member.problem}" for member in members if member.problem]
     if failed or not members:
@@ -55,31 +56,40 @@ def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], members: 
     elif rule.cache.by is Audience.MEMBER:
         findings = list(_personal(steps, actors, rule.status))
     else:
-        findings = list(_shared(steps, actors))
+        findings = list(_shared(rule, steps, actors))
     return verdict_on(site, rule, CHECK, path, findings)
 
 
 Steps = Sequence[tuple[str, Exchange]]
 
 
+def _told_apart(actors: Mapping[str, Visitor]) -> Mapping[str, Visitor]:
+    """The actors with only those sentinels that tell: an empty one is on every page, a common one on both members'."""
+
+    def own(letter: str) -> tuple[str, ...]:
+        others = [value for other, actor in actors.items() if other != letter for value in actor.sentinels]
+        mine = actors[letter].sentinels
+        return tuple(value for value in mine if value.strip() and not any(value in theirs for theirs in others))
+
+    return {letter: replace(actor, sentinels=own(letter)) for letter, actor in actors.items()}
+
+
 def _personal(steps: Steps, actors: Mapping[str, Visitor], status: int) -> Iterator[Finding]:
-    first = steps[0][1]
-    if first.status != status or not actors["A"].shows_in(first):
-        why = f"{first.status}" if first.status != status else "none of the member's sentinels"
-        yield PERSONAL.against(why, f"{status} with a sentinel of {actors['A'].name}", holds=None, evidence=[first])
-        return
-    yield _leak(steps, actors)
-    strangers = [exchange for who, exchange in steps if who == "N"]
-    copies = [n for n in strangers if cache_state(n).from_store and n.body_hash == first.body_hash]
-    saw = "the member's copy as a HIT" if copies else ", ".join(f"{n.status} {cache_state(n)}" for n in strangers)
-    yield STORED.against(saw, "an answer of their own", holds=not copies, evidence=copies or strangers)
-    mine = [exchange for who, exchange in steps if who in "AB"]
-    yield _not_from_store(mine)
-    if "B" not in actors:
-        yield MEMBERS.against("one test member", "two", holds=None)
-    yield from _cookies(steps)
-
-
+    leak = _leak(steps, actors)
+    pages = {who: [exchange for letter, exchange in steps if letter == who] for who in "AB" if who in actors}
+    if leak.outcome is not Outcome.FAIL:
+        for who, seen in pages.items():
+            yield _is_personal(actors[who], seen, status)
+    elif any(exchange.status != status for seen in pages.values() for exchange in seen):
+        yield from (_is_personal(actors[who], seen, status) for who, seen in pages.items())
+    yield leak
+    # A session that never worked says nothing about the store.
+    mine = [
+        exchange
+        for who, seen in pages.items()
+        if _mends(actors[who], seen[0], status)
+        for exchange in seen
+    ]
 def _leak(steps: Steps, actors: Mapping[str, Visitor]) -> Finding:
     owners = [(who, actor) for who, actor in actors.items() if actor.sentinels]
     leaks = [

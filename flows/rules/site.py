@@ -39,7 +39,7 @@ else:
     Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
     BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
     Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
-    Address = _like(r"https?://[^/?#\s]+", "scheme and host without a path, such as https://www.example.com")
+    Address = _like(r"https?://[^/?#@\s]+", "scheme and host without a path, such as https://www.example.com")
     Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
     EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
 
@@ -239,7 +239,8 @@ class Site(_Model):
     health: Health | None = None
     sessions: tuple[BlockName, ...] = ()
     """Test members, such as member/ada; two of them prove that no one gets another's page."""
-    blocks: dict[BlockName, dict[str, Any]] = Field(default_factory=dict)
+    # Not in what Prefect is told of a run: a parameter is shown to everybody.
+    blocks: dict[BlockName, dict[str, Any]] = Field(default_factory=dict, exclude=True, repr=False)
     """Settings of the blocks named above, when they are not kept in Prefect. A secret is `{env: NAME}`."""
     rules: tuple[Rule, ...] = Field(min_length=1)
     release: Release | None = None

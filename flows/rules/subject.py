@@ -38,7 +38,9 @@ def wrong_status(check: str, seen: Sequence[Exchange], wanted: int) -> Finding |
     if other is None:
         return None
     claim = Claim(f"{check}/status", "The status is the one that the route promises.", "RFC 9110 section 15")
-    to = f" to {other.header('location')}" if other.header("location") else ""
+    # What stands in its query can be a token.
+    location, asks, _ = other.header("location").partition("?")
+    to = f" to {location}{asks and '?...'}" if location else ""
     return claim.against(f"{other.status}{to}", wanted, holds=False, evidence=[other])
 
 

@@ -6,7 +6,7 @@ that changed, a copy born after the purge on the prober's own clock, and only th
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.rules.cache_control import birth, left
 from flows.rules.cache_status import cache_state
@@ -25,6 +25,7 @@ REFRESHED = Claim(f"{CHECK}/refreshed", "After the purge the route is new.")
 CACHED_AGAIN = Claim(f"{CHECK}/cached-again", "The new copy is kept.")
 NEIGHBOUR = Claim(f"{CHECK}/neighbour", "The purge leaves its neighbours alone.")
 CONTROL = Claim(f"{CHECK}/control", "A far route did not change by itself meanwhile.")
+NO_CONTROL = replace(CONTROL, breach=Outcome.WARN)
 
 #: Seconds: the grain of Age on both sides of a birth time.
 GRAIN = 1.0
@@ -146,6 +147,9 @@ def _proof(promise: PurgeDrill, drill: Drill) -> Iterator[Finding]:
     moved = drill.plan.control and not _untouched(promise, drill, drill.plan.control)
     if drill.plan.control:
         yield _other(CONTROL, promise, drill, drill.plan.control, holds=None if moved else True)
+    else:
+        wanted = "another rule for everyone with a cached example"
+        yield NO_CONTROL.against("no far route to watch", wanted, holds=False)
     yield ACCEPTED.against(drill.answer, "a purge that is taken", holds=True)
     yield _refreshed(promise, drill, certain=not moved)
     new = drill.after[0]
@@ -153,9 +157,10 @@ def _proof(promise: PurgeDrill, drill: Drill) -> Iterator[Finding]:
     kept = any(exchange.body_hash == new.body_hash for exchange in again)
     states = ", ".join(cache_state(exchange) for exchange in drill.after)
     yield CACHED_AGAIN.against(states, "a HIT on the new copy", holds=kept, evidence=drill.after)
-    for path in drill.plan.neighbours:
-        if not _keyed(drill, path):
-            continue
+    watched = [path for path in drill.plan.neighbours if _keyed(drill, path)]
+    if not watched:
+        yield NEIGHBOUR.against("no neighbour to watch", "two examples beside the canary", holds=None)
+    for path in watched:
         holds = _untouched(promise, drill, path)
         yield _other(NEIGHBOUR, promise, drill, path, holds=None if moved and not holds else holds)
 

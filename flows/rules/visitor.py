@@ -42,6 +42,7 @@ class Visitor:
 
 
 STRANGER = Visitor("stranger")
+NO_MEMBER = Visitor("member", problem="the site file names no sessions")
 
 
 def _forms(sentinels: Iterable[str]) -> set[bytes]:

@@ -74,4 +74,5 @@ async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[
 
 
 def _user_agent(site: Site) -> str:
-    return f"roundsman/{VERSION} (contact: {site.owner})"
+    contact = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in site.owner)
+    return f"roundsman/{VERSION} (contact: {contact})"

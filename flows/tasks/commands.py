@@ -44,21 +44,26 @@ async def run(argv: Sequence[str], *, timeout: float) -> str:
     program = path_of(argv[0])
     if not program:
         return f"no program {argv[0]}; wanted one on the PATH or in the project"
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *argv[1:],
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        env=_environment(),
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *argv[1:],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(),
+        )
+    except OSError as error:
+        return f"{program} can't be run: {error.strerror}"
     try:
         output, _ = await asyncio.wait_for(process.communicate(), timeout)
     except TimeoutError:
-        _kill_group(process.pid)
-        await process.wait()
         return f"no end after {timeout:g}s; it was killed"
+    finally:
+        if process.returncode is None:  # hanging, or we were cancelled
+            _kill_group(process.pid)
+            await process.wait()
     if process.returncode == 0:
         return ""
     last = output[-TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]

@@ -1,7 +1,6 @@
 """A purge drill: warm, purge twice, look again. It records what happened and judges nothing."""
 
 import secrets
-import time
 from collections import defaultdict
 
 from prefect import task
@@ -13,6 +12,7 @@ from flows.rules.site import PurgeDrill, Rule, Site
 from flows.rules.targeted_purge import TRIES, Drill, Plan, age_to_wait, plan, warm_enough
 from flows.tasks.ask import ask, outside, pause
 from flows.tasks.commands import run
+from flows.tasks.probe import now
 from flows.tasks.vendors import edge_of
 
 #: Seconds between the two purges. A fetch that was under way during the first one may have stored the old page.
@@ -27,13 +27,13 @@ async def drill(site: Site, rule: Rule, promise: PurgeDrill) -> Drill:
     warm = await _warm(site, planned)
     if not warm_enough(warm[planned.canary]):
         return Drill(planned, warm)
-    await pause(max(age_to_wait(warm[path], _now(warm[path][-1])) for path in planned.paths))
+    await pause(max(age_to_wait(warm[path], now()) for path in planned.paths))
     if promise.touch:
         with outside():
             problem = await run(promise.touch, timeout=30)
         if problem:
             return Drill(planned, warm, touch_problem=problem)
-    purged_at = time.time()
+    purged_at = now()
     try:
         answer = await _purge(edge, site.url(planned.canary))
         await pause(SECOND_PURGE_AFTER)
@@ -70,7 +70,3 @@ async def _purge(edge: Edge, url: str) -> str:
     with outside():
         receipts = await edge.purge([url])
     return ", ".join(f"{receipt.status}{' (was not there)' if receipt.absent else ''}" for receipt in receipts)
-
-
-def _now(last: Exchange) -> float:
-    return max(time.time(), last.ended)

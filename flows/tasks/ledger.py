@@ -55,6 +55,15 @@ def ledger_url() -> URL:
     return _usable(given) if given else URL.create("sqlite", database=str(Path.cwd() / DEFAULT))
 
 
+def ready() -> None:
+    """Open the ledger and close it again: what is wrong with it is told before a round, not after one.
+
+    Raises:
+        LedgerError: as for `open_ledger`.
+    """
+    open_ledger().dispose()
+
+
 def open_ledger(url: str | URL | None = None) -> Engine:
     """Open the ledger, with its folder made and its tables brought up to date; `dispose()` closes it.
 

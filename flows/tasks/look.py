@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.rules import logged_in_traffic
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.response_time import states
 from flows.rules.site import Audience, Rule, Site
 from flows.rules.visitor import STRANGER, Visitor
 from flows.tasks.ask import ask
@@ -36,15 +37,15 @@ async def sample(site: Site, rule: Rule, visitor: Visitor) -> Seen:
 
     A miss is made by a query that nobody else asks, so that no reader's copy is touched.
     """
-    budget, seen = rule.response_time, {}
-    for path in rule.routes if budget else ():
+    seen = {}
+    for path in rule.routes:
         count = site.manners.samples
         every = 1 / site.manners.rate
-        probes = []
+        probes: list[Probe] = []
         shared = rule.cache.by is Audience.EVERYONE and path in rule.examples.cached
-        if budget and budget.hit and shared:
+        if "hit" in states(rule, path):
             probes += [_probe(site, path, visitor, at) for at in range(count + 2)]
-        if budget and budget.miss:
+        if "miss" in states(rule, path):
             joint = "&" if "?" in path else "?"
             paths = [f"{path}{joint}roundsman={secrets.token_hex(8)}" if shared else path for _ in range(count + 1)]
             probes += [_probe(site, one, visitor, len(probes) + at) for at, one in enumerate(paths)]

@@ -43,6 +43,11 @@ _slots: dict[str, float] = {}
 _slots_lock = threading.Lock()
 
 
+def now() -> float:
+    """The time in Unix seconds, on the clock of every exchange."""
+    return _EPOCH + time.monotonic()
+
+
 def probe(probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int = 8) -> list[Exchange]:
     """Ask every probe once and return the exchanges in the order of the probes. Blocks until the last one is in.
 

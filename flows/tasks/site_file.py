@@ -2,11 +2,15 @@
 
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import available_timezones
+
+from prefect.client.schemas.schedules import CronSchedule
 
 from blocks import registry
 from flows.rules.first_look import infer
-from flows.rules.site import Site
+from flows.rules.site import Schedule, Site
 from flows.rules.site_file import Lines, Place, Problem, SiteFileError, read
 
 #: Where the sites of this project are written down.
@@ -53,9 +57,28 @@ def check(path: Path) -> Site:
         mend = "make it a readable file of UTF-8 text"
         raise SiteFileError([Problem(shown, 1, "file", str(error), mend)]) from None
     site, lines = read(text, shown)
-    if problems := _block_problems(site, lines):
+    if problems := [*_name_problems(site, lines, path), *_block_problems(site, lines)]:
         raise SiteFileError(problems)
     return site
+
+
+def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:
+    """A name by which the site would not be found, and a time at which it would never run."""
+    if path.parent.resolve() == SITES and path.stem != site.site:
+        yield lines.problem(("site",), repr(site.site), f"a file of this folder has its site's name: {path.stem}")
+    if site.schedule and (problem := schedule_problem(site.schedule)):
+        yield lines.problem(("schedule", problem[0]), problem[1], problem[2])
+
+
+def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
+    """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
+    if schedule.timezone not in available_timezones():
+        return "timezone", repr(schedule.timezone), "wanted a timezone such as Europe/Berlin"
+    try:
+        CronSchedule(cron=schedule.inspect, timezone=schedule.timezone)
+    except ValueError:
+        return "inspect", repr(schedule.inspect), "wanted a cron expression of five fields, such as 7 * * * *"
+    return None
 
 
 def _block_problems(site: Site, lines: Lines) -> list[Problem]:

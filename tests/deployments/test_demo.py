@@ -18,14 +18,23 @@ def test_the_demo_finds_exactly_what_it_plants_and_leaves_nothing_behind(tmp_pat
     environment.pop("PREFECT_API_URL", None)
     environment.pop("PREFECT_LOGGING_LEVEL", None)
     command = [sys.executable, "-m", "deployments.demo"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (0, "") == (done.returncode, done.stderr)
-    assert "The round found exactly the faults that the demo plants." in done.stdout
-    assert "python -m flows inspect" in done.stdout.splitlines()[-1]
-    assert not any(word in done.stdout for word in ("Traceback", "Warning", "WARNING", "ERROR"))
+    demo = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    said, complained = demo.communicate()
+    assert (0, "") == (demo.returncode, complained)
+    assert "The round found exactly the faults that the demo plants." in said
+    assert "python -m flows inspect" in said.splitlines()[-1]
+    assert not any(word in said for word in ("Traceback", "Warning", "WARNING", "ERROR"))
     assert [] == list(tmp_path.iterdir())
-    alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert "" == alive.stdout
+    with pytest.raises(ProcessLookupError):
+        os.killpg(demo.pid, 0)
 
 
 def failing(claim, subject):

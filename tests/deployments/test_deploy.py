@@ -60,8 +60,8 @@ def server(tmp_path):
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "ROUNDSMAN_HOME": str(ROOT),
         "ROUNDSMAN_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
-        "DEMO_ADA_PASSWORD": "a",
-        "DEMO_BEN_PASSWORD": "b",
+        "DEMO_ADA_PASSWORD": "hunter2-ada",
+        "DEMO_BEN_PASSWORD": "hunter2-ben",
     }
     environment.pop("PREFECT_LOGGING_LEVEL", None)
     command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -112,6 +112,10 @@ def test_the_deployments_are_taken_scheduled_and_run(server, tmp_path, monkeypat
     assert ("Failed", "3 failed, 4 warned, 15 passed") == (run["state"]["name"], run["state"]["message"])
     artifacts = {one["key"]: one for one in api.post("/artifacts/filter", json={}).json()}
     assert "**FAIL /inbox** `cache-headers/private`" in artifacts["round-demo"]["data"]
-    assert "hunter" not in json.dumps(artifacts)
     logs = " ".join(one["message"] for one in api.post("/logs/filter", json={"limit": 200}).json())
+    runs = api.post("/flow_runs/filter", json={}).json()
+    assert "demo: targeted purge" in [run["name"] for run in runs]
+    for told in (artifacts, runs, logs):
+        assert "hunter2" not in json.dumps(told)
+        assert "sessionid" not in json.dumps(told)
     assert "demo: cache headers: 2 failed, 4 passed" in logs

@@ -51,9 +51,9 @@ def test_a_site_without_a_schedule_has_no_deployment():
 
 
 def test_a_cron_that_is_none_stops_the_rendering():
-    with pytest.raises(ValueError, match="saw '99 \\* \\* \\* \\*', wanted a cron expression"):
+    with pytest.raises(ValueError, match="inspect-shop: inspect: saw '99 \\* \\* \\* \\*', wanted a cron expression"):
         prefect_yaml(specs([site(schedule={"inspect": "99 * * * *"})]))
-    with pytest.raises(ValueError, match="saw 'Mars/Base', wanted a timezone"):
+    with pytest.raises(ValueError, match="inspect-shop: timezone: saw 'Mars/Base', wanted a timezone"):
         prefect_yaml(specs([site(schedule={"inspect": "7 * * * *", "timezone": "Mars/Base"})]))
 
 

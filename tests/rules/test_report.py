@@ -49,7 +49,11 @@ def test_a_failure_is_one_line_with_everything_that_helps():
 
 def test_the_json_holds_what_its_schema_says_and_no_secret():
     seen = exchange(
-        "/inbox", "max-age=60", set_cookie="sid=top-secret", authorization="Bearer top-secret", body=b"top-secret"
+        "/inbox",
+        "max-age=60",
+        set_cookie=["sid=top-secret", "top-secret; Path=/"],
+        authorization="Bearer top-secret",
+        body=b"top-secret",
     )
     said = as_json(report(verdict("fail", evidence=[seen])))
     assert {"schema", "site", "started_at", "outcome", "verdicts"} == set(said)

@@ -24,6 +24,13 @@ async def test_a_command_says_how_it_ended(argv, says):
     assert says == await run(argv, timeout=10)
 
 
+async def test_a_file_that_is_no_program_is_told(tmp_path):
+    script = tmp_path / "back"
+    script.write_bytes(b"\x7fELF")
+    script.chmod(0o755)
+    assert f"{script} can't be run: Exec format error" == await run([str(script)], timeout=10)
+
+
 async def test_a_command_that_hangs_is_killed_with_its_grandchildren(tmp_path):
     mark = tmp_path / "pid"
     script = f"sleep 300 & echo $! > {mark}; wait"
