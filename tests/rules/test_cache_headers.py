@@ -25,7 +25,11 @@ CASES = [
     (EVERYONE, [miss(status=500), hit()], {"status": ("fail", "500")}),
     (EVERYONE, [miss(status=302, location="/a"), hit()], {"status": ("fail", "302 to /a")}),
     (EVERYONE, [miss(), exchange(error="timeout")], {"answers": ("unknown", "no answer: timeout it was")}),
-    (MEMBER, [exchange(cache_control="private")] * 3, {}),
+    (MEMBER, [exchange(cache_control="private")] * 3, {"not-kept": ("unknown", "UNKNOWN, UNKNOWN, UNKNOWN")}),
+    (MEMBER, [exchange(cache_control="private"), miss(cache_control="private")], {}),
+    (MEMBER, [exchange(cache_control="private", age="0"), exchange(cache_control="private", age="4")], {"not-kept": ("fail", "UNKNOWN, HIT")}),
+    (MEMBER, [miss(cache_control='private="set-cookie", max-age=60')], {"private": ("fail", 'private="set-cookie", max-age=60')}),
+    (MEMBER, [miss(cache_control='private="set-cookie", no-store')], {}),
     (MEMBER, [miss(cache_control="no-store")] * 3, {}),
     (MEMBER, [miss(cache_control="max-age=60")] * 3, {"private": ("fail", "max-age=60")}),
     (MEMBER, [miss(cache_control="")] * 3, {"private": ("fail", "no Cache-Control")}),
@@ -33,7 +37,16 @@ CASES = [
     (MEMBER, [miss(cache_control="private", status=302, location="/login")], {"status": ("fail", "302 to /login")}),
     (NOBODY, [miss(cache_control="no-store")] * 3, {}),
     (NOBODY, [miss(cache_control="private")] * 3, {"no-store": ("fail", "private")}),
+    (NOBODY, [miss(cache_control="no-store"), miss(cache_control="no-store", status=503)], {"status": ("fail", "503")}),
+    (NOBODY, [miss(cache_control="no-store", status=403)] * 3, {}),
+    (NOBODY | {"status": 503}, [miss(cache_control="no-store", status=503)] * 3, {}),
     (UNSAID, [miss(), hit()], {}),
+    (UNSAID, [miss(status=404), hit(status=404)], {}),
+    (UNSAID, [miss(status=500)] * 3, {"status": ("fail", "500")}),
+    (UNSAID, [exchange(cache_control="max-age=60")] * 3, {}),
+    (UNSAID, [exchange()] * 3, {}),
+    (UNSAID, [miss(cache_control="no-store")] * 3, {}),
+    (UNSAID, [exchange(cache_control="no-store")] * 3, {"agree": ("unknown", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5), observed UNKNOWN, UNKNOWN, UNKNOWN")}),
     (UNSAID, [miss(cache_control="no-store"), hit(cache_control="no-store")], {"agree": ("fail", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5), observed MISS, HIT")}),
 ]  # fmt: skip
 
@@ -56,6 +69,13 @@ def test_a_preview_that_headers_would_let_a_cache_keep_is_a_warning():
     assert {"cache-headers/not-storable": "warn", "cache-headers/not-kept": "pass"} == {
         finding.claim: finding.outcome for finding in verdict.findings
     }
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(403, None), (404, None), (500, "no server error")])
+def test_a_preview_may_be_refused_but_not_break(status, wanted):
+    shop = site(PREVIEW)
+    verdict = judge(shop, shop.rules[0], "/a/p", [miss(cache_control="private", status=status)] * 3, STRANGER)
+    assert wanted == next((finding.wanted for finding in verdict.findings if finding.outcome == "fail"), None)
 
 
 def test_a_member_who_can_not_log_in_leaves_the_page_unknown():

@@ -1,14 +1,21 @@
 """Budgets, and samples too small to hold them against."""
 
+from dataclasses import replace
+
 import pytest
 
-from flows.rules.response_time import interval, judge, judge_health, needed, quantile
+from flows.rules.response_time import interval, judge, judge_health, needed, quantile, split, states
 from flows.rules.site import Health
 from tests.rules.make import exchange, hit, miss, site
 
 
 def seen(kind, *, fast=0, slow=0):
     return [kind(first_byte=0.010)] * fast + [kind(first_byte=0.100)] * slow
+
+
+def stalled(**more):
+    made = hit(**more)
+    return replace(made, phases=replace(made.phases, late=0.2))
 
 
 BUDGET = {"response_time": {"hit": {"p50": "20ms", "p95": "50ms"}, "miss": {"p95": "50ms"}}}
@@ -22,6 +29,8 @@ CASES = [
     (seen(hit, fast=71) + FINE, {"hit-p95": "unknown"}),
     (seen(hit, fast=100), {"miss-p95": "unknown"}),
     (seen(hit, fast=100) + seen(miss, slow=80), {"miss-p95": "fail"}),
+    (seen(hit, fast=100) + seen(exchange, slow=80), {"miss-p95": "unknown"}),
+    (seen(hit, fast=80) + seen(stalled, fast=20) + FINE, {"hit-p95": "fail"}),
     ([exchange(error="timeout")] * 100, {"answers": "unknown"}),
     (seen(hit, fast=100) + FINE + [exchange(error="timeout")], {"answers": "unknown"}),
     ([miss(status=503)] * 100, {"status": "fail"}),
@@ -34,6 +43,42 @@ def test_a_route_fails_its_budget_only_when_the_sample_can_tell(samples, wanted)
     verdict = judge(shop, shop.rules[0], "/a", samples)
     found = {f.claim.removeprefix("response-time/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"}
     assert wanted == found
+
+
+KINDS = {
+    "everyone": {"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}},
+    "member": {"cache": {"by": "member"}, "examples": {"not_cached": ["/a"]}},
+    "no bound": {"response_time": {"hit": {}, "miss": {}}},
+    "no hit": {"response_time": {"miss": {"p95": "50ms"}}},
+    "no budget": {"response_time": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "wanted"),
+    [
+        ("everyone", "/a", ("hit", "miss")),
+        ("everyone", "/a/p", ("miss",)),
+        ("member", "/a", ("miss",)),
+        ("no bound", "/a", ()),
+        ("no hit", "/a", ("miss",)),
+        ("no budget", "/a", ()),
+    ],
+)
+def test_only_a_cached_page_for_everyone_has_a_budget_for_hits(kind, path, wanted):
+    assert wanted == states(site(BUDGET | KINDS[kind]).rules[0], path)
+
+
+def test_a_page_that_is_never_cached_is_not_judged_for_hits():
+    shop = site(BUDGET | KINDS["everyone"])
+    verdict = judge(shop, shop.rules[0], "/a/p", FINE)
+    assert ["response-time/miss-p95"] == [finding.claim for finding in verdict.findings]
+
+
+@pytest.mark.parametrize(("kind", "misses"), [("everyone", 0), ("member", 80)])
+def test_an_answer_without_a_label_is_a_miss_only_where_no_cache_is_promised(kind, misses):
+    hits, missed = split(site(BUDGET | KINDS[kind]).rules[0], "/a", seen(exchange, fast=80))
+    assert (0, misses) == (len(hits.times), len(missed.times))
 
 
 def test_an_unknown_says_how_many_samples_it_takes():

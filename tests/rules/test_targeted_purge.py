@@ -79,6 +79,26 @@ def test_each_way_a_purge_goes_wrong_has_its_own_finding(promise, seen, wanted):
     assert wanted == found
 
 
+def outcomes(verdict):
+    return {
+        (f.claim.removeprefix("targeted-purge/"), f.outcome.value, f.saw)
+        for f in verdict.findings
+        if f.outcome != "pass"
+    }
+
+
+def test_a_drill_with_nothing_to_compare_says_so():
+    """Where the edge leaves queries out of its key, and no other rule is for everyone."""
+    planned = Plan("/a", ("/a?roundsman=n",), "")
+    warm = {"/a": [old("/a")] * 2, "/a?roundsman=n": [old("/a?roundsman=n")] * 2}
+    others = {"/a?roundsman=n": fresh()}
+    seen = Drill(planned, warm, purged_at=NOW + 1, answer="200", after=[fresh(), again()], others=others)
+    assert {
+        ("neighbour", "unknown", "no neighbour to watch"),
+        ("control", "warn", "no far route to watch"),
+    } == outcomes(judge(SHOP, SHOP.rules[0], TOUCHED, seen))
+
+
 def test_the_verdict_names_the_strength_of_its_proof():
     def saw(promise, *after):
         verdict = judge(SHOP, SHOP.rules[0], promise, drill(list(after)))
