@@ -42,7 +42,7 @@ def _lint(sites: list[str]) -> int:
     from flows.tasks.site_file import all_sites, load
 
     wrong = 0
-    for site in sites or [str(path) for path in all_sites()]:
+    for site in sites or [os.path.relpath(path) for path in all_sites()]:
         try:
             read = load(site)
         except SiteFileError as error:
