@@ -9,7 +9,7 @@ from tests.hostile import serving
 from tests.jobs.conftest import ROLLBACK, site
 from tests.tasks.asking import tls
 
-pytestmark = [pytest.mark.harness]
+pytestmark = [pytest.mark.harness, pytest.mark.slow]
 
 GOOD = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Cache: MISS\r\nContent-Length: 4\r\n\r\nfine"
 BOMB = hostile.bomb(50)
