@@ -76,7 +76,6 @@ engine.dispose()
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
     workers = [python(OPEN_TOGETHER, url, f"run-{number}") for number in range(3)]
     for worker in workers:
