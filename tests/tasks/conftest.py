@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from flows.tasks.ledger import open_ledger
 from tests import postgres
@@ -26,3 +27,12 @@ def ledger(url):
     engine = open_ledger(url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def authority(tmp_path, monkeypatch):
+    """A certificate authority that the probe trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority

@@ -6,22 +6,12 @@ import threading
 import time
 
 import pytest
-import trustme
 
 from flows.rules.exchange import Probe
 from flows.tasks.probe import Prober, probe
 from tests import hostile
 from tests.hostile import answering, saying, serving
 from tests.tasks.asking import AGENT, ask, manners, tls
-
-
-@pytest.fixture
-def authority(tmp_path, monkeypatch):
-    """A certificate authority that the probe trusts."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    return authority
 
 
 def test_a_whole_exchange_is_filled_in():

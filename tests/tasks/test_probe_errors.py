@@ -13,15 +13,6 @@ from tests.hostile import answering, saying_once, serving
 from tests.tasks.asking import AGENT, ask, manners, tls
 
 
-@pytest.fixture
-def authority(tmp_path, monkeypatch):
-    """A certificate authority that the probe trusts."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    return authority
-
-
 def seen_error(exchange):
     assert not exchange.answered
     assert (exchange.body_hash, exchange.body) == ("", None)
