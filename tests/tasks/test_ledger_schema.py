@@ -94,7 +94,7 @@ def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9999", "0002"
 
 def upgrade():
     with op.batch_alter_table("run", recreate="auto") as table:
@@ -108,7 +108,7 @@ def upgrade():
 def newer(ledger, tmp_path: Path) -> Engine:
     """A ledger with a round in it that a newer version of this project has changed."""
     folder = shutil.copytree(MIGRATIONS, tmp_path / "100% newer")
-    (folder / "versions" / "0002_next.py").write_text(NEXT)
+    (folder / "versions" / "9999_next.py").write_text(NEXT)
     write_round(ledger, **a_round())
     command.upgrade(alembic_config(ledger, folder), "head")
     return ledger
@@ -121,7 +121,7 @@ def test_a_migration_that_rebuilds_a_table_takes_no_row_along(newer):
 
 
 def test_a_ledger_of_a_newer_version_is_refused(newer, url):
-    with pytest.raises(LedgerError, match=r"version 0002, which this code does not know.*update this project"):
+    with pytest.raises(LedgerError, match=r"version 9999, which this code does not know.*update this project"):
         open_ledger(url)
 
 

@@ -1,0 +1,169 @@
+"""The ledger's tables beside the rounds: what was told of them, which runs were expected, and whether the site was up.
+
+A change here needs a migration beside it in `migrations/versions/`; a test holds the two against each other.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from flows.tasks.ledger_tables import Json, LedgerTable, UtcTime
+
+
+class AlertRow(LedgerTable, table=True):
+    """What is known, and was told, about one subject of one check."""
+
+    __tablename__ = "alert"
+    __table_args__ = (UniqueConstraint("site", "check", "subject"), Index(None, "state"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    site: str
+    check: str
+    subject: str
+    rule: str
+    owner: str
+    state: str
+    """ok, pending, firing, recovering or resolved."""
+    since: datetime = Field(sa_type=UtcTime)
+    """When it came into this state."""
+    recent: list[str] = Field(sa_type=Json)
+    """The last outcomes, the newest at the end."""
+    opened_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """When the trouble began that is told under `dedup_key`."""
+    dedup_key: str = ""
+    """The same from open to resolved; empty while nothing is open."""
+    told_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    folded: int = 0
+    """Rounds that said the same since it was last told."""
+    run_id: str
+    """The round that brought it here; applied again it changes nothing."""
+
+
+class OutboxRow(LedgerTable, table=True):
+    """A message that is to be sent once at least, and its channel."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("dedup_key", "kind", "number", "channel"),
+        Index(None, "sent_at", "due_at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    dedup_key: str
+    kind: str
+    """firing, reminder, resolved, or the kind of trouble that a job had."""
+    number: int
+    """Which message of this kind."""
+    channel: str
+    """The notification block that sends it, such as slack-webhook/ops."""
+    site: str
+    subject: str
+    body: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    due_at: datetime = Field(sa_type=UtcTime)
+    attempts: int = 0
+    lease_until: datetime | None = Field(default=None, sa_type=UtcTime)
+    """Until then whoever took it is sending it."""
+    lease_token: str = ""
+    sent_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    error: str = ""
+    """What the last attempt met."""
+
+
+class SlotRow(LedgerTable, table=True):
+    """One run that a schedule promises, and what became of it."""
+
+    __tablename__ = "slot"
+    __table_args__ = (UniqueConstraint("deployment", "slot_at"), Index(None, "state", "slot_at"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    deployment: str
+    """The name that Prefect shows, such as inspect-demo."""
+    site: str
+    slot_at: datetime = Field(sa_type=UtcTime)
+    start_grace_s: float
+    max_runtime_s: float
+    min_runtime_s: float
+    state: str
+    """waiting, started, finished, not_started, overrun, too_fast, did_nothing, failed or skipped."""
+    since: datetime = Field(sa_type=UtcTime)
+    flow_run_id: str | None = None
+    started_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    overlapped: bool = False
+    """Another run of the deployment was under way when it started."""
+    detail: str = ""
+
+
+class WatchRow(LedgerTable, table=True):
+    """One pass of the switch that notices what did not run."""
+
+    __tablename__ = "watch"
+    __table_args__ = (Index(None, "at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=UtcTime)
+    seconds: float
+    ok: bool
+    detail: str = ""
+
+
+class JobEventRow(LedgerTable, table=True):
+    """A run that could not speak for itself: it broke down, or somebody else had to close it."""
+
+    __tablename__ = "job_event"
+    __table_args__ = (UniqueConstraint("flow_run_id", "kind"), Index(None, "at"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    flow_run_id: str
+    kind: str
+    """failed, crashed, closed, late, cancelled."""
+    deployment: str
+    job: str
+    site: str
+    at: datetime = Field(sa_type=UtcTime)
+    message: str
+
+
+class HealthRow(LedgerTable, table=True):
+    """One look at a site's health path."""
+
+    __tablename__ = "health"
+    __table_args__ = (Index(None, "site", "at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    site: str
+    at: datetime = Field(sa_type=UtcTime)
+    up: bool
+    status: int
+    first_byte_ms: float
+    detail: str = ""
+
+
+class LatencyRow(LedgerTable, table=True):
+    """Response times of one route and cache state in one round."""
+
+    __tablename__ = "latency"
+    __table_args__ = (UniqueConstraint("run_id", "path", "cache_state"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
+    path: str
+    cache_state: str
+    """hit or miss."""
+    samples: int
+    p50_ms: float
+    p95_ms: float
+
+
+class ReleaseRow(LedgerTable, table=True):
+    """A version of a site, from when it was first seen."""
+
+    __tablename__ = "release"
+    __table_args__ = (UniqueConstraint("site", "seen_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    site: str
+    version: str
+    seen_at: datetime = Field(sa_type=UtcTime)
