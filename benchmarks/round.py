@@ -26,23 +26,23 @@ def rows() -> list[tuple[str, str, str, bool]]:
             site = Path(folder) / "demo.yaml"
             site.write_text(SITE_FILE.read_text().replace(WRITTEN_ADDRESS, address))
             start, beside, looking = asyncio.run(_rounds(str(site)))
-    spent = statistics.median(beside)
-    each = ", ".join(f"{one:.2f}" for one in beside)
+    cold, *warm = beside
+    spent = statistics.median(warm)
     return [
         ("starting the embedded server", f"{start:.1f} s", "named apart", True),
         ("looking, in a round of the demo", f"{statistics.median(looking):.1f} s", "-", True),
-        ("a round beside its looking", f"{spent:.2f} s (of {each})", f"at most {WANTED:g} s", spent <= WANTED),
+        ("the first round beside its looking", f"{cold:.2f} s", f"at most {WANTED:g} s", cold <= WANTED),
+        ("the next rounds beside their looking", f"{spent:.2f} s", f"at most {WANTED:g} s", spent <= WANTED),
     ]
 
 
 async def _rounds(site: str) -> tuple[float, list[float], list[float]]:
-    from prefect.client.orchestration import get_client
-
+    from flows import terminal
     from flows.jobs.inspect_site import inspect_site
 
     begun = time.perf_counter()
-    async with get_client():
-        start = time.perf_counter() - begun
+    await terminal.start()
+    start = time.perf_counter() - begun
     beside, looking = [], []
     for _ in range(RUNS):
         begun = time.perf_counter()

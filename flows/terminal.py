@@ -1,5 +1,6 @@
 """A round on a terminal: what is going on while it runs, and a table at the end."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,6 @@ _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "mage
 
 async def walk(site: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
     """Run `inspect_site` here and now, and say where it is."""
-    from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
     from flows.jobs.inspect_site import inspect_site
@@ -27,8 +27,7 @@ async def walk(site: str, only: Sequence[Any] = (), console: Console | None = No
     with console.status(first) as status:
         if not console.is_terminal:
             console.print(first, highlight=False)
-        async with get_client():
-            pass
+        await start()
         handler = _Progress(console, status)
         log = logging.getLogger("roundsman")
         log.propagate = False  # Prefect would print each line once more
@@ -41,6 +40,19 @@ async def walk(site: str, only: Sequence[Any] = (), console: Console | None = No
     if isinstance(result, Report):
         return result
     raise result if isinstance(result, BaseException) else RuntimeError(state.message)
+
+
+async def start() -> None:
+    """Get ready what a round would else wait for: the server, if it is embedded, and meanwhile ledger and pictures."""
+    from prefect.client.orchestration import get_client
+
+    from flows.tasks import ledger, picture
+
+    async def server() -> None:
+        async with get_client():
+            pass
+
+    await asyncio.gather(asyncio.to_thread(picture.warm_up), asyncio.to_thread(ledger.ready), server())
 
 
 class _Progress(logging.Handler):

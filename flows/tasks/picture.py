@@ -10,11 +10,17 @@ from flows.rules.series import Series
 _COLOURS = {"hit": "#0072b2", "miss": "#d55e00"}  # told apart by colour-blind readers too
 
 
+def warm_up() -> None:
+    """Import what draws, which takes more than a second, while there is something else to wait for."""
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure  # noqa: F401 - what it imports stays
+
+
 def latencies(series: Sequence[Series]) -> str:
     """Time to first byte by route and cache state: p50, p95 and the interval of p95. A data URI; "" without data."""
     if not series:
         return ""
-    # Half a second of import that a round without samples need not pay.
+    # More than a second of import that a round without samples need not pay.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
