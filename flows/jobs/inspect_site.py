@@ -16,6 +16,7 @@ from flows.checks.response_time import check_response_time
 from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
 from flows.rules.report import Report
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look, summary
 from flows.rules.verdict import Verdict
@@ -47,6 +48,13 @@ CHECKS: dict[Check, Flow[[Site], Any]] = {
 }
 
 
+@job(
+    owner=SITE_OWNER,
+    expects="No claim fails: every route keeps its written promise.",
+    on_fail="Readers may see stale or private pages, or wait. First look: the run's artifact, then the edge's status.",
+    rollback=NothingToUndo("a round purges its canaries and changes nothing else"),
+    min_runtime=1.0,
+)
 @flow(name="inspect-site", flow_run_name="{site}", persist_result=False)
 async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     """Walk the five-point round of one site: cache headers, logged-in traffic, purge, response time, rollback.

@@ -1,7 +1,7 @@
 """Ask the outside once or many times, and measure truthfully: libcurl's multi interface in a tight loop.
 
 Why not httpx: with many connections in one event loop it reports its own queue as the server's response time. So
-no module but this, `easy` and `curl_errors` knows of pycurl. Call it from a flow as `await asyncio.to_thread(probe, ...)`.
+no module but this, `easy` and `curl_errors` knows of pycurl. In a flow: `await asyncio.to_thread(probe, ...)`.
 """
 
 import math

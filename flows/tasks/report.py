@@ -9,6 +9,9 @@ from flows.rules.report import Report, markdown, rows
 from flows.rules.verdict import Outcome
 from flows.tasks.picture import latencies
 
+#: State names of a round that ended red and said why. Failures that need somebody else to speak for them have others.
+BREACH, UNKNOWN = "Breach", "Unknown"
+
 
 @task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
 async def publish(report: Report) -> None:
@@ -23,7 +26,7 @@ async def publish(report: Report) -> None:
 def conclude(report: Report) -> State[Report]:
     """The run's colour: red when something failed or could not be looked at, with the counts as its message."""
     if report.outcome is Outcome.FAIL:
-        return Failed(message=report.summary, data=report)
+        return Failed(name=BREACH, message=report.summary, data=report)
     if report.outcome is Outcome.UNKNOWN:
-        return Failed(name="Unknown", message=report.summary, data=report)
+        return Failed(name=UNKNOWN, message=report.summary, data=report)
     return Completed(message=report.summary, data=report)

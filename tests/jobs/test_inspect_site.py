@@ -47,7 +47,7 @@ async def test_a_cache_that_keeps_members_pages_fails_logged_in_traffic(leaky_va
     assert "ben got a page of ada; stranger got a page of ada" == found["logged-in-traffic/leak", "/inbox/leaky"]
     assert ("logged-in-traffic/stored", "/inbox/leaky") in found
     assert "1 failed" == report.summary
-    assert ("Failed", "1 failed") == (inspect.state().name, inspect.state().message)
+    assert ("Breach", "1 failed") == (inspect.state().name, inspect.state().message)
 
 
 async def test_headers_alone_call_a_leaking_page_what_it_says(nginx, inspect):
