@@ -1,6 +1,7 @@
 """The demo site: an origin with articles, members and planted faults, behind a small caching edge.
 
 Planted: /news lives shorter than promised, and /inbox, a member's page, calls itself public. Everything else is right.
+`PUT /faults` with a JSON list of names changes what is planted, to try what a round says of it.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ __all__ = ["PEOPLE", "Person", "State", "edge", "origin"]
 NO_STORE = {"Cache-Control": "no-store"}
 #: Bytes of a login form that are read.
 LONGEST_FORM = 10_000
+#: What is wrong unless somebody says otherwise.
+FAULTS = frozenset(["inbox", "news"])
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class State:
     commit: str = "4f2a9c1"
     revisions: Counter[str] = field(default_factory=Counter)
     sessions: dict[str, str] = field(default_factory=dict)
+    faults: frozenset[str] = FAULTS
 
     def person(self, request: Request) -> Person | None:
         """The member that a request is logged in as."""
@@ -93,11 +97,19 @@ def _public(app: FastAPI, state: State) -> None:
     @app.get("/news")
     async def news() -> Response:
         # Planted fault: the site file promises five minutes to an hour.
-        return HTMLResponse(_page("News", NEWS), headers={"Cache-Control": "public, max-age=30"})
+        lifetime = "max-age=30" if "news" in state.faults else "max-age=60, s-maxage=600"
+        return HTMLResponse(_page("News", NEWS), headers={"Cache-Control": f"public, {lifetime}"})
 
     @app.get("/health")
     async def health() -> Response:
         return JSONResponse({"ok": True}, headers=NO_STORE)
+
+    @app.put("/faults")
+    async def plant(wanted: list[str]) -> Response:
+        if strange := sorted(set(wanted) - FAULTS):
+            raise HTTPException(422, f"saw the fault {strange[0]!r}, wanted some of {', '.join(sorted(FAULTS))}")
+        state.faults = frozenset(wanted)
+        return JSONResponse(sorted(state.faults), headers=NO_STORE)
 
     @app.get("/version")
     async def version() -> Response:
@@ -108,7 +120,8 @@ def _members(app: FastAPI, state: State) -> None:
     @app.get("/inbox")
     async def inbox(request: Request) -> Response:
         # Planted fault: a shared cache may keep this page and show it to anyone.
-        return _for_member(state, request, "Inbox", INBOX, "public, max-age=60")
+        kept = "public, max-age=60" if "inbox" in state.faults else "private, no-store"
+        return _for_member(state, request, "Inbox", INBOX, kept)
 
     @app.get("/account")
     async def account(request: Request) -> Response:

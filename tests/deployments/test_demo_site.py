@@ -225,6 +225,24 @@ async def test_health_and_version_speak_json(site, state):
     assert (await site.get("/version")).json() == {"commit": state.commit}
 
 
+async def test_faults_can_be_mended_and_planted(site):
+    """So that anybody can try what a round says of it."""
+    assert (await site.put("/faults", json=[])).status_code == 200
+    assert (await site.get("/news")).headers["cache-control"] == "public, max-age=60, s-maxage=600"
+    inbox = await site.get("/inbox", headers=await member(site))
+    assert inbox.headers["cache-control"] == "private, no-store"
+    assert (await site.put("/faults", json=["inbox"])).json() == ["inbox"]
+    inbox = await site.get("/inbox", headers=await member(site))
+    assert inbox.headers["cache-control"] == "public, max-age=60"
+
+
+async def test_an_unknown_fault_is_refused(site):
+    """And what was planted stays."""
+    answer = await site.put("/faults", json=["news", "moths"])
+    assert (answer.status_code, answer.text) == (422, "saw the fault 'moths', wanted some of inbox, news\n")
+    assert (await site.get("/news")).headers["cache-control"] == "public, max-age=30"
+
+
 async def test_an_article_is_long_enough_to_be_one(site):
     """A few hundred words, under its own title."""
     page = (await site.get(PLANT)).text
