@@ -5,14 +5,20 @@ import importlib
 import inspect
 import os
 import pkgutil
-from collections.abc import Iterable, Mapping
+from abc import ABC
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
+from prefect.blocks import notifications
+from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
+from prefect.types import SecretDict
 from pydantic import SecretStr, ValidationError
 
 import blocks
 from blocks.edge import Edge
+from blocks.member import Member
 
 
 class BlockError(ValueError):
@@ -32,13 +38,19 @@ class BlockError(ValueError):
 
 
 def kinds() -> dict[str, type[Block]]:
-    """Every type of block by its slug: whatever the modules of `blocks` define."""
-    found: dict[str, type[Block]] = {}
-    for info in pkgutil.iter_modules(blocks.__path__, "blocks."):
-        for kind in vars(importlib.import_module(info.name)).values():
-            if inspect.isclass(kind) and issubclass(kind, Block) and kind.__module__ == info.name:
-                found |= {} if inspect.isabstract(kind) else {kind.get_block_type_slug(): kind}
+    """Every type of block by its slug: whatever the modules of `blocks` define, and Prefect's own notifications."""
+    names = [info.name for info in pkgutil.iter_modules(blocks.__path__, "blocks.")]
+    modules = [*map(importlib.import_module, names), notifications]
+    found = {kind.get_block_type_slug(): kind for module in modules for kind in _defined(module)}
     return dict(sorted(found.items()))
+
+
+def _defined(module: ModuleType) -> Iterator[type[Block]]:
+    for kind in vars(module).values():
+        mine = inspect.isclass(kind) and issubclass(kind, Block) and kind.__module__ == module.__name__
+        # Prefect's bases have no abstract method, and say that they are bases.
+        if mine and not inspect.isabstract(kind) and ABC not in kind.__bases__:
+            yield kind
 
 
 def edges() -> dict[str, type[Edge]]:
@@ -46,19 +58,42 @@ def edges() -> dict[str, type[Edge]]:
     return {slug: kind for slug, kind in kinds().items() if issubclass(kind, Edge)}
 
 
+def members() -> dict[str, type[Member]]:
+    """The types of block that can log in, by slug."""
+    return {slug: kind for slug, kind in kinds().items() if issubclass(kind, Member)}
+
+
+def channels() -> dict[str, type[NotificationBlock]]:
+    """The types of block that can tell people something, by slug."""
+    return {slug: kind for slug, kind in kinds().items() if issubclass(kind, NotificationBlock)}
+
+
+class _StartError(BlockError):
+    """Settings of the right form that a block could not be started with."""
+
+
 class _AnySecret(dict[str, str]):
     """An environment in which every variable is set."""
+
+    asked = False
 
     def __missing__(self, name: str) -> str:
         return name
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ARG002 - a dict's signature
+        self.asked = True
         return self[name]
 
 
 def check(kind_and_name: str, settings: Mapping[str, Any]) -> None:
     """Hold a block's settings against its type, wherever its secrets are; BlockError as for `make`."""
-    make(kind_and_name, settings, _AnySecret())
+    environ = _AnySecret()
+    try:
+        make(kind_and_name, settings, environ)
+    except _StartError:
+        # With the real secret, such as a webhook's address, it may start.
+        if not environ.asked:
+            raise
 
 
 def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Block:
@@ -78,10 +113,17 @@ def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, 
                 f"{kind_and_name}.{name}", "a setting that it does not have", _hint(str(name), kind.model_fields)
             )
     values = {name: _resolved(f"{kind_and_name}.{name}", value, environ) for name, value in settings.items()}
+    # This kind of field is a secret as a whole, and would send the stars of a secret inside it.
+    values |= {name: _bare(values[name]) for name in values if kind.model_fields[name].annotation is SecretDict}
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
+    except (KeyError, TypeError, ValueError) as error:
+        saw = f"settings that it can't be started with ({_without_secrets(str(error), kind, values)})"
+        # A placeholder that no setting fills does not hang on the value of a secret.
+        refusal = BlockError if isinstance(error, KeyError) else _StartError
+        raise refusal(kind_and_name, saw, "mend its settings") from None
     setting = ".".join(map(str, (kind_and_name, *first["loc"])))
     raise BlockError(setting, _seen(kind, first), first["msg"].removeprefix("Value error, "))
 
@@ -105,15 +147,42 @@ def _secret(setting: str, name: str, environ: Mapping[str, str]) -> SecretStr:
     raise BlockError(setting, f"{seen} environment variable {name}", f"set it where this runs{hint}")
 
 
+def _bare(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _bare(inner) for name, inner in value.items()}
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _secret_fields(kind: type[Block]) -> set[str]:
+    return {str(field).partition(".")[0] for field in kind.model_json_schema()["secret_fields"]}
+
+
+def _without_secrets(text: str, kind: type[Block], values: Mapping[str, Any]) -> str:
+    secret = _secret_fields(kind)
+    for value in _texts([value for name, value in values.items() if name in secret]):
+        text = text.replace(value, "...")
+    return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in some settings, hidden or not."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
 def _seen(kind: type[Block], error: Mapping[str, Any]) -> str:
     """What was given, unless it is or could be a secret."""
     if error["type"] == "missing":
         return "nothing"
-    secret = {str(field).partition(".")[0] for field in kind.model_json_schema()["secret_fields"]}
     value = error["input"]
     if isinstance(value, SecretStr):
         return "a secret"
-    return f"a value of type {type(value).__name__}" if error["loc"][0] in secret else repr(value)[:80]
+    return f"a value of type {type(value).__name__}" if error["loc"][0] in _secret_fields(kind) else repr(value)[:80]
 
 
 def _hint(seen: str, known: Iterable[str]) -> str:

@@ -1,63 +1,129 @@
-"""`python -m deployments` renders what is derived; `--check` fails when it is stale."""
+"""`python -m deployments` renders what is derived; its commands bring it to a Prefect server."""
 
 import argparse
-import json
+import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from deployments.specs import ROOT, Spec, prefect_yaml, project_specs
-from flows.rules.site import Site
+import httpx
+import yaml
 
-WRONG_INPUT = 3
-START, END = "<!-- rendered: jobs -->", "<!-- end -->"
+from deployments import server
+from deployments.deploy import deploy
+from deployments.prune import prune
+from deployments.render import from_git, prefect_yaml, rendered
+from deployments.specs import ROOT, project_specs
+from deployments.validate import problems, validate_file
+from deployments.work_pools import KINDS, ensure
+
+FAILED, WRONG_INPUT = 1, 3
+FILE = ROOT / "prefect.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Render, or say what is stale. Exit codes: 0 done, 1 stale, 3 a site file is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m deployments", description="Render what is derived.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when something is stale")
-    args = parser.parse_args(argv)
+    """Run a command. Exit codes: 0 done, 1 stale or refused by the server, 3 the input was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m deployments", description="Render what is derived, and deploy it.")
+    parser.set_defaults(run=_render)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when something is stale or wrong")
+    parser.add_argument("--git", metavar="REPOSITORY", help="render only --out, for workers that clone the project")
+    parser.add_argument("--branch", default="main", help="what they clone (main)")
+    parser.add_argument("--token", default="", metavar="BLOCK", help="the Secret block that opens a private repository")
+    parser.add_argument("--out", type=Path, default=Path("prefect-git.yaml"), help="(prefect-git.yaml)")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, (add, run, says) in COMMANDS.items():
+        command = commands.add_parser(name, help=says, description=says)
+        command.set_defaults(run=run)
+        add(command)
     try:
-        wanted = rendered(project_specs())
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return WRONG_INPUT if stop.code else 0
+    try:
+        return int(args.run(args))
     except ValueError as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
+    except httpx.HTTPError as error:
+        print(f"the server did not take it: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _render(args: argparse.Namespace) -> int:
+    if args.git:
+        args.out.write_text(prefect_yaml(project_specs(), from_git(args.git, args.branch, args.token)), "utf-8")
+        print(f"rendered {args.out}")
+        return 0
+    wanted = rendered(project_specs())
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         name = path.relative_to(ROOT)
         if args.check:
             print(f"{name} is stale: saw another text than its sources give; run `make render`", file=sys.stderr)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
             print(f"rendered {name}")
-    return 1 if stale and args.check else 0
+    wrong = list(problems(yaml.safe_load(wanted[FILE])))
+    for problem in wrong:
+        print(problem, file=sys.stderr)
+    if wrong:
+        return WRONG_INPUT
+    return FAILED if stale and args.check else 0
 
 
-def rendered(specs: list[Spec]) -> dict[Path, str]:
-    """Every derived file and its text."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    return {
-        ROOT / "prefect.yaml": prefect_yaml(specs),
-        ROOT / "deployments/sites/site.schema.json": json.dumps(schema(), indent=1) + "\n",
-        ROOT / "README.md": f"{before}{START}\n{table(specs)}\n{END}{after}",
-    }
+def _validate(args: argparse.Namespace) -> int:
+    wrong = validate_file(args.file)
+    for problem in wrong:
+        print(problem, file=sys.stderr)
+    if not wrong:
+        print(f"{args.file.name}: fine")
+    return WRONG_INPUT if wrong else 0
 
 
-def schema() -> dict[str, object]:
-    """The JSON Schema of a site file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Site.model_json_schema(by_alias=True)}
+def _prune(args: argparse.Namespace) -> int:
+    server.address()
+    if wrong := _validate(args):
+        return wrong
+    for leftover in prune(yaml.safe_load(args.file.read_text(encoding="utf-8")), apply=args.apply):
+        print(f"{'removed' if args.apply else 'not in git any more'}: {leftover}")
+    return 0
 
 
-def table(specs: list[Spec]) -> str:
-    """The jobs as a table of Markdown."""
-    rows = [
-        f"| `{spec.name}` | {spec.promise} | `{spec.cron}` {spec.timezone} | {spec.expects} | {spec.rollback} |"
-        for spec in specs
-    ]
-    head = ["| deployment | what it does | when | expected result | rollback |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *rows])
+def _deploy(args: argparse.Namespace) -> int:
+    server.address()
+    if wrong := _validate(args):
+        return wrong
+    print(asyncio.run(ensure(args.pool_type)), flush=True)
+    if deploy(args.file):
+        return FAILED
+    args.apply = False
+    return _prune(args)
+
+
+def _file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", type=Path, default=FILE, help="what was rendered (prefect.yaml)")
+
+
+def _prune_options(parser: argparse.ArgumentParser) -> None:
+    _file(parser)
+    parser.add_argument("--apply", action="store_true", help="remove it; without, it is only told")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    _file(parser)
+    parser.add_argument("--pool-type", choices=list(KINDS), default="process", help="of the work pool (process)")
+
+
+Add = Callable[[argparse.ArgumentParser], None]
+Run = Callable[[argparse.Namespace], int]
+
+#: Each command: its options, what it does, and its sentence in the help.
+COMMANDS: dict[str, tuple[Add, Run, str]] = {
+    "validate": (_file, _validate, "say what Prefect would take in silence or refuse half-way"),
+    "deploy": (_deploy_options, _deploy, "validate, make the work pool, deploy everything, and tell what is left over"),
+    "prune": (_prune_options, _prune, "tell what the server has and git has not any more"),
+}
 
 
 if __name__ == "__main__":

@@ -1,71 +1,110 @@
-"""What runs, when, and on which pool: one deployment for each job of each site, rendered into prefect.yaml."""
+"""What runs, when, and on which pool: one deployment for each job of each site, and one for each job of the project."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import Flow
 
 from flows.jobs.inspect_site import inspect_site
+from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
+from flows.rules.spread import cron
 from flows.tasks.site_file import all_sites, check, schedule_problem
 
+ROOT = Path(__file__).parents[1]
 POOL = "roundsman"
+#: What marks a deployment as ours; one without it is never touched.
+TAG = "roundsman"
+#: What a run's process needs, whichever pool starts it: its log lines, and a sign of life every 30 seconds.
+ENV = {"PREFECT_LOGGING_EXTRA_LOGGERS": "roundsman", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """When a job of the whole project runs, and what it does when it is still running then."""
+
+    job: Flow[..., Any]
+    cron: str
+    waits: bool = False
+    """Whether the next run waits for this one, as one that purges does. Else it is cancelled."""
+    grace: int | None = None
+    """Seconds after which a run that did not begin gives its slot back, 60 or more; the server's own when left out."""
+    artifacts: Sequence[str] = ()
+    """Keys under which its results are found in Prefect."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+#: The jobs of the whole project. One more is one more line.
+PROJECT: tuple[Timetable, ...] = ()
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One deployment. `entrypoint` is a module path: the file form would import the module a second time."""
+    """One deployment."""
 
     name: str
     job: Flow[..., Any]
     cron: str
     timezone: str
     owner: str
-    expects: str
-    rollback: str
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    waits: bool = False
+    grace: int | None = None
+    artifacts: Sequence[str] = ()
 
     @property
-    def entrypoint(self) -> str:
-        """Module path and name of the job."""
-        return f"{self.job.fn.__module__}.{self.job.fn.__name__}"
+    def runbook(self) -> Runbook:
+        """What is written on the job."""
+        return RUNBOOKS[entrypoint(self.job)]
 
     @property
     def promise(self) -> str:
-        """The first sentence of the job's docstring."""
-        return (self.job.fn.__doc__ or "").strip().partition("\n")[0]
+        """The job's docstring without its list of arguments."""
+        return " ".join((self.job.fn.__doc__ or "").partition("Args:")[0].split())
+
+    @property
+    def description(self) -> str:
+        """What whoever is woken up reads first, as Markdown."""
+        lines = [
+            self.promise,
+            "",
+            f"- **Owner:** {self.owner}",
+            f"- **Expected:** {self.runbook.expects}",
+            f"- **On failure:** {self.runbook.on_fail}",
+            f"- **Rollback:** {self.runbook.rollback}",
+        ]
+        if self.artifacts:
+            links = ", ".join(f"[{key}](/v2/artifacts/key/{key})" for key in self.artifacts)
+            lines.append(f"- **Results:** {links}, also under Artifacts on each run's page")
+        return "\n".join(lines)
 
     def rendered(self) -> dict[str, Any]:
         """The deployment as prefect.yaml holds it.
 
-        The schedule has a slug and no `active`, so that an operator's pause survives a deploy.
+        The schedule has a slug and no `active`, so that an operator's pause survives a deploy. The version is what
+        the build step said: a variable that is not set would make it empty.
 
         Raises:
             ValueError: a schedule that Prefect would refuse, after it had deployed the ones before.
         """
         if problem := schedule_problem(Schedule(inspect=self.cron, timezone=self.timezone)):
             raise ValueError(f"{self.name}: {problem[0]}: saw {problem[1]}, {problem[2]}")
+        limit: dict[str, Any] = {"limit": 1, "collision_strategy": "ENQUEUE" if self.waits else "CANCEL_NEW"}
+        if self.grace is not None:
+            limit["grace_period_seconds"] = self.grace
         return {
             "name": self.name,
-            "entrypoint": self.entrypoint,
-            "description": "\n".join(
-                (
-                    self.promise,
-                    "",
-                    f"- **Owner:** {self.owner}",
-                    f"- **Expected:** {self.expects}",
-                    f"- **Rollback:** {self.rollback}",
-                )
-            ),
-            "tags": [f"owner:{self.owner.partition('<')[0].strip()}", *self.tags],
+            "version": "{{ commit.stdout }}",
+            "entrypoint": entrypoint(self.job),
+            "description": self.description,
+            "tags": [TAG, f"owner:{self.owner.partition('<')[0].strip()}", *self.tags, f"job:{self.job.fn.__name__}"],
             "parameters": self.parameters,
             "schedules": [{"slug": self.name, "cron": self.cron, "timezone": self.timezone}],
-            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
-            "work_pool": {"name": POOL, "job_variables": {"env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "roundsman"}}},
+            "concurrency_limit": limit,
+            "work_pool": {"name": POOL, "job_variables": {"env": dict(ENV)}},
         }
 
 
@@ -75,37 +114,63 @@ def specs(sites: Iterable[Site]) -> list[Spec]:
         Spec(
             name=f"inspect-{site.site}",
             job=inspect_site,
-            cron=site.schedule.inspect,
+            cron=cron(site.schedule.inspect, site.site),
             timezone=site.schedule.timezone,
-            owner=site.owner,
-            expects="No claim fails: every route keeps its written promise.",
-            rollback="Nothing to undo: a round purges its canaries and changes nothing else.",
+            owner=owner(inspect_site, site),
             parameters={"site": site.site},
-            tags=(f"site:{site.site}", "job:inspect_site"),
+            tags=(f"site:{site.site}",),
+            artifacts=(f"round-{site.site}", f"verdicts-{site.site}"),
         )
         for site in sites
         if site.schedule
     ]
 
 
+def shared_specs(timetables: Iterable[Timetable] = PROJECT) -> list[Spec]:
+    """The deployments of jobs that are no single site's.
+
+    Raises:
+        ValueError: such a job leaves its owner to a site.
+    """
+    return [
+        Spec(
+            name=timetable.job.name,
+            job=timetable.job,
+            cron=timetable.cron,
+            timezone="UTC",
+            owner=owner(timetable.job),
+            parameters=timetable.parameters,
+            waits=timetable.waits,
+            grace=timetable.grace,
+            artifacts=timetable.artifacts,
+        )
+        for timetable in timetables
+    ]
+
+
+def entrypoint(job: Flow[..., Any]) -> str:
+    """Module path and name of a job. The file form would import the module a second time."""
+    return f"{job.fn.__module__}.{job.fn.__name__}"
+
+
+def owner(job: Flow[..., Any], site: Site | None = None) -> str:
+    """Who answers for a job: whoever its runbook names, or the owner of the site that it runs for.
+
+    Raises:
+        ValueError: it leaves its owner to a site, and runs for none.
+    """
+    named = RUNBOOKS[entrypoint(job)].owner
+    if named != SITE_OWNER:
+        return named
+    if site is None:
+        raise ValueError(f"{job.name}: owner: saw {named}, wanted a team, since it runs for no single site")
+    return site.owner
+
+
 def project_specs() -> list[Spec]:
-    """The deployments of every site of this project.
+    """The deployments of this project: of every site, and of the jobs that are no single site's.
 
     Raises:
         SiteFileError: one of the site files is wrong.
     """
-    return specs(check(path) for path in all_sites())
-
-
-def prefect_yaml(rendered: Iterable[Spec]) -> str:
-    """The text of prefect.yaml."""
-    content = {
-        "name": "roundsman",
-        "pull": [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $ROUNDSMAN_HOME }}"}}],
-        "deployments": [spec.rendered() for spec in rendered],
-    }
-    head = "# Rendered by `python -m deployments` from deployments/specs.py and deployments/sites/. Do not edit.\n"
-    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-
-
-ROOT = Path(__file__).parents[1]
+    return [*specs(check(path) for path in all_sites()), *shared_specs()]

@@ -1,4 +1,4 @@
-"""The command line: `python -m flows inspect SITE`, `python -m flows lint [SITE...]`."""
+"""The command line: `python -m flows inspect SITE`, `lint [SITE...]`, `watch`."""
 
 import argparse
 import asyncio
@@ -23,11 +23,15 @@ def main(argv: list[str] | None = None) -> int:
     inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     lint = commands.add_parser("lint", help="check site files and run nothing")
     lint.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; all of deployments/sites/ without one")
+    watch = commands.add_parser("watch", help="notice what did not run, from outside the Prefect server")
+    watch.add_argument("--ping", default="", metavar="URL", help="tell this address, in the Healthchecks protocol")
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:
         return WRONG_INPUT if stop.code else 0
     try:
+        if args.command == "watch":
+            return _watch(args.ping)
         return _lint(args.sites) if args.command == "lint" else _inspect(args)
     except (SiteFileError, InputError) as error:
         print(error, file=sys.stderr)
@@ -55,6 +59,20 @@ def _lint(sites: list[str]) -> int:
                 f"{site}: {len(read.rules)} rules, {sum(len(rule.routes) for rule in read.rules)} examples: fine{note}"
             )
     return wrong
+
+
+def _watch(ping: str) -> int:
+    if ping and not ping.startswith(("http://", "https://")):
+        raise InputError("--ping: wanted an address that begins with http:// or https://")
+    quiet_prefect()
+    from prefect.settings import PREFECT_API_URL
+
+    # Without an address Prefect would start a server of its own, on which nothing is ever missing.
+    if not PREFECT_API_URL.value():
+        raise InputError("watch: saw no PREFECT_API_URL, wanted the address of the server to watch")
+    from flows.jobs.watch_jobs import run_watch
+
+    return run_watch(ping)
 
 
 def _inspect(args: argparse.Namespace) -> int:

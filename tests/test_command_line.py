@@ -1,6 +1,9 @@
 """The command line: its exit codes, its words, and that wrong input runs nothing."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -101,3 +104,21 @@ def test_a_red_round_ends_with_1_and_an_unknown_one_with_2(prefect, ledger, orig
     unlabelled = articles("grey", paths=["/articles/grey/one"], examples={"cached": ["/articles/grey/one"]})
     assert 2 == main(["inspect", written(tmp_path, site(origin.url, [unlabelled])), "--only", "cache-headers"])
     assert "UNKNOWN /articles/grey/one  cache-headers/hit" in capsys.readouterr().out
+
+
+def test_watch_wants_an_address_to_ping(capsys):
+    assert 3 == main(["watch", "--ping", "hc-ping.com/1"])
+    assert "--ping: wanted an address that begins with http:// or https://" in capsys.readouterr().err
+
+
+def test_watch_wants_a_server_to_watch(tmp_path):
+    """A server that Prefect would embed misses nothing."""
+    variables = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    variables |= {"PREFECT_HOME": str(tmp_path), "ROUNDSMAN_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "watch"], env=variables, capture_output=True, text=True, check=False
+    )
+    assert (3, "watch: saw no PREFECT_API_URL, wanted the address of the server to watch\n") == (
+        done.returncode,
+        done.stderr,
+    )

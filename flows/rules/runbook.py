@@ -1,5 +1,6 @@
 """Owner, expected result, what to do first, and the way back: written on the job that runs."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,13 +19,13 @@ class Command:
     rehearsed_by: str = ""
 
     def __init__(self, argv: list[str] | tuple[str, ...], rehearsed_by: str = "") -> None:
-        if not argv or not all(isinstance(word, str) and word for word in argv):
+        if not argv or isinstance(argv, str) or not all(isinstance(word, str) and word for word in argv):
             raise ValueError(f"a command is a list of words and has at least one, not {argv!r}")
         object.__setattr__(self, "argv", tuple(argv))
         object.__setattr__(self, "rehearsed_by", rehearsed_by)
 
     def __str__(self) -> str:
-        return " ".join(self.argv)
+        return shlex.join(self.argv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class NothingToUndo:
     """There is no way back because nothing was changed; says why that is so."""
 
     because: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.because, str) or not self.because.strip():
+            raise ValueError(f"where there is nothing to undo, rollback says why, and saw {self.because!r}")
 
     def __str__(self) -> str:
         return f"nothing to undo: {self.because}"
@@ -63,6 +68,10 @@ class Runbook:
                 raise ValueError(f"a job needs its {name}, and saw {said!r}")
         if not isinstance(self.rollback, Command | NothingToUndo):
             raise TypeError(f"a job's rollback is a Command or NothingToUndo, not {self.rollback!r}")
+        if not 0 <= self.min_runtime < self.max_runtime:
+            raise ValueError(f"a job's min_runtime is below its max_runtime, and saw {self.min_runtime:g} s")
+        if self.start_grace < 0:
+            raise ValueError(f"a job's start_grace is not negative, and saw {self.start_grace:g} s")
 
 
 #: Every job that was imported, by its module path.

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from flows.rules.alert import KEPT, Policy, quorum
 from flows.rules.quantity import Duration, Span
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -203,7 +204,8 @@ class Schedule(_Model):
     """When the jobs run."""
 
     inspect: Text
-    """A cron expression of five fields."""
+    """`hourly`, `daily` (between three and four), or a cron expression of five fields. A minute written `H`, as in
+    `H */2 * * *`, comes from the site's name, so that sites do not start together; the words do so too."""
     timezone: Text = "UTC"
 
 
@@ -218,6 +220,24 @@ class Manners(_Model):
     """Bytes of a response after decompression; a longer one is cut off and counts as no answer."""
     samples: int = Field(default=100, ge=1, le=10_000)
     """Response times taken for one route and cache state."""
+
+
+class Notify(_Model):
+    """Who is told of trouble, how soon and how often."""
+
+    channels: tuple[BlockName, ...] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
+    """Notification blocks, such as slack-webhook/ops or apprise/mail."""
+    after: Annotated[Text, AfterValidator(quorum)] = "1 of 1"
+    """So many of the last rounds must be bad before anybody is told, such as `2 of 3`."""
+    recover: int = Field(default=1, ge=1, le=KEPT)
+    """So many good rounds in a row are a recovery."""
+    remind: Duration = Field(default=12 * 3600.0, gt=0)
+    """The time between two messages about the same trouble, such as 12h."""
+
+    @property
+    def policy(self) -> Policy:
+        """The same, as the alerts' state machine takes it."""
+        return Policy.of(self.after, self.recover, self.remind)
 
 
 class Env(_Model):
@@ -245,6 +265,8 @@ class Site(_Model):
     rules: tuple[Rule, ...] = Field(min_length=1)
     release: Release | None = None
     schedule: Schedule | None = None
+    notify: Notify | None = None
+    """Who is told what a round found; nobody when left out."""
     manners: Manners = Field(default_factory=Manners)
 
     def url(self, path: str) -> str:
@@ -279,6 +301,10 @@ Conflict = tuple[tuple[str | int, ...], str, str]
 
 def conflicts(site: Site) -> Iterator[Conflict]:
     """What a site file says twice or against itself: place, what was seen, what to do."""
+    channels = site.notify.channels if site.notify else ()
+    for place, channel in enumerate(channels):
+        if channel in channels[:place]:
+            yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
     named: set[str] = set()
     listed: dict[str, str] = {}
     for index, rule in enumerate(site.rules):

@@ -23,9 +23,11 @@ from sqlalchemy.orm import Session
 from flows.rules.exchange import Exchange, told
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
+from flows.rules.response_time import quantile
 from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from flows.tasks.service_tables import LatencyRow
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -258,7 +260,7 @@ def _version(engine: Engine) -> str | None:
 def _write_verdicts(session: Session, run_id: str, verdicts: Sequence[Verdict], exchanges: Sequence[Exchange]) -> None:
     kept = [ExchangeRow(run_id=run_id, position=place, **_kept(one)) for place, one in enumerate(exchanges)]
     rows = [_verdict(run_id, place, verdict) for place, verdict in enumerate(verdicts)]
-    session.add_all([*kept, *rows])
+    session.add_all([*kept, *rows, *_latencies(run_id, verdicts)])
     session.flush()
     held = [
         (finding, _finding(row.id, place, finding))
@@ -278,6 +280,15 @@ def _write_verdicts(session: Session, run_id: str, verdicts: Sequence[Verdict], 
 def _verdict(run_id: str, place: int, verdict: Verdict) -> VerdictRow:
     names = ("check", "subject", "rule", "owner", "outcome", "expected_result", "rollback")
     return VerdictRow(run_id=run_id, position=place, **{name: _storable(getattr(verdict, name)) for name in names})
+
+
+def _latencies(run_id: str, verdicts: Sequence[Verdict]) -> Iterator[LatencyRow]:
+    taken = {(one.path, one.state): one.times for verdict in verdicts for one in verdict.series if one.times}
+    for (path, state), times in taken.items():
+        p50, p95 = (round(quantile(times, share) * 1000, 3) for share in (0.5, 0.95))
+        yield LatencyRow(
+            run_id=run_id, path=_storable(path), cache_state=state, samples=len(times), p50_ms=p50, p95_ms=p95
+        )
 
 
 def _finding(verdict_id: int | None, place: int, finding: Finding) -> FindingRow:

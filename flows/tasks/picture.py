@@ -3,11 +3,27 @@
 import base64
 import io
 from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flows.rules.response_time import interval, quantile
 from flows.rules.series import Series
+from flows.rules.status_facts import Mark
+from flows.rules.status_page import CELL, strip
+from flows.rules.verdict import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = {"hit": "#0072b2", "miss": "#d55e00"}  # told apart by colour-blind readers too
+#: Colour and height of an outcome: each colour stands out from white and from black, and the height tells as well.
+_OUTCOMES = {
+    Outcome.PASS: ("#1f7fc0", 0.4),
+    Outcome.WARN: ("#a67c00", 0.65),
+    Outcome.UNKNOWN: ("#7d7d7d", 0.8),
+    Outcome.FAIL: ("#d55e00", 1.0),
+}
+_GREY = "#7d7d7d"
 
 
 def warm_up() -> None:
@@ -42,6 +58,47 @@ def latencies(series: Sequence[Series]) -> str:
     axes.set_xlabel("time to first byte in ms: dot p50, bar p95, band its 95 % interval")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
+    return _drawn(figure)
+
+
+def history(marks: Sequence[Mark], now: datetime, moments: Sequence[datetime] = ()) -> str:
+    """The last days as a strip: every three hours' worst outcome is a cell, higher as it is heavier; a line is time.
+
+    Deployments (`moments`) are dashed lines with a tip. No word is in it: it can be small and stand on any background.
+    A data URI; "" without a mark.
+    """
+    if not marks:
+        return ""
+    cells = strip(marks, now)
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    timed = [(place, cell.ms) for place, cell in enumerate(cells) if cell.ms is not None]
+    figure = Figure(figsize=(5.6, 0.9 if timed else 0.5))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((0, 0, 1, 0.5 if timed else 0.9))
+    axes.axhline(0, color=_GREY, linewidth=2)
+    for outcome, (colour, height) in _OUTCOMES.items():
+        places = [(place + 0.06, 0.88) for place, cell in enumerate(cells) if cell.outcome is outcome]
+        hollow = outcome is Outcome.UNKNOWN
+        look = {"facecolor": "none", "edgecolor": colour, "linewidth": 1} if hollow else {"facecolor": colour}
+        axes.broken_barh(places, (0, height), **look)
+    for moment in moments:
+        if 0 < (place := len(cells) - (now - moment).total_seconds() / CELL) <= len(cells):
+            axes.axvline(place, color=_GREY, linewidth=1.5, linestyle=(0, (3, 2)))
+            axes.plot([place], [1.25], marker="v", color=_GREY, markersize=6)
+    axes.set(xlim=(-0.2, len(cells) + 0.2), ylim=(-0.05, 1.4 if moments else 1.05))
+    axes.set_axis_off()
+    if timed:
+        line = figure.add_axes((0, 0.55, 1, 0.42))
+        line.plot([place + 0.5 for place, _ in timed], [ms for _, ms in timed], color=_GREY, linewidth=1.5)
+        line.plot([place + 0.5 for place, _ in timed], [ms for _, ms in timed], ".", color=_GREY, markersize=4)
+        line.set(xlim=(-0.2, len(cells) + 0.2), ylim=(0, 1.15 * max(ms for _, ms in timed) or 1))
+        line.set_axis_off()
+    return _drawn(figure, transparent=True)
+
+
+def _drawn(figure: "Figure", *, transparent: bool = False) -> str:
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    figure.savefig(drawn, format="svg", transparent=transparent, metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"

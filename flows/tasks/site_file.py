@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zoneinfo import available_timezones
 
@@ -12,6 +12,7 @@ from blocks import registry
 from flows.rules.first_look import infer
 from flows.rules.site import Schedule, Site
 from flows.rules.site_file import Lines, Place, Problem, SiteFileError, read
+from flows.rules.spread import cron
 
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
@@ -75,29 +76,33 @@ def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
     if schedule.timezone not in available_timezones():
         return "timezone", repr(schedule.timezone), "wanted a timezone such as Europe/Berlin"
     try:
-        CronSchedule(cron=schedule.inspect, timezone=schedule.timezone)
+        CronSchedule(cron=cron(schedule.inspect, ""), timezone=schedule.timezone)
     except ValueError:
-        return "inspect", repr(schedule.inspect), "wanted a cron expression of five fields, such as 7 * * * *"
+        wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"
+        return "inspect", repr(schedule.inspect), wanted
     return None
 
 
 def _block_problems(site: Site, lines: Lines) -> list[Problem]:
     """Blocks that are of no known type, are not declared, or are declared wrongly."""
-    used: list[tuple[Place, str, bool]] = [
-        (("sessions", index), name, True) for index, name in enumerate(site.sessions)
+    used: list[tuple[Place, str, str]] = [
+        (("sessions", index), name, "session") for index, name in enumerate(site.sessions)
     ]
     if site.edge:
-        used.append((("edge",), site.edge, False))
+        used.append((("edge",), site.edge, "edge"))
+    if site.notify:
+        used += [(("notify", "channels", index), name, "channel") for index, name in enumerate(site.notify.channels)]
+    known = {"session": sorted(registry.members()), "edge": sorted(registry.edges())}
+    known["channel"] = sorted(registry.channels())
     problems = []
-    for place, name, member in used:
+    for place, name, what in used:
         kind = name.partition("/")[0]
-        kinds = sorted(set(registry.kinds()) - set(registry.edges())) if member else sorted(registry.edges())
+        kinds = known[what]
         if kind not in kinds:
             near = difflib.get_close_matches(kind, kinds, 1)
             hint = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(kinds)}"
-            problems.append(lines.problem(place, f"the unknown {'session' if member else 'edge'} type {kind!r}", hint))
-        elif site.blocks and name not in site.blocks and "PREFECT_API_URL" not in os.environ:
-            what = "session" if member else "edge"
+            problems.append(lines.problem(place, f"the unknown {what} type {kind!r}", hint))
+        elif name not in site.blocks and _declares(site, what, kinds) and "PREFECT_API_URL" not in os.environ:
             mend = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
             problems.append(lines.problem(place, f"the unknown {what} {name!r}", mend))
     for name, settings in site.blocks.items():
@@ -106,6 +111,11 @@ def _block_problems(site: Site, lines: Lines) -> list[Problem]:
         except registry.BlockError as error:
             problems.append(lines.problem(_place(name, error.setting), error.saw, error.mend))
     return problems
+
+
+def _declares(site: Site, what: str, kinds: Sequence[str]) -> bool:
+    """Whether a site file keeps such blocks itself. Who tells people is often kept in Prefect, whatever else is not."""
+    return any(what != "channel" or name.partition("/")[0] in kinds for name in site.blocks)
 
 
 def _place(name: str, setting: str) -> Place:

@@ -29,12 +29,15 @@ async def block(site: Site, name: str) -> Block:
     Raises:
         BlockError: no such block, or one whose settings can't be used.
     """
-    if name in site.blocks:
-        return registry.make(name, site.blocks[name])
+    return registry.make(name, site.blocks[name]) if name in site.blocks else await saved(name)
+
+
+async def saved(name: str) -> Block:
+    """A block that is kept in Prefect; BlockError as for `block`."""
     kind, _, short = name.partition("/")
     try:
         return cast("Block", await registry.kinds()[kind].aload(short))
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         mend = f"write its settings under `blocks: {{{name}: ...}}` in the site file, or save the block in Prefect"
         raise registry.BlockError(name, "no such block, neither in the site file nor in Prefect", mend) from error
 

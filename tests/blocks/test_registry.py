@@ -7,7 +7,7 @@ import pytest
 from blocks.cloudflare import Cloudflare
 from blocks.edge import Edge
 from blocks.member import Member
-from blocks.registry import BlockError, check, edges, kinds, make
+from blocks.registry import BlockError, channels, check, edges, kinds, make, members
 
 
 def test_blocks_are_found_by_their_slugs():
@@ -16,6 +16,30 @@ def test_blocks_are_found_by_their_slugs():
     assert Edge not in kinds().values()
     assert "member" not in edges()
     assert edges()["cloudflare"] is Cloudflare
+    assert set(members()) == {"member"}
+
+
+def test_every_notification_block_of_prefect_is_a_channel_and_so_is_our_own():
+    assert set(channels()) == {
+        "apprise",
+        "custom-webhook",
+        "discord-webhook",
+        "mattermost-webhook",
+        "ms-teams-webhook",
+        "opsgenie-webhook",
+        "pager-duty-webhook",
+        "sendgrid-email",
+        "slack-webhook",
+        "twilio-sms",
+    }
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_secret_inside_a_webhook_s_secrets_is_sent_and_not_its_stars():
+    settings = {"name": "ops", "url": "{{url}}", "json_data": {"text": "{{body}}"}, "secrets": {"url": {"env": "SET"}}}
+    webhook = make("custom-webhook/ops", settings)
+    assert webhook._build_request_args("text", None)["url"] == "hush"
+    assert "hush" not in repr(webhook)
 
 
 def test_settings_become_a_block_with_its_secrets_from_the_environment(monkeypatch):
@@ -47,7 +71,7 @@ def environment(monkeypatch):
     ("name", "settings", "setting", "saw", "mend"),
     [
         ("varnsh/a", {}, "varnsh/a", "the type 'varnsh'", "did you mean varnish?"),
-        ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are cloudflare, demo-edge"),
+        ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are apprise, cloudflare, custom-webhook"),
         ("varnish/a", {"node": []}, "varnish/a.node", "a setting that it does not have", "did you mean nodes?"),
         ("varnish/a", {"xyz": 1}, "varnish/a.xyz", "a setting that it does not have", "there are nodes"),
         ("varnish/a", {1: 2}, "varnish/a.1", "a setting that it does not have", "there are nodes"),
@@ -63,6 +87,21 @@ def environment(monkeypatch):
             "set it",
         ),
         ("cloudflare/a", {"token": {"env": "HOLLOW"}}, "cloudflare/a.token", "an empty environment variable", "set it"),
+        ("ms-teams-webhook/a", {"url": "hush"}, "ms-teams-webhook/a", "settings that it can't be started with", "mend"),
+        (
+            "twilio-sms/a",
+            {"account_sid": "x", "auth_token": {"env": "SET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]},
+            "twilio-sms/a",
+            "can't be started with",
+            "mend its settings",
+        ),
+        (
+            "custom-webhook/a",
+            {"name": "a", "url": "{{nothing}}", "secrets": {"a": {"env": "SET"}}},
+            "custom-webhook/a",
+            "can't be started with (\"url/Placeholder(full_match='{{nothing}}'",
+            "mend its settings",
+        ),
         (
             "member/a",
             {"form": {"p": {"env": "ADA_PASSWORT"}}},
@@ -91,3 +130,12 @@ def test_settings_are_checked_where_their_secrets_are_not():
     check("member/ada", {"login": "/login", "form": {"password": {"env": "NOT_THERE"}}})
     with pytest.raises(BlockError, match="did you mean form"):
         check("member/ada", {"login": "/login", "from": {"password": {"env": "NOT_THERE"}}})
+
+
+def test_what_a_channel_makes_of_a_secret_that_is_elsewhere_is_not_judged():
+    """Microsoft's webhook reads its address as soon as it is made."""
+    check("ms-teams-webhook/ops", {"url": {"env": "NOT_THERE"}})
+    with pytest.raises(BlockError, match="can't be started"):
+        check("ms-teams-webhook/ops", {"url": "http://a.test"})
+    with pytest.raises(BlockError, match="nothing"):
+        check("custom-webhook/ops", {"name": "a", "url": "{{nothing}}", "secrets": {"a": {"env": "NOT_THERE"}}})

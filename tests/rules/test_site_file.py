@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.rules.alert import Policy
 from flows.rules.site_file import SiteFileError, read
 
 GOOD = """\
@@ -41,6 +42,15 @@ def test_a_good_file_keeps_its_promises():
     assert "web-platform" == site.owner_of(rule)
 
 
+def test_who_is_told_becomes_a_policy():
+    notify = "notify: {channels: [slack-webhook/ops, apprise/mail], after: 2 of 3, remind: 6h, recover: 2}\n"
+    site, _ = read(notify + GOOD, "shop.yaml")
+    assert ("slack-webhook/ops", "apprise/mail") == site.notify.channels
+    assert Policy(2, 3, 2, 6 * 3600) == site.notify.policy
+    site, _ = read("notify: {channels: [apprise/mail]}\n" + GOOD, "shop.yaml")
+    assert Policy(1, 1, 1, 12 * 3600) == site.notify.policy
+
+
 def test_a_site_survives_the_way_through_json():
     site, _ = read(GOOD, "shop.yaml")
     assert site == type(site).model_validate(site.model_dump(mode="json", by_alias=True))
@@ -74,6 +84,15 @@ WRONG = [
     ("a list", GOOD, "- shop\n", "shop.yaml:1: file: saw a list; write a mapping"),
     ("a path in the address", "https://www.example.com", "https://www.example.com/shop", "shop.yaml:2: base_url: saw 'https://www.example.com/shop'; wanted scheme and host without a path"),
     ("a bypass of no kind", "when: cookie sessionid", "when: moon full", "shop.yaml:11: rules[0].bypass[0].when: saw 'moon full'; wanted `cookie NAME`"),
+    ("a channel without a type", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [ops]}", "shop.yaml:5: notify.channels[0]: saw 'ops'; wanted a block's type and name"),
+    ("nobody to tell", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: []}", "shop.yaml:5: notify.channels: saw []"),
+    ("a channel twice", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a, apprise/a]}", "shop.yaml:5: notify.channels[1]: saw 'apprise/a'; it would be told twice"),
+    ("no K of N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 2}", "shop.yaml:5: notify.after: saw 2; should be a valid string"),
+    ("half a K of N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 2/3}", "shop.yaml:5: notify.after: saw '2/3'; wanted `K of N`, such as 2 of 3"),
+    ("a K above its N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 3 of 2}", "shop.yaml:5: notify.after: saw '3 of 2'; wanted K of N with K up to N and N up to 20"),
+    ("a reminder all the time", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], remind: 0s}", "shop.yaml:5: notify.remind: saw 0.0; should be greater than 0"),
+    ("a reminder without unit", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], remind: 12}", "shop.yaml:5: notify.remind: saw 12; wanted a number with a unit"),
+    ("an unknown word about telling", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], repeat: 1h}", "shop.yaml:5: notify.repeat: saw the unknown key `repeat`; "),
     ("a broken marker", "{header: etag}", '{pattern: "("}', "shop.yaml:16: rules[0].purge.marker"),
 ]  # fmt: skip
 

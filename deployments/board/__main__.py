@@ -1,0 +1,32 @@
+"""`python -m deployments.board` serves the board, on this machine only unless it is told otherwise."""
+
+import argparse
+import os
+import sys
+
+import uvicorn
+
+from deployments.board.app import VARIABLE, create, is_loopback
+
+WRONG_INPUT = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until it is stopped. Exit codes: 0 stopped, 3 it was called in a way that would not be safe."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.board", description="Serve the board.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, default=8481)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return WRONG_INPUT if stop.code else 0
+    if not is_loopback(args.host) and not os.environ.get(VARIABLE, "").strip():
+        says = f"--host: saw {args.host}, which others can reach; set {VARIABLE} to a long secret, or use 127.0.0.1"
+        sys.stderr.write(f"{says}\n")
+        return WRONG_INPUT
+    uvicorn.run(create(), host=args.host, port=args.port, log_level="warning", server_header=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The board: the four questions of every site, on a page that needs no script."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+from deployments.board.metrics import CONTENT_TYPE, exposition
+from deployments.board.reader import Board, Fresh, LedgerSilentError, Reason, drawn, read_board, read_reasons
+from flows.rules.status_facts import Answer
+from flows.rules.status_page import SHAPES, caption, headline, lasted, title
+from flows.tasks import picture
+
+#: The environment variable with the token that all pages but /health ask for.
+VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
+#: Seconds for which a picture is not drawn again.
+DRAWN_FOR = 300
+
+_ASKS = {"WWW-Authenticate": 'Basic realm="roundsman", charset="UTF-8"'}
+_STYLE = files("deployments.board").joinpath("templates/board.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def create() -> FastAPI:
+    """Build the board. The token is read from ROUNDSMAN_BOARD_TOKEN now; what is shown is read when it is asked for."""
+    board, reasons = Fresh(read_board), Fresh(read_reasons)
+    app = FastAPI(title="Roundsman", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_warm)
+    _guard(app, os.environ.get(VARIABLE, "").strip())
+    _pages(app, board)
+
+    @app.api_route("/health", methods=["GET", "HEAD"])
+    async def health() -> Response:
+        try:
+            found = await reasons.get()
+        except LedgerSilentError:
+            found = (Reason("ledger does not answer"),)
+        told = [{"kind": one.kind, "sites": list(one.sites)} for one in found]
+        return JSONResponse({"ok": not found, "reasons": told}, 503 if found else 200)
+
+    @app.api_route("/metrics", methods=["GET", "HEAD"])
+    async def metrics() -> Response:
+        try:
+            text = exposition(await board.get(), await reasons.get())
+        except LedgerSilentError:
+            return PlainTextResponse("the ledger does not answer\n", 503)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return app
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address leads to this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@asynccontextmanager
+async def _warm(_: FastAPI) -> AsyncIterator[None]:
+    await asyncio.to_thread(picture.warm_up)
+    yield
+
+
+def _pages(app: FastAPI, board: Fresh[Board]) -> None:
+    @app.api_route("/", methods=["GET", "HEAD"])
+    async def index() -> Response:
+        seen = await board.get()
+        pictures = {one.site: await _drawn(one.answers[0], seen.at) for one in seen.statuses}
+        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures)
+
+    @app.api_route("/sites/{site}", methods=["GET", "HEAD"])
+    async def one_site(site: str) -> Response:
+        seen = await board.get()
+        found = seen.status_of(site)
+        if found is None:
+            raise HTTPException(404, "There is no such site.")
+        pictures = {one.question: await _drawn(one, seen.at) for one in found.answers}
+        return _page("site.html", seen.at, status=found, pictures=pictures)
+
+    @app.exception_handler(LedgerSilentError)
+    async def silent(_: Request, __: Exception) -> Response:
+        says = "The ledger does not answer, so nothing is known of any site. First look: its database."
+        return _message(503, says)
+
+    @app.exception_handler(HTTPException)
+    async def other(_: Request, error: HTTPException) -> Response:
+        return _message(error.status_code, str(error.detail))
+
+
+def _guard(app: FastAPI, token: str) -> None:
+    """Ask for the token where one is set; without one answer this machine only, whatever name led here."""
+
+    @app.middleware("http")
+    async def guard(request: Request, go_on: Next) -> Response:
+        if request.url.path == "/health":
+            answer = await go_on(request)
+        elif token and not _knows(request, token):
+            answer = PlainTextResponse("This page needs the board's token.\n", 401, _ASKS)
+        elif not token and not is_loopback(request.url.hostname or ""):
+            says = f"Without a token the board answers to localhost only; set {VARIABLE}.\n"
+            answer = PlainTextResponse(says, 403)
+        else:
+            answer = await go_on(request)
+        answer.headers.update(_HEADERS)
+        return answer
+
+
+def _knows(request: Request, token: str) -> bool:
+    """Whether a request has the token: as `Authorization: Bearer`, or as a password, for which a browser can ask."""
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    given = given.strip()
+    if kind.lower() == "basic":
+        try:
+            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+    elif kind.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+async def _drawn(answer: Answer, at: datetime) -> str:
+    steady = at - timedelta(seconds=at.timestamp() % DRAWN_FOR)
+    return await asyncio.to_thread(drawn, answer, steady)
+
+
+def _page(template: str, at: datetime, **shown: Any) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template(template).render(at=at, style=_STYLE, **shown))
+
+
+def _message(code: int, says: str) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template("message.html").render(style=_STYLE, says=says), code)
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("deployments.board"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.globals.update(shapes=SHAPES, caption=caption, headline=headline, title=title, lasted=lasted)

@@ -1,0 +1,163 @@
+"""What the board shows, read from the ledger at most every few seconds, however often it is asked for."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from flows.jobs.publish_status import OWNER
+from flows.rules.notice import scrubbed
+from flows.rules.site import Site
+from flows.rules.site_file import SiteFileError
+from flows.rules.status import broken, shared, status
+from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
+from flows.rules.status_page import ranked
+from flows.tasks import picture
+from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.ledger_tables import RunRow
+from flows.tasks.site_file import all_sites, check
+from flows.tasks.status_facts import ROUND, read_facts, read_jobs, stale_at, ui, watched_at
+
+log = logging.getLogger("roundsman.board")
+
+#: Seconds for which an answer is good, and that the ledger may take for one.
+FRESH, PATIENCE = 5.0, 8.0
+
+Found = TypeVar("Found")
+
+
+class LedgerSilentError(Exception):
+    """The ledger does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why not all is well with the service itself: a kind, and the names of the sites that it is about."""
+
+    kind: str
+    sites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that is shown: each site's status, the heaviest first, and the facts behind them."""
+
+    at: datetime
+    statuses: tuple[Status, ...]
+    facts: tuple[Facts, ...]
+    watched_at: datetime | None
+
+    def status_of(self, site: str) -> Status | None:
+        """The status of a site; None when there is no such site."""
+        return next((one for one in self.statuses if one.site == site and site), None)
+
+
+class Fresh(Generic[Found]):
+    """A value that is found again when it is older than `FRESH`: once, however many wait for it."""
+
+    def __init__(self, find: Callable[[], Found]) -> None:
+        self._find = find
+        self._turn = asyncio.Lock()
+        self._found: Found | None = None
+        self._until = 0.0
+
+    async def get(self) -> Found:
+        """The value.
+
+        Raises:
+            LedgerSilentError: the ledger gave an error, or no answer in time.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._turn:
+            if clock() >= self._until:
+                self._found = await self._look()
+                self._until = clock() + FRESH
+        if self._found is None:
+            raise LedgerSilentError
+        return self._found
+
+    async def _look(self) -> Found | None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.to_thread(self._find)
+        except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
+            # What a database says can name its user and host.
+            log.warning("The ledger does not answer: %s", type(error).__name__)
+            return None
+
+
+def read_board() -> Board:
+    """All sites and what can be said of them."""
+    now = datetime.now(UTC)
+    with _ledger() as session:
+        statuses, known = [], []
+        for name, site, problem in _sites():
+            if site:
+                known.append(facts := read_facts(session, site, now))
+                statuses.append(status(facts))
+            else:
+                statuses.append(broken(name, now, problem))
+        statuses.append(shared(read_jobs(session, "", now), now, OWNER, ui()))
+        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session))
+
+
+def read_reasons() -> tuple[Reason, ...]:
+    """What keeps the service from being trusted: rounds that are late or never came, and a watch that does not pass."""
+    now = datetime.now(UTC)
+    with _ledger() as session:
+        watched = watched_at(session)
+        late = {name: _late(session, site, now) for name, site, _ in _sites()}
+    reasons = [Reason(kind, tuple(name for name in late if late[name] == kind)) for kind in _KINDS]
+    if watched is None or (now - watched).total_seconds() > WATCH_LASTS:
+        reasons.append(Reason("no watch yet" if watched is None else "watch is late"))
+    return tuple(reason for reason in reasons if reason.sites or reason.kind not in _KINDS)
+
+
+_KINDS = ("site file is wrong", "no round yet", "round is late")
+
+
+def _late(session: Session, site: Site | None, now: datetime) -> str:
+    """What is wrong with the rounds of a site; empty when nothing is."""
+    if site is None:
+        return "site file is wrong"
+    if site.schedule is None:
+        return ""
+    rounds = select(RunRow.started_at).where(RunRow.site == site.site, RunRow.job == ROUND)
+    last = session.scalar(rounds.order_by(RunRow.started_at.desc()).limit(1))
+    if last is None:
+        return "no round yet"
+    return "round is late" if stale_at(site, last) < now else ""
+
+
+def _sites() -> Iterator[tuple[str, Site | None, str]]:
+    """Each site file of the project: its name, and the site or what is wrong with it."""
+    for path in all_sites():
+        try:
+            yield path.stem, check(path), ""
+        except SiteFileError as error:
+            yield path.stem, None, f"its site file is wrong: {scrubbed(str(error))}"
+
+
+@contextmanager
+def _ledger() -> Iterator[Session]:
+    """The ledger, opened anew each time: it may have been moved, or have come back."""
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+@lru_cache(maxsize=512)
+def drawn(answer: Answer, now: datetime) -> str:
+    """The picture of an answer's history, which takes a moment to draw."""
+    return picture.history(answer.history, now, answer.moments)

@@ -1,0 +1,193 @@
+"""`make up`: everything in one terminal. Prefect server, deployments, automations, worker, board, and the demo site.
+
+`python -m deployments.up [--port 4200] [--board-port 8481] [--no-demo]`. What it keeps is under `.roundsman/`.
+"""
+
+import argparse
+import base64
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from deployments.parts import PartError, Parts, StoppedError
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 3
+ROOT = Path(__file__).parents[1]
+DEMO_FILE, DEMO_PORT = ROOT / "deployments" / "sites" / "demo.yaml", 8480
+#: As in deployments/specs.py, which imports every job and takes its time; a test holds the two together.
+POOL = "roundsman"
+#: Seconds that runs under way have at the end. A round of a small site takes half a minute.
+DRAIN = 120
+
+#: What Prefect says to somebody who started one of its programs by hand.
+_BANNER = r"\s*[|_\\/]+ |\s*_+ |Configure Prefect|\s+prefect config|View the API|Check out the dash|Server stopped"
+_ADVICE = r"[╭│╰]|\s|View Deployment|To (execute|schedule)|terminal that|Running deployment build"
+_CHATTER = r".*\| INFO +\| (?!roundsman )|Received SIG|Discovered type"  # rounds speak as roundsman
+
+#: What is set unless the environment says otherwise. On SQLite a run that writes seldom, and much at once, does not
+#: keep others from writing; and the worker of a developer is asked for at once.
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_HOME": str(ROOT / ".roundsman" / "prefect"),
+    "ROUNDSMAN_LEDGER_URL": f"sqlite:///{ROOT / '.roundsman' / 'ledger.db'}",
+    "ROUNDSMAN_HOME": str(ROOT),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run until Ctrl-C. Exit codes: 0 stopped, 1 a part died, 3 the input was wrong or a port is in use."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.up", description="Everything in one terminal.")
+    parser.add_argument("--port", type=port_number, default=4200, help="of the Prefect server (default: %(default)s)")
+    parser.add_argument("--board-port", type=port_number, default=8481, help="of the board (default: %(default)s)")
+    parser.add_argument(
+        "--demo",
+        action=argparse.BooleanOptionalAction,
+        default=DEMO_FILE.exists(),
+        help=f"the demo site on port {DEMO_PORT}; without this, when {DEMO_FILE.relative_to(ROOT)} is there",
+    )
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as stop:
+        return WRONG_INPUT if stop.code else DONE
+    ports = {"--port": args.port, "--board-port": args.board_port} | ({"--no-demo": DEMO_PORT} if args.demo else {})
+    if problems := [problem for option, port in ports.items() if (problem := _taken(option, port, ports))]:
+        sys.stderr.write("\n".join([*problems, ""]))
+        return WRONG_INPUT
+    return _up(args, environment(args.port, os.environ))
+
+
+def environment(port: int, given: Mapping[str, str]) -> dict[str, str]:
+    """What every part is started with: the given variables win, but for the server, which is our own."""
+    address = f"http://127.0.0.1:{port}"
+    passwords = {f"DEMO_{name}_PASSWORD": secrets.token_urlsafe(12) for name in ("ADA", "BEN")}
+    ours = {
+        "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_UI_URL": address,
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+    }
+    return {**SETTINGS, **passwords, **given, **ours}
+
+
+def _up(args: argparse.Namespace, environment: dict[str, str]) -> int:
+    console = Console(highlight=False)
+    names = ("demo", "server", "deploy", "automations", "board", "worker", "up")
+    with Parts(console, width=max(map(len, names))) as parts:
+        say = partial(parts.say, "up")
+        try:
+            _open(parts, args, environment)
+            say(f"board       http://127.0.0.1:{args.board_port}/")
+            say(f"Prefect     http://127.0.0.1:{args.port}/")
+            if args.demo:
+                say(f"demo site   http://127.0.0.1:{DEMO_PORT}/  (with three faults; its first round is on its way)")
+            say("Everything answers. Ctrl-C ends it, and lets the runs under way finish first.")
+            parts.wait()
+        except StoppedError:
+            say(f"stopping; runs under way have {DRAIN} s to finish, a second Ctrl-C does not wait for them")
+        except PartError as error:
+            say(f"{error}; its last lines:")
+            for line in error.part.last:
+                say(f"    {line}")
+            say("so everything is stopped")
+            return FAILED
+    return DONE
+
+
+def _open(parts: Parts, args: argparse.Namespace, environment: dict[str, str]) -> None:
+    """Start the parts, each when what it needs answers."""
+
+    def python(*words: str) -> list[str]:
+        return [sys.executable, "-m", *words]
+
+    board = f"http://127.0.0.1:{args.board_port}/health"
+    with _client(environment) as api, httpx.Client(timeout=5, trust_env=False) as anyone:
+        if args.demo:
+            demo = parts.start("demo", python("deployments.demo.serve", "--port", str(DEMO_PORT)), environment)
+            parts.until(demo, lambda: _status(anyone, f"http://127.0.0.1:{DEMO_PORT}/health") == 200, 30)
+        parts.say("up", "starting the Prefect server; that takes some ten seconds")
+        command = python("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(args.port))
+        server = parts.start("server", command, environment, patience=20, hide=_BANNER)
+        parts.until(server, lambda: _status(api, "/ready") == 200, 180)
+        shown = parts.start(
+            "board", python("deployments.board", "--host", "127.0.0.1", "--port", str(args.board_port)), environment
+        )
+        parts.finish("deploy", python("deployments", "deploy"), environment, hide=_ADVICE)
+        parts.finish("automations", python("deployments", "automations"), environment)
+        words = ("deployments.worker", "--drain", str(DRAIN), "--", "--limit", "5")
+        worker = parts.start("worker", python(*words), environment, patience=DRAIN + 60, hide=_CHATTER)
+        parts.until(worker, lambda: _online(api), 60)
+        # Before the first rounds it says that it is not well, and that is an answer.
+        parts.until(shown, lambda: _status(anyone, board), 60)
+        if args.demo:
+            _walk_once(api)
+
+
+def _client(environment: Mapping[str, str]) -> httpx.Client:
+    """A client of the server's API, with the credentials that it asks for."""
+    login = environment.get("PREFECT_API_AUTH_STRING", "").encode()
+    headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"} if login else {}
+    return httpx.Client(base_url=environment["PREFECT_API_URL"], headers=headers, timeout=5, trust_env=False)
+
+
+def _status(client: httpx.Client, url: str) -> int:
+    try:
+        return client.get(url).status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def _online(api: httpx.Client) -> bool:
+    try:
+        found: Any = api.post(f"/work_pools/{POOL}/workers/filter", json={}).raise_for_status().json()
+    except httpx.HTTPError:
+        return False
+    return any(one["status"] == "ONLINE" for one in found)
+
+
+def _walk_once(api: httpx.Client) -> None:
+    """Have the demo's first round now, and not in an hour."""
+    found = api.get("/deployments/name/inspect-site/inspect-demo")
+    if found.is_success:
+        api.post(f"/deployments/{found.json()['id']}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
+
+
+def port_number(text: str) -> int:
+    """A port of the command line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError(text)
+    return port
+
+
+def _taken(option: str, port: int, ports: Mapping[str, int]) -> str:
+    """Why a part can't have its port; nothing when it can."""
+    mend = "leave the demo out with --no-demo" if option == "--no-demo" else f"name another one with {option}"
+    if list(ports.values()).count(port) > 1:
+        return f"port {port} is wanted twice: {mend}"
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        return f"port {port} can't be had ({os.strerror(error.errno or 0)}): stop what uses it, or {mend}"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

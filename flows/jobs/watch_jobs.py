@@ -1,0 +1,252 @@
+import asyncio
+import importlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import httpx
+from prefect import State, flow
+from prefect.client.orchestration import PrefectClient
+from prefect.states import Completed, Failed
+from prefect.utilities.urls import url_for
+from sqlalchemy import Engine
+
+from flows.rules import slots as rules
+from flows.rules.notice import Notice, job_notice
+from flows.rules.runbook import RUNBOOKS, SITE_OWNER, NothingToUndo, Runbook, job
+from flows.rules.slots import KEEPS_ROUNDS, SELF_TEST, Run, Slot, dead, judge, overlaps
+from flows.tasks import runs, slots
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.outbox import deliver
+from flows.tasks.report import UNKNOWN
+from flows.tasks.runs import Deployment, NoServerError
+from flows.tasks.service_tables import SlotRow
+from flows.tasks.slots import Findings, Judged, Pass, Trouble
+
+log = logging.getLogger("roundsman")
+
+#: Seconds in which a worker tells of a process that ended by itself.
+SETTLE = 5.0
+#: Seconds for a whole pass, and for telling an outside address of it.
+PATIENCE, PING = 120.0, 10.0
+COULD_NOT_LOOK = 2
+
+_UNWRITTEN = Runbook(
+    owner="nobody",
+    expects="The job ends well.",
+    on_fail="Its runbook could not be read. First look: the run's log.",
+    rollback=NothingToUndo("no runbook says how"),
+)
+
+
+@job(
+    owner="roundsman operators",
+    expects="Every promised run started in time, did its work and ended; nobody's run hangs.",
+    on_fail="What does not run is not noticed. First look: Prefect's server and worker, then the ledger.",
+    rollback=NothingToUndo("it closes only runs whose process is gone, and writes to the ledger"),
+    max_runtime=PATIENCE,
+)
+@flow(name="watch-jobs", persist_result=False, on_failure=[speak_for], on_crashed=[speak_for])
+async def watch_jobs() -> State[Pass]:
+    """Notice what did not run, and close what never ended."""
+    done = await look()
+    log.info("watch: %s", done.detail)
+    if not done.looked:
+        return Failed(name=UNKNOWN, message=done.detail, data=done)
+    await deliver()
+    return Completed(message=done.detail, data=done)
+
+
+def run_watch(ping: str = "") -> int:
+    """One pass from outside the server, for cron or systemd; prints what is wrong.
+
+    Args:
+        ping: An address in the Healthchecks protocol, which is told of the start and of the end; empty for none.
+
+    Returns:
+        0 nothing is wrong, 1 something is, 2 nobody could look.
+    """
+    return asyncio.run(watch(ping))
+
+
+async def watch(ping: str = "") -> int:
+    """As `run_watch`, inside an event loop. A ping that fails changes nothing."""
+    await _ping(ping, "/start")
+    try:
+        done = await look()
+        said, code = done.detail, done.exit_code
+        if done.looked:
+            await deliver.fn()
+    except LedgerError as error:
+        said, code = f"{slots.BLIND}{error}", COULD_NOT_LOOK
+    except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
+        said, code = f"{slots.BLIND}{type(error).__name__}", COULD_NOT_LOOK
+    sys.stdout.write(f"{said}\n")
+    await _ping(ping, "/fail" if code else "")
+    return code
+
+
+async def look() -> Pass:
+    """One pass: read, judge, close what is dead, write down, and put what is to be told into the outbox.
+
+    Raises:
+        LedgerError: the ledger can't be opened.
+    """
+    now, began = datetime.now(UTC), time.monotonic()
+
+    def seconds() -> float:
+        return time.monotonic() - began
+
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        try:
+            async with asyncio.timeout(PATIENCE), runs.server() as client:
+                return await _look(client, engine, now, seconds)
+        except (NoServerError, TimeoutError) as error:
+            why = str(error) or f"the Prefect server did not answer in {PATIENCE:.0f} s"
+            return await asyncio.to_thread(slots.write_blind, engine, now, why, teller([]), seconds)
+    finally:
+        engine.dispose()
+
+
+async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: Callable[[], float]) -> Pass:
+    deployments = await runs.read_deployments(client)
+    before = await asyncio.to_thread(slots.looked_at, engine) or now
+    await asyncio.to_thread(slots.promise, engine, await _promised(deployments, before, now), now)
+    closed = await _close_the_dead(client, engine, deployments, now)
+    rows = await asyncio.to_thread(slots.open_slots, engine, now)
+    judged = await _judged(client, engine, deployments, rows, now)
+    scheduled = {one.name: one.job for one in deployments if one.active}
+    found = Findings(now, judged, closed, scheduled)
+    done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
+    for run in done.told:
+        await runs.spoken_for(client, run)
+    return done
+
+
+async def _promised(deployments: Sequence[Deployment], before: datetime, now: datetime) -> list[tuple[Slot, str]]:
+    """The slots that a pass adds: from the one before it to some time ahead."""
+    since, until = max(before, now - slots.BACK), now + slots.AHEAD
+    made = [(slot, "") for slot in slots.self_tests(since, until)]
+    for one in deployments:
+        runbook = runbook_of(one.entrypoint)
+        bounds = runbook.start_grace, runbook.max_runtime, runbook.min_runtime
+        dates = await runs.promised(one, since, until, known=False)
+        made += [(Slot(one.name, at, *bounds), one.site) for at in dates]
+    return sorted(made, key=lambda slot: (slot[0].at, slot[0].deployment))
+
+
+async def _close_the_dead(
+    client: PrefectClient, engine: Engine, deployments: Sequence[Deployment], now: datetime
+) -> list[Trouble]:
+    """End the runs that never would, and give their slots back."""
+    named = {one.name: one for one in deployments}
+    if not await _dead(client, engine, named, now):
+        return []
+    # A worker may be about to tell of it by itself.
+    await asyncio.sleep(SETTLE)
+    found = await _dead(client, engine, named, now)
+    doomed = {run.id for run, _ in found}
+    alive = [run for run in await runs.read_under_way(client, deployments) if run.id not in doomed]
+    closed = []
+    for run, why in found:
+        others = sum(other.deployment == run.deployment for other in alive)
+        if await runs.close(client, run, why, others):
+            one = named[run.deployment]
+            closed.append(Trouble(run.id, "closed", one.name, one.job, one.site, now, f"closed: {why}", run.id))
+    return closed
+
+
+async def _dead(
+    client: PrefectClient, engine: Engine, named: dict[str, Deployment], now: datetime
+) -> list[tuple[Run, str]]:
+    since = await asyncio.to_thread(slots.answered_since, engine, now)
+    found = []
+    for run in await runs.read_under_way(client, named.values()):
+        signs = await runs.signs_of(client, run)
+        if why := dead(run, signs, datetime.now(UTC), named[run.deployment].heartbeat, since):
+            found.append((run, why))
+    return found
+
+
+async def _judged(
+    client: PrefectClient, engine: Engine, deployments: Sequence[Deployment], rows: Sequence[SlotRow], now: datetime
+) -> list[Judged]:
+    """What became of the open slots."""
+    named = {one.name: one for one in deployments}
+    due = [row for row in rows if row.slot_at <= now and row.deployment != SELF_TEST]
+    known = [row.flow_run_id for row in due if row.flow_run_id]
+    seen = await runs.read_these(client, deployments, known) + await runs.read_under_way(client, deployments)
+    if unknown := [row.slot_at for row in due if not row.flow_run_id]:
+        seen += await runs.read_runs(client, deployments, min(unknown), max(unknown))
+    by_id = {run.id: run for run in seen}
+    by_slot = {(run.deployment, run.expected_at): run for run in by_id.values() if run.scheduled}
+    kept = await asyncio.to_thread(slots.read_kept, engine, [run.id for run in by_id.values() if run.ended_at])
+    judged = []
+    for row in rows:
+        run = by_id.get(row.flow_run_id or "") or by_slot.get((row.deployment, row.slot_at))
+        one = named.get(row.deployment)
+        if run is None and row.state == rules.State.WAITING and not await _still_promised(one, row):
+            why = "its schedule was paused or changed"
+            judged.append(Judged(row, rules.State.SKIPPED, why, dropped=True))
+        elif row.slot_at <= now:
+            slot = slots.slot_of(row, rounds=one is not None and one.job in KEEPS_ROUNDS)
+            state, detail = judge(slot, run, kept.get(run.id) if run else None, now)
+            overlapped = run is not None and overlaps(run, by_id.values())
+            judged.append(Judged(row, state, detail, run, overlapped))
+    return judged
+
+
+async def _still_promised(deployment: Deployment | None, row: SlotRow) -> bool:
+    if row.deployment == SELF_TEST:
+        return True
+    return deployment is not None and row.slot_at in await runs.promised(
+        deployment, row.slot_at - slots.A_SECOND, row.slot_at
+    )
+
+
+def runbook_of(entrypoint: str) -> Runbook:
+    """What is written on the job of a deployment, whose module may not have been imported yet."""
+    path = entrypoint.replace(":", ".")
+    if path not in RUNBOOKS and path.startswith("flows.jobs."):
+        with suppress(ImportError):
+            importlib.import_module(path.rpartition(".")[0])
+    return RUNBOOKS.get(path, _UNWRITTEN)
+
+
+def teller(deployments: Sequence[Deployment]) -> slots.Tell:
+    """What makes a message of a trouble, and says who is to hear of it."""
+    named = {one.name: one for one in deployments}
+
+    def tell(trouble: Trouble) -> tuple[Notice, Sequence[str]]:
+        one = named.get(trouble.deployment)
+        runbook = runbook_of(one.entrypoint if one else f"{__name__}.{watch_jobs.fn.__name__}")
+        named_owner = runbook.owner if runbook.owner != SITE_OWNER else ""
+        notice = job_notice(
+            deployment=trouble.deployment,
+            site=trouble.site,
+            kind=trouble.kind,
+            message=trouble.message,
+            at=trouble.at,
+            runbook=runbook,
+            owner=(one.owner if one else "") or named_owner or "nobody",
+            link=(url_for("flow-run", trouble.run) or "") if trouble.run else "",
+        )
+        return notice, slots.channels_for(trouble.site)
+
+    return tell
+
+
+async def _ping(address: str, what: str) -> None:
+    """Tell an outside address; that it can't be told changes nothing here, and it notices by itself."""
+    if not address:
+        return
+    try:
+        async with asyncio.timeout(PING), httpx.AsyncClient(follow_redirects=True) as client:
+            (await client.get(f"{address.rstrip('/')}{what}")).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+        log.warning("The outside address could not be told: %s", type(error).__name__)

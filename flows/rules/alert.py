@@ -1,0 +1,181 @@
+"""When to tell people of what rounds found, and when to leave them in peace."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from typing import Self
+
+from flows.rules.verdict import Outcome
+
+#: The last outcomes that are remembered of a subject; k of n looks no further back.
+KEPT = 20
+#: So many changes between good and bad in so many rounds are flapping: a recovery then takes STEADY good rounds.
+FLAPS, WINDOW, STEADY = 5, 10, 5
+
+
+class State(StrEnum):
+    """Where a subject's alert stands."""
+
+    OK = "ok"
+    PENDING = "pending"
+    FIRING = "firing"
+    RECOVERING = "recovering"
+    RESOLVED = "resolved"
+
+
+class Kind(StrEnum):
+    """What people are told."""
+
+    FIRING = "firing"
+    REMINDER = "reminder"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient to be: `bad` of the last `rounds` rounds fire, `recover` good ones in a row resolve.
+
+    `remind` are the seconds between two messages about the same trouble.
+    """
+
+    bad: int = 1
+    rounds: int = 1
+    recover: int = 1
+    remind: float = 12 * 3600.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bad <= self.rounds <= KEPT:
+            raise ValueError(f"wanted K of N with K up to N and N up to {KEPT}, such as 2 of 3")
+        if not 1 <= self.recover <= KEPT:
+            raise ValueError(f"wanted 1 to {KEPT} good rounds for a recovery")
+        if self.remind <= 0:
+            raise ValueError("wanted a time above zero between two reminders")
+
+    @classmethod
+    def of(cls, after: str, recover: int, remind: float) -> Self:
+        """The policy of a `K of N`, such as `2 of 3`; ValueError when it can't come true."""
+        if not (match := re.fullmatch(r"([1-9]\d{0,3}) of ([1-9]\d{0,3})", after)):
+            raise ValueError("wanted `K of N`, such as 2 of 3: so many bad ones of so many rounds")
+        return cls(int(match[1]), int(match[2]), recover, remind)
+
+
+def quorum(after: str) -> str:
+    """A `K of N` as it was written; ValueError when it is none."""
+    Policy.of(after, 1, 1.0)
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is known, and was told, of one subject of one check."""
+
+    site: str
+    check: str
+    subject: str
+    rule: str = ""
+    owner: str = ""
+    state: State = State.OK
+    since: datetime | None = None
+    """When it came into this state; None before its first round."""
+    recent: tuple[Outcome, ...] = ()
+    """The last outcomes, the newest at the end."""
+    opened_at: datetime | None = None
+    """When the trouble began that is told under `dedup_key`."""
+    dedup_key: str = ""
+    """The same from open to resolved; empty while nothing is open."""
+    told_at: datetime | None = None
+    folded: int = 0
+    """Bad rounds since it was last told."""
+    run_id: str = ""
+    """The round that brought it here; applied again it changes nothing."""
+
+    @property
+    def flapping(self) -> bool:
+        """Whether it went to and fro in the last rounds."""
+        return changes(self.recent) >= FLAPS
+
+
+def is_bad(outcome: Outcome) -> bool:
+    """Whether an outcome is trouble. That nobody could look is; a warning is for the report only."""
+    return outcome in {Outcome.FAIL, Outcome.UNKNOWN}
+
+
+def changes(recent: Sequence[Outcome]) -> int:
+    """How often the last rounds went from good to bad or back."""
+    bad = [is_bad(outcome) for outcome in recent[-WINDOW:]]
+    return sum(one != other for one, other in pairwise(bad))
+
+
+def advance(alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: Policy) -> tuple[Alert, Kind | None]:
+    """Apply one round to an alert, and say what is to be told of it. A round that it has seen changes nothing.
+
+    Firing and recovery are told once each. Between them the same trouble is folded until the reminder is due; only a
+    first `fail` after rounds in which nobody could look is told at once, as a reminder.
+    """
+    if alert.run_id == run_id:
+        return alert, None
+    worse = outcome is Outcome.FAIL and Outcome.FAIL not in alert.recent[-WINDOW:]
+    alert = replace(alert, recent=(*alert.recent, outcome)[-KEPT:], run_id=run_id, since=alert.since or at)
+    if alert.state in {State.FIRING, State.RECOVERING}:
+        return _trouble(alert, at, policy, worse=worse) if is_bad(outcome) else _recovery(alert, at, policy)
+    return _calm(alert, at, policy)
+
+
+def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, Kind | None]:
+    """Close an alert whose subject a full round did not look at any more: its rule is gone, or the check is well again.
+
+    Its trouble, if it was told, is told as resolved; nobody will ever see the subject recover.
+    """
+    if alert.run_id == run_id:
+        return alert, None
+    alert = replace(alert, run_id=run_id, recent=())
+    if alert.state in {State.FIRING, State.RECOVERING}:
+        return _resolved(alert, at), Kind.RESOLVED
+    return _closed(alert, at), None
+
+
+def _calm(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | None]:
+    """Nothing was told, or all of it was resolved."""
+    bad = is_bad(alert.recent[-1])
+    # These will stand beside the next round; with a window of one, none does.
+    kept = alert.recent[1 - policy.rounds :] if policy.rounds > 1 else ()
+    if not bad and not (alert.state is State.PENDING and any(map(is_bad, kept))):
+        return _closed(alert, at), None
+    if alert.state is not State.PENDING:
+        key = f"{alert.site}|{alert.check}|{alert.subject}|{at.isoformat()}"
+        alert = replace(alert, state=State.PENDING, since=at, opened_at=at, dedup_key=key, told_at=None, folded=0)
+    if bad and sum(map(is_bad, alert.recent[-policy.rounds :])) >= policy.bad:
+        return replace(alert, state=State.FIRING, since=at, told_at=at), Kind.FIRING
+    return alert, None
+
+
+def _trouble(alert: Alert, at: datetime, policy: Policy, *, worse: bool) -> tuple[Alert, Kind | None]:
+    """It was told, and is still or again bad."""
+    if alert.state is State.RECOVERING:
+        alert = replace(alert, state=State.FIRING, since=at)
+    due = alert.told_at is None or (at - alert.told_at).total_seconds() >= policy.remind
+    if due or worse:
+        return replace(alert, told_at=at, folded=0), Kind.REMINDER
+    return replace(alert, folded=alert.folded + 1), None
+
+
+def _recovery(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | None]:
+    """It was told, and is good for now."""
+    needed = max(policy.recover, STEADY) if alert.flapping else policy.recover
+    if not any(map(is_bad, alert.recent[-needed:])) and len(alert.recent) >= needed:
+        return _resolved(alert, at), Kind.RESOLVED
+    if alert.state is State.FIRING:
+        alert = replace(alert, state=State.RECOVERING, since=at)
+    return alert, None
+
+
+def _resolved(alert: Alert, at: datetime) -> Alert:
+    return replace(alert, state=State.RESOLVED, since=at, told_at=at)
+
+
+def _closed(alert: Alert, at: datetime) -> Alert:
+    since = alert.since if alert.state is State.OK else at
+    return replace(alert, state=State.OK, since=since, opened_at=None, dedup_key="", told_at=None, folded=0)

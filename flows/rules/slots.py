@@ -1,0 +1,216 @@
+"""What became of each run that a schedule promises, and which runs will never end by themselves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What became of a slot."""
+
+    WAITING = "waiting"
+    STARTED = "started"
+    FINISHED = "finished"
+    NOT_STARTED = "not_started"
+    OVERRUN = "overrun"
+    TOO_FAST = "too_fast"
+    DID_NOTHING = "did_nothing"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+#: What is worth a message. A skipped slot is, when it was for want of a slot: see `kind`.
+TROUBLE = frozenset({State.NOT_STARTED, State.OVERRUN, State.TOO_FAST, State.DID_NOTHING, State.FAILED})
+#: The deployment of the slot that is missed on purpose once a day. No other is of this name, and nobody is told.
+SELF_TEST = "self-test"
+#: Names that Prefect's end state has when a round recorded what it found; the round's own alerts tell of it.
+RECORDED = frozenset({"Breach", "Unknown"})
+#: Name of the state of a run that was closed from outside.
+CLOSED = "Closed"
+#: Jobs whose every run leaves a round in the ledger, by the name of their function.
+KEEPS_ROUNDS = frozenset({"inspect_site"})
+
+#: What the detail of a slot begins with that was skipped because another run held its deployment's place.
+WANT = "for want of a slot: "
+
+#: Seconds that a run may be on its way to a worker's process.
+PENDING = 600.0
+#: Seconds in which a run that broke down can speak for itself.
+HOOK = 30.0
+#: So many heartbeats have to be missing.
+BEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A promised run: its time, and its job's bounds in seconds. `rounds`: it leaves a round in the ledger."""
+
+    deployment: str
+    at: datetime
+    start_grace: float
+    max_runtime: float
+    min_runtime: float
+    rounds: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is called where a run's id is wanted and it has no run."""
+        return f"slot:{self.deployment}:{self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as Prefect shows it. `kind` is its state's type, such as RUNNING, and `state` the state's name."""
+
+    id: str
+    deployment: str
+    kind: str
+    state: str
+    message: str
+    state_id: str
+    state_at: datetime
+    expected_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    scheduled: bool = True
+    """Whether a schedule made it, and nobody by hand."""
+    pid: int | None = None
+    worker: str = ""
+    lease: str = ""
+    """What its deployment's concurrency slot is held by."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it holds, or soon will hold, a process and a concurrency slot."""
+        return self.kind in {"PENDING", "RUNNING", "CANCELLING"}
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Signs of a run's life: whether its process is there (None when that can't be seen from here), its last beat."""
+
+    process: bool | None = None
+    heartbeat: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the ledger has of a run."""
+
+    verdicts: int
+    exchanges: int
+
+
+def judge(slot: Slot, run: Run | None, kept: Kept | None, now: datetime) -> tuple[State, str]:
+    """What became of a slot, and why. `kept` is None when the ledger has no round of the run."""
+    if run is None or run.started_at is None:
+        return _unbegun(slot, run, now)
+    if run.ended_at is None:
+        ran = (now - run.started_at).total_seconds()
+        if ran > slot.max_runtime:
+            return State.OVERRUN, f"has run for {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
+        return State.STARTED, _late(slot, run)
+    return _ended(slot, run, kept, now)
+
+
+def kind(state: State, run: Run | None) -> str:
+    """What a slot's trouble is called in the ledger and in a message; empty when it is none.
+
+    A run that failed goes by the name that it would have given itself, so that it is told once.
+    """
+    if state is State.FAILED and run:
+        named = {CLOSED: "closed", "TimedOut": "timed_out"}
+        return named.get(run.state, "crashed" if run.kind == "CRASHED" else "failed")
+    if state is State.SKIPPED:
+        return "cancelled" if run and _for_want_of_a_slot(run) else ""
+    return state.value if state in TROUBLE else ""
+
+
+def overlaps(run: Run, others: Iterable[Run]) -> bool:
+    """Whether another run of the deployment was under way when this one started."""
+    return any(
+        other.id != run.id
+        and other.deployment == run.deployment
+        and other.started_at is not None
+        and run.started_at is not None
+        and (other.started_at, other.id) < (run.started_at, run.id)
+        and (other.ended_at is None or other.ended_at > run.started_at)
+        for other in others
+    )
+
+
+def dead(run: Run, signs: Signs, now: datetime, frequency: float, since: datetime | None) -> str:
+    """Why a run that is under way will never end by itself; empty when it may.
+
+    Args:
+        run: A run.
+        signs: What was seen of its life after the run itself was read.
+        now: The time.
+        frequency: Seconds between two of its heartbeats.
+        since: Since when Prefect has answered without a break; while it was down, nobody's heartbeat was heard.
+    """
+    if signs.process:
+        return ""
+    if run.kind == "PENDING":
+        waited = (now - run.state_at).total_seconds()
+        return f"was taken by a worker {waited / 60:.0f} min ago and has not begun" if waited > PENDING else ""
+    if run.kind not in {"RUNNING", "CANCELLING"}:
+        return ""
+    if signs.process is False:
+        return f"its process {run.pid} is gone, and nobody reported its end"
+    silent = timedelta(seconds=BEATS * frequency)
+    if signs.heartbeat and since and now - signs.heartbeat > silent and now - since > silent:
+        age = (now - signs.heartbeat).total_seconds()
+        return f"its last heartbeat is {age:.0f} s old, and one is due every {frequency:.0f} s"
+    return ""
+
+
+def _unbegun(slot: Slot, run: Run | None, now: datetime) -> tuple[State, str]:
+    if run and run.kind == "CANCELLED":
+        return State.SKIPPED, _skipped(run)
+    if run and run.ended_at:
+        return _ended(slot, run, None, now)
+    waited = (now - slot.at).total_seconds()
+    if waited <= slot.start_grace:
+        return State.WAITING, ""
+    why = "Prefect made no run of it" if run is None else f"its run is {run.state}"
+    return State.NOT_STARTED, f"{why}, {waited:.0f} s after its time; {slot.start_grace:.0f} s are its grace"
+
+
+def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[State, str]:
+    ended = run.ended_at or now
+    if run.kind == "CANCELLED":
+        return State.SKIPPED, _skipped(run)
+    if run.kind in {"FAILED", "CRASHED"} and run.state not in RECORDED and kept is None:
+        if run.state != CLOSED and (now - ended).total_seconds() <= HOOK:
+            return State.STARTED, f"{run.state}; it may still speak for itself"
+        return State.FAILED, f"{run.state}: {run.message}"
+    if run.state == CLOSED:
+        return State.FINISHED, "closed after its round was recorded"
+    ran = (ended - (run.started_at or ended)).total_seconds()
+    if slot.rounds and kept is None:
+        return State.DID_NOTHING, f"{run.state} after {ran:.1f} s, and the ledger has no round of it"
+    if slot.rounds and kept and run.kind == "COMPLETED" and not (kept.verdicts and kept.exchanges):
+        said = f"{kept.verdicts} verdicts and {kept.exchanges} exchanges"
+        return State.DID_NOTHING, f"{run.state} after {ran:.1f} s with {said}"
+    if ran < slot.min_runtime:
+        return State.TOO_FAST, f"took {ran:.1f} s, and can't do its work in less than {slot.min_runtime:.0f} s"
+    if ran > slot.max_runtime:
+        return State.OVERRUN, f"took {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
+    return State.FINISHED, _late(slot, run)
+
+
+def _skipped(run: Run) -> str:
+    if _for_want_of_a_slot(run):
+        return f"{WANT}{run.message}"
+    return f"cancelled by somebody: {run.message or 'no message'}"
+
+
+def _for_want_of_a_slot(run: Run) -> bool:
+    return "concurrency" in run.message.lower()
+
+
+def _late(slot: Slot, run: Run) -> str:
+    late = ((run.started_at or slot.at) - slot.at).total_seconds()
+    return f"began {late:.0f} s late" if late > slot.start_grace else ""

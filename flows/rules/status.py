@@ -1,0 +1,216 @@
+"""The four questions: is it up, is it slow, are jobs failing, did the last deployment change anything.
+
+Without fresh facts an answer is `unknown`: nothing is well because nobody looked.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from flows.rules.notice import ago, clipped, rehearsed
+from flows.rules.response_time import CHECK as TIMED
+from flows.rules.response_time import UP as SAYS_UP
+from flows.rules.site import RELEASE
+from flows.rules.status_change import compare, milliseconds
+from flows.rules.status_facts import (
+    LOOK_EVERY,
+    Answer,
+    Facts,
+    JobFacts,
+    Look,
+    Mark,
+    Question,
+    Round,
+    Status,
+    Told,
+    deployments,
+)
+from flows.rules.status_jobs import judge_jobs
+from flows.rules.verdict import Outcome, worst
+
+#: Lines of details, at most.
+LONGEST = 12
+
+
+def status(facts: Facts) -> Status:
+    """Answer the four questions of a site."""
+    return Status(facts.site.site, facts.now, (_up(facts), _slow(facts), _jobs(facts), _release(facts)))
+
+
+def broken(site: str, now: datetime, why: str, owner: str = "") -> Status:
+    """The status of a site about which nothing can be known."""
+    says = clipped(f"Unknown: {why}", 240)
+    return Status(site, now, tuple(Answer(one, Outcome.UNKNOWN, says, owner=owner) for one in Question))
+
+
+def shared(jobs: JobFacts, now: datetime, owner: str, ui: str = "") -> Status:
+    """The status of the jobs that are no single site's."""
+    return Status("", now, (_about_jobs(jobs, now, owner, ui),))
+
+
+def timing(claims: Iterable[tuple[str, Outcome]]) -> Outcome | None:
+    """What a round's response-time claims and their outcomes say of its speed; None when none is about a budget.
+
+    A page that answers otherwise than promised was not timed, so nobody can tell whether it is slow.
+    """
+    told = [_speed(claim, outcome) for claim, outcome in claims if claim != SAYS_UP.id]
+    return worst(told) if told else None
+
+
+def _speed(claim: str, outcome: Outcome) -> Outcome:
+    timed = claim.endswith(("-p50", "-p95"))
+    return outcome if timed or outcome is Outcome.PASS else Outcome.UNKNOWN
+
+
+def _since(marks: Sequence[Mark], longest_gap: float = float("inf")) -> datetime | None:
+    """When the last unbroken run of one outcome began; a gap in looking (in seconds) breaks it."""
+    since = None
+    for mark in reversed(marks):
+        if since and (mark.outcome is not marks[-1].outcome or (since - mark.at).total_seconds() > longest_gap):
+            break
+        since = mark.at
+    return since
+
+
+def _runbook(facts: Facts) -> dict[str, str]:
+    """Whose the site is and how its release goes back."""
+    command = shlex.join(facts.site.release.rollback) if facts.site.release else ""
+    proof = rehearsed(facts.rehearsals.get(RELEASE), facts.now) if command else ""
+    return {"owner": facts.site.owner, "rollback": command, "rehearsed": proof}
+
+
+def _link(ui: str, flow_run: str) -> str:
+    return f"{ui.rstrip('/')}/runs/flow-run/{flow_run}" if ui and flow_run else ""
+
+
+def _stale(looks: Sequence[Look], now: datetime) -> bool:
+    return not looks or (now - looks[-1].at).total_seconds() > 2 * LOOK_EVERY
+
+
+def _up(facts: Facts) -> Answer:
+    health, looks, now = facts.site.health, facts.looks, facts.now
+    marks = tuple(Mark(one.at, Outcome.PASS if one.up else Outcome.FAIL, one.first_byte_ms) for one in looks)
+
+    def answer(outcome: Outcome, says: str, since: datetime | None = None) -> Answer:
+        expected = f"{health.path} answers {health.expect}." if health else "The site file names a health path."
+        link = _link(facts.ui, facts.flow_run)
+        return Answer(Question.UP, outcome, says, since, expected=expected, link=link, history=marks, **_runbook(facts))
+
+    if health is None:
+        return answer(Outcome.UNKNOWN, "Unknown: the site file names no health path.")
+    if not looks:
+        return answer(Outcome.UNKNOWN, "Unknown: nobody has looked this week.")
+    last, since = looks[-1], _since(marks, 3 * LOOK_EVERY)
+    if _stale(looks, now):
+        was = "up" if last.up else "down"
+        return answer(Outcome.UNKNOWN, f"Unknown: the last look was {ago(last.at, now)}; it was {was}.", last.at)
+    if not last.up:
+        told = f"answers {last.status}" if last.status else f"does not answer: {last.detail or 'no reason given'}"
+        return answer(Outcome.FAIL, f"No: {health.path} {told}.", since)
+    day = [one for one in looks if one.at > now - timedelta(days=1)]
+    downs = sum(not one.up for one in day)
+    rest = f"; it was down in {downs} of {len(day)} looks of the last day" if downs else ""
+    took = milliseconds(last.first_byte_ms)
+    return answer(Outcome.PASS, f"Yes: {health.path} answers {last.status} in {took}{rest}.", since)
+
+
+def _slow(facts: Facts) -> Answer:
+    timed, now = facts.timed, facts.now
+    findings = [one for one in timed.findings if one.check == TIMED and one.claim != SAYS_UP.id] if timed else []
+    runbook = {**_runbook(facts), "expected": "Every route is within its response-time budget."}
+    common = {"history": facts.times, "link": _link(facts.ui, timed.flow_run if timed else "")}
+    if timed is None or not findings:
+        budgets = any(rule.response_time for rule in facts.site.rules)
+        why = "no round has taken response times this week" if budgets else "no rule has a response-time budget"
+        return Answer(Question.SLOW, Outcome.UNKNOWN, f"Unknown: {why}.", **runbook, **common)
+    heavy = max(findings, key=lambda one: _speed(one.claim, one.outcome).weight)
+    outcome = _speed(heavy.claim, heavy.outcome)
+    if timed.stale_at < now:
+        says = f"Unknown: the last round that took times began {ago(timed.started, now)}."
+        return Answer(Question.SLOW, Outcome.UNKNOWN, says, timed.started, **runbook, **common)
+    if outcome is not Outcome.PASS:
+        proof = rehearsed(facts.rehearsals.get(heavy.rule or RELEASE), now) if heavy.rollback else ""
+        runbook = {"owner": heavy.owner, "expected": heavy.expected, "rollback": heavy.rollback, "rehearsed": proof}
+    off = [one for one in findings if _speed(one.claim, one.outcome) is not Outcome.PASS]
+    details = tuple(f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off)
+    says = _how_slow(timed, findings, heavy, outcome)
+    since = _since(facts.times) or timed.started
+    return Answer(Question.SLOW, outcome, says, since, details=_few(details), **runbook, **common)
+
+
+def _how_slow(timed: Round, findings: Sequence[Told], heavy: Told, outcome: Outcome) -> str:
+    if outcome is Outcome.PASS:
+        one = max(timed.latencies, key=lambda one: one.p95_ms, default=None)
+        rest = f"; the slowest is a {one.state} of {one.path}, p95 {milliseconds(one.p95_ms)}" if one else ""
+        kept = f"all {len(findings)} budgets are kept" if len(findings) > 1 else "its budget is kept"
+        return f"No: {kept}{rest}."
+    count = sum(_speed(one.claim, one.outcome) is outcome for one in findings)
+    what = f"{heavy.subject} {_name(heavy)}: saw {heavy.saw.partition(' (')[0]}, wanted {heavy.wanted}"
+    word, how = {
+        Outcome.FAIL: ("Yes", "exceeded"),
+        Outcome.WARN: ("Perhaps", "exceeded, within the sample's doubt"),
+    }.get(outcome, ("Unknown", "not to be judged"))
+    return f"{word}: {count} of {len(findings)} budgets {'is' if count == 1 else 'are'} {how}. {what}."
+
+
+def _name(told: Told) -> str:
+    return told.claim.partition("/")[2]
+
+
+def _jobs(facts: Facts) -> Answer:
+    return _about_jobs(facts.jobs, facts.now, facts.site.owner, facts.ui)
+
+
+def _about_jobs(jobs: JobFacts, now: datetime, owner: str, ui: str) -> Answer:
+    said = judge_jobs(jobs, now)
+    return Answer(
+        Question.JOBS,
+        said.outcome,
+        said.says,
+        said.since,
+        owner=owner,
+        expected="Every scheduled run starts in time, does its work and ends.",
+        rollback=said.rollback,
+        rehearsed=said.rehearsed,
+        link=_link(ui, said.flow_run),
+        history=said.history,
+        details=_few(said.details),
+    )
+
+
+def _release(facts: Facts) -> Answer:
+    releases, now = facts.releases, facts.now
+    made = deployments(releases)
+    runbook = {**_runbook(facts), "expected": "No claim comes out worse than before it."}
+    link = _link(facts.ui, facts.after.flow_run if facts.after else "")
+
+    def answer(outcome: Outcome, says: str, since: datetime | None = None, details: Sequence[str] = ()) -> Answer:
+        moments = tuple(one.seen_at for one in made)
+        more = {"history": facts.rounds, "moments": moments, "details": _few(details)}
+        return Answer(Question.RELEASE, outcome, says, since, link=link, **more, **runbook)
+
+    if not facts.site.release or not facts.site.release.version:
+        return answer(Outcome.UNKNOWN, "Unknown: the site file does not say where the site's version stands.")
+    known = next((one for one in reversed(releases) if one.version), None)
+    if known is None:
+        return answer(Outcome.UNKNOWN, "Unknown: the site's version was never read.")
+    if not releases[-1].version:
+        cut = releases[-1].seen_at
+        return answer(Outcome.UNKNOWN, f"Unknown: its version can't be read; it was {known.version}.", cut)
+    if _stale(facts.looks, now):
+        return answer(Outcome.UNKNOWN, f"Unknown: nobody has looked lately; it was {known.version}.", known.seen_at)
+    if not made:
+        first = next(one for one in releases if one.version)
+        return answer(Outcome.PASS, f"No: it runs {known.version} as it did when first looked at.", first.seen_at)
+    last = made[-1]
+    if facts.after is None or facts.before is None:
+        missing = "walked since" if facts.after is None else "to compare with came before it"
+        what = f"it runs {last.version} since {ago(last.seen_at, now)}, and no whole round {missing}"
+        return answer(Outcome.UNKNOWN, f"Unknown: {what}.", last.seen_at)
+    outcome, says, details = compare(last.version, facts.before, facts.after)
+    return answer(outcome, says, last.seen_at, details)
+
+
+def _few(lines: Sequence[str]) -> tuple[str, ...]:
+    rest = len(lines) - LONGEST
+    return (*(clipped(line, 240) for line in lines[:LONGEST]), *([f"and {rest} more"] if rest > 0 else []))

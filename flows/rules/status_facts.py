@@ -1,0 +1,230 @@
+"""What the four questions are asked of, and what an answer is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from flows.rules.exchange import Exchange
+from flows.rules.notice import Release, plain
+from flows.rules.rehearsal import Rehearsal
+from flows.rules.site import Health, Site, Version
+from flows.rules.verdict import Outcome, worst
+
+#: Seconds from one look at a site's health and version to the next: how often `publish_status` runs.
+LOOK_EVERY = 300.0
+#: Seconds after which a pass of the switch that notices what did not run says nothing of now.
+WATCH_LASTS = 600.0
+#: How far back the pictures go, and the facts behind an answer.
+DAYS = 7
+
+
+class Question(StrEnum):
+    """What is asked of every site, in this order."""
+
+    UP = "up"
+    SLOW = "slow"
+    JOBS = "jobs"
+    RELEASE = "release"
+
+    @property
+    def words(self) -> str:
+        """The question as people ask it."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Question.UP: "Is it up?",
+    Question.SLOW: "Is it slow?",
+    Question.JOBS: "Are jobs failing?",
+    Question.RELEASE: "Did the last deployment change anything?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One point of a history: what came out then, and a time in milliseconds where one was taken."""
+
+    at: datetime
+    outcome: Outcome
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the path on which a site says that it is up."""
+
+    at: datetime
+    up: bool
+    status: int
+    first_byte_ms: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One finding of a round, with what its verdict says of it."""
+
+    check: str
+    subject: str
+    claim: str
+    outcome: Outcome
+    saw: str
+    wanted: str
+    rule: str
+    owner: str
+    expected: str
+    rollback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Response times of one route and cache state in one round."""
+
+    path: str
+    state: str
+    samples: int
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round of a site. `stale_at` is when it is too old to speak for now: the second slot after it has come."""
+
+    started: datetime
+    stale_at: datetime
+    flow_run: str = ""
+    findings: tuple[Told, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One run that a schedule promised for a time, and what became of it."""
+
+    deployment: str
+    at: datetime
+    state: str
+    ended: datetime | None = None
+    flow_run: str = ""
+    detail: str = ""
+    overlapped: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is called where a run's id is wanted and it has none."""
+        return f"slot:{self.deployment}:{self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A run that could not speak for itself. `key` is its id, or says what is meant where there is no run."""
+
+    deployment: str
+    kind: str
+    at: datetime
+    key: str
+    message: str = ""
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What became of the runs of some jobs."""
+
+    slots: tuple[Slot, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    watched_at: datetime | None = None
+    """When somebody last noticed what did not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a site. Everything is ascending in time and reaches back `DAYS` at most, releases excepted."""
+
+    site: Site
+    now: datetime
+    looks: tuple[Look, ...] = ()
+    rounds: tuple[Mark, ...] = ()
+    timed: Round | None = None
+    """The last round that took response times."""
+    times: tuple[Mark, ...] = ()
+    """What became of the budgets in each round, with the round's highest p95."""
+    jobs: JobFacts = field(default_factory=JobFacts)
+    releases: tuple[Release, ...] = ()
+    """Each change of version; an empty one says that it could not be read from then on."""
+    before: Round | None = None
+    """The last whole round before the last deployment."""
+    after: Round | None = None
+    """The first whole round since."""
+    rehearsals: Mapping[str, Rehearsal | None] = field(default_factory=dict)
+    """The last rehearsal of each rule's rollback, and of the release's."""
+    flow_run: str = ""
+    """The last round's run in Prefect."""
+    ui: str = ""
+    """Where Prefect's pages are; empty when nobody said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to one question, with all that whoever reads it needs next."""
+
+    question: Question
+    outcome: Outcome
+    says: str
+    since: datetime | None = None
+    owner: str = ""
+    expected: str = ""
+    rollback: str = ""
+    rehearsed: str = ""
+    """When that was tried; empty when it is no command."""
+    link: str = ""
+    history: tuple[Mark, ...] = ()
+    moments: tuple[datetime, ...] = ()
+    """Deployments, to be drawn into the history."""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The answers for one site; `site` is empty for the jobs that are no single site's."""
+
+    site: str
+    at: datetime
+    answers: tuple[Answer, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of its answers; without one nobody could look."""
+        return worst(answer.outcome for answer in self.answers) if self.answers else Outcome.UNKNOWN
+
+
+def is_up(health: Health, seen: Exchange) -> bool:
+    """Whether a site says that it is up. One that does not answer is down for its readers too."""
+    return seen.answered and seen.status == health.expect
+
+
+def version_of(version: Version, seen: Exchange) -> str:
+    """What a site says it runs; empty when that can't be read, or is longer than 100 characters."""
+    if not seen.answered or seen.status != 200 or seen.body is None:
+        return ""
+    said: object = seen.body.decode(errors="replace")
+    if version.json_field is not None:
+        try:
+            page = json.loads(str(said))
+        except (ValueError, RecursionError):
+            return ""
+        said = page.get(version.json_field) if isinstance(page, dict) else None
+        if not isinstance(said, str | int | float) or isinstance(said, bool):
+            return ""
+    text = plain(str(said))
+    return text if len(text) <= 100 else ""
+
+
+def deployments(releases: Sequence[Release]) -> tuple[Release, ...]:
+    """Each change from one version to another, ascending; the version that was seen first is none."""
+    told = [release for release in releases if release.version]
+    return tuple(new for old, new in pairwise(told) if new.version != old.version)

@@ -1,0 +1,133 @@
+"""The answers to the four questions in words: for a page of Markdown, and beside a picture."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.rules.notice import ago
+from flows.rules.status_change import milliseconds
+from flows.rules.status_facts import DAYS, Answer, Mark, Question, Status
+from flows.rules.subject import summary
+from flows.rules.verdict import Outcome, worst
+
+#: Seconds of a history in one cell of a picture.
+CELL = 3 * 3600
+#: A shape for each outcome, for those who do not see its colour.
+SHAPES = {Outcome.PASS: "✓", Outcome.WARN: "▲", Outcome.UNKNOWN: "?", Outcome.FAIL: "✕"}
+#: What is said of jobs that are no single site's.
+SHARED = "Shared jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Some hours of a history: the worst outcome in them, and the longest time; None when there was none."""
+
+    outcome: Outcome | None = None
+    ms: float | None = None
+
+
+def strip(marks: Iterable[Mark], now: datetime) -> list[Cell]:
+    """The last days in cells of `CELL` seconds, the oldest first."""
+    cells = [Cell() for _ in range(DAYS * 86400 // CELL)]
+    for mark in marks:
+        place = len(cells) - 1 - max(0, int((now - mark.at).total_seconds() // CELL))
+        if place >= 0:
+            was = cells[place]
+            outcome = worst((was.outcome or mark.outcome, mark.outcome))
+            times = [ms for ms in (was.ms, mark.ms) if ms is not None]
+            cells[place] = Cell(outcome, max(times, default=None))
+    return cells
+
+
+def caption(answer: Answer) -> str:
+    """What the picture of an answer's history shows."""
+    if not answer.history:
+        return f"Nothing was seen in the last {DAYS} days."
+    told = summary([mark.outcome for mark in answer.history])
+    times = [mark.ms for mark in answer.history if mark.ms is not None]
+    line = f"; the line is the time, {milliseconds(max(times))} at most" if times else ""
+    count = len(answer.moments)
+    deployed = f"; {count} deployment{'s' * (count > 1)} (marked ▼)" if count else ""
+    return f"Last {DAYS} days: {told}{line}{deployed}."
+
+
+def lasted(since: datetime, now: datetime) -> str:
+    """How long something has been so: `for 2 days`."""
+    said = ago(since, now)
+    return f"for {said.removesuffix(' ago')}" if said.endswith(" ago") else "for less than a minute"
+
+
+def title(status: Status) -> str:
+    """The name under which a status is shown."""
+    return status.site or SHARED
+
+
+def headline(statuses: Sequence[Status]) -> str:
+    """All sites in one sentence, for whoever has a second."""
+    bad = {outcome: [title(one) for one in statuses if one.outcome is outcome] for outcome in Outcome}
+    if failing := bad[Outcome.FAIL]:
+        return f"{', '.join(failing)} {'needs' if len(failing) == 1 else 'need'} somebody now"
+    if unknown := bad[Outcome.UNKNOWN]:
+        return f"Nothing fails, but not all is known of {', '.join(unknown)}"
+    if warned := bad[Outcome.WARN]:
+        return f"Nothing fails; have a look at {', '.join(warned)}"
+    return "All is well" if statuses else "There is no site yet"
+
+
+def markdown(status: Status, pictures: Mapping[Question, str]) -> str:
+    """A site's answers for Prefect's UI. `pictures` are data URIs, or empty."""
+    parts = [f"# {_text(title(status))}: {_badge(status.outcome)}", f"{status.at:%Y-%m-%d %H:%M:%S} UTC"]
+    for answer in status.answers:
+        picture = pictures.get(answer.question, "")
+        parts += [
+            f"## {answer.question.words}",
+            f"**{_badge(answer.outcome)}** {_text(answer.says)}",
+            f"![{_text(caption(answer))}]({picture})" if picture else "",
+            "\n".join(f"- {line}" for line in _lines(answer, status.at)),
+        ]
+    return "\n\n".join(filter(None, parts))
+
+
+def overview(statuses: Sequence[Status]) -> str:
+    """All sites' answers as one table for Prefect's UI."""
+    rows = [
+        f"| {_badge(answer.outcome)} | {_text(title(status))} | {answer.question.words} | {_text(answer.says)} "
+        f"| {_text(answer.owner)} |"
+        for status in ranked(statuses)
+        for answer in status.answers
+    ]
+    table = "\n".join(["| outcome | site | question | answer | owner |", "|---|---|---|---|---|", *rows])
+    return f"# {_text(headline(statuses))}\n\n{table}"
+
+
+def ranked(statuses: Iterable[Status]) -> list[Status]:
+    """The heaviest first, then by name; those of shared jobs after the sites."""
+    return sorted(statuses, key=lambda one: (-one.outcome.weight, not one.site, one.site))
+
+
+def _badge(outcome: Outcome) -> str:
+    return f"{SHAPES[outcome]} {outcome.upper()}"
+
+
+def _lines(answer: Answer, now: datetime) -> Iterable[str]:
+    if answer.since:
+        yield f"Since {answer.since:%Y-%m-%d %H:%M} UTC, {lasted(answer.since, now)}"
+    yield f"Owner: {_text(answer.owner)}"
+    yield f"Expected: {_text(answer.expected)}"
+    if answer.rollback:
+        command = f"{_code(answer.rollback)} ({_text(answer.rehearsed)})"
+        yield f"Rollback: {command if answer.rehearsed else _text(answer.rollback)}"
+    if answer.link:
+        yield f"[Run in Prefect](<{answer.link}>)"
+    yield from map(_text, answer.details)
+
+
+def _text(text: str) -> str:
+    """A text that Markdown and HTML leave as it is: much of it comes from servers."""
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def _code(text: str) -> str:
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"

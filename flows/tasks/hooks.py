@@ -1,0 +1,241 @@
+"""Speaking for a run that broke down: it is told by an event of our own, and written into the ledger.
+
+Prefect's own state events can be held back for 15 minutes when a run fails soon after it was scheduled; an event that
+follows no other is not. So the hook sends two events. `roundsman.job.failed` carries the message and is told at once.
+`roundsman.job.told` follows the state's own event, so that the server handles it after that one however late it is, and
+the second net (see `deployments/automations.py`) knows that nothing is left to tell.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from uuid import uuid5
+
+from prefect import Flow, State
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events import Event, RelatedResource, Resource
+from prefect.logging import get_logger
+from prefect.utilities.urls import url_for
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from flows.rules.notice import Release, clipped, job_notice, scrubbed
+from flows.rules.rehearsal import Rehearsal
+from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
+from flows.tasks.ledger import LedgerError, command_hash, open_ledger
+from flows.tasks.ledger_tables import RehearsalRow, RunRow
+from flows.tasks.service_tables import JobEventRow, ReleaseRow
+
+#: A run could not speak for itself; the payload holds the message.
+FAILED = "roundsman.job.failed"
+#: Somebody was, or is being, told of a run's state.
+TOLD = "roundsman.job.told"
+
+#: Seconds that the ledger may take; a message must not wait for a database that is down.
+PATIENCE = 10.0
+
+_PREFIX = "Flow run encountered an exception: "
+# Long words with a digit in them are keys more often than anything that helps.
+_TOKEN = re.compile(r"(?=[\w+=~-]*\d)[\w+=~-]{20,}")
+
+_UNWRITTEN = Runbook(
+    owner="nobody",
+    expects="The job ends well.",
+    on_fail="Its runbook could not be read. First look: the run's log.",
+    rollback=NothingToUndo("no runbook says how"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger knows of a run and its site."""
+
+    recorded: bool = False
+    release: Release | None = None
+    rehearsal: Rehearsal | None = None
+
+
+async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell of a deployment's run that failed or crashed, unless it recorded itself: then its findings are told already.
+
+    For `on_failure` and `on_crashed`. Runs without a deployment (subflows, rounds by hand) are watched by whoever
+    started them.
+    """
+    if flow_run.deployment_id is None:
+        return
+    path = f"{flow.fn.__module__}.{flow.fn.__name__}"
+    runbook = RUNBOOKS.get(path, _UNWRITTEN)
+    async with get_client() as client:
+        deployment = await client.read_deployment(flow_run.deployment_id)
+        site = _tagged(deployment, "site")
+        known = await _from_ledger(_look_up, str(flow_run.id), site, runbook) or _Known()
+        if known.recorded:
+            await _send(client, _told(flow_run, state, deployment))
+            return
+        kind = "timed_out" if state.name == "TimedOut" else state.type.value.lower()
+        message, at = bounded(state.message or ""), state.timestamp.astimezone(UTC)
+        notice = job_notice(
+            deployment=deployment.name,
+            site=site,
+            kind=kind,
+            message=message,
+            at=at,
+            runbook=runbook,
+            owner=_tagged(deployment, "owner") or runbook.owner,
+            link=url_for("flow-run", flow_run.id) or "",
+            release=known.release,
+            rehearsal=known.rehearsal,
+        )
+        failed = Event(
+            # The same however often it is sent, and the server drops what it knows.
+            id=uuid5(flow_run.id, f"{FAILED} {kind}"),
+            event=FAILED,
+            resource=Resource(
+                {
+                    "prefect.resource.id": f"roundsman.job.{deployment.name}",
+                    "prefect.resource.name": deployment.name,
+                }
+            ),
+            related=[_run(flow_run), *_related(deployment)],
+            payload={
+                "subject": notice.subject,
+                "body": notice.body,
+                "dedup_key": f"job/{deployment.name}/{flow_run.id}",
+                "deployment": deployment.name,
+                "site": site,
+                "kind": kind,
+            },
+        )
+        row = JobEventRow(
+            flow_run_id=str(flow_run.id),
+            kind=kind,
+            deployment=deployment.name,
+            job=flow.name,
+            site=site,
+            at=at,
+            message=message,
+        )
+        try:
+            await _send(client, failed, _told(flow_run, state, deployment))
+        finally:
+            await _from_ledger(_write, row)
+
+
+async def told(flow_run: FlowRun, state: State[Any]) -> None:
+    """Say that somebody was told of a run's state, so that the second net does not tell of it again.
+
+    For whoever closes a run from outside, where no hook is called. To be called once the state is set.
+    """
+    if flow_run.deployment_id is None:
+        return
+    async with get_client() as client:
+        await _send(client, _told(flow_run, state, await client.read_deployment(flow_run.deployment_id)))
+
+
+def bounded(message: str) -> str:
+    """The first line of a state's message, with nothing in it that may be a secret."""
+    first = next(iter(message.strip().removeprefix(_PREFIX).splitlines()), "")
+    return clipped(_TOKEN.sub("...", scrubbed(first)))
+
+
+async def _send(client: PrefectClient, *events: Event) -> None:
+    # Not by `emit_event`: its queue dies with the process, and this answer says that the server has them.
+    await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
+
+
+def _told(flow_run: FlowRun, state: State[Any], deployment: DeploymentResponse) -> Event:
+    return Event(
+        id=uuid5(state.id, TOLD),
+        event=TOLD,
+        # As in the state's own event, so that one trigger covers both.
+        resource=Resource(
+            {
+                "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+                "prefect.resource.name": flow_run.name,
+                "prefect.state-type": state.type.value,
+                "prefect.state-name": state.name or "",
+            }
+        ),
+        related=_related(deployment),
+        follows=state.id,
+    )
+
+
+def _run(flow_run: FlowRun) -> RelatedResource:
+    return RelatedResource(
+        {
+            "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+            "prefect.resource.name": flow_run.name,
+            "prefect.resource.role": "flow-run",
+        }
+    )
+
+
+def _related(deployment: DeploymentResponse) -> list[RelatedResource]:
+    """The deployment and its tags, as Prefect's own events name them."""
+    itself = {
+        "prefect.resource.id": f"prefect.deployment.{deployment.id}",
+        "prefect.resource.name": deployment.name,
+        "prefect.resource.role": "deployment",
+    }
+    tags = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in deployment.tags]
+    return [RelatedResource(one) for one in (itself, *tags)]
+
+
+def _tagged(deployment: DeploymentResponse, key: str) -> str:
+    """The value of a tag such as `site:shop`; empty when there is none."""
+    return next((tag.partition(":")[2] for tag in deployment.tags if tag.startswith(f"{key}:")), "")
+
+
+async def _from_ledger(do: Any, *args: Any) -> Any:
+    """Work on the ledger; None when it can't be reached in time."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.to_thread(_opened, do, *args)
+    except (LedgerError, SQLAlchemyError, OSError) as error:
+        get_logger("roundsman").warning("The ledger could not be used: %s", type(error).__name__)
+        return None
+
+
+def _opened(do: Any, *args: Any) -> Any:
+    engine = open_ledger()
+    try:
+        return do(engine, *args)
+    finally:
+        engine.dispose()
+
+
+def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook) -> _Known:
+    with Session(engine) as session:
+        if session.scalars(select(RunRow.id).filter_by(flow_run_id=flow_run_id).limit(1)).first():
+            return _Known(recorded=True)
+        seen = select(ReleaseRow).filter_by(site=site).order_by(ReleaseRow.seen_at.desc()).limit(1)
+        release = session.scalars(seen).first()
+        rehearsal = None
+        if isinstance(runbook.rollback, Command):
+            tried = select(RehearsalRow).filter_by(site=site, command_hash=command_hash(runbook.rollback.argv))
+            rehearsal = session.scalars(tried.order_by(RehearsalRow.finished_at.desc()).limit(1)).first()
+        return _Known(
+            release=release and Release(release.version, release.seen_at),
+            rehearsal=rehearsal
+            and Rehearsal(
+                rehearsal.ok,
+                rehearsal.seconds,
+                rehearsal.from_version,
+                rehearsal.to_version,
+                rehearsal.finished_at,
+            ),
+        )
+
+
+def _write(engine: Engine, row: JobEventRow) -> None:
+    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    new = insert(JobEventRow).values(row.model_dump(exclude={"id"}))
+    with Session(engine.execution_options(writes=True)) as session, session.begin():
+        session.execute(new.on_conflict_do_nothing(index_elements=["flow_run_id", "kind"]))

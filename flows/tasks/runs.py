@@ -1,0 +1,265 @@
+"""What Prefect knows of this project's deployments and their runs, and the end of a run that has none."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas import filters
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
+from prefect.client.schemas.objects import State as PrefectState
+from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
+from prefect.events.filters import EventFilter, EventNameFilter, EventOrder, EventResourceFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.server.schemas.schedules import SCHEDULE_TYPES
+from prefect.settings import PREFECT_API_URL, get_current_settings
+from pydantic import TypeAdapter
+
+from flows.rules.slots import CLOSED, Run, Signs
+from flows.tasks.hooks import told
+
+#: What marks a deployment as ours.
+TAG = "roundsman"
+
+_UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_PAGE = 200
+_BEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+_SCHEDULE = TypeAdapter(SCHEDULE_TYPES)
+
+
+class NoServerError(Exception):
+    """The Prefect server can't be asked; says why."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One of our deployments. `heartbeat` are the seconds between two signs of life of its runs."""
+
+    id: UUID
+    name: str
+    entrypoint: str
+    site: str
+    owner: str
+    created: datetime
+    active: tuple[DeploymentSchedule, ...]
+    """Its schedules that are not paused; none while it is paused itself."""
+    heartbeat: float
+
+    @property
+    def job(self) -> str:
+        """The name of the job's function."""
+        return self.entrypoint.replace(":", ".").rpartition(".")[2]
+
+
+@asynccontextmanager
+async def server(patience: float = 10.0) -> AsyncIterator[PrefectClient]:
+    """A client of a server that answers.
+
+    Raises:
+        NoServerError: none is named, it does not answer within `patience` seconds, or it refuses.
+    """
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise NoServerError("no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api")
+    try:
+        async with httpx.AsyncClient(timeout=patience) as probe:
+            answer = await probe.get(f"{url}/ready")
+        if not answer.is_success:
+            raise NoServerError(f"the Prefect server answers {answer.status_code}: it is not ready")
+        async with get_client() as client:
+            yield client
+    except PrefectHTTPStatusError as error:
+        raise NoServerError(f"the Prefect server refused with status {error.response.status_code}") from error
+    except httpx.HTTPError as error:
+        raise NoServerError(f"the Prefect server does not answer: {type(error).__name__}") from error
+
+
+async def read_deployments(client: PrefectClient) -> list[Deployment]:
+    """Every deployment with our tag."""
+    ours = filters.DeploymentFilter(tags=filters.DeploymentFilterTags(all_=[TAG]))
+    found = await _pages(lambda offset: client.read_deployments(deployment_filter=ours, limit=_PAGE, offset=offset))
+    return [_deployment(one) for one in found]
+
+
+async def promised(deployment: Deployment, since: datetime, until: datetime, *, known: bool = True) -> list[datetime]:
+    """When a deployment's schedules start a run after `since` and up to `until`, at most 1000 for each of them.
+
+    Without `known`, only from when each schedule was made or last resumed: what it promised before can't be known.
+    """
+    dates: set[datetime] = set()
+    for one in deployment.active:
+        start = since if known else max(since, deployment.created, _time(one.updated) or since)
+        schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
+        found = map(_time, await schedule.get_dates(n=1000, start=start, end=until) if start < until else ())
+        # When clocks change, Prefect also gives times before the start.
+        dates |= {date for date in found if date and start < date <= until}
+    return sorted(dates)
+
+
+async def read_runs(
+    client: PrefectClient, deployments: Iterable[Deployment], since: datetime, until: datetime
+) -> list[Run]:
+    """The runs that deployments were to start between two times."""
+    between = filters.FlowRunFilterExpectedStartTime(after_=since, before_=until)
+    return await _runs(client, deployments, expected_start_time=between)
+
+
+async def read_under_way(client: PrefectClient, deployments: Iterable[Deployment]) -> list[Run]:
+    """The runs of deployments that are pending, running or being cancelled."""
+    state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=_UNDER_WAY))
+    return await _runs(client, deployments, state=state)
+
+
+async def read_these(client: PrefectClient, deployments: Iterable[Deployment], ids: Sequence[str]) -> list[Run]:
+    """Some runs by their ids; one that was deleted is left out."""
+    if not ids:
+        return []
+    return await _runs(client, deployments, id=filters.FlowRunFilterId(any_=[UUID(one) for one in ids]))
+
+
+async def signs_of(client: PrefectClient, run: Run) -> Signs:
+    """Whether a run's process is there, and when its last heartbeat was."""
+    beats = EventFilter(
+        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        order=EventOrder.DESC,
+    )
+    page = await client.read_events(beats, limit=1)
+    return Signs(process(run), page.events[0].occurred.astimezone(UTC) if page.events else None)
+
+
+def process(run: Run) -> bool | None:
+    """Whether a run's process is on this machine; None when that can't be seen from here.
+
+    Prefect keeps the number of the process and not its machine. So that a process is gone can only be said of a worker
+    whose name ends with `@` and this machine's name.
+    """
+    if run.pid is None or not Path("/proc/self/environ").exists():
+        return None
+    try:
+        # The number may belong to another process by now.
+        if f"PREFECT__FLOW_RUN_ID={run.id}".encode() in Path(f"/proc/{run.pid}/environ").read_bytes():
+            return True
+    except PermissionError:
+        return None
+    except OSError:
+        pass
+    return False if run.worker.endswith(f"@{socket.gethostname()}") else None
+
+
+async def close(client: PrefectClient, run: Run, why: str, others: int) -> bool:
+    """End a run as crashed and give its deployment's concurrency slot back. False when it has to wait, or moved on.
+
+    Args:
+        client: A client of the server.
+        run: A run that is dead, as it was read.
+        why: Why it is.
+        others: How many other runs of its deployment are alive.
+    """
+    if not await _may_let_go(client, run, others):
+        return False
+    read = await client.read_flow_run(UUID(run.id))
+    if read.state is None or str(read.state.id) != run.state_id:
+        return False
+    state = PrefectState(type=StateType.CRASHED, name=CLOSED, message=f"Closed from outside: {why}.")
+    # Prefect's rules refuse it when the run has ended in this moment. They also keep a run in Cancelling for ever.
+    done = await client.set_flow_run_state(read.id, state, force=run.kind == "CANCELLING")
+    return done.status == SetStateStatus.ACCEPT
+
+
+async def spoken_for(client: PrefectClient, run_id: str) -> None:
+    """Say that a run's trouble was told, so that Prefect's own automations do not tell it again."""
+    try:
+        run = await client.read_flow_run(UUID(run_id))
+    except ObjectNotFound:
+        return
+    if run.state:
+        await told(run, run.state)
+
+
+async def _may_let_go(client: PrefectClient, run: Run, others: int) -> bool:
+    """Whether the slot that Prefect frees when a run ends is the run's own.
+
+    Once a run's lease ran out its slot is free, and may be held by the next run; Prefect then frees that one's.
+    """
+    if not run.lease:
+        return True
+    try:
+        renewal = {"lease_duration": 60}
+        path = "/v2/concurrency_limits/leases/{lease_id}/renew"
+        await client.request("POST", path, path_params={"lease_id": run.lease}, json=renewal)
+    except (PrefectHTTPStatusError, ObjectNotFound):
+        read = await client.read_flow_run(UUID(run.id))
+        if read.deployment_id is None:
+            return True
+        limit = (await client.read_deployment(read.deployment_id)).global_concurrency_limit
+        return limit is None or limit.active_slots == 0 or limit.active_slots > others
+    return True
+
+
+async def _runs(client: PrefectClient, deployments: Iterable[Deployment], **which: Any) -> list[Run]:
+    names = {one.id: one.name for one in deployments}
+    if not names:
+        return []
+    ours = filters.FlowRunFilterDeploymentId(any_=list(names))
+    wanted = filters.FlowRunFilter(deployment_id=ours, **which)
+    found = await _pages(lambda offset: client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=offset))
+    return [_run(one, names) for one in found]
+
+
+async def _pages(read: Callable[[int], Awaitable[list[Any]]]) -> list[Any]:
+    found: list[Any] = []
+    while page := await read(len(found)):
+        found += page
+        if len(page) < _PAGE:
+            break
+    return found
+
+
+def _deployment(read: DeploymentResponse) -> Deployment:
+    tags = dict(tag.partition(":")[::2] for tag in read.tags)
+    beat = (read.job_variables.get("env") or {}).get(_BEAT) or get_current_settings().flows.heartbeat_frequency
+    return Deployment(
+        id=read.id,
+        name=read.name,
+        entrypoint=read.entrypoint or "",
+        site=tags.get("site", ""),
+        owner=tags.get("owner", ""),
+        created=_time(read.created) or datetime.now(UTC),
+        active=() if read.paused else tuple(one for one in read.schedules if one.active),
+        heartbeat=float(beat or 180),
+    )
+
+
+def _run(read: FlowRun, names: Mapping[UUID, str]) -> Run:
+    state = read.state or PrefectState(type=StateType.PENDING)
+    lease = state.state_details.deployment_concurrency_lease_id
+    pid = read.infrastructure_pid or ""
+    at = _time(state.timestamp) or datetime.now(UTC)
+    return Run(
+        id=str(read.id),
+        deployment=names[read.deployment_id] if read.deployment_id else "",
+        kind=state.type.value,
+        state=state.name or "",
+        message=(state.message or "").partition("\n")[0],
+        state_id=str(state.id),
+        state_at=at,
+        expected_at=_time(read.expected_start_time) or at,
+        started_at=_time(read.start_time),
+        ended_at=_time(read.end_time),
+        scheduled=bool(read.auto_scheduled),
+        pid=int(pid) if pid.isdecimal() else None,
+        worker=str(read.labels.get("prefect.worker.name", "")),
+        lease=str(lease or ""),
+    )
+
+
+def _time(read: Any) -> datetime | None:
+    """A time as everybody else has it; Prefect's are of another class."""
+    return datetime.fromtimestamp(read.timestamp(), UTC) if read else None

@@ -1,0 +1,121 @@
+"""Looking at a site's health and version, and finding what the ledger knows of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flows.rules.exchange import Exchange, Probe
+from flows.rules.notice import plain
+from flows.rules.site import Site
+from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
+from flows.rules.status_page import headline, markdown, overview, title
+from flows.tasks.ask import ask
+from flows.tasks.ledger import open_ledger
+from flows.tasks.picture import history
+from flows.tasks.service_tables import HealthRow, ReleaseRow
+from flows.tasks.status_facts import read_facts, read_jobs
+
+Found = TypeVar("Found")
+
+#: How often a look is tried again, and after how many seconds.
+_AGAIN = {"retries": 2, "retry_delay_seconds": [1, 5], "cache_policy": NO_CACHE, "persist_result": False}
+
+
+@task(task_run_name="look at the health of {site.site}", **_AGAIN)
+async def record_health(site: Site) -> None:
+    """Look once at the path on which a site says that it is up, and write down what came back."""
+    if site.health is None:
+        return
+    seen = await _look(site, site.health.path)
+    row = HealthRow(
+        site=site.site,
+        at=_time(seen),
+        up=is_up(site.health, seen),
+        status=seen.status if seen.answered else 0,
+        first_byte_ms=round(seen.phases.first_byte * 1000, 3),
+        detail=plain(seen.detail or seen.error),
+    )
+    await asyncio.to_thread(_write, lambda session: session.add(row))
+
+
+@task(task_run_name="look at the version of {site.site}", **_AGAIN)
+async def record_release(site: Site) -> None:
+    """Look at what a site says it runs, and write it down when it is not what it was.
+
+    An empty version is written when it can't be read: from then on nobody knows.
+    """
+    version = site.release.version if site.release else None
+    if version is None:
+        return
+    seen = await _look(site, version.path)
+    said = version_of(version, seen)
+    await asyncio.to_thread(_write, lambda session: _keep_release(session, site.site, said, _time(seen)))
+
+
+@task(task_run_name="find what is known of {site.site}", **_AGAIN)
+async def find_facts(site: Site) -> Facts:
+    """Everything that the ledger knows of a site now."""
+    now = datetime.now(UTC)
+    return await asyncio.to_thread(_read, lambda session: read_facts(session, site, now))
+
+
+@task(task_run_name="find what became of shared jobs", **_AGAIN)
+async def find_shared_jobs() -> JobFacts:
+    """What became of the runs of jobs that are no single site's."""
+    now = datetime.now(UTC)
+    return await asyncio.to_thread(_read, lambda session: read_jobs(session, "", now))
+
+
+@task(task_run_name="publish the status of {status.site}", **_AGAIN)
+async def publish_answers(status: Status) -> None:
+    """Write a site's answers as a page with pictures."""
+    pictures = await asyncio.to_thread(
+        lambda: {one.question: history(one.history, status.at, one.moments) for one in status.answers}
+    )
+    said = f"{title(status)}: {status.outcome}"
+    await acreate_markdown_artifact(markdown(status, pictures), key=f"status-{status.site}", description=said)
+
+
+@task(task_run_name="publish the status of all sites", **_AGAIN)
+async def publish_overview(statuses: Sequence[Status]) -> None:
+    """Write all sites' answers as one page."""
+    await acreate_markdown_artifact(overview(statuses), key="status", description=headline(statuses))
+
+
+async def _look(site: Site, path: str) -> Exchange:
+    return (await ask(site, [Probe(site.url(path), keep_body=True)]))[0]
+
+
+def _time(seen: Exchange) -> datetime:
+    return datetime.fromtimestamp(seen.started, UTC)
+
+
+def _keep_release(session: Session, site: str, version: str, at: datetime) -> None:
+    known = select(ReleaseRow.version).where(ReleaseRow.site == site).order_by(ReleaseRow.seen_at.desc()).limit(1)
+    if session.scalar(known) != version:
+        session.add(ReleaseRow(site=site, version=version, seen_at=at))
+
+
+def _read(find: Callable[[Session], Found]) -> Found:
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            return find(session)
+    finally:
+        engine.dispose()
+
+
+def _write(change: Callable[[Session], None]) -> None:
+    engine = open_ledger()
+    try:
+        with Session(engine.execution_options(writes=True)) as session, session.begin():
+            change(session)
+    finally:
+        engine.dispose()

@@ -1,0 +1,270 @@
+"""What the ledger knows of a site, in a few bounded queries. To be called in a thread of its own."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from prefect.server.schemas.schedules import CronSchedule
+from prefect.settings import PREFECT_UI_URL
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from flows.rules.notice import Release
+from flows.rules.rehearsal import Rehearsal
+from flows.rules.response_time import CHECK as TIMED
+from flows.rules.site import RELEASE, Site
+from flows.rules.spread import cron
+from flows.rules.status import timing
+from flows.rules.status_facts import (
+    DAYS,
+    Facts,
+    JobFacts,
+    Latency,
+    Look,
+    Mark,
+    Round,
+    Slot,
+    Told,
+    Trouble,
+    deployments,
+)
+from flows.rules.verdict import Outcome
+from flows.tasks.ledger import command_hash
+from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
+from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, ReleaseRow, SlotRow, WatchRow
+from flows.tasks.slots import BLIND
+
+#: Which job's rounds speak for a site.
+ROUND = "inspect-site"
+#: Rows of one kind, at most: a look every five minutes makes 2016 a week.
+MOST = 5000
+#: Seconds after which a round of a site without a schedule is too old to speak for now.
+UNSCHEDULED = 2 * 86400.0
+#: Rounds among which a whole one is looked for, on each side of a deployment.
+NEAR = 10
+
+
+def read_facts(session: Session, site: Site, now: datetime) -> Facts:
+    """Everything that is known of a site at a time."""
+    week = now - timedelta(days=DAYS)
+    runs = _runs(session, site.site, week)
+    times = _times(session, site.site, week)
+    releases = _releases(session, site.site)
+    timed = next((run for run in runs if run.id in times), None)
+    before, after = _around(session, site.site, releases)
+    rounds = _rounds(session, site, [run for run in (timed, before, after) if run])
+    return Facts(
+        site,
+        now,
+        looks=_looks(session, site.site, week),
+        rounds=tuple(Mark(run.started_at, Outcome(run.outcome)) for run in reversed(runs)),
+        timed=rounds.get(timed.id) if timed else None,
+        times=tuple(times[run.id] for run in reversed(runs) if run.id in times),
+        jobs=read_jobs(session, site.site, now),
+        releases=releases,
+        before=rounds.get(before.id) if before else None,
+        after=rounds.get(after.id) if after else None,
+        rehearsals=_rehearsals(session, site),
+        flow_run=(runs[0].flow_run_id or "") if runs else "",
+        ui=ui(),
+    )
+
+
+def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
+    """What became of the runs of a site's jobs; of the jobs that are no single site's when `site` is empty."""
+    week = now - timedelta(days=DAYS)
+    slots = session.scalars(
+        select(SlotRow)
+        .where(SlotRow.site == site, SlotRow.slot_at >= week)
+        .order_by(SlotRow.slot_at.desc())
+        .limit(MOST)
+    ).all()
+    events = session.scalars(
+        select(JobEventRow)
+        .where(JobEventRow.site == site, JobEventRow.at >= week)
+        .order_by(JobEventRow.at.desc())
+        .limit(MOST)
+    ).all()
+    return JobFacts(tuple(map(_slot, reversed(slots))), tuple(map(_trouble, reversed(events))), watched_at(session))
+
+
+def stale_at(site: Site, started: datetime) -> datetime:
+    """When a round is too old to speak for now: the second slot of the site's schedule after it has come."""
+    if site.schedule is None:
+        return started + timedelta(seconds=UNSCHEDULED)
+    return _second_slot(cron(site.schedule.inspect, site.site), site.schedule.timezone, started)
+
+
+def ui() -> str:
+    """Where Prefect's pages are, by its own setting PREFECT_UI_URL; empty when there is none."""
+    url = str(PREFECT_UI_URL.value() or "")
+    return url if url.startswith(("http://", "https://")) else ""
+
+
+@lru_cache(maxsize=1024)
+def _second_slot(expression: str, timezone: str, started: datetime) -> datetime:
+    schedule = CronSchedule(cron=expression, timezone=timezone)
+    return asyncio.run(schedule.get_dates(2, start=started))[-1].astimezone(UTC)
+
+
+def watched_at(session: Session) -> datetime | None:
+    """When the last pass was that could look."""
+    return session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+
+
+def _slot(row: SlotRow) -> Slot:
+    run = row.flow_run_id or ""
+    return Slot(row.deployment, row.slot_at, row.state, row.ended_at, run, row.detail, row.overlapped)
+
+
+def _trouble(row: JobEventRow) -> Trouble:
+    return Trouble(row.deployment, row.kind, row.at, row.flow_run_id, row.message, row.job)
+
+
+def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
+    columns = (HealthRow.at, HealthRow.up, HealthRow.status, HealthRow.first_byte_ms, HealthRow.detail)
+    found = session.execute(
+        select(*columns).where(HealthRow.site == site, HealthRow.at >= since).order_by(HealthRow.at.desc()).limit(MOST)
+    ).all()
+    return tuple(Look(*row) for row in reversed(found))
+
+
+def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
+    """The rounds of a site, the newest first."""
+    return session.scalars(
+        select(RunRow)
+        .where(RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since)
+        .order_by(RunRow.started_at.desc())
+        .limit(MOST)
+    ).all()
+
+
+def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
+    """How each round's budgets came out, by run, with its highest p95."""
+    ours = (RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since)
+    claims: dict[tuple[str, datetime], list[tuple[str, Outcome]]] = defaultdict(list)
+    for run, started, claim, outcome in session.execute(
+        select(RunRow.id, RunRow.started_at, FindingRow.claim, FindingRow.outcome)
+        .join(VerdictRow, VerdictRow.run_id == RunRow.id)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(*ours, VerdictRow.check == TIMED)
+        .distinct()
+    ):
+        claims[run, started].append((claim, Outcome(outcome)))
+    highest = dict(
+        session.execute(
+            select(LatencyRow.run_id, func.max(LatencyRow.p95_ms))
+            .join(RunRow, LatencyRow.run_id == RunRow.id)
+            .where(*ours)
+            .group_by(LatencyRow.run_id)
+        )
+        .tuples()
+        .all()
+    )
+    return {
+        run: Mark(started, outcome, highest.get(run))
+        for (run, started), told in claims.items()
+        if (outcome := timing(told))
+    }
+
+
+def _releases(session: Session, site: str) -> tuple[Release, ...]:
+    found = session.execute(
+        select(ReleaseRow.version, ReleaseRow.seen_at)
+        .where(ReleaseRow.site == site)
+        .order_by(ReleaseRow.seen_at.desc())
+        .limit(100)
+    ).all()
+    return tuple(Release(*row) for row in reversed(found))
+
+
+def _around(session: Session, site: str, releases: Sequence[Release]) -> tuple[RunRow | None, RunRow | None]:
+    """The whole rounds next to the last deployment: one that met the old version only, and one the new one only.
+
+    A deployment is seen at the first look after it, so the old version is sure up to the look before.
+    """
+    made = deployments(releases)
+    if not made:
+        return None, None
+    seen = made[-1].seen_at
+    old_until = (
+        session.scalar(select(func.max(HealthRow.at)).where(HealthRow.site == site, HealthRow.at < seen)) or seen
+    )
+    rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND).limit(NEAR)
+    before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
+    after = rounds.where(RunRow.started_at >= seen).order_by(RunRow.started_at)
+    return _whole(session, session.scalars(before).all()), _whole(session, session.scalars(after).all())
+
+
+def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
+    """The first round that made as many checks as any; one that was made by hand with `--only` proves less."""
+    made = select(VerdictRow.run_id, VerdictRow.check).where(VerdictRow.run_id.in_([run.id for run in runs])).distinct()
+    checks = Counter(run for run, _ in session.execute(made))
+    return max((run for run in runs if checks[run.id]), key=lambda run: checks[run.id], default=None)
+
+
+def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, Round]:
+    """Rounds with all that they found, by run."""
+    wanted = {run.id: run for run in runs}
+    told: dict[str, list[Told]] = defaultdict(list)
+    for verdict, finding in session.execute(
+        select(VerdictRow, FindingRow)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(VerdictRow.run_id.in_(wanted))
+        .order_by(VerdictRow.position, FindingRow.position)
+    ):
+        told[verdict.run_id].append(_told(verdict, finding))
+    taken: dict[str, list[Latency]] = defaultdict(list)
+    for row in session.scalars(
+        select(LatencyRow).where(LatencyRow.run_id.in_(wanted)).order_by(LatencyRow.path, LatencyRow.cache_state)
+    ):
+        taken[row.run_id].append(Latency(row.path, row.cache_state, row.samples, row.p50_ms, row.p95_ms))
+    return {
+        run.id: Round(
+            run.started_at,
+            stale_at(site, run.started_at),
+            run.flow_run_id or "",
+            tuple(told[run.id]),
+            tuple(taken[run.id]),
+        )
+        for run in wanted.values()
+    }
+
+
+def _told(verdict: VerdictRow, finding: FindingRow) -> Told:
+    return Told(
+        check=verdict.check,
+        subject=verdict.subject,
+        claim=finding.claim,
+        outcome=Outcome(finding.outcome),
+        saw=finding.saw,
+        wanted=finding.wanted,
+        rule=verdict.rule,
+        owner=verdict.owner,
+        expected=verdict.expected_result,
+        rollback=verdict.rollback,
+    )
+
+
+def _rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
+    """The last rehearsal of each rollback command as it is written now."""
+    commands = {rule.name: command_hash(rule.rollback.command) for rule in site.rules}
+    if site.release and site.release.rollback:
+        commands[RELEASE] = command_hash(site.release.rollback)
+    rows = session.scalars(
+        select(RehearsalRow)
+        .where(RehearsalRow.site == site.site, RehearsalRow.command_hash.in_(commands.values()))
+        .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
+        .limit(MOST)
+    ).all()
+    last: dict[tuple[str, str], RehearsalRow] = {}
+    for row in rows:
+        last.setdefault((row.rule, row.command_hash), row)
+    return {name: _rehearsal(last.get((name, digest))) for name, digest in commands.items()}
+
+
+def _rehearsal(row: RehearsalRow | None) -> Rehearsal | None:
+    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})

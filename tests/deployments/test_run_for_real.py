@@ -1,0 +1,257 @@
+"""The whole service: a server and a worker, deployed from a clone, on the demo site; then what can break is broken.
+
+The tests run in this order and take their minutes: cron's shortest step is one.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from deployments.demo.__main__ import serving
+from deployments.specs import POOL, ROOT
+from tests import needs
+from tests.receiver import receiver
+from tests.service import environment, serving_prefect, until, working
+
+pytestmark = [pytest.mark.slow, pytest.mark.harness]
+
+SITE = """
+site: demo
+base_url: {address}
+owner: web-platform <web-oncall@example.com>
+edge: demo-edge/local
+health: {{path: /health, expect: 200}}
+sessions: [member/ada, member/ben]
+blocks:
+  demo-edge/local: {{}}
+  member/ada: {{login: /login, form: {{user: ada, password: {{env: DEMO_ADA_PASSWORD}}}}, sentinels: [Ada Lovelace]}}
+  member/ben: {{login: /login, form: {{user: ben, password: {{env: DEMO_BEN_PASSWORD}}}}, sentinels: [Ben Bitdiddle]}}
+manners: {{rate: 40, timeout: 5s, samples: 80}}
+notify: {{channels: [custom-webhook/oncall]}}
+rules:
+  - name: news
+    paths: [/news]
+    cache: {{by: everyone, edge_ttl: 5m..1h}}
+    examples: {{cached: [/news]}}
+    response_time: {{hit: {{p95: 5s}}}}
+    expected_result: The front page is asked from the origin at most every five minutes.
+    rollback: {{note: the previous ruleset is kept, command: [make, render]}}
+release: {{version: {{path: /version, json: commit}}}}
+schedule: {{inspect: "* * * * *", timezone: UTC}}
+"""
+
+
+class Service:
+    """Everything that runs, and what it said."""
+
+    def __init__(self, stack, home):
+        self.stack, self.home = stack, home
+        self.clone = home / "clone"
+        subprocess.run(["git", "clone", "--quiet", f"file://{ROOT}", str(self.clone)], check=True)
+        self.inbox = stack.enter_context(receiver())
+        self.address = stack.enter_context(serving())
+        (self.clone / "deployments/sites/demo.yaml").write_text(SITE.format(address=self.address))
+        self.variables = environment(
+            home,
+            ROUNDSMAN_HOME=str(self.clone),
+            ROUNDSMAN_NOTIFY="custom-webhook/oncall",
+            PREFECT_UI_URL="http://prefect.example.com",
+        )
+        self.api = stack.enter_context(httpx.Client(base_url=self.variables["PREFECT_API_URL"], timeout=30))
+        self.server, self.worker = ExitStack(), ExitStack()
+        stack.callback(self.server.close)
+        stack.callback(self.worker.close)
+        self.demo("PUT", "/faults", json=[])
+
+    def start_server(self):
+        self.server.enter_context(serving_prefect(self.home, self.variables))
+
+    def start_worker(self):
+        self.process = self.worker.enter_context(working(POOL, self.variables, self.home / "worker.log"))
+
+    def demo(self, method, path, **more):
+        httpx.request(method, f"{self.address}{path}", **more).raise_for_status()
+
+    def faults(self, *names):
+        """What the demo does wrong from now on, also for readers: the edge forgets the page."""
+        self.demo("PUT", "/faults", json=list(names))
+        httpx.request("PURGE", f"{self.address}/news")
+
+    def command(self, *words, ends=0):
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=self.clone,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in ([ends] if isinstance(ends, int) else ends), done.stdout + done.stderr
+        return done.stdout
+
+    def watch(self, ends=(0, 1, 2)):
+        return self.command("flows", "watch", ends=ends)
+
+    def runs(self, *kinds, name="inspect-demo"):
+        """The runs of a deployment that are in a state of some kind, the newest first; those of its schedule."""
+        wanted = {
+            "deployments": {"name": {"any_": [name]}},
+            "flow_runs": {"state": {"type": {"any_": list(kinds)}}},
+            "sort": "EXPECTED_START_TIME_DESC",
+        }
+        return [one for one in self.api.post("/flow_runs/filter", json=wanted).json() if one["auto_scheduled"]]
+
+    def next_round(self, since, seconds=150):
+        """A round of a slot after some moment, once it has ended well or found something."""
+        return until(
+            "the next slot's round has ended",
+            lambda: [
+                run
+                for run in self.runs("COMPLETED", "FAILED")
+                if datetime.fromisoformat(run["expected_start_time"]) > since and run["state"]["name"] != "Failed"
+            ],
+            seconds,
+        )[-1]
+
+    def mails(self, *words):
+        """The messages that hold all of some words."""
+        sent = [json.dumps(one) for one in self.inbox.got.get("/oncall", [])]
+        return [one for one in sent if all(word in one for word in words)]
+
+    def told(self, *words, seconds=120):
+        return until(f"told of {words}; told so far {self.mails()}", lambda: self.mails(*words), seconds)[0]
+
+
+SAVE = """
+import asyncio, sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook
+block = Webhook(name="oncall", url=sys.argv[1], method="POST", json_data={"subject": "{{subject}}", "body": "{{body}}"})
+asyncio.run(block.asave("oncall", overwrite=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    needs.program("git")
+    with ExitStack() as stack:
+        made = Service(stack, tmp_path_factory.mktemp("service"))
+        made.start_server()
+        subprocess.run([sys.executable, "-c", SAVE, made.inbox.url("/oncall")], env=made.variables, check=True)
+        made.command("deployments", "render")
+        made.command("deployments", "deploy")
+        made.command("deployments", "automations")
+        made.start_worker()
+        yield made
+
+
+def test_a_scheduled_round_that_finds_nothing_tells_nobody(service):
+    run = service.next_round(datetime.now(UTC))
+    assert ("COMPLETED", True) == (run["state"]["type"], run["auto_scheduled"])
+    assert [] == service.mails()
+
+
+def test_a_fault_is_told_once_with_its_runbook_and_so_is_its_recovery(service):
+    service.faults("news")
+    body = service.told("FIRING", "/news")
+    for line in (
+        "site demo",
+        "rule news",
+        "since: ",
+        "expected: ",
+        "observed: fail: ",
+        "last change: version ",
+        "owner: web-platform",
+        "first look: ",
+        "rollback: make render (never rehearsed)",
+        "run: http://prefect.example.com/runs/flow-run/",
+    ):
+        assert line in body
+    assert 12 >= len(json.loads(body)["body"].splitlines())
+    service.next_round(datetime.now(UTC))
+    service.faults()
+    service.told("RESOLVED", "/news")
+    service.next_round(datetime.now(UTC))
+    assert (1, 1) == (len(service.mails("FIRING", "/news")), len(service.mails("RESOLVED", "/news")))
+    assert 2 == len(service.mails())
+
+
+def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_within_15_seconds(service):
+    """When Prefect's own events are held back."""
+    site = service.clone / "deployments/sites/demo.yaml"
+    text = site.read_text()
+    service.command("deployments", "deploy")
+    site.write_text("site: [")
+    service.told("inspect-demo", "FAILED", seconds=150)
+    heard = datetime.now(UTC)
+    site.write_text(text)
+    failed = [run for run in service.runs("FAILED") if run["state"]["name"] == "Failed"][-1]
+    assert 15 > (heard - datetime.fromisoformat(failed["end_time"])).total_seconds()
+    service.next_round(datetime.now(UTC))
+    assert 1 == len(service.mails("inspect-demo", failed["id"]))
+
+
+def in_a_round(service):
+    return until("a round is under way", lambda: service.runs("RUNNING"), 150)[0]
+
+
+def test_a_round_whose_worker_is_killed_is_told_once_and_the_next_slot_runs(service):
+    run = in_a_round(service)
+    os.kill(service.process.pid, signal.SIGKILL)
+    service.process.wait()
+    service.worker.close()
+    killed = datetime.now(UTC)
+    until(
+        "the run has an end",
+        lambda: service.watch() and run["id"] not in [one["id"] for one in service.runs("RUNNING")],
+    )
+    service.told(run["id"])
+    service.start_worker()
+    service.next_round(killed)
+    service.watch()
+    assert 1 == len(service.mails(run["id"]))
+
+
+def test_a_round_whose_worker_is_stopped_is_closed_told_once_and_the_next_slot_runs(service):
+    """Prefect leaves it Running for ever, and its slot taken."""
+    run = in_a_round(service)
+    service.worker.close()
+    stopped = datetime.now(UTC)
+    assert run["id"] in [one["id"] for one in service.runs("RUNNING")]
+    service.watch()
+    assert run["id"] not in [one["id"] for one in service.runs("RUNNING")]
+    service.told(run["id"])
+    service.start_worker()
+    service.next_round(stopped)
+    service.watch()
+    assert 1 == len(service.mails(run["id"]))
+
+
+def test_a_server_that_is_gone_for_a_minute_is_told_once_from_outside(service):
+    before = len(service.mails())
+    service.server.close()
+    gone = datetime.now(UTC)
+    service.watch(ends=2)
+    (said,) = service.mails()[before:]
+    assert "server" in said
+    until("a minute has passed", lambda: service.watch(ends=2) and (datetime.now(UTC) - gone).total_seconds() > 60)
+    assert 1 == len(service.mails()) - before
+    service.start_server()
+    service.next_round(datetime.now(UTC))
+
+
+def test_a_schedule_on_which_nothing_starts_is_told_once(service):
+    before = len(service.mails())
+    service.command("deployments.drain", "--timeout", "120")
+    until("told", lambda: service.watch() and service.mails("NOT STARTED", "inspect-demo"), 300)
+    service.watch()
+    assert 1 == len(service.mails("NOT STARTED", "inspect-demo"))
+    assert before < len(service.mails())
+    service.command("deployments.drain", "--resume")
+    service.next_round(datetime.now(UTC), 240)

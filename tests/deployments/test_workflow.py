@@ -1,0 +1,96 @@
+"""The workflow that deploys, run step by step against a server that is not the real one."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deployments.__main__ import COMMANDS
+from deployments.specs import ROOT, project_specs
+
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+(JOB,) = WORKFLOW["jobs"].values()
+#: What makes a machine ready; here it is.
+PREPARES = {"install"}
+STEPS = [step for step in JOB["steps"] if "run" in step and step["name"] not in PREPARES]
+
+
+def test_the_steps_come_in_their_order():
+    assert ["actions/checkout@v4", "actions/setup-python@v5", "install"] == [
+        step.get("uses", step.get("name")) for step in JOB["steps"][:3]
+    ]
+    assert ["validate", "deploy", "automations", "what is left over"] == [step["name"] for step in STEPS]
+
+
+def test_nothing_secret_is_written_in_it_and_nothing_unsafe_in_a_script():
+    """An expression within a script would be run by the shell, whatever it holds."""
+    assert not any("${{" in step["run"] for step in JOB["steps"] if "run" in step)
+    assert "${{ secrets." in JOB["env"]["PREFECT_API_AUTH_STRING"]
+
+
+def test_it_installs_the_lock():
+    (install,) = (step["run"] for step in JOB["steps"] if step.get("name") == "install")
+    assert "--require-hashes -r requirements.lock" in install
+
+
+def test_every_command_it_uses_is_one():
+    words = " ".join(step["run"] for step in STEPS)
+    assert {"validate", "deploy", "automations", "prune"} == set(re.findall(r"-m deployments ([a-z]+)", words))
+    assert set(re.findall(r"-m deployments ([a-z]+)", words)) <= set(COMMANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.harness
+def test_each_step_ends_well_and_the_server_has_what_git_has(deployed, tmp_path):
+    """In a copy of the project, as a checkout is one."""
+    checkout = tmp_path / "checkout"
+    copy_of_the_project(checkout)
+    environment = {
+        **deployed.variables,
+        **dict.fromkeys(JOB["env"], ""),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PREFECT_API_URL": deployed.variables["PREFECT_API_URL"],
+        "ROUNDSMAN_VERSION": "0123456789abcdef",
+        "REPOSITORY": f"file://{ROOT}",
+        "BRANCH": "main",
+    }
+    for step in STEPS:
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert 0 == done.returncode, f"{step['name']}: {done.stdout}{done.stderr}"
+    made = deployed.everything()
+    assert {spec.name for spec in project_specs()} == set(made)
+    assert {"0123456789abcdef"} == {one["version"] for one in made.values()}
+    ((step, inputs),) = next(iter(made.values()))["pull_steps"][0].items()
+    assert ("prefect.deployments.steps.git_clone", f"file://{ROOT}", "main") == (
+        step,
+        inputs["repository"],
+        inputs["branch"],
+    )
+
+
+def copy_of_the_project(folder):
+    """What git would check out, with what is not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())

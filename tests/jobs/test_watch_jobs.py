@@ -1,0 +1,309 @@
+"""The watch against a real server and worker: what hangs is closed and told once, and what did not run is noticed."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Pending, Running
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flows.jobs.watch_jobs import watch, watch_jobs
+from flows.tasks.ledger import open_ledger
+from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
+from tests import service
+from tests.edges.lab import free_port
+from tests.jobs import watched
+
+pytestmark = [pytest.mark.slow, pytest.mark.harness]
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+class Lab:
+    """A server with our deployments on it."""
+
+    def __init__(self, api, variables, home):
+        self.api, self.variables, self.home = api, variables, home
+
+    def deploy(self, function, pool="lab", every=0, **more):
+        flow = self.api.post("/flows/", json={"name": function.name}).raise_for_status().json()
+        schedule = {"interval": every, "anchor_date": datetime.now(UTC).isoformat()}
+        made = self.api.post(
+            "/deployments/",
+            json={
+                "name": f"{function.fn.__name__.replace('_', '-')}-{uuid4().hex[:6]}",
+                "flow_id": flow["id"],
+                "entrypoint": f"{watched.__name__}.{function.fn.__name__}",
+                "work_pool_name": pool,
+                "tags": ["roundsman", "owner:web-platform"],
+                "concurrency_limit": 1,
+                "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
+                "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}},
+                "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(service.ROOT)}}],
+                "schedules": [{"schedule": schedule, "active": True}] if every else [],
+                **more,
+            },
+        )
+        return made.raise_for_status().json()
+
+    def start(self, deployment):
+        made = self.api.post(f"/deployments/{deployment['id']}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
+        return made.raise_for_status().json()["id"]
+
+    def run(self, run_id):
+        return self.api.get(f"/flow_runs/{run_id}").raise_for_status().json()
+
+    def ended(self, run_id):
+        state = self.run(run_id)["state"]
+        return state if state["type"] in ENDED else None
+
+    def slots_held(self, deployment):
+        return self.api.get(f"/deployments/{deployment['id']}").json()["global_concurrency_limit"]["active_slots"]
+
+    def events(self, name, run_id):
+        wanted = {"event": {"name": [name]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
+        return self.api.post("/events/filter", json={"filter": wanted}).json()["events"]
+
+    def pause(self, deployment):
+        self.api.patch(f"/deployments/{deployment['id']}", json={"paused": True}).raise_for_status()
+
+    def worker(self):
+        name = f"lab@{socket.gethostname()}"
+        return service.working("lab", self.variables, self.home / "worker.log", name=name)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    home = tmp_path_factory.mktemp("served")
+    variables = service.environment(home)
+    with service.serving_prefect(home, variables) as api:
+        for pool in ("lab", "nobody-works-here"):
+            service.prefect(variables, "work-pool", "create", pool, "--type", "process")
+        yield Lab(api, variables, home)
+
+
+@pytest.fixture
+def lab(served, monkeypatch, tmp_path):
+    """The server, with a ledger of its own for each test."""
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    # No such block is kept; what matters here is what waits in the outbox for it.
+    monkeypatch.setenv("ROUNDSMAN_NOTIFY", "slack-webhook/nobody")
+    with temporary_settings(updates={PREFECT_API_URL: served.variables["PREFECT_API_URL"]}):
+        yield served
+
+
+def rows(table, *columns, **by):
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            found = select(*columns).select_from(table).filter_by(**by).order_by(table.id)
+            return [tuple(row) for row in session.execute(found)]
+    finally:
+        engine.dispose()
+
+
+def words_of(subject):
+    """The first word and the last of a message's subject: what, and whose."""
+    return [word.strip(":") for word in (subject.split()[0], subject.split()[-1])]
+
+
+async def passes_until(say, condition, seconds=120):
+    """Make pass after pass until something holds."""
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        await watch()
+        if found := condition():
+            return found
+    return pytest.fail(f"after {seconds} s still not: {say}: {rows(WatchRow, WatchRow.detail)[-1]}")
+
+
+async def test_a_run_whose_worker_was_stopped_is_closed_told_once_and_its_slot_is_free(lab, tmp_path, capsys):
+    go = tmp_path / "go"
+    deployment = lab.deploy(watched.wait_for_file, parameters={"path": str(go)})
+    with lab.worker() as worker:
+        hanging = lab.start(deployment)
+        service.until(
+            "it runs", lambda: lab.run(hanging)["state"]["type"] == "RUNNING" and lab.run(hanging)["infrastructure_pid"]
+        )
+        assert 0 == await watch(), "what runs is left alone"
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.wait(30)
+    assert ("RUNNING", 1) == (lab.run(hanging)["state"]["type"], lab.slots_held(deployment)), "Prefect leaves it so"
+
+    assert [1, 0] == [await watch(), await watch()]
+    state = lab.run(hanging)["state"]
+    assert ("CRASHED", "Closed", 0) == (state["type"], state["name"], lab.slots_held(deployment))
+    assert state["message"].endswith("is gone, and nobody reported its end.")
+    assert [(hanging, "closed", deployment["name"], "wait_for_file")] == rows(
+        JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind, JobEventRow.deployment, JobEventRow.job
+    )
+    ((subject, body, channel),) = rows(OutboxRow, OutboxRow.subject, OutboxRow.body, OutboxRow.channel)
+    assert (["CLOSED", deployment["name"]], "slack-webhook/nobody") == (words_of(subject), channel)
+    service.until("Prefect's own automations know that it was told", lambda: lab.events("roundsman.job.told", hanging))
+    assert "expected: It ends well." in body
+    assert "owner: web-platform" in body
+    assert f"{deployment['name']}: closed: its process" in capsys.readouterr().out
+
+    go.touch()
+    with lab.worker():
+        following = lab.start(deployment)
+        assert "COMPLETED" == service.until("the next run ends", lambda: lab.ended(following))["type"]
+
+
+async def test_a_promised_run_that_no_worker_takes_is_told_after_its_grace(lab):
+    deployment = lab.deploy(watched.never, "nobody-works-here", every=10)
+    assert 0 == await watch()
+    promised = rows(SlotRow, SlotRow.slot_at, SlotRow.state, deployment=deployment["name"])
+    assert len(promised) > 500, "written ahead of time"
+    assert {"waiting"} == {state for _, state in promised}
+    (event, *_) = await passes_until(
+        "it is noticed", lambda: rows(JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind, JobEventRow.at)
+    )
+    first = min(at for at, _ in promised)
+    assert (f"slot:{deployment['name']}:{first.isoformat()}", "not_started") == event[:2]
+    assert timedelta(seconds=2) < event[2] - first < timedelta(seconds=20)
+    assert [("not_started",)] == rows(OutboxRow, OutboxRow.kind)
+
+    lab.pause(deployment)
+    assert 0 == await watch(), "nothing is promised while it is paused"
+    assert [] == rows(SlotRow, SlotRow.id, deployment=deployment["name"], state="waiting")
+
+
+async def test_a_run_without_a_round_did_nothing_and_one_that_took_no_time_was_too_fast(lab):
+    idle, hasty = (lab.deploy(one, every=20) for one in (watched.inspect_site, watched.hurry))
+
+    def both():
+        told = rows(JobEventRow, JobEventRow.deployment, JobEventRow.kind)
+        return told if {"did_nothing", "too_fast"} <= {kind for _, kind in told} else None
+
+    try:
+        with lab.worker():
+            told = await passes_until("both are noticed", both)
+    finally:
+        for one in (idle, hasty):
+            lab.pause(one)
+    assert {(idle["name"], "did_nothing"), (hasty["name"], "too_fast")} <= set(told)
+    (slot, *_) = rows(
+        SlotRow, SlotRow.flow_run_id, SlotRow.started_at, SlotRow.ended_at, deployment=idle["name"], state="did_nothing"
+    )
+    assert all(slot)
+
+
+async def alive(client, deployment, *, until=Running):
+    """A run that was begun by nobody's process."""
+    run = await client.create_flow_run_from_deployment(UUID(deployment["id"]))
+    answers = [(await client.set_flow_run_state(run.id, state())).status.value for state in (Pending, until)]
+    assert ["ACCEPT", "ACCEPT"] == answers
+    return run.id
+
+
+async def heartbeat(client, run_id, age):
+    event = {
+        "id": str(uuid4()),
+        "event": "prefect.flow-run.heartbeat",
+        "occurred": (datetime.now(UTC) - timedelta(seconds=age)).isoformat(),
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run_id}"},
+    }
+    await client.request("POST", "/events", json=[event])
+
+
+def seen_for(minutes):
+    """Passes of the watch, one a minute, that found the server answering."""
+    engine = open_ledger()
+    with Session(engine) as session, session.begin():
+        for number in range(1, minutes + 1):
+            at = datetime.now(UTC) - timedelta(minutes=number)
+            session.add(WatchRow(at=at, seconds=1, ok=True, detail="nothing wrong"))
+    engine.dispose()
+
+
+async def test_a_run_without_a_heartbeat_is_closed_but_not_while_that_would_free_anothers_slot(lab):
+    deployment = lab.deploy(watched.wait_for_file, parameters={"path": "never"})
+    async with get_client() as client:
+        silent = await alive(client, deployment)
+        lease = lab.run(silent)["state"]["state_details"]["deployment_concurrency_lease_id"]
+        await heartbeat(client, silent, age=100)
+        beats = partial(lab.events, "prefect.flow-run.heartbeat", silent)
+        await asyncio.to_thread(service.until, "the heartbeat is known", beats)
+        assert 0 == await watch(), "nobody knows yet whether the server was there to hear of it"
+        seen_for(5)
+        # What the server does when a lease runs out.
+        freed = await client.request("POST", "/v2/concurrency_limits/decrement-with-lease", json={"lease_id": lease})
+        assert 204 == freed.status_code
+        other = await alive(client, deployment)
+        await watch()
+        assert ("RUNNING", 1) == (lab.run(silent)["state"]["type"], lab.slots_held(deployment))
+        await client.set_flow_run_state(other, Completed())
+        assert 1 == await watch()
+    state = lab.run(silent)["state"]
+    assert ("Closed", 0) == (state["name"], lab.slots_held(deployment))
+    assert "and one is due every 30 s" in state["message"]
+
+
+async def test_the_watch_as_a_flow_makes_the_same_pass(lab):
+    state = await watch_jobs(return_state=True)
+    assert ("Completed", True) == (state.name, state.message.startswith("nothing wrong"))
+    assert [(True,)] == rows(WatchRow, WatchRow.ok)
+
+
+@contextmanager
+def listening():
+    """An address in the Healthchecks protocol, and what it was told."""
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/ping/watch", heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_an_outside_address_hears_of_every_pass(lab):
+    with listening() as (address, heard):
+        assert 0 == await watch(address)
+        assert ["/ping/watch/start", "/ping/watch"] == heard
+
+
+async def test_a_server_that_does_not_answer_is_told_once_and_to_the_outside_each_time(lab, capsys):
+    dead = f"http://127.0.0.1:{free_port()}/api"
+    with listening() as (address, heard), temporary_settings(updates={PREFECT_API_URL: dead}):
+        assert [2, 2] == [await watch(address), await watch(address)]
+        assert ["/ping/watch/start", "/ping/watch/fail"] * 2 == heard
+    assert "could not look: the Prefect server does not answer: ConnectError" in capsys.readouterr().out
+    assert [("unreachable",)] == rows(JobEventRow, JobEventRow.kind)
+    assert [["UNREACHABLE", "watch-jobs"]] == [words_of(subject) for (subject,) in rows(OutboxRow, OutboxRow.subject)]
+
+
+async def test_an_outside_address_that_is_gone_changes_nothing(lab):
+    assert 0 == await watch(f"http://127.0.0.1:{free_port()}/ping")
+    assert 0 == await watch("nonsense")
+
+
+async def test_a_ledger_that_can_not_be_opened_is_said_and_pinged(lab, monkeypatch, capsys):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "sqlite:////dev/null/ledger.db")
+    with listening() as (address, heard):
+        assert 2 == await watch(address)
+        assert ["/ping/watch/start", "/ping/watch/fail"] == heard
+    assert capsys.readouterr().out.startswith("could not look: the ledger can't be opened")

@@ -1,0 +1,123 @@
+"""People are told once that something broke, once that it is mended, and now and then in between."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.rules.alert import Alert, Policy, advance, let_go
+from flows.rules.verdict import Outcome
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+LETTERS = {"P": Outcome.PASS, "W": Outcome.WARN, "U": Outcome.UNKNOWN, "F": Outcome.FAIL}
+TOLD = {None: ".", "firing": "F", "reminder": "m", "resolved": "R"}
+FRESH = Alert("shop", "cache-headers", "/a", "articles", "web")
+
+
+def walk(rounds, policy, minutes=60, alert=FRESH):
+    """Every state of an alert after each of some rounds, and what was told."""
+    told, states = "", []
+    for number, letter in enumerate(rounds):
+        alert, kind = advance(
+            alert, LETTERS[letter], START + number * timedelta(minutes=minutes), f"run-{number}", policy
+        )
+        told += TOLD[kind]
+        states.append(alert)
+    return told, states
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told", "policy"),
+    [
+        ("PPPP", "....", Policy()),
+        ("PFFFP", ".F..R", Policy()),
+        ("U", "F", Policy()),
+        ("W", ".", Policy()),
+        ("FW", "FR", Policy()),
+        ("FUU", "F..", Policy()),
+        ("UUFF", "F.m.", Policy()),
+        ("PFP", "...", Policy(2, 2)),
+        ("FPF", "..F", Policy(2, 3)),
+        ("FPPF", "....", Policy(2, 3)),
+        ("FPPFPF", ".....F", Policy(2, 3)),
+        ("FPPPP", ".....", Policy(2, 5)),
+        ("FFPFF", ".FRF.", Policy(2, 3)),
+        ("FFPPF", ".FR..", Policy(2, 3)),
+        ("FPFPP", "F...R", Policy(recover=2)),
+        ("FPPFP", "F.RF.", Policy(recover=2)),
+        ("F" * 25 + "P", "F" + "." * 11 + "m" + "." * 11 + "m" + "R", Policy()),
+        ("F" * 5 + "P", "F.m.mR", Policy(remind=2 * 3600)),
+        ("FPFPFPFPFP", "FRFRF.....", Policy()),
+        ("FPFPFPPPPPP", "FRFRF....R.", Policy()),
+        ("FPFPFPFPFPFPFPFPFP", "FRFRF...........m.", Policy()),
+    ],
+)  # fmt: skip
+def test_what_is_told_of_a_row_of_hourly_rounds(rounds, told, policy):
+    assert told == walk(rounds, policy)[0]
+
+
+def test_the_states_on_the_way():
+    _, states = walk("PFFPFPPP", Policy(bad=2, rounds=2, recover=2))
+    assert ["ok", "pending", "firing", "recovering", "firing", "recovering", "resolved", "ok"] == [
+        alert.state for alert in states
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "states"),
+    [("FP", "pending ok"), ("FPP", "pending pending ok"), ("FPF", "pending pending firing"), ("PFPPF", "ok pending pending ok pending")],
+)  # fmt: skip
+def test_trouble_is_pending_as_long_as_its_rounds_still_count(rounds, states):
+    policy = Policy(2, 2) if rounds == "FP" else Policy(2, 3)
+    walked = walk(rounds, policy)[1]
+    assert states.split() == [alert.state for alert in walked]
+    assert walked[-1].state != "firing" or walked[-1].opened_at == START
+
+
+def test_one_key_from_the_first_bad_round_to_the_recovery():
+    _, states = walk("PFFPPPF", Policy(bad=2, rounds=2, recover=2))
+    key = "shop|cache-headers|/a|2026-03-01T01:00:00+00:00"
+    assert ["", key, key, key, key, ""] == [alert.dedup_key for alert in states[:6]]
+    assert START + timedelta(hours=1) == states[4].opened_at
+    assert key != states[6].dedup_key
+
+
+def test_repeats_are_counted_until_the_next_reminder():
+    _, states = walk("FFFFF", Policy(remind=3 * 3600))
+    assert [0, 1, 2, 0, 1] == [alert.folded for alert in states]
+
+
+def test_a_round_applied_again_changes_nothing():
+    _, [alert] = walk("F", Policy())
+    assert (alert, None) == advance(alert, Outcome.PASS, START + timedelta(days=2), "run-0", Policy())
+    assert (alert, None) == let_go(alert, START + timedelta(days=2), "run-0")
+
+
+@pytest.mark.parametrize(("rounds", "told"), [("F", "resolved"), ("FPF", "resolved"), ("PF", None), ("P", None)])
+def test_what_is_no_longer_looked_at_is_told_as_resolved_only_when_it_was_firing(rounds, told):
+    policy = Policy(bad=2, rounds=2, recover=2) if rounds == "PF" else Policy(recover=2)
+    _, states = walk(rounds, policy)
+    gone, kind = let_go(states[-1], START + timedelta(days=1), "last")
+    assert told == kind
+    assert ("resolved" if told else "ok") == gone.state
+    assert (states[-1].dedup_key if told else "") == gone.dedup_key
+
+
+def test_only_so_many_outcomes_are_remembered():
+    _, states = walk("P" * 30, Policy())
+    assert 20 == len(states[-1].recent)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bad": 0},
+        {"bad": 3, "rounds": 2},
+        {"bad": 1, "rounds": 21},
+        {"recover": 0},
+        {"recover": 21},
+        {"remind": 0},
+    ],
+)
+def test_a_policy_that_can_t_come_true_is_refused(wrong):
+    with pytest.raises(ValueError, match="wanted"):
+        Policy(**wrong)

@@ -1,0 +1,153 @@
+"""What became of a promised run, and which run is dead."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.rules.slots import Kept, Run, Signs, Slot, State, dead, judge, kind, overlaps
+
+AT = datetime(2026, 3, 29, 1, 7, tzinfo=UTC)
+SLOT = Slot("inspect-shop", AT, start_grace=120, max_runtime=900, min_runtime=1, rounds=True)
+FULL = Kept(verdicts=12, exchanges=40)
+WANT = "Deployment concurrency limit reached."
+
+
+def after(seconds):
+    return AT + timedelta(seconds=seconds)
+
+
+def run(kind="RUNNING", state="", message="", start=None, end=None, **more):
+    return Run(
+        id=more.pop("id", "run-1"),
+        deployment=more.pop("deployment", "inspect-shop"),
+        kind=kind,
+        state=state or kind.capitalize(),
+        message=message,
+        state_id="state-1",
+        state_at=after(more.pop("since", 0)),
+        expected_at=AT,
+        started_at=None if start is None else after(start),
+        ended_at=None if end is None else after(end),
+        **more,
+    )
+
+
+WAITING, STARTED, FINISHED = (State.WAITING, ""), (State.STARTED, ""), (State.FINISHED, "")
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "kept", "now"),
+    [
+        (WAITING, None, None, 120),
+        ((State.NOT_STARTED, "Prefect made no run of it, 121 s after its time; 120 s are its grace"), None, None, 121),
+        (WAITING, run("SCHEDULED", "Late"), None, 100),
+        ((State.NOT_STARTED, "its run is Late, 300 s after its time; 120 s are its grace"), run("SCHEDULED", "Late"), None, 300),
+        ((State.NOT_STARTED, "its run is Pending, 300 s after its time; 120 s are its grace"), run("PENDING"), None, 300),
+        (STARTED, run(start=2), None, 902),
+        ((State.OVERRUN, "has run for 901 s, and 900 s are its most"), run(start=2), None, 903),
+        ((State.STARTED, "began 200 s late"), run(start=200), None, 250),
+        (STARTED, run("SCHEDULED", "AwaitingRetry", start=2), None, 500),
+        (STARTED, run("PAUSED", start=2), None, 500),
+        (FINISHED, run("COMPLETED", start=2, end=30), FULL, 60),
+        ((State.FINISHED, "began 200 s late"), run("COMPLETED", start=200, end=230), FULL, 260),
+        (FINISHED, run("FAILED", "Breach", start=2, end=30), FULL, 60),
+        (FINISHED, run("FAILED", "Unknown", start=2, end=30), FULL, 60),
+        ((State.OVERRUN, "took 998 s, and 900 s are its most"), run("COMPLETED", start=2, end=1000), FULL, 2000),
+        ((State.TOO_FAST, "took 0.5 s, and can't do its work in less than 1 s"), run("COMPLETED", start=2, end=2.5), FULL, 60),
+        ((State.DID_NOTHING, "Completed after 28.0 s, and the ledger has no round of it"), run("COMPLETED", start=2, end=30), None, 60),
+        ((State.DID_NOTHING, "Breach after 28.0 s, and the ledger has no round of it"), run("FAILED", "Breach", start=2, end=30), None, 60),
+        ((State.DID_NOTHING, "Completed after 28.0 s with 0 verdicts and 0 exchanges"), run("COMPLETED", start=2, end=30), Kept(0, 0), 60),
+        ((State.DID_NOTHING, "Completed after 28.0 s with 3 verdicts and 0 exchanges"), run("COMPLETED", start=2, end=30), Kept(3, 0), 60),
+        (FINISHED, run("FAILED", "Unknown", start=2, end=30), Kept(1, 0), 60),
+        ((State.STARTED, "Failed; it may still speak for itself"), run("FAILED", start=2, end=30), None, 60),
+        ((State.FAILED, "Failed: boom"), run("FAILED", message="boom", start=2, end=30), None, 61),
+        ((State.FAILED, "TimedOut: 900 s"), run("FAILED", "TimedOut", "900 s", start=2, end=30), None, 61),
+        ((State.FAILED, "Crashed: code 1"), run("CRASHED", message="code 1", end=5), None, 60),
+        ((State.FAILED, "Closed: gone"), run("CRASHED", "Closed", "gone", start=2, end=30), None, 31),
+        (FINISHED, run("CRASHED", start=2, end=30), FULL, 60),
+        ((State.FINISHED, "closed after its round was recorded"), run("CRASHED", "Closed", start=2, end=5000), FULL, 5001),
+        ((State.SKIPPED, f"for want of a slot: {WANT}"), run("CANCELLED", message=WANT), None, 1),
+        ((State.SKIPPED, "cancelled by somebody: no message"), run("CANCELLED", start=2, end=30), None, 60),
+        ((State.SKIPPED, "cancelled by somebody: not today"), run("CANCELLED", message="not today"), None, 500),
+    ],
+)  # fmt: skip
+def test_a_slot_is_judged_by_its_run_and_by_the_ledger(expected, seen, kept, now):
+    assert expected == judge(SLOT, seen, kept, after(now))
+
+
+def test_a_job_that_keeps_no_rounds_need_not_have_one():
+    assert FINISHED == judge(replace(SLOT, rounds=False), run("COMPLETED", start=2, end=30), None, after(60))
+
+
+@pytest.mark.parametrize(
+    ("expected", "state", "seen"),
+    [
+        ("", State.WAITING, None),
+        ("", State.STARTED, run()),
+        ("", State.FINISHED, run("COMPLETED")),
+        ("not_started", State.NOT_STARTED, None),
+        ("overrun", State.OVERRUN, run()),
+        ("too_fast", State.TOO_FAST, run("COMPLETED")),
+        ("did_nothing", State.DID_NOTHING, run("COMPLETED")),
+        ("failed", State.FAILED, run("FAILED")),
+        ("timed_out", State.FAILED, run("FAILED", "TimedOut")),
+        ("crashed", State.FAILED, run("CRASHED")),
+        ("closed", State.FAILED, run("CRASHED", "Closed")),
+        ("cancelled", State.SKIPPED, run("CANCELLED", message=WANT)),
+        ("", State.SKIPPED, run("CANCELLED", message="not today")),
+        ("", State.SKIPPED, None),
+    ],
+)
+def test_trouble_goes_by_the_name_that_the_run_would_have_given_itself(expected, state, seen):
+    assert expected == kind(state, seen)
+
+
+@pytest.mark.parametrize(
+    ("expected", "other"),
+    [
+        (True, run(id="other", start=0)),
+        (True, run("COMPLETED", id="other", start=0, end=11)),
+        (False, run("COMPLETED", id="other", start=0, end=10)),
+        (False, run(id="other", start=20)),
+        (False, run("PENDING", id="other")),
+        (False, run(id="other", start=0, deployment="inspect-blog")),
+        (False, run(id="run-1", start=0)),
+    ],
+)
+def test_a_run_overlaps_with_one_that_was_under_way_when_it_started(expected, other):
+    assert expected is overlaps(run(start=10), [other])
+
+
+def test_of_two_runs_that_overlap_only_the_later_one_is_blamed():
+    one, two = run(id="a", start=0), run(id="b", start=0)
+    assert [False, True] == [overlaps(one, [one, two]), overlaps(two, [one, two])]
+
+
+GONE = "its process 4711 is gone, and nobody reported its end"
+SILENT = "its last heartbeat is 91 s old, and one is due every 30 s"
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "signs", "since"),
+    [
+        ("", run(start=0), Signs(), 0),
+        ("", run(start=0), Signs(process=True), 0),
+        (GONE, run(start=0, pid=4711), Signs(process=False), 0),
+        (GONE, run("CANCELLING", start=0, pid=4711), Signs(process=False), 0),
+        ("", run("COMPLETED", start=0, end=1, pid=4711), Signs(process=False), 0),
+        ("", run("PAUSED", start=0, pid=4711), Signs(process=False), 0),
+        ("", run("SCHEDULED", "AwaitingRetry", start=0, pid=4711), Signs(process=False), 0),
+        (SILENT, run(start=0), Signs(heartbeat=after(909)), 0),
+        ("", run(start=0), Signs(heartbeat=after(910)), 0),
+        ("", run(start=0), Signs(process=True, heartbeat=after(0)), 0),
+        ("", run(start=0), Signs(heartbeat=after(0)), 950),
+        ("", run(start=0), Signs(heartbeat=after(0)), None),
+        ("was taken by a worker 17 min ago and has not begun", run("PENDING"), Signs(), None),
+        ("", run("PENDING", since=400), Signs(), None),
+        ("", run("PENDING"), Signs(process=True), None),
+    ],
+)
+def test_a_run_is_dead_when_its_process_is_gone_or_its_heart_stopped(expected, seen, signs, since):
+    now = after(1000)
+    assert expected == dead(seen, signs, now, 30, None if since is None else after(since))

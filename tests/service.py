@@ -1,0 +1,112 @@
+"""A real Prefect server and worker for a test, gone at its end with everything they started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.specs import ROOT
+from tests.edges.lab import free_port
+
+PREFECT = str(Path(sys.executable).parent / "prefect")
+
+
+@contextmanager
+def running(command, environment, log, cwd=ROOT):
+    """A program in a process group of its own, gone at the end with everything it started."""
+    with log.open("a") as out:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=out, start_new_session=True)
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def stop(process, patience=20):
+    """End a program's whole group, by force when it does not listen."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(patience)
+    except ProcessLookupError:
+        process.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def until(say, condition, seconds=90):
+    """Wait for a condition; it is asked again until it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if found := condition():
+                return found
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"after {seconds} s still not: {say}")
+
+
+def environment(home, port=None, **more):
+    """What a server, its worker and its clients are started with; all they write is below `home`."""
+    made = {
+        **os.environ,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port or free_port()}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "ROUNDSMAN_HOME": str(ROOT),
+        "ROUNDSMAN_LEDGER_URL": f"sqlite:///{home}/ledger.db",
+        "DEMO_ADA_PASSWORD": "hunter2-ada",
+        "DEMO_BEN_PASSWORD": "hunter2-ben",
+    }
+    # What the tests' own embedded server leaves out.
+    for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED"):
+        made.pop(name, None)
+    return made | more
+
+
+@contextmanager
+def serving_prefect(home, variables):
+    """A server; yields a client of its API."""
+    url = variables["PREFECT_API_URL"]
+    port = url.removesuffix("/api").rpartition(":")[2]
+    command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
+    with running(command, variables, home / "server.log"), httpx.Client(base_url=url, timeout=30) as api:
+        until("the server answers", lambda: api.get("/health").is_success)
+        yield api
+
+
+def working(pool, variables, log, name=""):
+    """A worker of a pool, as a context manager."""
+    named = ["--name", name] if name else []
+    return running([PREFECT, "worker", "start", "--pool", pool, "--type", "process", *named], variables, log)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A client of a fresh server's API, and the environment in which it is found. Import it to use it."""
+    variables = environment(tmp_path)
+    with serving_prefect(tmp_path, variables) as api:
+        yield api, variables
+
+
+def prefect(variables, *words, cwd=ROOT):
+    """What a `prefect` command prints; it has to end well."""
+    done = subprocess.run(
+        [PREFECT, *words],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout

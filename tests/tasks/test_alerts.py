@@ -1,0 +1,178 @@
+"""What a round found is told once, whole or not at all."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from flows.rules.notice import Notice
+from flows.rules.verdict import Outcome
+from flows.tasks.alerts import enqueue, tell
+from flows.tasks.ledger import command_hash
+from flows.tasks.ledger_tables import RehearsalRow
+from flows.tasks.service_tables import ReleaseRow
+from tests.tasks.telling import LINK, START, a_report, a_site, alerts, kinds, outbox, told, verdict
+from tests.tasks.test_ledger import at_once, before_insert
+
+BAD, GOOD = verdict(), verdict(Outcome.PASS)
+OPS = a_site("ops")
+KEY = f"shop|cache-headers|/a|{START.isoformat()}"
+
+
+@pytest.fixture(autouse=True)
+def at_url(monkeypatch, url):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+
+
+def test_trouble_becomes_an_alert_and_a_message_for_each_channel(ledger):
+    told(a_site("ops", "apprise/mail"), a_report(0, BAD, verdict(Outcome.PASS, "/b")))
+    [alert] = alerts(ledger).values()
+    assert ("shop", "cache-headers", "/a", "articles", "web") == (
+        alert.site, alert.check, alert.subject, alert.rule, alert.owner,
+    )  # fmt: skip
+    assert ("firing", KEY, ["fail"], "run-0") == (alert.state, alert.dedup_key, alert.recent, alert.run_id)
+    assert (START, START, START) == (alert.since, alert.opened_at, alert.told_at)
+    rows = outbox(ledger)
+    assert [("custom-webhook/ops", KEY), ("apprise/mail", KEY)] == [(row.channel, row.dedup_key) for row in rows]
+    assert {("firing", 1, "shop", 0, None)} == {
+        (row.kind, row.number, row.site, row.attempts, row.sent_at) for row in rows
+    }
+    assert "FIRING: site shop, cache-headers, /a" == rows[0].subject
+    assert {"rollback: make back (never rehearsed)", f"run: {LINK}", "last change: no release seen"} <= set(
+        rows[0].body.splitlines()
+    )
+
+
+def test_the_same_round_told_again_adds_nothing(ledger):
+    for number, found in enumerate([BAD, BAD, GOOD]):
+        told(OPS, *[a_report(number, found)] * 2)
+    assert ["firing", "resolved"] == kinds(ledger)
+    assert {KEY} == {row.dedup_key for row in outbox(ledger)}
+
+
+def test_a_round_told_twice_at_once_is_told_once(ledger):
+    subjects = [verdict(subject=f"/{letter}") for letter in "abcdef"]
+    orders = [subjects, subjects[::-1]]
+    at_once(2, lambda place: told(OPS, a_report(0, *orders[place])))
+    assert ["firing"] * 6 == kinds(ledger)
+    assert 6 == len(alerts(ledger))
+
+
+@pytest.mark.parametrize("table", ["alert", "outbox"])
+def test_a_failure_in_the_middle_leaves_nothing_half_told(ledger, table):
+    def fail():
+        raise ConnectionResetError("the cable was pulled")
+
+    round_ = a_report(0, BAD, verdict(subject="/b"))
+    with before_insert(Engine, table, fail), pytest.raises(ConnectionResetError):
+        told(OPS, round_)
+    assert {} == alerts(ledger)
+    assert [] == outbox(ledger)
+    told(OPS, round_)
+    assert ["firing", "firing"] == kinds(ledger)
+
+
+def test_a_failure_between_a_recovery_and_its_message_is_made_good(ledger):
+    """The alert was there before, so that it is changed and not inserted."""
+
+    def fail():
+        raise ConnectionResetError("the cable was pulled")
+
+    told(OPS, a_report(0, BAD))
+    with before_insert(Engine, "outbox", fail), pytest.raises(ConnectionResetError):
+        told(OPS, a_report(1, GOOD))
+    assert "firing" == alerts(ledger)["cache-headers /a"].state
+    told(OPS, a_report(1, GOOD))
+    assert ["firing", "resolved"] == kinds(ledger)
+
+
+def test_repeats_are_folded_into_numbered_reminders(ledger):
+    told(a_site("ops", remind="2h"), *(a_report(number, BAD) for number in range(6)))
+    assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == [(row.kind, row.number) for row in outbox(ledger)]
+    assert "1 more round said so" in outbox(ledger)[1].body
+    assert 1 == alerts(ledger)["cache-headers /a"].folded
+
+
+def test_a_site_says_how_many_bad_rounds_it_takes(ledger):
+    patient = a_site("ops", after="2 of 3")
+    told(patient, a_report(0, BAD), a_report(1, GOOD))
+    assert [] == outbox(ledger)
+    assert "pending" == alerts(ledger)["cache-headers /a"].state
+    told(patient, a_report(2, BAD))
+    assert ["firing"] == kinds(ledger)
+
+
+def test_a_site_without_channels_is_told_nothing_and_its_alerts_move_on(ledger):
+    told(a_site(), a_report(0, BAD))
+    assert [] == outbox(ledger)
+    assert "firing" == alerts(ledger)["cache-headers /a"].state
+
+
+def test_the_worst_verdict_on_a_subject_counts(ledger):
+    told(OPS, a_report(0, BAD, verdict(Outcome.WARN)), a_report(1, GOOD, verdict(Outcome.UNKNOWN)))
+    assert ["fail", "unknown"] == alerts(ledger)["cache-headers /a"].recent
+
+
+NOBODY = verdict(Outcome.UNKNOWN, "shop", claim="looked")
+ELSEWHERE = verdict(Outcome.PASS, "/", "response-time")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "full", "state"),
+    [
+        (BAD, [], True, "resolved"),
+        (BAD, [], False, "firing"),
+        (BAD, [verdict(Outcome.PASS, "/b")], True, "resolved"),
+        (BAD, [verdict(Outcome.PASS, "/b")], False, "firing"),
+        (BAD, [NOBODY], True, "firing"),
+        (BAD, [verdict(Outcome.UNKNOWN, "/b", claim="looked")], True, "firing"),
+        (NOBODY, [GOOD], True, "resolved"),
+        (NOBODY, [GOOD], False, "resolved"),
+        (NOBODY, [ELSEWHERE], False, "firing"),
+    ],
+)
+def test_what_a_round_no_longer_looks_at_is_closed_by_a_check_that_could_look(ledger, before, after, full, state):
+    told(OPS, a_report(0, before))
+    told(OPS, a_report(1, *after), full=full)
+    assert state == alerts(ledger)[f"{before.check} {before.subject}"].state
+    assert [state] * (state == "resolved") == [row.kind for row in outbox(ledger) if "no longer" in row.body]
+
+
+def test_another_site_s_alerts_are_left_alone(ledger):
+    told(OPS, a_report(0, BAD))
+    other = OPS.model_copy(update={"site": "barn"})
+    report = a_report(1, GOOD)
+    asyncio.run(tell.fn(other, type(report)("run-x", "barn", START, START, (GOOD,)), "", full=True))
+    assert "firing" == alerts(ledger)["cache-headers /a"].state
+
+
+def test_a_message_quotes_the_last_release_and_the_last_rehearsal(ledger):
+    rehearsal = {"environment": "staging", "from_version": "2", "to_version": "1", "seconds": 47.4, "ok": True}
+    rule = {"site": "shop", "rule": "articles", "command_hash": command_hash(["make", "back"])}
+    with Session(ledger) as session, session.begin():
+        session.add(RehearsalRow(**rehearsal, **rule, finished_at=START - timedelta(days=2)))
+        session.add(ReleaseRow(site="shop", version="1.8.1", seen_at=START - timedelta(days=3)))
+        session.add(ReleaseRow(site="shop", version="1.8.2", seen_at=START - timedelta(hours=3)))
+        session.add(ReleaseRow(site="barn", version="2.0.0", seen_at=START))
+    told(OPS, a_report(0, BAD))
+    assert {
+        "last change: version 1.8.2, first seen 3 hours ago",
+        "rollback: make back (rehearsed 2 days ago, 47 s)",
+    } <= set(outbox(ledger)[0].body.splitlines())
+
+
+def test_a_subject_that_no_database_would_take_is_told(ledger):
+    odd = verdict(subject="/a\0\ud800b")
+    told(OPS, a_report(0, odd), a_report(1, odd))
+    assert ["cache-headers /a b"] == list(alerts(ledger))
+    assert ["firing"] == kinds(ledger)
+
+
+def test_a_message_is_put_into_the_outbox_once(ledger):
+    message = {"dedup_key": "job|1", "kind": "crashed", "channels": ("apprise/mail",), "site": "shop"}
+    for text in ("first", "second"):
+        enqueue(ledger, Notice("CRASHED", text), **message)
+    enqueue(ledger, Notice("CRASHED", "third"), **message, number=2)
+    assert ["first", "third"] == [row.body for row in outbox(ledger)]

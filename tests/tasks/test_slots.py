@@ -1,0 +1,359 @@
+"""Promised runs are written down ahead of time, settled once, and told once, also by two passes at the same moment."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from flows.rules.notice import Notice
+from flows.rules.slots import SELF_TEST, Kept, Run, Slot, State
+from flows.tasks import slots
+from flows.tasks.ledger import write_round
+from flows.tasks.runs import Deployment, process, promised
+from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
+from flows.tasks.slots import Findings, Judged, Trouble
+from tests.tasks.rounds import a_round
+
+AT = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
+JOBS = {"inspect-shop": "inspect_site"}
+
+
+def minutes(number):
+    return AT + timedelta(minutes=number)
+
+
+def slot(at=AT, deployment="inspect-shop"):
+    return Slot(deployment, at, start_grace=120, max_runtime=900, min_runtime=1)
+
+
+def rows(engine, table, *columns):
+    with Session(engine) as session:
+        return [tuple(row) for row in session.execute(select(*columns).select_from(table).order_by(table.id))]
+
+
+def tell(trouble):
+    return Notice(f"{trouble.kind} {trouble.deployment}", trouble.message), ["slack-webhook/ops"]
+
+
+def write(engine, now, *judged, closed=(), jobs=JOBS):
+    return slots.write(engine, Findings(now, judged, closed, jobs), tell, lambda: 0.5)
+
+
+def missed(engine, now, detail="nobody came"):
+    """The open slots, all of them missed."""
+    return [Judged(row, State.NOT_STARTED, detail) for row in slots.open_slots(engine, now) if row.slot_at <= now]
+
+
+def test_a_slot_is_written_once_however_often_it_is_promised(ledger):
+    for now in (AT, minutes(1)):
+        slots.promise(ledger, [(slot(), "shop"), (slot(minutes(60)), "shop")], now)
+    assert [
+        ("inspect-shop", "shop", AT, 120.0, "waiting", AT),
+        ("inspect-shop", "shop", minutes(60), 120.0, "waiting", AT),
+    ] == rows(
+        ledger,
+        SlotRow,
+        SlotRow.deployment,
+        SlotRow.site,
+        SlotRow.slot_at,
+        SlotRow.start_grace_s,
+        SlotRow.state,
+        SlotRow.since,
+    )
+
+
+def test_a_missed_slot_is_told_once_and_stays_wrong_until_the_next_is_well(ledger):
+    slots.promise(ledger, [(slot(), "shop"), (slot(minutes(60)), "shop")], AT)
+    first = write(ledger, minutes(3), *missed(ledger, minutes(3)))
+    second = write(ledger, minutes(4), *missed(ledger, minutes(4)))
+    assert ([1, 0], [1, 1]) == ([len(one.new) for one in (first, second)], [one.exit_code for one in (first, second)])
+    assert ("inspect-shop not started: nobody came",) == first.wrong == second.wrong
+    assert [(f"slot:inspect-shop:{AT.isoformat()}", "not_started")] == rows(
+        ledger, JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind
+    )
+    assert [("not_started inspect-shop", "nobody came (promised for 12:07:00 UTC)", "shop")] == rows(
+        ledger, OutboxRow, OutboxRow.subject, OutboxRow.body, OutboxRow.site
+    )
+    last = slots.open_slots(ledger, minutes(61))[-1]
+    third = write(ledger, minutes(61), Judged(last, State.FINISHED, "", finished(minutes(60))))
+    assert ((), 0, "nothing wrong") == (third.new, third.exit_code, third.detail.partition(";")[0])
+    assert [False, False, True] == [ok for (ok,) in rows(ledger, WatchRow, WatchRow.ok)]
+
+
+def finished(at, **more):
+    run = Run("run-1", "inspect-shop", "COMPLETED", "Completed", "", "state-1", at, at, at, at + timedelta(seconds=9))
+    return replace(run, **more)
+
+
+def test_a_run_that_was_late_and_then_came_is_kept_with_its_times(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    write(ledger, minutes(3), *missed(ledger, minutes(3)))
+    (row,) = slots.open_slots(ledger, minutes(5))
+    write(ledger, minutes(5), Judged(row, State.FINISHED, "began 200 s late", finished(minutes(4))))
+    assert [("finished", "run-1", minutes(4), minutes(4) + timedelta(seconds=9))] == rows(
+        ledger, SlotRow, SlotRow.state, SlotRow.flow_run_id, SlotRow.started_at, SlotRow.ended_at
+    )
+    assert [] == slots.open_slots(ledger, minutes(6))
+
+
+def test_two_passes_at_once_tell_once(ledger):
+    slots.promise(ledger, [(slot(minutes(number)), "shop") for number in range(20)], AT)
+    seen = missed(ledger, minutes(30))
+    start, told = threading.Barrier(2, timeout=30), []
+
+    def work():
+        start.wait()
+        told.append(write(ledger, minutes(30), *seen).new)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [0, 20] == sorted(map(len, told))
+    assert 20 == len(rows(ledger, JobEventRow, JobEventRow.id))
+    assert [("not_started inspect-shop (20 times)",)] == rows(ledger, OutboxRow, OutboxRow.subject)
+
+
+def test_what_a_hook_told_already_is_not_told_again(ledger):
+    with Session(ledger) as session, session.begin():
+        session.add(
+            JobEventRow(
+                flow_run_id="run-1", kind="crashed", deployment="inspect-shop", job="", site="shop", at=AT, message=""
+            )
+        )
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    (row,) = slots.open_slots(ledger, minutes(3))
+    done = write(ledger, minutes(3), Judged(row, State.FAILED, "boom", finished(AT, kind="CRASHED")))
+    assert ((), 1) == (done.new, done.exit_code)
+    assert [] == rows(ledger, OutboxRow, OutboxRow.id)
+
+
+def test_a_run_that_was_closed_is_told_once_and_its_slot_says_so(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    (row,) = slots.open_slots(ledger, minutes(3))
+    closed = Trouble("run-1", "closed", "inspect-shop", "inspect_site", "shop", minutes(3), "gone", "run-1")
+    crashed = finished(AT, kind="CRASHED", state="Closed")
+    done = write(ledger, minutes(3), Judged(row, State.FAILED, "gone", crashed), closed=[closed])
+    assert ["closed"] == [trouble.kind for trouble in done.new]
+    assert [("closed",)] == rows(ledger, OutboxRow, OutboxRow.kind)
+
+
+def test_a_run_refused_for_want_of_a_slot_is_trouble_that_prefect_tells(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    (row,) = slots.open_slots(ledger, minutes(1))
+    refused = finished(AT, kind="CANCELLED", message="Deployment concurrency limit reached.")
+    done = write(ledger, minutes(1), Judged(row, State.SKIPPED, "for want of a slot: full", refused))
+    assert (["cancelled"], 1) == ([one.kind for one in done.new], done.exit_code)
+    assert [] == rows(ledger, OutboxRow, OutboxRow.id)
+
+
+def test_the_same_trouble_slot_after_slot_is_told_again_only_after_twelve_hours(ledger):
+    def messages_after_missing(at):
+        slots.promise(ledger, [(slot(at), "shop")], at)
+        now = at + timedelta(minutes=3)
+        write(ledger, now, *missed(ledger, now))
+        with Session(ledger) as session, session.begin():
+            # The outbox writes down when it was; here that is the pass's own time.
+            session.execute(update(OutboxRow).where(OutboxRow.created_at > minutes(2000)).values(created_at=now))
+        return len(rows(ledger, OutboxRow, OutboxRow.id))
+
+    assert [1, 1, 2] == [messages_after_missing(minutes(hour * 60)) for hour in (-11, -10, 2)]
+
+
+@pytest.mark.parametrize(("expected", "channels"), [(("run-1",), ["slack-webhook/ops"]), ((), [])])
+def test_a_run_counts_as_told_only_when_somebody_is(ledger, expected, channels):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    (row,) = slots.open_slots(ledger, minutes(3))
+    late = Judged(row, State.NOT_STARTED, "late", finished(AT, kind="SCHEDULED", started_at=None, ended_at=None))
+    found = Findings(minutes(3), [late], (), JOBS)
+    assert expected == slots.write(ledger, found, lambda trouble: (tell(trouble)[0], channels), lambda: 0.5).told
+
+
+def test_an_overlap_is_told_beside_the_slots_own_state(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    (row,) = slots.open_slots(ledger, minutes(1))
+    going = finished(AT, kind="RUNNING", ended_at=None)
+    done = write(ledger, minutes(1), Judged(row, State.STARTED, "", going, overlapped=True))
+    assert ["overlapping"] == [trouble.kind for trouble in done.new]
+    (row,) = slots.open_slots(ledger, minutes(2))
+    assert () == write(ledger, minutes(2), Judged(row, State.FINISHED, "", finished(AT), overlapped=True)).new
+    assert [("finished", True)] == rows(ledger, SlotRow, SlotRow.state, SlotRow.overlapped)
+
+
+def test_a_slot_that_is_promised_no_more_is_taken_back_or_skipped(ledger):
+    slots.promise(ledger, [(slot(), "shop"), (slot(minutes(60)), "shop")], AT)
+    judged = [Judged(row, State.SKIPPED, "paused", dropped=True) for row in slots.open_slots(ledger, minutes(1))]
+    done = write(ledger, minutes(1), *judged, jobs={})
+    assert ((), 0) == (done.new, done.exit_code)
+    assert [(AT, "skipped", "paused")] == rows(ledger, SlotRow, SlotRow.slot_at, SlotRow.state, SlotRow.detail)
+
+
+def test_a_slot_without_a_run_is_given_up_after_a_day_and_a_long_run_is_not(ledger):
+    slots.promise(ledger, [(slot(), "shop"), (slot(minutes(1)), "shop")], AT)
+    _, late = slots.open_slots(ledger, minutes(5))
+    write(ledger, minutes(5), Judged(late, State.OVERRUN, "", finished(minutes(1), kind="RUNNING", ended_at=None)))
+    assert [minutes(1)] == [row.slot_at for row in slots.open_slots(ledger, minutes(2 * 24 * 60))]
+
+
+def test_the_slot_missed_on_purpose_raises_its_alarm_and_wakes_nobody(ledger):
+    midnight = AT.replace(hour=0, minute=0) + timedelta(days=1)
+    assert [midnight] == [one.at for one in slots.self_tests(AT, AT + timedelta(days=1))]
+    assert [] == slots.self_tests(AT, AT + timedelta(hours=2))
+    write(ledger, AT)
+    slots.promise(ledger, [(one, "") for one in slots.self_tests(AT, midnight)], AT)
+    now = midnight + timedelta(minutes=3)
+    done = write(ledger, now, *missed(ledger, now))
+    assert ((), 0, "nothing wrong; self-test seen") == (done.new, done.exit_code, done.detail)
+    assert [(SELF_TEST,)] == rows(ledger, JobEventRow, JobEventRow.deployment)
+    assert [] == rows(ledger, OutboxRow, OutboxRow.id)
+
+
+def test_a_watch_that_does_not_notice_its_self_test_says_so_once(ledger):
+    write(ledger, AT)
+    later = AT.replace(hour=0, minute=3) + timedelta(days=1)
+    first, second = write(ledger, later), write(ledger, later + timedelta(minutes=1))
+    assert (["self_test"], [], 1, 1) == (
+        [one.kind for one in first.new], [one.kind for one in second.new], first.exit_code, second.exit_code
+    )  # fmt: skip
+    assert [("self_test",)] == rows(ledger, OutboxRow, OutboxRow.kind)
+
+
+def test_a_watch_that_began_today_has_no_self_test_to_notice(ledger):
+    write(ledger, AT)
+    assert 0 == write(ledger, minutes(1)).exit_code
+
+
+def test_a_server_that_is_silent_is_told_once_until_it_answers_again(ledger):
+    def blind(number):
+        return slots.write_blind(ledger, minutes(number), "no answer", tell, lambda: 0.5)
+
+    write(ledger, minutes(0))
+    passes = [blind(1), blind(2)]
+    assert [(1, 2), (0, 2)] == [(len(one.new), one.exit_code) for one in passes]
+    write(ledger, minutes(3))
+    assert 1 == len(blind(4).new)
+    assert [("unreachable", "no answer")] * 2 == rows(ledger, OutboxRow, OutboxRow.kind, OutboxRow.body)
+    assert minutes(3) == slots.looked_at(ledger)
+
+
+@pytest.mark.parametrize(
+    ("expected", "looked", "silent"),
+    [
+        (0, [0, 5, 9], []),
+        (7, [0, 7, 9], [5]),
+        (None, [0, 5], [9]),
+        (None, [], []),
+        (None, [-2], []),
+        (9, [-4, 9], []),
+    ],
+)
+def test_the_server_has_answered_since_the_first_pass_without_a_gap(ledger, expected, looked, silent):
+    with Session(ledger) as session, session.begin():
+        for number in looked:
+            session.add(WatchRow(at=minutes(number), seconds=1, ok=True, detail="nothing wrong"))
+        for number in silent:
+            session.add(WatchRow(at=minutes(number), seconds=1, ok=False, detail="could not look: no answer"))
+    assert (None if expected is None else minutes(expected)) == slots.answered_since(ledger, minutes(10))
+
+
+def test_the_ledger_knows_what_a_run_left_behind(ledger):
+    write_round(ledger, **a_round(), flow_run_id="full")
+    write_round(ledger, **a_round("run-2", verdicts=[]), flow_run_id="empty")
+    assert {"full": Kept(2, 2), "empty": Kept(0, 0)} == slots.read_kept(ledger, ["full", "empty", "none"])
+
+
+@pytest.mark.parametrize(
+    ("expected", "site", "everything"),
+    [
+        ([], "", ""),
+        (["slack-webhook/ops", "apprise/mail"], "", "slack-webhook/ops, apprise/mail,"),
+        (["slack-webhook/ops"], "no-such-site", "slack-webhook/ops"),
+        (["slack-webhook/ops"], "demo", "slack-webhook/ops"),
+    ],
+)
+def test_who_hears_of_a_job(monkeypatch, expected, site, everything):
+    monkeypatch.setenv("ROUNDSMAN_NOTIFY", everything)
+    assert expected == slots.channels_for(site)
+
+
+def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None):
+    active = tuple(DeploymentSchedule(schedule=one, updated=updated) for one in schedules)
+    return Deployment(uuid4(), "inspect-shop", "flows.jobs.inspect_site.inspect_site", "shop", "", created, active, 30)
+
+
+def berlin(cron):
+    return CronSchedule(cron=cron, timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize("cron", ["7 * * * *", "30 2 * * *", "*/20 * * * *", "0 3 * * *"])
+@pytest.mark.parametrize("day", [datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)])
+async def test_when_clocks_change_every_pass_promises_the_same(cron, day):
+    one, end = scheduled(berlin(cron)), day + timedelta(hours=12)
+    whole = await promised(one, day, end)
+    assert len(whole) == len(set(whole)) > 0
+    for number in range(0, 720, 7):
+        start = day + timedelta(minutes=number)
+        assert [at for at in whole if at > start] == await promised(one, start, end), start
+
+
+async def test_all_schedules_of_a_deployment_promise_and_a_slot_of_two_is_one():
+    every = IntervalSchedule(interval=timedelta(minutes=30), anchor_date=AT.replace(minute=0))
+    one = scheduled(berlin("0 * * * *"), every)
+    assert [minutes(23), minutes(53), minutes(83)] == await promised(one, AT, minutes(90))
+    assert [] == await promised(scheduled(), AT, minutes(90))
+
+
+async def test_what_was_promised_before_the_schedule_was_there_is_not_invented():
+    one = scheduled(berlin("0 * * * *"), created=minutes(60))
+    assert [minutes(113)] == await promised(one, AT, minutes(120), known=False)
+    resumed = scheduled(berlin("0 * * * *"), updated=minutes(60))
+    assert [minutes(113)] == await promised(resumed, AT, minutes(120), known=False)
+    assert [] == await promised(resumed, AT, minutes(30), known=False)
+    assert [minutes(53), minutes(113)] == await promised(resumed, AT, minutes(120))
+
+
+@pytest.fixture
+def running():
+    """A process that carries a run's id, as a worker's does."""
+    environment = {**os.environ, "PREFECT__FLOW_RUN_ID": "run-1"}
+    child = subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
+    with child:
+        yield child
+        child.kill()
+
+
+HERE = f"roundsman@{socket.gethostname()}"
+
+
+def test_a_process_is_known_by_its_run_and_not_by_its_number(running):
+    def seen(**more):
+        return process(finished(AT, kind="RUNNING", **{"worker": HERE, "pid": running.pid} | more))
+
+    assert seen()
+    assert seen(worker="elsewhere")
+    assert seen(id="run-2") is False, "the number belongs to another run now"
+    assert seen(id="run-2", worker="ProcessWorker 1") is None, "nobody knows on which machine it is"
+    assert seen(pid=None) is None
+    running.kill()
+    running.wait()
+    assert seen() is False
+    assert seen(worker="ProcessWorker 1") is None
+
+
+def test_a_slot_that_was_taken_away_under_a_pass_is_no_trouble(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    seen = missed(ledger, minutes(3))
+    with Session(ledger) as session, session.begin():
+        session.execute(delete(SlotRow))
+    assert () == write(ledger, minutes(3), *seen).new
