@@ -10,6 +10,7 @@ import httpx
 import yaml
 
 from deployments import server
+from deployments.automations import main_automations
 from deployments.deploy import deploy
 from deployments.prune import prune
 from deployments.render import from_git, prefect_yaml, rendered
@@ -101,6 +102,15 @@ def _deploy(args: argparse.Namespace) -> int:
     return _prune(args)
 
 
+def _automations(args: argparse.Namespace) -> int:
+    server.address()
+    return main_automations(dry_run=args.dry_run)
+
+
+def _automations_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would be changed, and change nothing")
+
+
 def _file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, default=FILE, help="what was rendered (prefect.yaml)")
 
@@ -122,6 +132,7 @@ Run = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, tuple[Add, Run, str]] = {
     "validate": (_file, _validate, "say what Prefect would take in silence or refuse half-way"),
     "deploy": (_deploy_options, _deploy, "validate, make the work pool, deploy everything, and tell what is left over"),
+    "automations": (_automations_options, _automations, "settle what notifies when a job breaks down"),
     "prune": (_prune_options, _prune, "tell what the server has and git has not any more"),
 }
 
