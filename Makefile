@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo test lint bench render lock clean
+.PHONY: demo up test lint bench render lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock
@@ -21,6 +21,9 @@ $(STAMP): requirements.lock
 
 demo: $(STAMP) ## a round of the demo site: origin, edge and Prefect server, all embedded
 	@$(BIN)/python -m deployments.demo
+
+up: $(STAMP) ## server, worker, deployments, board and demo site in one terminal; Ctrl-C lets runs finish and stops all
+	@$(BIN)/python -m deployments.up
 
 test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing programs into failures
 	$(BIN)/python -m pytest

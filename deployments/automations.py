@@ -1,6 +1,8 @@
 """Automations from code: who is told when a job breaks down, and what catches that nobody spoke for it.
 
-First our own event: a hook sends `roundsman.job.failed` (see `flows/tasks/hooks.py`), and it is told within a second.
+First our own event: a hook sends `roundsman.job.failed` (see `flows/tasks/hooks.py`). It is told within a second; of a
+process that was killed within some ten, as the worker has to start another one for the hook.
+
 Then the second net, from Prefect's own events. A run that ended FAILED or CRASHED is told when no `roundsman.job.told`
 came within three minutes, so what our event or a recorded round told is not told again. That leaves:
 
@@ -8,7 +10,9 @@ came within three minutes, so what our event or a recorded round told is not tol
   to 18 when it was scheduled less than five minutes before, as after a deploy: Prefect holds its events back;
 - a run without an end state, as a stopped worker leaves it, is nobody's event: `watch_jobs` closes it and says so;
 - a server that restarts meanwhile forgets the events that it held back;
-- a message that needs longer than three minutes to the server is told by the net as well.
+- a message that needs longer than three minutes to the server is told by the net as well;
+- a message that a channel refuses is told by another automation, except a custom webhook's: Prefect tries that five
+  times at once, and then drops it without an event.
 
 Late, stuck and refused runs have no hook either; `flows.tasks.hooks.told` keeps these automations quiet for a run that
 somebody else told of. State messages are left out of what Prefect itself tells: they may hold anything. An operator's

@@ -128,6 +128,7 @@ class Parts:
             if time.monotonic() > end:
                 raise PartError(part, f"was not ready after {seconds:g} s")
             self._event(_LOOK_EVERY)
+        part.last.clear()  # what it said while it started explains no later end
 
     def wait(self) -> None:
         """Wait for the first thing that ends it all, and raise it: PartError or StoppedError."""

@@ -8,6 +8,8 @@ from typing import Any
 from prefect import Flow
 
 from flows.jobs.inspect_site import inspect_site
+from flows.jobs.publish_status import publish_status
+from flows.jobs.watch_jobs import watch_jobs
 from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
@@ -37,7 +39,10 @@ class Timetable:
 
 
 #: The jobs of the whole project. One more is one more line.
-PROJECT: tuple[Timetable, ...] = ()
+PROJECT = (
+    Timetable(watch_jobs, "* * * * *", grace=60),
+    Timetable(publish_status, "*/5 * * * *", artifacts=("status",)),
+)
 
 
 @dataclass(frozen=True)

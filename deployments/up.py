@@ -99,7 +99,7 @@ def _up(args: argparse.Namespace, environment: dict[str, str]) -> int:
         except StoppedError:
             say(f"stopping; runs under way have {DRAIN} s to finish, a second Ctrl-C does not wait for them")
         except PartError as error:
-            say(f"{error}; its last lines:")
+            say(f"{error}; its last lines:" if error.part.last else f"{error}")
             for line in error.part.last:
                 say(f"    {line}")
             say("so everything is stopped")

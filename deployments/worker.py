@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import re
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -47,8 +48,10 @@ async def _work(pool: str, patience: float, more: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.put_nowait, None)
     await _go_on(pool)
+    # By its machine's name `watch_jobs` knows whether it may look for a run's process here.
+    name = f"{pool}@{socket.gethostname()}"
     worker = await asyncio.create_subprocess_exec(
-        PREFECT, "worker", "start", "--pool", pool, "--install-policy", "never", *more
+        PREFECT, "worker", "start", "--pool", pool, "--name", name, "--install-policy", "never", *more
     )
     ended = asyncio.create_task(worker.wait())
     await _first(ended, asked.get())

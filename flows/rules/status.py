@@ -6,6 +6,7 @@ Without fresh facts an answer is `unknown`: nothing is well because nobody looke
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from flows.rules.notice import ago, clipped, rehearsed
 from flows.rules.response_time import CHECK as TIMED
@@ -80,7 +81,7 @@ def _runbook(facts: Facts) -> dict[str, str]:
 
 
 def _link(ui: str, flow_run: str) -> str:
-    return f"{ui.rstrip('/')}/runs/flow-run/{flow_run}" if ui and flow_run else ""
+    return f"{ui.rstrip('/')}/runs/flow-run/{quote(flow_run)}" if ui and flow_run else ""
 
 
 def _stale(looks: Sequence[Look], now: datetime) -> bool:
@@ -182,7 +183,7 @@ def _release(facts: Facts) -> Answer:
     releases, now = facts.releases, facts.now
     made = deployments(releases)
     runbook = {**_runbook(facts), "expected": "No claim comes out worse than before it."}
-    link = _link(facts.ui, facts.after.flow_run if facts.after else "")
+    link = _link(facts.ui, facts.after.flow_run if facts.after else facts.flow_run)
 
     def answer(outcome: Outcome, says: str, since: datetime | None = None, details: Sequence[str] = ()) -> Answer:
         moments = tuple(one.seen_at for one in made)

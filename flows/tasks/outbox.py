@@ -97,7 +97,8 @@ async def _send(site: Site | None, row: OutboxRow) -> str:
     except TimeoutError:
         return f"no end after {PATIENCE:g}s"
     except Exception as error:  # noqa: BLE001 - a channel may raise whatever it likes; it is kept with the message
-        return clipped(f"{type(error).__name__}: {scrubbed(str(error), secrets)}")
+        said = str(error) or str(getattr(error, "log", ""))  # Prefect's own hides its words there
+        return clipped(f"{type(error).__name__}: {scrubbed(said, secrets)}")
     return ""
 
 

@@ -271,18 +271,18 @@ async def test_automations_are_made_once_mended_and_removed_by_their_name(api):
     kept = {one.id for one in await api.read_automations()}
     assert [] == await upsert(api, wanted([ops]))
 
-    changed, paused, twice = [await api.read_automations_by_name(one.name) for one in first[:3]]
-    there = AutomationCore(**changed[0].model_dump(exclude={"id", "owner_resource"}) | {"tags": []})
+    changed, twice = [await api.read_automations_by_name(one.name) for one in first[:2]]
+    there = AutomationCore(**changed[0].model_dump(exclude={"id", "owner_resource"}) | {"tags": [], "enabled": False})
     await api.update_automation(changed[0].id, there)
-    await api.pause_automation(paused[0].id)
     await api.create_automation(AutomationCore(**twice[0].model_dump(exclude={"id"})))
     theirs = wanted([ops])[0].model_copy(update={"name": "somebody else's"})
     await api.create_automation(theirs)
-    assert [f"update {first[0].name}", f"delete {first[2].name}"] == await upsert(api, wanted([ops]))
+    assert [f"update {first[0].name}", f"delete {first[1].name}"] == await upsert(api, wanted([ops]))
     found = {one.id: one for one in await api.read_automations()}
     assert kept < found.keys()
     assert len(kept) + 1 == len(found)
-    assert not found[paused[0].id].enabled
+    mended = found[changed[0].id]
+    assert (["roundsman"], False) == (mended.tags, mended.enabled)
 
     assert [f"delete {one.name}" for one in first] == sorted(
         await upsert(api, []), key=[f"delete {one.name}" for one in first].index

@@ -29,6 +29,7 @@ def test_only_our_defaults_differ_from_prefects_own_template(kind):
     bundled = json.loads(Path(api.__path__[0], "collections_data/views/aggregate-worker-metadata.json").read_text())
     assert bundled[KINDS[kind]][kind]["default_base_job_configuration"] == made
 
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_placeholder_is_a_variable_and_the_variables_are_a_schema(kind):
     made = TEMPLATES[kind]

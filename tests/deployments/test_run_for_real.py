@@ -144,7 +144,7 @@ def service(tmp_path_factory):
         made = Service(stack, tmp_path_factory.mktemp("service"))
         made.start_server()
         subprocess.run([sys.executable, "-c", SAVE, made.inbox.url("/oncall")], env=made.variables, check=True)
-        made.command("deployments", "render")
+        made.command("deployments")
         made.command("deployments", "deploy")
         made.command("deployments", "automations")
         made.start_worker()

@@ -50,6 +50,7 @@ def test_the_same_round_told_again_adds_nothing(ledger):
         told(OPS, *[a_report(number, found)] * 2)
     assert ["firing", "resolved"] == kinds(ledger)
     assert {KEY} == {row.dedup_key for row in outbox(ledger)}
+    assert ["fail", "fail", "pass"] == alerts(ledger)["cache-headers /a"].recent
 
 
 def test_a_round_told_twice_at_once_is_told_once(ledger):
@@ -58,6 +59,12 @@ def test_a_round_told_twice_at_once_is_told_once(ledger):
     at_once(2, lambda place: told(OPS, a_report(0, *orders[place])))
     assert ["firing"] * 6 == kinds(ledger)
     assert 6 == len(alerts(ledger))
+
+
+def test_no_round_is_lost_when_several_are_told_at_once(ledger):
+    told(OPS, a_report(0, BAD))
+    at_once(4, lambda place: told(OPS, *(a_report(1 + place + 4 * number, BAD) for number in range(2))))
+    assert 8 == alerts(ledger)["cache-headers /a"].folded
 
 
 @pytest.mark.parametrize("table", ["alert", "outbox"])

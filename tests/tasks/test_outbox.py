@@ -110,6 +110,7 @@ async def test_each_failure_doubles_the_pause_up_to_an_hour(ledger, site, server
         ("custom-webhook/ops", {"url": "hush-hush://{{secret}}"}),
         ("custom-webhook/ops", {"url": "{{server}}/ops", "headers": {"X-Key": "\n{{secret}}"}}),
         ("apprise/ops", {"url": "json://ada:hush-hush@127.0.0.1:1/hush-hush"}),
+        ("mattermost-webhook/ops", {"hostname": "127.0.0.1", "port": 1, "secure": False, "token": "hush-hush"}),
         ("discord-webhook/ops", {"webhook_id": {"env": "NOT_THERE"}, "webhook_token": "hush-hush"}),
         ("twilio-sms/ops", {"account_sid": "x", "auth_token": {"env": "SECRET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]}),
     ],

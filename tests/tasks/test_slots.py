@@ -1,17 +1,10 @@
 """Promised runs are written down ahead of time, settled once, and told once, also by two passes at the same moment."""
 
-import os
-import socket
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import DeploymentSchedule
-from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -19,7 +12,6 @@ from flows.rules.notice import Notice
 from flows.rules.slots import SELF_TEST, Kept, Run, Slot, State
 from flows.tasks import slots
 from flows.tasks.ledger import write_round
-from flows.tasks.runs import Deployment, process, promised
 from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
 from flows.tasks.slots import Findings, Judged, Trouble
 from tests.tasks.rounds import a_round
@@ -285,70 +277,6 @@ def test_the_ledger_knows_what_a_run_left_behind(ledger):
 def test_who_hears_of_a_job(monkeypatch, expected, site, everything):
     monkeypatch.setenv("ROUNDSMAN_NOTIFY", everything)
     assert expected == slots.channels_for(site)
-
-
-def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None):
-    active = tuple(DeploymentSchedule(schedule=one, updated=updated) for one in schedules)
-    return Deployment(uuid4(), "inspect-shop", "flows.jobs.inspect_site.inspect_site", "shop", "", created, active, 30)
-
-
-def berlin(cron):
-    return CronSchedule(cron=cron, timezone="Europe/Berlin")
-
-
-@pytest.mark.parametrize("cron", ["7 * * * *", "30 2 * * *", "*/20 * * * *", "0 3 * * *"])
-@pytest.mark.parametrize("day", [datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)])
-async def test_when_clocks_change_every_pass_promises_the_same(cron, day):
-    one, end = scheduled(berlin(cron)), day + timedelta(hours=12)
-    whole = await promised(one, day, end)
-    assert len(whole) == len(set(whole)) > 0
-    for number in range(0, 720, 7):
-        start = day + timedelta(minutes=number)
-        assert [at for at in whole if at > start] == await promised(one, start, end), start
-
-
-async def test_all_schedules_of_a_deployment_promise_and_a_slot_of_two_is_one():
-    every = IntervalSchedule(interval=timedelta(minutes=30), anchor_date=AT.replace(minute=0))
-    one = scheduled(berlin("0 * * * *"), every)
-    assert [minutes(23), minutes(53), minutes(83)] == await promised(one, AT, minutes(90))
-    assert [] == await promised(scheduled(), AT, minutes(90))
-
-
-async def test_what_was_promised_before_the_schedule_was_there_is_not_invented():
-    one = scheduled(berlin("0 * * * *"), created=minutes(60))
-    assert [minutes(113)] == await promised(one, AT, minutes(120), known=False)
-    resumed = scheduled(berlin("0 * * * *"), updated=minutes(60))
-    assert [minutes(113)] == await promised(resumed, AT, minutes(120), known=False)
-    assert [] == await promised(resumed, AT, minutes(30), known=False)
-    assert [minutes(53), minutes(113)] == await promised(resumed, AT, minutes(120))
-
-
-@pytest.fixture
-def running():
-    """A process that carries a run's id, as a worker's does."""
-    environment = {**os.environ, "PREFECT__FLOW_RUN_ID": "run-1"}
-    child = subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
-    with child:
-        yield child
-        child.kill()
-
-
-HERE = f"roundsman@{socket.gethostname()}"
-
-
-def test_a_process_is_known_by_its_run_and_not_by_its_number(running):
-    def seen(**more):
-        return process(finished(AT, kind="RUNNING", **{"worker": HERE, "pid": running.pid} | more))
-
-    assert seen()
-    assert seen(worker="elsewhere")
-    assert seen(id="run-2") is False, "the number belongs to another run now"
-    assert seen(id="run-2", worker="ProcessWorker 1") is None, "nobody knows on which machine it is"
-    assert seen(pid=None) is None
-    running.kill()
-    running.wait()
-    assert seen() is False
-    assert seen(worker="ProcessWorker 1") is None
 
 
 def test_a_slot_that_was_taken_away_under_a_pass_is_no_trouble(ledger):

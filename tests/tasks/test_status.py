@@ -87,7 +87,7 @@ def test_a_good_week_answers_every_question_well(ledger):
     assert "No: all 2 budgets are kept; the slowest is a hit of /a, p95 40 ms." == told[Question.SLOW].says
     assert "No: 25 runs of the last day went well." == told[Question.JOBS].says
     assert "No: none of 3 claims changed with 77be210." == told[Question.RELEASE].says
-    assert (7 * 144, 7 * 24) == (len(told[Question.UP].history), len(told[Question.SLOW].history))
+    assert (7 * 144, 7 * 8) == (len(told[Question.UP].history), len(told[Question.SLOW].history))
     assert 60.0 == max(mark.ms for mark in told[Question.SLOW].history)
 
 
@@ -96,7 +96,7 @@ def test_a_bad_week_says_what_is_wrong_and_since_when(ledger):
     told = {answer.question: answer for answer in status(facts(ledger)).answers}
     assert {Outcome.FAIL} == {answer.outcome for answer in told.values()}
     assert NOW - 10 * MINUTE == told[Question.UP].since
-    assert NOW - 19 * HOUR - 20 * MINUTE == told[Question.SLOW].since
+    assert NOW - 18 * HOUR - 20 * MINUTE == told[Question.SLOW].since
     assert NOW - 20 * HOUR == told[Question.RELEASE].since
 
 

@@ -27,12 +27,22 @@ def look(at=NOW, *, up=True, site="shop", **more) -> HealthRow:
 def slot(at=NOW, state="finished", site="shop", **more) -> SlotRow:
     times = {"slot_at": at, "since": at, "started_at": at, "ended_at": at + MINUTE}
     graces = {"start_grace_s": 120, "max_runtime_s": 900, "min_runtime_s": 1}
-    return SlotRow(**{"deployment": f"inspect-{site}", "site": site, "state": state, **graces, **times, **more})
+    return SlotRow(
+        **{
+            "deployment": f"inspect-{site}",
+            "site": site,
+            "state": state,
+            "flow_run_id": f"slot-{at.isoformat()}",
+            **graces,
+            **times,
+            **more,
+        }
+    )
 
 
 def event(at=NOW, kind="crashed", site="shop", **more) -> JobEventRow:
     names = {"flow_run_id": f"run-{at.isoformat()}", "deployment": f"inspect-{site}", "job": "inspect-site"}
-    return JobEventRow(site=site, kind=kind, at=at, message="it ran out of memory", **names | more)
+    return JobEventRow(site=site, kind=kind, at=at, **{"message": "it ran out of memory", **names, **more})
 
 
 def release(version, at, site="shop") -> ReleaseRow:
@@ -65,13 +75,13 @@ def walk(engine: Engine, at: datetime, *verdicts: Verdict, site="shop", run="") 
 
 
 def week(engine: Engine, site="shop", now=NOW, *, bad=False) -> None:
-    """Seven days: a look every ten minutes, a round every hour, a deployment yesterday. `bad`: it was no good one."""
+    """Seven days: a look every ten minutes, a round every three hours, a deployment yesterday. `bad`: it was no good one."""
     deployed = now - 20 * HOUR
     rows = [look(now - n * 10 * MINUTE, up=not (bad and n in {0, 1, 300}), site=site) for n in range(7 * 144)]
     rows += [slot(now - n * HOUR, "failed" if bad and n in {0, 3} else "finished", site) for n in range(7 * 24)]
     add(engine, *rows, watch(now), release("4f2a9c1", now - 6 * 24 * HOUR, site), release("77be210", deployed, site))
-    for n in reversed(range(7 * 24)):
+    for n in reversed(range(0, 7 * 24, 3)):
         at = now - n * HOUR - 20 * MINUTE
         worse = Outcome.FAIL if bad and at > deployed else Outcome.PASS
-        slow = 0.04 + 0.02 * (n % 24 in {8, 9, 10}) + 0.05 * (worse is Outcome.FAIL)
+        slow = 0.04 + 0.02 * (n % 24 in {9, 12}) + 0.05 * (worse is Outcome.FAIL)
         walk(engine, at, judged(worse), timed(worse, slow), timed(p95=slow / 3, path="/b"), site=site)

@@ -1,0 +1,389 @@
+"""The board answers the four questions, to those who may ask, and nothing that a server said becomes markup."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from flows.rules.verdict import Outcome
+from tests.deployments.boards import client, now, open_ledger, write_site
+from tests.edges.lab import free_port
+from tests.tasks.weeks import HOUR, MINUTE, add, event, judged, look, release, slot, timed, walk, watch
+
+__all__ = ["open_ledger", "write_site"]
+
+DAY = 24 * HOUR
+TOKEN = "spelled-out-nowhere"
+PAGES = ["/", "/sites/shop", "/metrics", "/nowhere", "/sites/none"]
+
+
+@pytest.fixture
+def fresh(write_site, open_ledger):
+    """A site that was looked at just now, in every way."""
+    write_site("shop")
+    add(open_ledger, look(now()), watch(now()), slot(now() - MINUTE), release("4f2a9c1", now() - DAY))
+    walk(open_ledger, now() - 5 * MINUTE)
+    return open_ledger
+
+
+async def test_each_page_answers_and_shows_each_question(fresh):
+    async with client() as board:
+        index, site = await board.get("/"), await board.get("/sites/shop")
+    assert (200, 200) == (index.status_code, site.status_code)
+    for page in (index.text, site.text):
+        for words in ("Is it up?", "Is it slow?", "Are jobs failing?", "Did the last deployment change anything?"):
+            assert words in page
+        for says in ("Yes: /health answers 200", "No: its budget is kept", "No: 1 run of the last day went well", "✓"):
+            assert says in page
+    for word in (
+        "Since",
+        "Owner",
+        "Expected",
+        "Rollback",
+        "web &lt;w@example.com&gt;",
+        "make rollback",
+        "never rehearsed",
+    ):
+        assert word in site.text
+    assert 4 == site.text.count("<figcaption>Last 7 days: 1 passed")
+    assert site.text.count('<img src="data:image/svg+xml;base64,') == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("HEAD", "/", 200),
+        ("HEAD", "/health", 200),
+        ("POST", "/", 405),
+        ("DELETE", "/sites/shop", 405),
+        ("GET", "/sites/none", 404),
+        ("GET", "/sites/", 404),
+        ("GET", "/sites/%2e%2e%2fetc", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/openapi.json", 404),
+    ],
+)
+async def test_only_what_there_is_can_be_read(fresh, method, path, code):
+    async with client() as board:
+        assert code == (await board.request(method, path)).status_code
+
+
+def basic(password, user="me"):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+KEYS = [
+    ("bearer", f"Bearer {TOKEN}", 200),
+    ("bearer in small letters", f"bearer {TOKEN}", 200),
+    ("a password", basic(TOKEN), 200),
+    ("a password without a user", basic(TOKEN, ""), 200),
+    ("nothing", "", 401),
+    ("another token", "Bearer no", 401),
+    ("the beginning of the token", f"Bearer {TOKEN[:-1]}", 401),
+    ("an empty token", "Bearer ", 401),
+    ("another password", basic("no"), 401),
+    ("the token as the user", basic("", TOKEN), 401),
+    ("no base64", "Basic ???", 401),
+    ("no text", "Basic /////w==", 401),
+    ("another scheme", f"Digest {TOKEN}", 401),
+    ("letters beyond ASCII", b"Bearer \xe9", 401),
+]
+
+
+@pytest.mark.parametrize(("key", "code"), [row[1:] for row in KEYS], ids=[row[0] for row in KEYS])
+async def test_with_a_token_set_pages_are_for_those_who_have_it(fresh, key, code):
+    async with client(TOKEN, "https://board.example.com", headers={"Authorization": key} if key else {}) as board:
+        for path in PAGES:
+            answer = await board.get(path)
+            assert code == (answer.status_code if answer.status_code != 404 else 200)
+            assert ("www-authenticate" in answer.headers) is (code == 401)
+            assert TOKEN not in answer.text
+            assert "shop" not in answer.text or code == 200
+        assert 200 == (await board.get("/health")).status_code
+
+
+async def test_a_token_in_the_address_opens_nothing(fresh):
+    async with client(TOKEN) as board:
+        assert 401 == (await board.get(f"/?token={TOKEN}")).status_code
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("http://127.0.0.1:8481", 200),
+        ("http://localhost", 200),
+        ("http://[::1]:8481", 200),
+        ("http://rebound.example.com:8481", 403),
+        ("http://192.0.2.1", 403),
+        ("http://127.0.0.1.example.com", 403),
+    ],
+)
+async def test_without_a_token_only_this_machine_is_answered(fresh, address, code):
+    async with client(address=address) as board:
+        assert [code, code] == [(await board.get(path)).status_code for path in ("/", "/metrics")]
+        assert 200 == (await board.get("/health")).status_code
+
+
+async def test_every_answer_forbids_what_the_board_does_not_need(fresh):
+    async with client(TOKEN) as closed, client() as opened:
+        answers = [await board.get(path) for board in (closed, opened) for path in (*PAGES, "/health")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'sha256-")
+        assert "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" in policy
+        assert ("nosniff", "no-store") == (answer.headers["x-content-type-options"], answer.headers["cache-control"])
+        assert "no-referrer" == answer.headers["referrer-policy"]
+    style = re.search(r"<style>(.*?)</style>", answers[6].text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+
+
+class Tags(HTMLParser):
+    """Every tag of a page, with its attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}\n}\\"
+
+
+async def test_whatever_a_server_or_a_file_says_stays_text(write_site, open_ledger):
+    at = now()
+    write_site("shop", owner=f"web {HOSTILE.strip()}", health={"path": "/<b>"})
+    write_site("torn", health=HOSTILE)
+    add(open_ledger, look(at, up=False, status=0, detail=HOSTILE), watch(at), event(at - MINUTE, message=HOSTILE))
+    add(open_ledger, slot(at, "failed", deployment=HOSTILE), release("a", at - DAY), release(HOSTILE, at - 2 * HOUR))
+    walk(open_ledger, at - 3 * HOUR)
+    walk(
+        open_ledger,
+        at - HOUR,
+        judged(subject=HOSTILE),
+        timed(Outcome.FAIL, saw=HOSTILE, path=f"/{HOSTILE}"),
+        run=HOSTILE,
+    )
+    async with client() as board:
+        pages = [(await board.get(path)).text for path in ("/", "/sites/shop", "/sites/torn")]
+        await metrics_of(board)
+    for page in pages:
+        assert "alert(1)" in page
+        assert "49" not in re.sub(
+            r'src="[^"]*"|datetime="[^"]*"|<style>.*?</style>|As of [^<]*', "", page, flags=re.DOTALL
+        )
+        for tag, attributes in Tags(page).found:
+            assert tag not in {"script", "i", "b", "iframe", "object", "form"}
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+            assert tag != "img" or attributes["src"].startswith("data:image/svg+xml;base64,")
+
+
+async def test_a_link_leads_to_the_run_where_prefects_address_is_known(fresh):
+    from prefect.settings import PREFECT_UI_URL, temporary_settings
+
+    for address, count in (("https://prefect.example.com", 4), (None, 0), ("javascript:alert(1)//", 0)):
+        with temporary_settings({PREFECT_UI_URL: address} if address else {}):
+            async with client() as board:
+                page = (await board.get("/sites/shop")).text
+        assert count == page.count('href="https://prefect.example.com/runs/flow-run/')
+        assert "javascript:" not in page
+
+
+async def health():
+    async with client() as board:
+        answer = await board.get("/health")
+    told = answer.json()
+    assert {"ok", "reasons"} == set(told)
+    assert (200 if told["ok"] else 503) == answer.status_code
+    assert told["ok"] is (not told["reasons"])
+    return {reason["kind"]: reason["sites"] for reason in told["reasons"]}
+
+
+async def test_health_is_fine_while_ledger_rounds_and_watch_are(fresh):
+    assert {} == await health()
+
+
+async def test_health_says_which_site_never_had_a_round_or_has_none_in_time(write_site, open_ledger):
+    add(open_ledger, watch(now()))
+    for name in ("late", "never", "torn", "timely", "unscheduled"):
+        write_site(name, **{"torn": {"rules": []}, "unscheduled": {"schedule": None}}.get(name, {}))
+    walk(open_ledger, now() - timedelta(hours=2, minutes=1), site="late")
+    walk(open_ledger, now() - timedelta(minutes=58), site="timely")
+    assert {"site file is wrong": ["torn"], "no round yet": ["never"], "round is late": ["late"]} == await health()
+
+
+async def test_a_round_of_another_job_does_not_make_health_fine(write_site, open_ledger):
+    from flows.tasks.ledger import write_round
+
+    write_site("shop")
+    add(open_ledger, watch(now()))
+    write_round(open_ledger, run_id="x", site="shop", job="sweep", started_at=now(), ended_at=now(), verdicts=[])
+    assert {"no round yet": ["shop"]} == await health()
+
+
+@pytest.mark.parametrize(
+    ("age", "detail", "reasons"),
+    [
+        (None, "", {"no watch yet": []}),
+        (timedelta(minutes=11), "nothing wrong", {"watch is late": []}),
+        (timedelta(minutes=9), "inspect-shop not started", {}),
+        (timedelta(minutes=1), "could not look: Prefect is gone", {"no watch yet": []}),
+    ],
+    ids=["never", "late", "passing", "blind"],
+)
+async def test_health_needs_a_watch_that_passes_and_can_look(write_site, open_ledger, age, detail, reasons):
+    if age:
+        add(open_ledger, watch(now() - age, detail))
+    assert reasons == await health()
+
+
+async def test_without_a_ledger_nothing_is_well_and_nothing_of_it_is_told(write_site, monkeypatch):
+    write_site("shop")
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "postgresql://keeper:hunter2@127.0.0.1:1/gone")
+    async with client() as board:
+        answers = [await board.get(path) for path in ("/", "/sites/shop", "/metrics", "/health")]
+    assert {503} == {answer.status_code for answer in answers}
+    assert [{"kind": "ledger does not answer", "sites": []}] == answers[-1].json()["reasons"]
+    for answer in answers:
+        assert not re.search("hunter2|keeper|127.0.0.1:1|gone", answer.text)
+
+
+async def test_a_ledger_that_came_back_is_read_again(fresh, ledger, monkeypatch):
+    from deployments.board import reader
+
+    monkeypatch.setattr(reader, "FRESH", 0.0)
+    async with client() as board:
+        for url, code in ((ledger, 200), ("sqlite:////dev/null/ledger.db", 503), (ledger, 200)):
+            monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+            assert code == (await board.get("/")).status_code
+            assert code == (await board.get("/health")).status_code
+
+
+async def test_however_many_ask_at_once_the_ledger_is_asked_once():
+    from deployments.board.reader import Fresh, LedgerSilentError
+
+    asked = []
+
+    def find():
+        asked.append(1)
+        return "found"
+
+    one = Fresh(find)
+    assert ["found"] * 20 == await asyncio.gather(*(one.get() for _ in range(20)))
+    assert 1 == len(asked)
+
+    def fail():
+        asked.append(1)
+        raise OSError("no")
+
+    none = Fresh(fail)
+    answers = await asyncio.gather(*(none.get() for _ in range(20)), return_exceptions=True)
+    assert {LedgerSilentError} == {type(answer) for answer in answers}
+    assert 2 == len(asked)
+
+
+async def test_a_ledger_that_hangs_is_not_waited_for(monkeypatch):
+    import threading
+
+    from deployments.board import reader
+
+    monkeypatch.setattr(reader, "PATIENCE", 0.05)
+    let_go = threading.Event()
+    with pytest.raises(reader.LedgerSilentError):
+        await reader.Fresh(lambda: let_go.wait(30)).get()
+    let_go.set()
+
+
+SAMPLE = re.compile(r'(roundsman_[a-z0-9_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
+
+
+async def metrics_of(board):
+    """Every sample by name and labels, read as strictly as the format is written."""
+    answer = await board.get("/metrics")
+    assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["content-type"]
+    assert answer.text.endswith("\n")
+    found, known = {}, set()
+    lines = answer.text[:-1].split("\n")
+    for number, line in enumerate(lines):
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            assert name not in known
+            assert f"# TYPE {name} gauge" == lines[number + 1]
+            known.add(name)
+        elif not line.startswith("# TYPE "):
+            name, labels, value = SAMPLE.fullmatch(line).groups()
+            assert name == family_of(lines, number)
+            assert (name, labels or "") not in found
+            found[name, labels or ""] = float(value)
+    return found
+
+
+def family_of(lines, number):
+    """The family under whose head a line stands."""
+    return next(line.split(" ")[2] for line in reversed(lines[:number]) if line.startswith("# TYPE "))
+
+
+async def test_metrics_tell_the_same_in_prometheus_own_words(fresh):
+    async with client() as board:
+        found = await metrics_of(board)
+    assert 1.0 == found["roundsman_healthy", ""]
+    assert 1.0 == found["roundsman_up", 'site="shop"']
+    assert 0.012 == found["roundsman_look_first_byte_seconds", 'site="shop"']
+    assert 1.0 == found["roundsman_answer", 'site="shop",question="up",outcome="pass"']
+    assert 0.0 == found["roundsman_answer", 'site="shop",question="up",outcome="fail"']
+    assert 0.04 == found["roundsman_latency_seconds", 'site="shop",path="/a",cache_state="hit",quantile="0.95"']
+    assert abs(found["roundsman_watch_timestamp_seconds", ""] - now().timestamp()) < 60
+    assert 20 == sum(name == "roundsman_answer" for name, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("host", "yes"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("", False), ("10.0.0.1", False), ("board.example.com", False)],
+)  # fmt: skip
+def test_a_loopback_address_is_told_from_others(host, yes):
+    from deployments.board.app import is_loopback
+
+    assert yes is is_loopback(host)
+
+
+@pytest.mark.parametrize("words", [["--host", "0.0.0.0"], ["--host", "board.example.com"], ["--port", "x"], ["--what"]])
+def test_what_would_not_be_safe_is_refused_before_anything_is_served(words, capsys, monkeypatch):
+    from deployments.board.__main__ import main
+
+    monkeypatch.setenv("ROUNDSMAN_BOARD_TOKEN", " ")
+    assert 3 == main(words)
+    if "--host" in words:
+        assert "set ROUNDSMAN_BOARD_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_serves_on_this_machine_and_ends_when_it_is_told_to(ledger):
+    port = free_port()
+    command = [sys.executable, "-m", "deployments.board", "--port", str(port)]
+    with subprocess.Popen(command, env={**os.environ, "ROUNDSMAN_BOARD_TOKEN": ""}, stderr=subprocess.PIPE) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as board:
+            answer = until_served(board)
+            assert {"no round yet", "no watch yet"} == {one["kind"] for one in answer.json()["reasons"]}
+            assert 200 == board.get("/sites/demo").status_code
+            assert "server" not in answer.headers
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert b"Traceback" not in said
+
+
+def until_served(board):
+    from tests.service import until
+
+    return until("the board answers", lambda: board.get("/health"))

@@ -1,0 +1,79 @@
+"""What schedules promise, also when clocks change, and which process is whose."""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+from flows.tasks.runs import Deployment, process, promised
+from tests.tasks.test_slots import AT, finished, minutes
+
+
+def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None):
+    active = tuple(DeploymentSchedule(schedule=one, updated=updated) for one in schedules)
+    return Deployment(uuid4(), "inspect-shop", "flows.jobs.inspect_site.inspect_site", "shop", "", created, active, 30)
+
+
+def berlin(cron):
+    return CronSchedule(cron=cron, timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize("cron", ["7 * * * *", "30 2 * * *", "*/20 * * * *", "0 3 * * *"])
+@pytest.mark.parametrize("day", [datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)])
+async def test_when_clocks_change_every_pass_promises_the_same(cron, day):
+    one, end = scheduled(berlin(cron)), day + timedelta(hours=12)
+    whole = await promised(one, day, end)
+    assert len(whole) == len(set(whole)) > 0
+    for number in range(0, 720, 7):
+        start = day + timedelta(minutes=number)
+        assert [at for at in whole if at > start] == await promised(one, start, end), start
+
+
+async def test_all_schedules_of_a_deployment_promise_and_a_slot_of_two_is_one():
+    every = IntervalSchedule(interval=timedelta(minutes=30), anchor_date=AT.replace(minute=0))
+    one = scheduled(berlin("0 * * * *"), every)
+    assert [minutes(23), minutes(53), minutes(83)] == await promised(one, AT, minutes(90))
+    assert [] == await promised(scheduled(), AT, minutes(90))
+
+
+async def test_what_was_promised_before_the_schedule_was_there_is_not_invented():
+    one = scheduled(berlin("0 * * * *"), created=minutes(60))
+    assert [minutes(113)] == await promised(one, AT, minutes(120), known=False)
+    resumed = scheduled(berlin("0 * * * *"), updated=minutes(60))
+    assert [minutes(113)] == await promised(resumed, AT, minutes(120), known=False)
+    assert [] == await promised(resumed, AT, minutes(30), known=False)
+    assert [minutes(53), minutes(113)] == await promised(resumed, AT, minutes(120))
+
+
+@pytest.fixture
+def running():
+    """A process that carries a run's id, as a worker's does."""
+    environment = {**os.environ, "PREFECT__FLOW_RUN_ID": "run-1"}
+    child = subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
+    with child:
+        yield child
+        child.kill()
+
+
+HERE = f"roundsman@{socket.gethostname()}"
+
+
+def test_a_process_is_known_by_its_run_and_not_by_its_number(running):
+    def seen(**more):
+        return process(finished(AT, kind="RUNNING", **{"worker": HERE, "pid": running.pid} | more))
+
+    assert seen()
+    assert seen(worker="elsewhere")
+    assert seen(id="run-2") is False, "the number belongs to another run now"
+    assert seen(id="run-2", worker="ProcessWorker 1") is None, "nobody knows on which machine it is"
+    assert seen(pid=None) is None
+    running.kill()
+    running.wait()
+    assert seen() is False
+    assert seen(worker="ProcessWorker 1") is None
