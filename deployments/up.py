@@ -29,7 +29,7 @@ DRAIN = 120
 
 #: What Prefect says to somebody who started one of its programs by hand.
 _BANNER = r"\s*[|_\\/]+ |\s*_+ |Configure Prefect|\s+prefect config|View the API|Check out the dash|Server stopped"
-_ADVICE = r"[╭│╰]|\s|View Deployment|To (execute|schedule)|terminal that|Running deployment build"
+_ADVICE = r"[╭│╰]|\s|View Deployment|To (execute|schedule)|terminal that|Running deployment build|Deploying all"
 _CHATTER = r".*\| INFO +\| (?!roundsman )|Received SIG|Discovered type"  # rounds speak as roundsman
 
 #: What is set unless the environment says otherwise. On SQLite a run that writes seldom, and much at once, does not
@@ -68,7 +68,10 @@ def main(words: list[str] | None = None) -> int:
     if problems := [problem for option, port in ports.items() if (problem := _taken(option, port, ports))]:
         sys.stderr.write("\n".join([*problems, ""]))
         return WRONG_INPUT
-    return _up(args, environment(args.port, os.environ))
+    variables = environment(args.port, os.environ)
+    # Prefect makes the folder, and not the one that it is in.
+    Path(variables["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    return _up(args, variables)
 
 
 def environment(port: int, given: Mapping[str, str]) -> dict[str, str]:

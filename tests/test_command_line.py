@@ -32,7 +32,7 @@ WRONG = [
     (site("http://a.test", [articles("a")], edge="varnsh/lab"), "edge: saw the unknown edge type 'varnsh'; did you mean varnish?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["membr/ada"]}, "sessions[0]: saw the unknown session type 'membr'; did you mean member?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["member/eve"]}, "sessions[0]: saw the unknown session 'member/eve'; declare it under `blocks:`"),
-    ({**site("http://a.test", [articles("a")]), "schedule": {"inspect": "99 * * * *"}}, "schedule.inspect: saw '99 * * * *'; wanted a cron expression of five fields"),
+    ({**site("http://a.test", [articles("a")]), "schedule": {"inspect": "99 * * * *"}}, "schedule.inspect: saw '99 * * * *'; wanted hourly, daily, or a cron expression of five fields"),
     ({**site("http://u:p@a.test", [articles("a")])}, "base_url: saw 'http://u:p@a.test'; wanted scheme and host"),
     ({**site("http://a.test", [articles("a")]), "blocks": {"varnish/lab": {"nods": []}, "member/ada": {}, "member/ben": {}}}, "blocks.varnish/lab.nods: saw a setting that it does not have; did you mean nodes?"),
 ]  # fmt: skip

@@ -28,6 +28,7 @@ from flows.tasks.ledger import ready, record
 from flows.tasks.outbox import deliver
 from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
+from flows.tasks.status import record_release
 
 log = logging.getLogger("roundsman")
 log.setLevel(logging.INFO)  # a worker's root logger would drop what an operator follows
@@ -77,6 +78,8 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     promised, started, clock = load(site), datetime.now(UTC), Clock()
     await asyncio.to_thread(ready)
     looking.set(clock)
+    if promised.release:
+        await record_release(promised, return_state=True)
     verdicts: list[Verdict] = []
     for name, check in CHECKS.items():
         if not only or name in only:

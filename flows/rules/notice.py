@@ -184,7 +184,10 @@ def _moment(at: datetime) -> str:
 
 
 def _changed(release: Release | None, now: datetime) -> str:
-    return f"version {release.version}, first seen {ago(release.seen_at, now)}" if release else "no release seen"
+    if release is None:
+        return "no release seen"
+    said = f"version {release.version}, first seen" if release.version else "its version can't be read any more, since"
+    return f"{said} {ago(release.seen_at, now)}"
 
 
 def _way_back(rollback: Command | NothingToUndo, rehearsal: Rehearsal | None, now: datetime) -> str:

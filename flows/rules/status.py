@@ -196,10 +196,11 @@ def _release(facts: Facts) -> Answer:
     if known is None:
         return answer(Outcome.UNKNOWN, "Unknown: the site's version was never read.")
     if not releases[-1].version:
-        cut = releases[-1].seen_at
-        return answer(Outcome.UNKNOWN, f"Unknown: its version can't be read; it was {known.version}.", cut)
+        says = f"Unknown: its version can't be read; it was {known.version}."
+        return answer(Outcome.UNKNOWN, says, releases[-1].seen_at)
     if _stale(facts.looks, now):
-        return answer(Outcome.UNKNOWN, f"Unknown: nobody has looked lately; it was {known.version}.", known.seen_at)
+        cut = facts.looks[-1].at if facts.looks else None
+        return answer(Outcome.UNKNOWN, f"Unknown: nobody has looked lately; it was {known.version}.", cut)
     if not made:
         first = next(one for one in releases if one.version)
         return answer(Outcome.PASS, f"No: it runs {known.version} as it did when first looked at.", first.seen_at)

@@ -29,7 +29,7 @@ def compare(version: str, before: Round, after: Round) -> tuple[Outcome, str, tu
     elif worse:
         _, subject, claim = worse[0]
         count = f"{len(worse)} of {len(new)} claims came out worse with {version}"
-        says = f"Yes: {count}; {claim} on {subject} is a {outcome} now."
+        says = f"Yes: {count}; {claim} on {subject} now {outcome}s."
     elif changed:
         says = f"Yes, for the better: {len(changed)} of {len(new)} claims came out better with {version}."
     else:

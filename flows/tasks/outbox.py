@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -22,7 +23,7 @@ from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.tasks.ledger import open_ledger
 from flows.tasks.service_tables import OutboxRow
-from flows.tasks.site_file import load
+from flows.tasks.site_file import all_sites, check, load
 from flows.tasks.vendors import block, saved
 
 #: Seconds for sending one message.
@@ -103,11 +104,25 @@ async def _send(site: Site | None, row: OutboxRow) -> str:
 
 
 async def _sender(site: Site | None, channel: str) -> NotificationBlock:
-    """A channel's block: from the site's file, else from Prefect."""
+    """A channel's block: from the site's file, else from Prefect.
+
+    What is no site's, such as that Prefect's server is gone, goes by any site file that declares the channel: Prefect
+    can't be asked for it then.
+    """
+    site = site or await asyncio.to_thread(_declaring, channel)
     found = await (block(site, channel) if site else saved(channel))
     if not isinstance(found, NotificationBlock):
         raise BlockError(channel, "a block that can't tell anybody anything", "name a notification block")
     return found
+
+
+def _declaring(channel: str) -> Site | None:
+    """The first site of the project whose file holds the settings of a channel."""
+    for path in all_sites():
+        with suppress(SiteFileError):
+            if channel in (site := check(path)).blocks:
+                return site
+    return None
 
 
 def _secrets(sender: BaseModel) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """A board over sites and a ledger of a test's own."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 import yaml
 
 from tests.tasks.test_status import RULE
+from tests.tasks.weeks import MINUTE, add, look, release, slot, walk, watch
 
 
 @pytest.fixture
@@ -54,3 +56,41 @@ def client(token="", address="http://127.0.0.1:8481", **settings):
         environment.setenv(VARIABLE, token)
         transport = httpx.ASGITransport(create())
     return httpx.AsyncClient(transport=transport, base_url=address, **settings)
+
+
+@pytest.fixture
+def fresh(write_site, open_ledger):
+    """A site that was looked at just now, in every way."""
+    write_site("shop")
+    add(open_ledger, look(now()), watch(now()), slot(now() - MINUTE), release("4f2a9c1", now() - timedelta(days=1)))
+    walk(open_ledger, now() - 5 * MINUTE)
+    return open_ledger
+
+
+SAMPLE = re.compile(r'(roundsman_[a-z0-9_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
+
+
+async def metrics_of(board):
+    """Every sample by name and labels, read as strictly as the format is written."""
+    answer = await board.get("/metrics")
+    assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["content-type"]
+    assert answer.text.endswith("\n")
+    found, known = {}, set()
+    lines = answer.text[:-1].split("\n")
+    for number, line in enumerate(lines):
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            assert name not in known
+            assert f"# TYPE {name} gauge" == lines[number + 1]
+            known.add(name)
+        elif not line.startswith("# TYPE "):
+            name, labels, value = SAMPLE.fullmatch(line).groups()
+            assert name == family_of(lines, number)
+            assert (name, labels or "") not in found
+            found[name, labels or ""] = float(value)
+    return found
+
+
+def family_of(lines, number):
+    """The family under whose head a line stands."""
+    return next(line.split(" ")[2] for line in reversed(lines[:number]) if line.startswith("# TYPE "))

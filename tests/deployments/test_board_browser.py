@@ -108,7 +108,7 @@ async def pictures_are_shown(page, count, width, where):
     assert count == len(sizes), where
     for complete, own_width, own_height, shown_width, shown_height in sizes:
         assert complete, where
-        assert (403, True) == (own_width, own_height in {36, 65}), where
+        assert (538, True) == (own_width, own_height in {48, 86}), where
         assert min(width, 600) * 0.75 < shown_width <= width - 40, where
         assert abs(shown_height / shown_width - own_height / own_width) < 0.02, where
 

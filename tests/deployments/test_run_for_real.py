@@ -31,6 +31,8 @@ health: {{path: /health, expect: 200}}
 sessions: [member/ada, member/ben]
 blocks:
   demo-edge/local: {{}}
+  custom-webhook/oncall:
+    {{name: oncall, url: "{inbox}", method: POST, json_data: {{subject: "{{{{subject}}}}", body: "{{{{body}}}}"}}}}
   member/ada: {{login: /login, form: {{user: ada, password: {{env: DEMO_ADA_PASSWORD}}}}, sentinels: [Ada Lovelace]}}
   member/ben: {{login: /login, form: {{user: ben, password: {{env: DEMO_BEN_PASSWORD}}}}, sentinels: [Ben Bitdiddle]}}
 manners: {{rate: 40, timeout: 5s, samples: 80}}
@@ -57,7 +59,7 @@ class Service:
         subprocess.run(["git", "clone", "--quiet", f"file://{ROOT}", str(self.clone)], check=True)
         self.inbox = stack.enter_context(receiver())
         self.address = stack.enter_context(serving())
-        (self.clone / "deployments/sites/demo.yaml").write_text(SITE.format(address=self.address))
+        (self.clone / "deployments/sites/demo.yaml").write_text(SITE.format(address=self.address, inbox=self.inbox.url("/oncall")))
         self.variables = environment(
             home,
             ROUNDSMAN_HOME=str(self.clone),

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.automations import find, upsert, wanted
 from flows.tasks.hooks import told
-from tests import service
+from tests import postgres, service
 from tests.deployments.receiver import receiving, webhook
 
 pytestmark = pytest.mark.harness
@@ -24,15 +24,35 @@ async def client(prefect):
 
 
 @pytest.fixture
-async def inbox(client):
-    """Who hears of everything, and of what is waited for within seconds."""
+async def on_postgres(tmp_path):
+    """A client of a server on PostgreSQL: with SQLite, Prefect drops an event that finds another writer at work."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with postgres.server() as database:
+        kept = database.fresh().replace("postgresql:", "postgresql+asyncpg:")
+        variables = service.environment(tmp_path, PREFECT_SERVER_DATABASE_CONNECTION_URL=kept)
+        with (
+            service.serving_prefect(tmp_path, variables),
+            temporary_settings({PREFECT_API_URL: variables["PREFECT_API_URL"]}),
+        ):
+            async with get_client() as client:
+                yield client
+
+
+@pytest.fixture
+def inbox():
     with receiving() as inbox:
-        await webhook(inbox.url).asave("ops", overwrite=True)
-        made = wanted([await find(client, "custom-webhook/ops", None)])
-        for one in made:
-            one.trigger.within = min(one.trigger.within, timedelta(seconds=10))
-        await upsert(client, made)
         yield inbox
+
+
+async def told_to(client, inbox):
+    """Tell a receiver of everything, and of what is waited for within seconds."""
+    await webhook(inbox.url).asave("ops", overwrite=True)
+    made = wanted([await find(client, "custom-webhook/ops", None)])
+    for one in made:
+        one.trigger.within = min(one.trigger.within, timedelta(seconds=10))
+    await upsert(client, made)
 
 
 async def a_deployment(client, **more):
@@ -59,9 +79,11 @@ async def heard(inbox, words, seconds=60):
 
 
 @pytest.mark.slow
-async def test_what_stays_untold_is_told_once_and_what_moved_on_or_was_told_is_not(client, inbox):
+async def test_what_stays_untold_is_told_once_and_what_moved_on_or_was_told_is_not(on_postgres, inbox):
     from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
 
+    client = on_postgres
+    await told_to(client, inbox)
     late = Scheduled(name="Late")
     deployment = await a_deployment(client)
     quiet = [
@@ -91,6 +113,7 @@ async def test_a_run_that_found_no_slot_is_told_and_the_next_is_folded(client, i
     from prefect.client.schemas.objects import ConcurrencyOptions
     from prefect.states import Pending
 
+    await told_to(client, inbox)
     limit = {"concurrency_limit": 1, "concurrency_options": ConcurrencyOptions(collision_strategy="CANCEL_NEW")}
     busy = await a_deployment(client, **limit)
     other = await a_deployment(client, **limit)
@@ -107,24 +130,23 @@ async def test_a_run_that_found_no_slot_is_told_and_the_next_is_folded(client, i
     assert 2 == len([one for one in inbox.messages if "CANCELLED" in one["subject"]])
 
 
-async def test_a_message_that_could_not_be_sent_is_told_through_another_channel(client):
+async def test_a_message_that_could_not_be_sent_is_told_through_another_channel(client, inbox):
     from prefect.blocks.notifications import MattermostWebhook
 
-    with receiving() as inbox:
-        await webhook(inbox.url).asave("ops", overwrite=True)
-        dead = MattermostWebhook(hostname="127.0.0.1", port=9, secure=False, token="hunter2")
-        await dead.asave("dead", overwrite=True)
-        channels = [await find(client, name, None) for name in ("mattermost-webhook/dead", "custom-webhook/ops")]
-        await upsert(client, wanted(channels))
-        job = {"prefect.resource.id": "roundsman.job.inspect-shop"}
-        related = [
-            {"prefect.resource.id": f"prefect.deployment.{uuid4()}", "prefect.resource.role": "deployment"},
-            {"prefect.resource.id": "prefect.tag.roundsman", "prefect.resource.role": "tag"},
-        ]
-        payload = {"subject": "CRASHED inspect-shop", "body": "the job"}
-        event = {"event": "roundsman.job.failed", "resource": job, "related": related, "payload": payload}
-        await client.request("POST", "/events", json=[event | {"id": str(uuid4()), "occurred": "2026-03-01T00:00:00Z"}])
-        await heard(inbox, "the job")
-        (message,) = await heard(inbox, "was not sent")
-        assert message["subject"] == "A message could not be sent"
-        assert 2 == len(inbox.messages)
+    await webhook(inbox.url).asave("ops", overwrite=True)
+    dead = MattermostWebhook(hostname="127.0.0.1", port=9, secure=False, token="hunter2")
+    await dead.asave("dead", overwrite=True)
+    channels = [await find(client, name, None) for name in ("mattermost-webhook/dead", "custom-webhook/ops")]
+    await upsert(client, wanted(channels))
+    job = {"prefect.resource.id": "roundsman.job.inspect-shop"}
+    related = [
+        {"prefect.resource.id": f"prefect.deployment.{uuid4()}", "prefect.resource.role": "deployment"},
+        {"prefect.resource.id": "prefect.tag.roundsman", "prefect.resource.role": "tag"},
+    ]
+    payload = {"subject": "CRASHED inspect-shop", "body": "the job"}
+    event = {"event": "roundsman.job.failed", "resource": job, "related": related, "payload": payload}
+    await client.request("POST", "/events", json=[event | {"id": str(uuid4()), "occurred": "2026-03-01T00:00:00Z"}])
+    await heard(inbox, "the job")
+    (message,) = await heard(inbox, "was not sent")
+    assert message["subject"] == "A message could not be sent"
+    assert 2 == len(inbox.messages)

@@ -72,8 +72,8 @@ class Up:
         self.port, self.board = free_port(), free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ROUNDSMAN_"))}
         self.environment = kept | {
-            "PREFECT_HOME": str(home / "prefect"),
-            "ROUNDSMAN_LEDGER_URL": f"sqlite:///{home}/ledger.db",
+            "PREFECT_HOME": f"{home}/kept/prefect",
+            "ROUNDSMAN_LEDGER_URL": f"sqlite:///{home}/kept/ledger.db",
         }
         self.command = [*COMMAND, "--port", str(self.port), "--board-port", str(self.board), *words]
 
@@ -99,7 +99,7 @@ class Up:
 
     def left(self):
         """The processes that were started with this home, wherever they have gone since."""
-        mark = f"PREFECT_HOME={self.home}/prefect\0".encode()
+        mark = f"PREFECT_HOME={self.home}/kept/prefect\0".encode()
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -135,10 +135,10 @@ def test_everything_answers_and_ctrl_c_ends_it_when_the_round_has_ended(tmp_path
         os.kill(running.process.pid, signal.SIGINT)
         assert up.DONE == running.ended()
     assert not re.search(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breach)", running.said), running.said
-    ended = sqlite3.connect(tmp_path / "prefect" / "prefect.db")
+    ended = sqlite3.connect(tmp_path / "kept/prefect/prefect.db")
     states = ended.execute("SELECT DISTINCT state_type FROM flow_run WHERE state_type IN ('PENDING', 'RUNNING')")
     assert [] == states.fetchall()
-    rounds = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT site FROM run").fetchall()
+    rounds = sqlite3.connect(tmp_path / "kept/ledger.db").execute("SELECT site FROM run").fetchall()
     assert ("demo",) in rounds
     for line in running.said.splitlines():
         assert re.match(r"(demo|server|deploy|automations|board|worker|up) +\| ", line), line
