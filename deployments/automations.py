@@ -12,7 +12,9 @@ came within three minutes, so what our event or a recorded round told is not tol
 - a server that restarts meanwhile forgets the events that it held back;
 - a message that needs longer than three minutes to the server is told by the net as well;
 - a message that a channel refuses is told by another automation, except a custom webhook's: Prefect tries that five
-  times at once, and then drops it without an event.
+  times at once, and then drops it without an event;
+- with SQLite, Prefect drops an event as well when it finds another writer at work five times in a row, which takes a
+  tenth of a second: whoever relies on messages keeps Prefect on PostgreSQL.
 
 Late, stuck and refused runs have no hook either; `flows.tasks.hooks.told` keeps these automations quiet for a run that
 somebody else told of. State messages are left out of what Prefect itself tells: they may hold anything. An operator's

@@ -1,4 +1,4 @@
-"""The command line: `python -m flows inspect SITE`, `lint [SITE...]`, `watch`."""
+"""The command line: `python -m flows inspect SITE`, `lint`, `status`, `watch`."""
 
 import argparse
 import asyncio
@@ -22,17 +22,19 @@ def main(argv: list[str] | None = None) -> int:
     inspect.add_argument("--only", action="append", default=[], metavar="CHECK", help="one check; may be repeated")
     inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     lint = commands.add_parser("lint", help="check site files and run nothing")
-    lint.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; all of deployments/sites/ without one")
     watch = commands.add_parser("watch", help="notice what did not run, from outside the Prefect server")
     watch.add_argument("--ping", default="", metavar="URL", help="tell this address, in the Healthchecks protocol")
+    status = commands.add_parser("status", help="the four questions, answered from the ledger")
+    status.add_argument(
+        "sites", nargs="*", metavar="SITE", help="names or paths; all of deployments/sites/ without one"
+    )
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:
         return WRONG_INPUT if stop.code else 0
     try:
-        if args.command == "watch":
-            return _watch(args.ping)
-        return _lint(args.sites) if args.command == "lint" else _inspect(args)
+        run = {"inspect": _inspect, "lint": _lint, "status": _status, "watch": _watch}[args.command]
+        return run(args)
     except (SiteFileError, InputError) as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
@@ -42,11 +44,11 @@ class InputError(ValueError):
     """A command was called with something that it can't use; nothing was run."""
 
 
-def _lint(sites: list[str]) -> int:
+def _lint(args: argparse.Namespace) -> int:
     from flows.tasks.site_file import all_sites, load
 
     wrong = 0
-    for site in sites or [os.path.relpath(path) for path in all_sites()]:
+    for site in args.sites or [os.path.relpath(path) for path in all_sites()]:
         try:
             read = load(site)
         except SiteFileError as error:
@@ -61,8 +63,24 @@ def _lint(sites: list[str]) -> int:
     return wrong
 
 
-def _watch(ping: str) -> int:
-    if ping and not ping.startswith(("http://", "https://")):
+def _status(args: argparse.Namespace) -> int:
+    quiet_prefect()
+    from flows.rules.status import status
+    from flows.rules.verdict import Outcome, worst
+    from flows.tasks.site_file import all_sites, load
+    from flows.tasks.status import find_facts
+
+    found = [status(asyncio.run(find_facts.fn(load(site)))) for site in args.sites or map(str, all_sites())]
+    for one in found:
+        print(one.site)
+        for answer in one.answers:
+            print(f"  {answer.outcome.upper():8}{answer.question.words}  {answer.says}")
+    outcome = worst(one.outcome for one in found)
+    return {Outcome.FAIL: 1, Outcome.UNKNOWN: COULD_NOT_LOOK}.get(outcome, 0)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    if args.ping and not args.ping.startswith(("http://", "https://")):
         raise InputError("--ping: wanted an address that begins with http:// or https://")
     quiet_prefect()
     from prefect.settings import PREFECT_API_URL
@@ -72,7 +90,7 @@ def _watch(ping: str) -> int:
         raise InputError("watch: saw no PREFECT_API_URL, wanted the address of the server to watch")
     from flows.jobs.watch_jobs import run_watch
 
-    return run_watch(ping)
+    return run_watch(args.ping)
 
 
 def _inspect(args: argparse.Namespace) -> int:

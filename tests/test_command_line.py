@@ -122,3 +122,12 @@ def test_watch_wants_a_server_to_watch(tmp_path):
         done.returncode,
         done.stderr,
     )
+
+
+def test_status_of_a_site_that_nobody_looked_at_is_unknown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    path = written(tmp_path, site("http://a.test", [articles("a")]))
+    assert 2 == main(["status", path])
+    out = capsys.readouterr().out.splitlines()
+    assert "lab" == out[0]
+    assert 4 == sum(line.startswith("  UNKNOWN") for line in out)

@@ -75,11 +75,12 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
         site: A name in deployments/sites/, a path to a site file, or a URL for a first look.
         only: The checks to make; all of them when empty.
     """
-    promised, started, clock = load(site), datetime.now(UTC), Clock()
+    promised, clock = load(site), Clock()
     await asyncio.to_thread(ready)
     looking.set(clock)
     if promised.release:
         await record_release(promised, return_state=True)
+    started = datetime.now(UTC)  # what comes now is of that version
     verdicts: list[Verdict] = []
     for name, check in CHECKS.items():
         if not only or name in only:

@@ -59,7 +59,9 @@ class Service:
         subprocess.run(["git", "clone", "--quiet", f"file://{ROOT}", str(self.clone)], check=True)
         self.inbox = stack.enter_context(receiver())
         self.address = stack.enter_context(serving())
-        (self.clone / "deployments/sites/demo.yaml").write_text(SITE.format(address=self.address, inbox=self.inbox.url("/oncall")))
+        (self.clone / "deployments/sites/demo.yaml").write_text(
+            SITE.format(address=self.address, inbox=self.inbox.url("/oncall"))
+        )
         self.variables = environment(
             home,
             ROUNDSMAN_HOME=str(self.clone),

@@ -11,33 +11,29 @@ from flows.tasks.hooks import told
 from tests import postgres, service
 from tests.deployments.receiver import receiving, webhook
 
-pytestmark = pytest.mark.harness
+pytestmark = [pytest.mark.slow, pytest.mark.harness]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The address of a server on PostgreSQL: with SQLite, Prefect drops an event that finds another writer at work."""
+    home = tmp_path_factory.mktemp("server")
+    with postgres.server() as database:
+        kept = database.fresh().replace("postgresql:", "postgresql+asyncpg:")
+        variables = service.environment(home, PREFECT_SERVER_DATABASE_CONNECTION_URL=kept)
+        with service.serving_prefect(home, variables):
+            yield variables["PREFECT_API_URL"]
 
 
 @pytest.fixture
-async def client(prefect):
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        yield client
-        await upsert(client, [])
-
-
-@pytest.fixture
-async def on_postgres(tmp_path):
-    """A client of a server on PostgreSQL: with SQLite, Prefect drops an event that finds another writer at work."""
+async def client(server):
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with postgres.server() as database:
-        kept = database.fresh().replace("postgresql:", "postgresql+asyncpg:")
-        variables = service.environment(tmp_path, PREFECT_SERVER_DATABASE_CONNECTION_URL=kept)
-        with (
-            service.serving_prefect(tmp_path, variables),
-            temporary_settings({PREFECT_API_URL: variables["PREFECT_API_URL"]}),
-        ):
-            async with get_client() as client:
-                yield client
+    with temporary_settings({PREFECT_API_URL: server}):
+        async with get_client() as client:
+            yield client
+            await upsert(client, [])
 
 
 @pytest.fixture
@@ -78,11 +74,9 @@ async def heard(inbox, words, seconds=60):
     return await asyncio.to_thread(service.until, f"{words} is told", lambda: inbox.about(words), seconds)
 
 
-@pytest.mark.slow
-async def test_what_stays_untold_is_told_once_and_what_moved_on_or_was_told_is_not(on_postgres, inbox):
+async def test_what_stays_untold_is_told_once_and_what_moved_on_or_was_told_is_not(client, inbox):
     from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
 
-    client = on_postgres
     await told_to(client, inbox)
     late = Scheduled(name="Late")
     deployment = await a_deployment(client)

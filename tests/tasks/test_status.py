@@ -1,6 +1,7 @@
 """What the ledger knows of a site, and what a look at it leaves there."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.series import Series
 from flows.rules.site import Site
 from flows.rules.status import status
 from flows.rules.status_facts import Question
@@ -70,7 +72,9 @@ def test_a_round_keeps_its_response_times_in_milliseconds(ledger):
 
 
 def test_a_round_without_samples_keeps_none(ledger):
-    write_round(ledger, **a_round(verdicts=VERDICTS))
+    empty = replace(VERDICTS[0], series=(Series("/a", "hit", ()),))
+    write_round(ledger, **a_round(verdicts=(*VERDICTS, empty)))
+    assert 1 == len(rows(ledger, RunRow))
     assert [] == rows(ledger, LatencyRow)
 
 
