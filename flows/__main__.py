@@ -25,9 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     watch = commands.add_parser("watch", help="notice what did not run, from outside the Prefect server")
     watch.add_argument("--ping", default="", metavar="URL", help="tell this address, in the Healthchecks protocol")
     status = commands.add_parser("status", help="the four questions, answered from the ledger")
-    status.add_argument(
-        "sites", nargs="*", metavar="SITE", help="names or paths; all of deployments/sites/ without one"
-    )
+    for command in (lint, status):
+        command.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; else all of deployments/sites/")
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:
