@@ -9,13 +9,17 @@ import benchmarks
 
 
 def main() -> int:
-    """Print every row of every benchmark; 1 when one is not as wanted."""
+    """Print every row of the benchmarks that are named, or of all but the long ones; 1 when one is not as wanted."""
+    names = sys.argv[1:]
     table = Table("", "what", "measured", "wanted")
     every = True
     for found in pkgutil.iter_modules(benchmarks.__path__):
-        if found.name == "__main__":
+        if found.name == "__main__" or (names and found.name not in names):
             continue
-        for what, measured, wanted, ok in getattr(importlib.import_module(f"benchmarks.{found.name}"), "rows", list)():
+        module = importlib.import_module(f"benchmarks.{found.name}")
+        if not names and getattr(module, "BY_NAME", False):
+            continue
+        for what, measured, wanted, ok in getattr(module, "rows", list)():
             table.add_row("[green]ok[/]" if ok else "[red]no[/]", what, measured, wanted)
             every = every and ok
     # One line for each row, also where no terminal says how wide it is.

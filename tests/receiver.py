@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +15,8 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got = {}
+        #: When each of them came, in Unix seconds.
+        self.at = {}
         self.statuses = {}
         #: A path in here answers when its event is set.
         self.waits = {}
@@ -32,6 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
             wait.wait(30)
         status = self.server.statuses.get(self.path, 200)
         if status < 300:
+            self.server.at.setdefault(self.path, []).append(time.time())
             self.server.got.setdefault(self.path, []).append(json.loads(body))
         self.send_response(status)
         self.send_header("Content-Length", "0")

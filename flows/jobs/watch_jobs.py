@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from flows.rules import slots as rules
 from flows.rules.notice import Notice, job_notice
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, NothingToUndo, Runbook, job
+from flows.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
 from flows.rules.slots import KEEPS_ROUNDS, SELF_TEST, Run, Slot, dead, judge, overlaps
 from flows.tasks import runs, slots
 from flows.tasks.hooks import speak_for
@@ -34,13 +34,6 @@ SETTLE = 5.0
 #: Seconds for a whole pass, and for telling an outside address of it.
 PATIENCE, PING = 120.0, 10.0
 COULD_NOT_LOOK = 2
-
-_UNWRITTEN = Runbook(
-    owner="nobody",
-    expects="The job ends well.",
-    on_fail="Its runbook could not be read. First look: the run's log.",
-    rollback=NothingToUndo("no runbook says how"),
-)
 
 
 @job(
@@ -215,7 +208,7 @@ def runbook_of(entrypoint: str) -> Runbook:
     if path not in RUNBOOKS and path.startswith("flows.jobs."):
         with suppress(ImportError):
             importlib.import_module(path.rpartition(".")[0])
-    return RUNBOOKS.get(path, _UNWRITTEN)
+    return RUNBOOKS.get(path, UNWRITTEN)
 
 
 def teller(deployments: Sequence[Deployment]) -> slots.Tell:

@@ -74,6 +74,14 @@ class Runbook:
             raise ValueError(f"a job's start_grace is not negative, and saw {self.start_grace:g} s")
 
 
+#: Stands in for the runbook of a job whose module can't be imported.
+UNWRITTEN = Runbook(
+    owner="nobody",
+    expects="The job ends well.",
+    on_fail="Its runbook could not be read. First look: the run's log.",
+    rollback=NothingToUndo("no runbook says how"),
+)
+
 #: Every job that was imported, by its module path.
 RUNBOOKS: dict[str, Runbook] = {}
 

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from flows.rules.notice import Release, clipped, job_notice, scrubbed
 from flows.rules.rehearsal import Rehearsal
-from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
+from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
 from flows.tasks.ledger import LedgerError, command_hash, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.service_tables import JobEventRow, ReleaseRow
@@ -43,13 +43,6 @@ PATIENCE = 10.0
 _PREFIX = "Flow run encountered an exception: "
 # Long words with a digit in them are keys more often than anything that helps.
 _TOKEN = re.compile(r"(?=[\w+=~-]*\d)[\w+=~-]{20,}")
-
-_UNWRITTEN = Runbook(
-    owner="nobody",
-    expects="The job ends well.",
-    on_fail="Its runbook could not be read. First look: the run's log.",
-    rollback=NothingToUndo("no runbook says how"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     if flow_run.deployment_id is None:
         return
     path = f"{flow.fn.__module__}.{flow.fn.__name__}"
-    runbook = RUNBOOKS.get(path, _UNWRITTEN)
+    runbook = RUNBOOKS.get(path, UNWRITTEN)
     async with get_client() as client:
         deployment = await client.read_deployment(flow_run.deployment_id)
         site = _tagged(deployment, "site")
