@@ -67,7 +67,7 @@ async def served():
 
 
 @asynccontextmanager
-async def browser(**settings):
+async def browser():
     async with async_playwright() as player:
         chromium = await player.chromium.launch(executable_path=needs.program("chromium"), args=QUIET)
         try:

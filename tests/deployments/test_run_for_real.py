@@ -18,6 +18,7 @@ import pytest
 from deployments.demo.__main__ import serving
 from deployments.specs import POOL, ROOT
 from tests import needs
+from tests.deployments.test_board_browser import browser
 from tests.receiver import receiver
 from tests.service import environment, serving_prefect, until, working
 
@@ -187,6 +188,38 @@ def test_a_fault_is_told_once_with_its_runbook_and_so_is_its_recovery(service):
     service.told("RESOLVED", "/news")
     service.next_round(datetime.now(UTC))
     assert (1, 1) == (len(service.mails("FIRING", "/news")), len(service.mails("RESOLVED", "/news")))
+
+
+async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
+    needs.program("chromium")
+    (deployment,) = service.api.post(
+        "/deployments/filter", json={"deployments": {"name": {"any_": ["inspect-demo"]}}}
+    ).json()
+    latest = {"artifacts": {"key": {"any_": ["round-demo"]}}, "limit": 1}
+    (artifact,) = service.api.post("/artifacts/latest/filter", json=latest).json()
+    at = f"{service.variables['PREFECT_API_URL'].removesuffix('/api')}/v2"
+    async with browser() as chromium:
+        page = await chromium.new_page(viewport={"width": 1280, "height": 900})
+        await page.goto(f"{at}/deployments/deployment/{deployment['id']}?tab=Description")
+        for words in (
+            "Owner: web-platform",
+            "Expected: No claim fails",
+            "On failure: Readers may",
+            "Rollback: nothing to undo",
+        ):
+            await page.get_by_text(words).wait_for()
+        await page.goto(f"{at}/deployments/deployment/{deployment['id']}/run")
+        await page.get_by_text(
+            "A name in deployments/sites/, a path to a site file, or a URL for a first look."
+        ).wait_for()
+        await page.get_by_text("The checks to make; all of them when empty.").wait_for()
+        assert "demo" == await page.get_by_role("textbox").nth(1).input_value()
+        await page.goto(f"{at}/artifacts/artifact/{artifact['latest_id']}")
+        picture = page.get_by_alt_text("Time to first byte by route and cache state")
+        await picture.wait_for()
+        assert 400 <= (await picture.bounding_box())["width"]
+        assert await picture.evaluate("image => image.complete && image.naturalWidth > 0")
+        await page.get_by_text("What needs somebody").or_(page.get_by_text("Nothing needs anybody")).wait_for()
 
 
 def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_within_15_seconds(service):
