@@ -59,6 +59,7 @@ CHECKS: dict[Check, Flow[[Site], Any]] = {
     on_fail="Readers may see stale or private pages, or wait. First look: the run's artifact, then the edge's status.",
     rollback=NothingToUndo("a round purges its canaries and changes nothing else"),
     min_runtime=1.0,
+    start_grace=60.0,
 )
 @flow(
     name="inspect-site",
