@@ -28,15 +28,16 @@ def test_the_deployments_are_taken_scheduled_and_run(server, tmp_path, monkeypat
         ended = {
             "flow_runs": {
                 "state": {"type": {"any_": ["FAILED", "CRASHED", "COMPLETED"]}},
-                "deployment_id": {"is_null_": False},
-            }
+            },
+            "deployments": {"name": {"any_": ["inspect-demo"]}},
         }
         (run,) = until("the run has ended", lambda: api.post("/flow_runs/filter", json=ended).json(), 120)
 
     assert ("Breach", "3 failed, 4 warned, 15 passed") == (run["state"]["name"], run["state"]["message"])
     artifacts = {one["key"]: one for one in api.post("/artifacts/filter", json={}).json()}
     assert "**FAIL /inbox** `cache-headers/private`" in artifacts["round-demo"]["data"]
-    logs = " ".join(one["message"] for one in api.post("/logs/filter", json={"limit": 200}).json())
+    said = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200}
+    logs = " ".join(one["message"] for one in api.post("/logs/filter", json=said).json())
     runs = api.post("/flow_runs/filter", json={}).json()
     assert "demo: targeted purge" in [run["name"] for run in runs]
     for told in (artifacts, runs, logs):
