@@ -1,0 +1,23 @@
+"""Every job that a deployment may point at: its runbook resolves, and its failure is spoken for."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from flows.rules.runbook import RUNBOOKS, Command
+from flows.tasks.commands import path_of
+from flows.tasks.hooks import speak_for
+
+JOBS = [path.stem for path in Path(__file__).parents[2].glob("flows/jobs/*.py") if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_has_a_runbook_whose_way_back_exists_and_its_failure_is_spoken_for(name):
+    job = getattr(importlib.import_module(f"flows.jobs.{name}"), name)
+    runbook = RUNBOOKS[f"flows.jobs.{name}.{name}"]
+    assert ([speak_for], [speak_for]) == (job.on_failure_hooks, job.on_crashed_hooks)
+    assert runbook.max_runtime > runbook.min_runtime
+    if isinstance(runbook.rollback, Command):
+        assert path_of(runbook.rollback.argv[0])
+        assert runbook.rollback.rehearsed_by in {"", *JOBS}
