@@ -50,7 +50,7 @@ def rows() -> list[tuple[str, str, str, bool]]:
         heard = until("all of them are told", lambda: _heard(inbox, failed), 60)
         first = [_first_word(api, run) - _seconds(run["expected_start_time"]) for run in failed]
     return [
-        (f"from a slot to its run's first log line, median of {RUNS}", _told(first), "-", True),
+        (f"from a slot to its run's own first log line, median of {RUNS}", _told(first), "-", True),
         (f"from a failure to its notification, median of {RUNS}", _told(heard), "-", True),
     ]
 
@@ -83,8 +83,10 @@ def _heard(inbox: object, failed: list[dict]) -> list[float]:
 
 
 def _first_word(api: object, run: dict) -> float:
-    wanted = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 1}
-    return _seconds(api.post("/logs/filter", json=wanted).json()[0]["timestamp"])
+    """When the run's own process first said something; its worker speaks of it up to ten seconds ahead."""
+    wanted = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 50}
+    said = api.post("/logs/filter", json=wanted).json()
+    return next(_seconds(one["timestamp"]) for one in said if one["name"] == "prefect.flow_runs")
 
 
 def _seconds(moment: str) -> float:
