@@ -48,7 +48,8 @@ class Probe:
 
     `headers` are sent as they stand; a probe never sends a request Cache-Control. `node` ("host:port") pins the
     connection to one address while Host and SNI stay those of the URL. `at` is the due time in seconds from the start
-    of its batch. `keep_body` keeps the decoded body in the exchange.
+    of its batch. `keep_body` keeps the decoded body in the exchange. `edge` and `status_header` say whose word to take
+    for what the cache did: the kind of the site's edge, such as varnish, and the header of its own that it says it in.
     """
 
     url: str
@@ -59,6 +60,8 @@ class Probe:
     at: float = 0.0
     new_connection: bool = False
     keep_body: bool = False
+    edge: str = ""
+    status_header: str = ""
 
     def __repr__(self) -> str:
         # Request headers can hold a member's cookie.

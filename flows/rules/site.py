@@ -35,13 +35,15 @@ def _like(pattern: str, wanted: str) -> Any:
 
 
 if TYPE_CHECKING:
-    Name = BlockName = Path = Address = Condition = EnvName = str
+    Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
 else:
     Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
     BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
     Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
     Address = _like(r"https?://[^/?#@\s]+", "scheme and host without a path, such as https://www.example.com")
     Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
+    KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
+    HeaderName = _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, such as X-Cache-Status")
     EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
 
 
@@ -58,6 +60,27 @@ class Audience(StrEnum):
     UNSAID = "unsaid"
 
 
+class Encoding(StrEnum):
+    """A content coding that a page is asked for in."""
+
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    BR = "br"
+
+
+class Key(_Model):
+    """Which differences between two requests lead to another copy of a page, and which do not.
+
+    `query NAME` a parameter, `order` that of the parameters, `case` upper or lower in the path, `slash` one at its end,
+    `host NAME` another name of the site.
+    """
+
+    same: tuple[KeyPart, ...] = ()
+    """What leads to the same copy, such as query utm_source."""
+    apart: tuple[KeyPart, ...] = ()
+    """What leads to another copy, such as query page."""
+
+
 class CachePromise(_Model):
     """How a route is cached."""
 
@@ -70,6 +93,12 @@ class CachePromise(_Model):
     """How long a browser may use its own copy without asking, such as <=5m."""
     vary: tuple[str, ...] | None = None
     """The request headers that a response may vary on; others are a finding."""
+    encodings: tuple[Encoding, ...] = ()
+    """The content codings to try: identity, gzip, br. The page must be the same in each."""
+    key: Key | None = None
+    """What leads to the same copy of a page, and what to another one."""
+    missing: Span | None = None
+    """How long the answer to a path that does not exist may be kept, such as <=1m."""
 
 
 class Bypass(_Model):
@@ -158,6 +187,8 @@ class Rule(_Model):
     status: int = Field(default=200, ge=100, le=599)
     """The status its examples answer with (a member page's: to a member)."""
     response_time: Budget | None = None
+    allow_shared_key: bool = False
+    """Whether test members may ask for the very URL that readers ask for, when its query makes no other copy."""
     purge: PurgeDrill | None = None
     expected_result: Text
     rollback: Rollback
@@ -256,6 +287,13 @@ class Site(_Model):
     """Team and address, such as `web-platform <web-oncall@example.com>`."""
     edge: BlockName | None = None
     """Block type and name of the CDN or reverse proxy, such as cloudflare/shop."""
+    status_header: HeaderName | None = None
+    """The header in which the edge says what it did, when it is none that is known, such as X-Our-Cache."""
+    targeted_fields: tuple[HeaderName, ...] | None = None
+    """The fields that the edge obeys instead of Cache-Control, the first one first; as its maker documents when left
+    out, such as CDN-Cache-Control (RFC 9213)."""
+    staging: bool = False
+    """Whether no reader is here, so that tests may be made that could harm one."""
     health: Health | None = None
     sessions: tuple[BlockName, ...] = ()
     """Test members, such as member/ada; two of them prove that no one gets another's page."""
@@ -320,6 +358,8 @@ def conflicts(site: Site) -> Iterator[Conflict]:
         if rule.examples.cached and rule.cache.by is not Audience.EVERYONE:
             mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
             yield (*here, "examples", "cached"), rule.examples.cached[0], mend
+        if rule.cache.key and (both := set(rule.cache.key.same) & set(rule.cache.key.apart)):
+            yield (*here, "cache", "key"), min(both), "it can't be both; leave it in same or in apart"
         if rule.purge and not site.edge:
             yield (*here, "purge"), rule.purge.canary, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
         yield from _claims(site, rule, here, listed)

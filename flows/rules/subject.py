@@ -8,10 +8,20 @@ from flows.rules.site import Rule, Site
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 
-def verdict_on(site: Site, rule: Rule, check: str, subject: str, findings: Iterable[Finding]) -> Verdict:
-    """A verdict with the rule's runbook."""
+def verdict_on(  # noqa: PLR0913 - the two columns are asked for by name
+    site: Site,
+    rule: Rule,
+    check: str,
+    subject: str,
+    findings: Iterable[Finding],
+    *,
+    by_rfc: str = "",
+    observed: str = "",
+) -> Verdict:
+    """A verdict with the rule's runbook, and the two columns where they are known."""
     command = shlex.join(rule.rollback.command)
-    return Verdict(check, subject, rule.name, site.owner_of(rule), rule.expected_result, command, tuple(findings))
+    said = (check, subject, rule.name, site.owner_of(rule), rule.expected_result, command, tuple(findings))
+    return Verdict(*said, by_rfc=by_rfc, observed=observed)
 
 
 def could_not_look(site: Site, check: str, why: str, subject: str = "") -> Verdict:

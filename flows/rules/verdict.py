@@ -22,6 +22,14 @@ class Outcome(StrEnum):
         return _ORDER.index(self)
 
 
+class Severity(StrEnum):
+    """How much harm a breach of privacy does: somebody saw it, a shared cache holds it, or nothing forbids it."""
+
+    CRITICAL = "critical"
+    STORED = "stored"
+    POLICY = "policy"
+
+
 _ORDER = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)
 
 
@@ -40,6 +48,8 @@ class Finding:
     saw: str
     wanted: str
     evidence: tuple[Exchange, ...] = ()
+    severity: Severity | None = None
+    """Of a breach; None when there is none, or when the claim is not about privacy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,13 @@ class Claim:
     says: str
     see: str = ""
     breach: Outcome = Outcome.FAIL
+    severity: Severity | None = None
 
     def against(self, saw: object, wanted: object, *, holds: bool | None, evidence: Sequence[Exchange] = ()) -> Finding:
         """Hold the claim against what was seen. `holds=None` says that it could not be told."""
         outcome = Outcome.UNKNOWN if holds is None else Outcome.PASS if holds else self.breach
-        return Finding(self.id, self.says, outcome, str(saw), str(wanted), tuple(evidence))
+        severity = self.severity if outcome is self.breach else None
+        return Finding(self.id, self.says, outcome, str(saw), str(wanted), tuple(evidence), severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,10 @@ class Verdict:
     rollback: str
     findings: tuple[Finding, ...] = field(default=())
     series: tuple[Series, ...] = ()
+    by_rfc: str = ""
+    """What a shared cache may do with the subject by the RFC, in a few words; empty where that is not the question."""
+    observed: str = ""
+    """What the edge was seen to do."""
 
     def __post_init__(self) -> None:
         if not self.findings:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from flows.rules.exchange import Exchange, Probe
@@ -48,6 +48,8 @@ async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, agai
     for one in probes:
         if urlsplit(one.url).netloc != site.host:
             raise ValueError(f"saw a probe to {one.url}, wanted only {site.base_url}: load goes to the site's own host")
+    kind, header = (site.edge or "").partition("/")[0], site.status_header or ""
+    probes = [replace(one, edge=kind, status_header=header) for one in probes]
     seen = await _batch(site, probes, connections)
     silent = [index for index, exchange in enumerate(seen) if exchange.error in PASSING] if again else []
     if silent:
