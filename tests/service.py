@@ -72,13 +72,31 @@ def environment(home, port=None, **more):
     return made | more
 
 
+class _Patient(httpx.HTTPTransport):
+    """Asks again when the server's SQLite was busy, as Prefect's own client does."""
+
+    def handle_request(self, request):
+        for _ in range(20):
+            response = super().handle_request(request)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            response.close()
+            time.sleep(0.2)
+        return response
+
+
+def client(variables):
+    """A client of a server's API."""
+    return httpx.Client(base_url=variables["PREFECT_API_URL"], timeout=30, transport=_Patient())
+
+
 @contextmanager
 def serving_prefect(home, variables):
     """A server; yields a client of its API."""
     url = variables["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-    with running(command, variables, home / "server.log"), httpx.Client(base_url=url, timeout=30) as api:
+    with running(command, variables, home / "server.log"), client(variables) as api:
         until("the server answers", lambda: api.get("/health").is_success)
         yield api
 

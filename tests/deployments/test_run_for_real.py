@@ -21,7 +21,7 @@ from deployments.specs import POOL, ROOT
 from tests import needs
 from tests.deployments.test_board_browser import browser
 from tests.receiver import receiver
-from tests.service import environment, serving_prefect, until, working
+from tests.service import client, environment, serving_prefect, until, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness]
 
@@ -74,7 +74,7 @@ class Service:
             ROUNDSMAN_NOTIFY="custom-webhook/oncall",
             PREFECT_UI_URL="http://prefect.example.com",
         )
-        self.api = stack.enter_context(httpx.Client(base_url=self.variables["PREFECT_API_URL"], timeout=30))
+        self.api = stack.enter_context(client(self.variables))
         self.server, self.worker = ExitStack(), ExitStack()
         stack.callback(self.server.close)
         stack.callback(self.worker.close)
