@@ -26,7 +26,13 @@ up: $(STAMP) ## server, worker, deployments, board and demo site in one terminal
 	@$(BIN)/python -m deployments.up
 
 test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing programs into failures
-	$(BIN)/python -m pytest
+	@# What waits for cron runs beside the rest, and is shown after it; both have to pass.
+	@out=$$(mktemp); \
+	$(BIN)/python -m pytest -m waits >"$$out" 2>&1 & waits=$$!; \
+	trap 'kill $$waits 2>/dev/null; rm -f "$$out"' EXIT; \
+	$(BIN)/python -m pytest -m "not waits"; rest=$$?; \
+	wait $$waits; waited=$$?; cat "$$out"; \
+	[ $$rest = 0 ] && [ $$waited = 0 ]
 
 lint: $(STAMP) ## ruff, the sites, and what is rendered from them
 	$(BIN)/ruff check .

@@ -37,6 +37,9 @@ FAILED = "roundsman.job.failed"
 #: Somebody was, or is being, told of a run's state.
 TOLD = "roundsman.job.told"
 
+#: What a run's bad end is called, by whoever tells of it.
+ENDS = ("failed", "crashed", "timed_out", "closed")
+
 #: Seconds that the ledger may take; a message must not wait for a database that is down.
 PATIENCE = 10.0
 
@@ -49,13 +52,14 @@ _TOKEN = re.compile(r"(?=[\w+=~-]*\d)[\w+=~-]{20,}")
 class _Known:
     """What the ledger knows of a run and its site."""
 
-    recorded: bool = False
+    told: bool = False
+    """That it ended is told already: by its own round, or by `watch_jobs`, which waits for it and no longer."""
     release: Release | None = None
     rehearsal: Rehearsal | None = None
 
 
 async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell of a deployment's run that failed or crashed, unless it recorded itself: then its findings are told already.
+    """Tell of a deployment's run that failed or crashed, unless that is told already.
 
     For `on_failure` and `on_crashed`. Runs without a deployment (subflows, rounds by hand) are watched by whoever
     started them.
@@ -68,7 +72,7 @@ async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
         deployment = await client.read_deployment(flow_run.deployment_id)
         site = _tagged(deployment, "site")
         known = await _from_ledger(_look_up, str(flow_run.id), site, runbook) or _Known()
-        if known.recorded:
+        if known.told:
             await _send(client, _told(flow_run, state, deployment))
             return
         kind = "timed_out" if state.name == "TimedOut" else state.type.value.lower()
@@ -206,8 +210,9 @@ def _opened(do: Any, *args: Any) -> Any:
 
 def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook) -> _Known:
     with Session(engine) as session:
-        if session.scalars(select(RunRow.id).filter_by(flow_run_id=flow_run_id).limit(1)).first():
-            return _Known(recorded=True)
+        end = select(JobEventRow.id).filter_by(flow_run_id=flow_run_id).where(JobEventRow.kind.in_(ENDS))
+        if any(session.scalar(one.limit(1)) for one in (select(RunRow.id).filter_by(flow_run_id=flow_run_id), end)):
+            return _Known(told=True)
         seen = select(ReleaseRow).filter_by(site=site).order_by(ReleaseRow.seen_at.desc()).limit(1)
         release = session.scalars(seen).first()
         rehearsal = None

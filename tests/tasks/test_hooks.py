@@ -188,6 +188,32 @@ async def test_a_ledger_that_is_gone_stops_no_message(broken, monkeypatch, url, 
 
 
 @pytest.mark.harness
+async def test_a_run_whose_end_was_told_by_the_watch_is_told_by_nobody_here(broken, ledger_url):
+    """Its hook came later than the watch waits for one."""
+    from prefect.states import Failed
+
+    inbox, ended = broken
+    job, late, state = await ended(Failed())
+    write_event(ledger_url, late, "failed")
+    await speak_for(job, late, state)
+    job, other, state = await ended(Failed())
+    write_event(ledger_url, other, "not_started")
+    await speak_for(job, other, state)
+    await heard(inbox, other)
+    assert [] == inbox.about(str(late.id))
+
+
+def write_event(url, run, kind):
+    row = JobEventRow(
+        flow_run_id=str(run.id), kind=kind, deployment="inspect-shop", job="", site="", at=datetime.now(UTC), message=""
+    )
+    engine = open_ledger(url)
+    with Session(engine) as session, session.begin():
+        session.add(row)
+    engine.dispose()
+
+
+@pytest.mark.harness
 async def test_a_round_that_recorded_itself_is_told_by_nobody_here(broken, ledger_url):
     from prefect.states import Failed
 
