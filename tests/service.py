@@ -73,11 +73,17 @@ def environment(home, port=None, **more):
 
 
 class _Patient(httpx.HTTPTransport):
-    """Asks again when the server's SQLite was busy, as Prefect's own client does."""
+    """Asks again when the server's SQLite was busy, as Prefect's own client does, and when a question took too long."""
 
     def handle_request(self, request):
-        for _ in range(20):
-            response = super().handle_request(request)
+        asks = request.method == "GET" or request.url.path.endswith(("/filter", "/count"))
+        for left in reversed(range(20)):
+            try:
+                response = super().handle_request(request)
+            except httpx.TimeoutException:
+                if not (asks and left):
+                    raise
+                continue
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             response.close()

@@ -75,7 +75,7 @@ class Service:
             PREFECT_UI_URL="http://prefect.example.com",
         )
         self.api = stack.enter_context(client(self.variables))
-        self.server, self.worker = ExitStack(), ExitStack()
+        self.server, self.worker, self.process = ExitStack(), ExitStack(), None
         stack.callback(self.server.close)
         stack.callback(self.worker.close)
         self.demo("PUT", "/faults", json=[])
@@ -84,7 +84,10 @@ class Service:
         self.server.enter_context(serving_prefect(self.home, self.variables))
 
     def start_worker(self):
-        self.process = self.worker.enter_context(working(POOL, self.variables, self.home / "worker.log", name=NAME))
+        """Start the worker, unless it runs."""
+        if self.process is None or self.process.poll() is not None:
+            log = self.home / "worker.log"
+            self.process = self.worker.enter_context(working(POOL, self.variables, log, name=NAME))
 
     def demo(self, method, path, **more):
         httpx.request(method, f"{self.address}{path}", **more).raise_for_status()
@@ -159,6 +162,12 @@ def service(tmp_path_factory):
         made.command("deployments", "automations")
         made.start_worker()
         yield made
+
+
+@pytest.fixture(autouse=True)
+def at_work(service):
+    """A test that failed half-way fails no other one."""
+    service.start_worker()
 
 
 def test_a_scheduled_round_that_finds_nothing_tells_nobody(service):
