@@ -1,11 +1,12 @@
 """The caching edge that the demo site brings along (deployments/demo)."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import httpx
 
-from blocks.edge import By, Edge, to_node
+from blocks.asking import to_node
+from blocks.edge import Edge
+from blocks.purge import By, Order
 
 
 class DemoEdge(Edge):
@@ -17,6 +18,6 @@ class DemoEdge(Edge):
     limits: ClassVar[dict[By, int]] = {By.URL: 1}
     absent: ClassVar[frozenset[int]] = frozenset({404})
 
-    def request(self, by: By, items: Sequence[str], node: str) -> httpx.Request:  # noqa: ARG002 - it knows URLs only
+    def request(self, order: Order) -> httpx.Request:
         """Spell PURGE for the URL."""
-        return to_node("PURGE", items[0], node)
+        return to_node("PURGE", order.items[0], order.node)

@@ -3,57 +3,24 @@
 import asyncio
 import re
 import time
+import uuid
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from enum import StrEnum
-from string import ascii_letters, digits, punctuation
 from typing import Annotated, Any, ClassVar
-from urllib.parse import quote
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-#: Seconds for one whole purge request; a node that needs longer is in trouble.
+from blocks.asking import bounded, mend, retry_after
+from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, folded, too_wide
+
+#: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
 PATIENCE = 10.0
-#: Bytes of an answer that are read; a purge has little to say.
-MOST = 65_536
 
-
-class By(StrEnum):
-    """What a purge names."""
-
-    URL = "url"
-    KEY = "surrogate key"
-    PREFIX = "prefix"
-    HOST = "host"
-    EVERYTHING = "everything"
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """One request and what a node answered: `absent` says it held no copy, `answer` is its first 200 characters."""
-
-    node: str
-    items: tuple[str, ...]
-    status: int
-    seconds: float
-    absent: bool
-    answer: str
-
-
-class PurgeError(Exception):
-    """A purge that is not known to have happened: what was seen, what was wanted, what to do.
-
-    `permanent` means that the same request would be refused again. `receipts` are the requests that did succeed.
-    """
-
-    def __init__(self, says: str, *, permanent: bool = False, receipts: tuple[Receipt, ...] = ()) -> None:
-        super().__init__(says)
-        self.permanent = permanent
-        self.receipts = receipts
+#: What of this was never sent, so that it can be sent again.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 def _address(text: str) -> str:
@@ -62,52 +29,195 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+#: The address of one node, such as http://127.0.0.1:6081.
+Address = Annotated[str, AfterValidator(_address)]
+#: The address of a vendor's API, without a slash at its end.
+Api = Annotated[str, StringConstraints(pattern=r"^https?://\S+[^\s/]$")]
+
+
 class Edge(Block):
     """A CDN or reverse proxy that can be told to drop a stored copy."""
 
     limits: ClassVar[dict[By, int]]
     """What it can purge by, and how many in one request."""
+    soft_by: ClassVar[frozenset[By]] = frozenset()
+    """What of this it can purge softly: the copy becomes stale, and is not gone."""
+    most_bytes: ClassVar[int] = 0
+    """Bytes of items that one request may carry; 0 when only their number counts."""
+    most: ClassVar[int] = 65_536
+    """Bytes of an answer that are read; a purge has little to say."""
     absent: ClassVar[frozenset[int]] = frozenset()
     """The statuses that mean that this cache held no copy."""
+    settles_within: ClassVar[float] = 0.0
+    """Seconds after the answer until every node has done it; 0 when the answer itself means that it is done."""
+    one_variant: ClassVar[bool] = False
+    """Whether one purge drops only the variant that its headers select."""
+    blind: ClassVar[frozenset[Blind]] = frozenset()
+    """What it does not tell apart: copies that differ only in this go as well."""
+    once: ClassVar[bool] = False
+    """Whether the vendor itself does an order with the same key only once."""
+    see: ClassVar[str] = ""
+    """The vendor's page about purging."""
 
-    nodes: list[Annotated[str, AfterValidator(_address)]] = Field(default_factory=list)
+    nodes: list[Address] = Field(default_factory=list)
     """Addresses of all its nodes, such as http://127.0.0.1:6081; when empty, the URL's own host is asked."""
+    shields: list[Address] = Field(default_factory=list)
+    """Addresses of nodes that stand between these and the origin; they are purged first."""
 
     @abstractmethod
-    def request(self, by: By, items: Sequence[str], node: str) -> httpx.Request:
+    def request(self, order: Order) -> httpx.Request:
         """Spell one request: at most `limits[by]` checked items, for one of `nodes` or, when there are none, for ""."""
 
-    def refused(self, response: httpx.Response) -> str | None:  # noqa: ARG002 - a hook; most edges say it by status
+    def refused(self, response: httpx.Response, order: Order) -> str | None:  # noqa: ARG002 - most say it by status
         """Say why an answer with a good status is a refusal all the same; None when it is not."""
         return None
 
-    async def purge(
-        self, items: Iterable[str], by: By = By.URL, client: httpx.AsyncClient | None = None
-    ) -> list[Receipt]:
-        """Drop the copies of some items on every node. A client that is handed in stays open.
+    def held_none(self, response: httpx.Response, order: Order) -> bool:  # noqa: ARG002 - most say it by status
+        """Whether an answer means that there was no copy."""
+        return response.status_code in self.absent
 
-        A node in trouble does not keep the others from being asked.
+    def too_wide(self, item: str, by: By) -> str | None:
+        """What should stand in place of an item that could drop more than it says; None when it is exact."""
+        return too_wide(item, by)
+
+    def together(self, item: str, by: By) -> str:  # noqa: ARG002 - a hook; most take any items in one request
+        """Items with different answers never share a request."""
+        return ""
+
+    def auth(self) -> httpx.Auth | None:
+        """What signs the spelled request; None when the request carries its token itself."""
+        return None
+
+    def rates(self) -> tuple[Rate, ...]:
+        """How often it may be asked; empty for one's own caches."""
+        return ()
+
+    def ticket(self, response: httpx.Response) -> str:  # noqa: ARG002 - a hook; most have nothing to ask about
+        """What a later question about this purge names; empty when there is none."""
+        return ""
+
+    def question(self, ticket: str) -> httpx.Request:
+        """Spell the question whether a purge is done."""
+        raise NotImplementedError
+
+    def finished(self, response: httpx.Response) -> bool:
+        """Read the answer to the question; PurgeError when the purge failed."""
+        raise NotImplementedError
+
+    def radius(self, url: str) -> Callable[[str], bool]:
+        """Which URLs lose their copy when this one is purged, itself among them."""
+        mine = folded(url, self.blind)
+        return lambda other: folded(other, self.blind) == mine
+
+    def powers(self) -> dict[str, Any]:
+        """What it can, in plain values and three pure functions, for those who know no blocks."""
+        return {
+            "kind": self.get_block_type_name(),
+            "limits": {str(by): limit for by, limit in self.limits.items()},
+            "soft": frozenset(map(str, self.soft_by)),
+            "blind": frozenset(map(str, self.blind)),
+            "one_variant": self.one_variant,
+            "settles_within": self.settles_within,
+            "once": self.once,
+            "shields": tuple(dict.fromkeys(self.shields)),
+            "nodes": tuple(dict.fromkeys(self.nodes)),
+            "radius": self.radius,
+            "batches": lambda items, by: self.batches(items, By(by)),
+            "too_wide": lambda item, by: self.too_wide(item, By(by)),
+        }
+
+    async def purge(
+        self,
+        items: Iterable[str],
+        by: By = By.URL,
+        client: httpx.AsyncClient | None = None,
+        *,
+        soft: bool = False,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> list[Receipt]:
+        """Drop the copies of some items on every node, shields first. A client that is handed in stays open.
+
+        A node in trouble does not keep the others from being asked. `headers` are an `Order`'s.
 
         Raises:
             ValueError: No items, or an item that is not exactly one thing; nothing was sent.
             TypeError: One string in place of a list of them.
             PurgeError: The edge cannot do this, refused it, or could not be reached.
         """
-        wanted = self._checked(items, by)
-        batches = [wanted[start : start + self.limits[by]] for start in range(0, len(wanted), self.limits[by])]
+        batches = self.batches(items, by)
+        key = uuid.uuid4().hex
         receipts: list[Receipt] = []
         errors: list[PurgeError] = []
         async with nullcontext(client) if client else httpx.AsyncClient() as sender:
-            for node in dict.fromkeys(self.nodes or [""]):
+            for node in dict.fromkeys([*self.shields, *(self.nodes or [""])]):
                 try:
-                    for batch in batches:
-                        receipts.append(await self._send(by, batch, node, sender))  # noqa: PERF401 - kept when a later one fails
+                    for place, batch in enumerate(batches):
+                        order = Order(by, batch, node, soft=soft, headers=headers, key=f"{key}-{place}")
+                        receipts.append(await self.send(order, sender))
                 except PurgeError as error:
                     errors.append(error)
         if errors:
-            says = "; ".join(dict.fromkeys(map(str, errors)))
-            raise PurgeError(says, permanent=all(error.permanent for error in errors), receipts=tuple(receipts))
+            raise PurgeError.of(errors, receipts)
         return receipts
+
+    def batches(self, items: Iterable[str], by: By = By.URL) -> list[tuple[str, ...]]:
+        """Check some items and divide them into requests; ValueError, TypeError and PurgeError as for `purge`."""
+        groups: dict[str, list[tuple[str, ...]]] = {}
+        for item in self._checked(items, by):
+            batches = groups.setdefault(self.together(item, by), [()])
+            # Each item has its quotes, comma or tags around it.
+            size = sum(len(one.encode()) + 24 for one in (*batches[-1], item))
+            if len(batches[-1]) == self.limits[by] or (self.most_bytes and batches[-1] and size > self.most_bytes):
+                batches.append(())
+            batches[-1] += (item,)
+        return [batch for batches in groups.values() for batch in batches]
+
+    async def send(self, order: Order, client: httpx.AsyncClient) -> Receipt:
+        """Send one order; ValueError, TypeError and PurgeError as for `purge`."""
+        self._checked(order.items, order.by)
+        name = self.get_block_type_name()
+        if order.soft and order.by not in self.soft_by:
+            can = f"by {', '.join(self.soft_by)}" if self.soft_by else "not at all"
+            raise PurgeError(f"{name} cannot purge softly by {order.by}; it can {can}", permanent=True)
+        try:
+            request = self.request(order)
+        except UnicodeEncodeError:
+            # Its text could quote a token.
+            says = f"{name} has a setting with characters that no header can carry; correct it"
+            raise PurgeError(says, permanent=True) from None
+        started = time.perf_counter()
+        response = await self._answer(request, client)
+        wait = retry_after(response)
+        if response.status_code == 429 and wait is not None and wait <= PATIENCE:
+            # A 429 was not done, so it may be sent again; a second one is told.
+            await asyncio.sleep(wait)
+            response = await self._answer(self.request(order), client)
+        seconds = time.perf_counter() - started
+        asked = _origin(request)
+        answer = self._hidden(response.text or response.reason_phrase, request)[:200]
+        if self.held_none(response, order):
+            return Receipt(asked, order.items, response.status_code, seconds, absent=True, answer=answer)
+        if not response.is_success:
+            raise self._failure(response, asked, answer)
+        if refusal := self.refused(response, order):
+            says = f"{name} at {asked} refused the purge with status {response.status_code}"
+            raise PurgeError(f"{says}: {self._hidden(refusal, request)}", permanent=True)
+        ticket = self.ticket(response)
+        return Receipt(asked, order.items, response.status_code, seconds, absent=False, answer=answer, ticket=ticket)
+
+    async def settled(self, receipt: Receipt, client: httpx.AsyncClient) -> bool | None:
+        """Ask once whether a purge is done on every node; None when nobody says, so that only waiting helps.
+
+        Raises:
+            PurgeError: The purge failed after all, or there was no answer.
+        """
+        if not receipt.ticket:
+            return None if self.settles_within else True
+        request = self.question(receipt.ticket)
+        response = await self._answer(request, client)
+        if not response.is_success:
+            raise self._failure(response, _origin(request), self._hidden(response.text, request)[:200])
+        return self.finished(response)
 
     def _checked(self, items: Iterable[str], by: By) -> tuple[str, ...]:
         name = self.get_block_type_name()
@@ -120,56 +230,33 @@ class Edge(Block):
         if not wanted:
             raise ValueError(f"saw no items, wanted at least one {by} to purge; nothing was purged")
         for item in wanted:
-            if trouble := _too_wide(item, by):
+            if trouble := self.too_wide(item, by):
                 raise ValueError(f"saw {item!r}, wanted {trouble}; nothing was purged")
         return wanted
 
-    async def _send(self, by: By, items: tuple[str, ...], node: str, client: httpx.AsyncClient) -> Receipt:
-        try:
-            request = self.request(by, items, node)
-        except UnicodeEncodeError:
-            # Its text could quote a token.
-            says = f"{self.get_block_type_name()} has a setting with characters that no header can carry; correct it"
-            raise PurgeError(says, permanent=True) from None
-        asked = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        started = time.perf_counter()
-        response = await self._answer(request, asked, client)
-        seconds = time.perf_counter() - started
-        answer = self._hidden(response.text or response.reason_phrase)[:200]
-        if response.status_code in self.absent:
-            return Receipt(asked, items, response.status_code, seconds, absent=True, answer=answer)
-        if not response.is_success:
-            raise self._failure(response, asked, answer)
-        if refusal := self.refused(response):
-            says = f"{self.get_block_type_name()} at {asked} refused the purge with status {response.status_code}"
-            raise PurgeError(f"{says}: {self._hidden(refusal)}", permanent=True)
-        return Receipt(asked, items, response.status_code, seconds, absent=False, answer=answer)
-
-    async def _answer(self, request: httpx.Request, asked: str, client: httpx.AsyncClient) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, client: httpx.AsyncClient) -> httpx.Response:
         """The response with a bounded body, in bounded time."""
         for header, value in (("User-Agent", "roundsman"), ("Accept-Encoding", "identity")):
             request.headers.setdefault(header, value)
-        name = self.get_block_type_name()
+        request.extensions.setdefault("timeout", httpx.Timeout(None, connect=PATIENCE / 2).as_dict())
+        asked = f"{self.get_block_type_name()} at {_origin(request)}"
         try:
             async with asyncio.timeout(PATIENCE):
-                response = await client.send(request, stream=True, auth=None, follow_redirects=False)
-                try:
-                    body = await _read(response)
-                finally:
-                    await response.aclose()
+                response = await client.send(request, stream=True, auth=self.auth(), follow_redirects=False)
+                return await bounded(response, self.most)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol):
             # Their text could quote a token.
-            says = f"{name} at {asked} was not asked: a line break in a setting, or a wrong address; correct it"
+            says = f"{asked} was not asked: a line break in a setting, or a wrong address; correct it"
             raise PurgeError(says, permanent=True) from None
+        except _NOT_SENT as trouble:
+            seen = f"{type(trouble).__name__}: {self._hidden(str(trouble), request)}"
+            says = f"{asked} could not be reached ({seen}), wanted an answer; see whether it is up, then purge again"
+            raise PurgeError(says) from None
         except (httpx.RequestError, TimeoutError) as trouble:
-            seen = self._hidden(str(trouble)) or f"no answer within {PATIENCE:g} s"
-            says = f"{name} at {asked} could not be reached ({type(trouble).__name__}: {seen}), wanted an answer"
-            raise PurgeError(f"{says}; see whether it is up, then purge again") from None
-        kept = [
-            (key, value) for key, value in response.headers.items() if not key.startswith(("content-", "transfer-"))
-        ]
-        extensions = {"reason_phrase": response.reason_phrase.encode("ascii", "replace")}
-        return httpx.Response(response.status_code, headers=kept, content=body, extensions=extensions)
+            told = self._hidden(str(trouble), request) or f"no answer within {PATIENCE:g} s"
+            seen = f"was asked and then lost ({type(trouble).__name__}: {told})"
+            says = f"{asked} {seen}, wanted an answer; it may have purged: look before you purge again"
+            raise PurgeError(says, unknown=True) from None
 
     def _failure(self, response: httpx.Response, asked: str, answer: str) -> PurgeError:
         status = response.status_code
@@ -178,75 +265,26 @@ class Edge(Block):
         wait = response.headers.get("retry-after") if later else None
         seen = f"{status} (Retry-After: {wait[:40]})" if wait else str(status)
         told = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
-        says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {_mend(status)}"
-        return PurgeError(f"{says}. It said: {told}" if told else says, permanent=not later)
+        says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {mend(status)}"
+        return PurgeError(
+            f"{says}. It said: {told}" if told else says,
+            permanent=not later,
+            # Somebody on the way gave up waiting, or it broke half-way.
+            unknown=status in {500, 502, 504},
+            retry_after=retry_after(response) if wait else None,
+        )
 
-    def _hidden(self, text: str) -> str:
-        """A text from outside, with none of this block's secrets in it."""
-        for secret in _secrets(dict(self)):
+    def _hidden(self, text: str, request: httpx.Request) -> str:
+        """A text from outside, with none of this block's secrets in it, nor what was signed with them."""
+        signed = request.headers.get("authorization", "").rpartition(" ")[2]
+        # The longest first: one secret may begin as another does.
+        for secret in sorted([*_secrets(dict(self)), *filter(None, [signed])], key=len, reverse=True):
             text = text.replace(secret, "**********")
         return text
 
 
-def to_node(method: str, url: str, node: str, prefix: str = "") -> httpx.Request:
-    """A request to one node about a URL: the Host of the URL, and its path and query byte for byte.
-
-    httpx would tidy `/a/../b`; a cache keys on what was asked. So the raw target goes along as an extension.
-    """
-    about = httpx.URL(url)
-    target = re.sub(r"^https?://[^/?]+", "", url, flags=re.IGNORECASE)
-    target = quote(
-        prefix + (target if target.startswith("/") else f"/{target}"), safe=ascii_letters + digits + punctuation
-    )
-    address = httpx.URL(node or f"{about.scheme}://{about.netloc.decode('ascii')}")
-    return httpx.Request(
-        method,
-        address.copy_with(raw_path=target.encode("ascii")),
-        headers={"Host": about.netloc.decode("ascii")},
-        extensions={"target": target.encode("ascii"), "sni_hostname": about.raw_host.decode("ascii")},
-    )
-
-
-def _too_wide(item: str, by: By) -> str | None:
-    """What should stand in place of an item that could drop more than it says; None when it is exact."""
-    if by is By.EVERYTHING:
-        return None if item == By.EVERYTHING else "the word `everything`, written out"
-    if not item or re.search(r"[\s*\x00-\x1f\x7f]", item):
-        return f"one exact {by}, without `*`, blanks or line breaks"
-    if by is By.URL:
-        return None if _is_url(item) else "an absolute http(s) URL without `#` or a password, such as https://host/path"
-    if by is By.KEY:
-        return None if "," not in item else "one surrogate key without a comma"
-    if by is By.HOST:
-        return None if re.fullmatch(r"[^/?#@]+", item) else "a host, such as www.example.com"
-    exact = re.fullmatch(r"[^/:?#@]+/[^/?#][^?#]*", item)
-    return (
-        None if exact else "host and path without a scheme, such as www.example.com/blog (a bare host is not a prefix)"
-    )
-
-
-def _is_url(item: str) -> bool:
-    if not re.fullmatch(r"https?://[^/?#@\\]+([/?][^#]*)?", item, re.IGNORECASE):
-        return False
-    try:
-        url = httpx.URL(item)
-    except httpx.InvalidURL:
-        return False
-    return bool(url.host) and (url.port or 0) < 65_536
-
-
-def _mend(status: int) -> str:
-    if status >= 500 or status in {408, 425, 429}:
-        return "purge again later"
-    if status < 400:
-        return "a redirect is not followed; set the address that it leads to"
-    known = {
-        401: "check the token",
-        403: "check the token's rights, or whom the edge allows to purge",
-        404: "check the address and what it names",
-        405: "the edge does not let this machine purge; allow it in its configuration",
-    }
-    return known.get(status, "check the settings of this block")
+def _origin(request: httpx.Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
 
 
 def _secrets(value: Any) -> Iterator[str]:
@@ -259,12 +297,3 @@ def _secrets(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _secrets(inner)
-
-
-async def _read(response: httpx.Response) -> bytes:
-    body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) >= MOST:
-            break
-    return body[:MOST]

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.rules.report import Report, held, line, notable
+from flows.rules.grouping import Group, group, passed
+from flows.rules.report import COLUMNS, Report, columns, is_heavy, line, seen
 from flows.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
+#: Characters from which on the two columns stand beside what was seen; else all of it stands in lines.
+WIDE = 120
 
 
 async def walk(site: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
@@ -71,20 +74,40 @@ class _Progress(logging.Handler):
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print the report: a table of verdicts, then a line for each finding that needs somebody."""
+    """Print the report: a table of faults and of what holds, then a line for each fault that needs somebody."""
     console = console or Console()
-    table = Table(title=f"{report.site}: {report.summary}", title_justify="left", box=None, pad_edge=False)
-    for column in ("outcome", "check", "subject", "saw"):
-        table.add_column(column, overflow="fold")
-    for verdict in report.verdicts:
-        worst = notable(verdict)
-        saw = "; ".join(finding.saw for finding in worst) or held(verdict)
-        outcome = Text(verdict.outcome, style=_STYLES[verdict.outcome])
-        table.add_row(outcome, verdict.check, Text(verdict.subject), Text(saw))
+    faults = group(report.verdicts)
+    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    console.print(_table([*faults, *passed(report.verdicts)], wide=console.width >= WIDE))
     console.print()
-    console.print(table)
-    console.print()
-    for verdict in report.verdicts:
-        for finding in notable(verdict):
-            if finding.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
-                console.print(Text(line(verdict, finding), style=_STYLES[finding.outcome]), soft_wrap=True)
+    for one in faults:
+        if is_heavy(one):
+            console.print(Text(line(one), style=_STYLES[one.outcome]), soft_wrap=True)
+
+
+def _table(groups: Sequence[Group], *, wide: bool) -> Table:
+    """A row for each group. On a narrow terminal what would stand beside each other stands below."""
+    table = Table(box=None, pad_edge=False, show_header=wide)
+    table.add_column("outcome", no_wrap=True)
+    beside = [name for name in COLUMNS if any(name in columns(one) for one in groups)]
+    for head in ("check", "subject", "saw", *beside) if wide else ("",):
+        table.add_column(head, overflow="fold", no_wrap=head == "check")
+    for one in groups:
+        outcome = Text(_lines(one.outcome, one.severity), style=_STYLES[one.outcome])
+        table.add_row(outcome, *(_cells(one, beside) if wide else [_below(one)]))
+    return table
+
+
+def _cells(one: Group, beside: Sequence[str]) -> list[Text]:
+    told = columns(one)
+    texts = (one.check, _lines(*one.examples, one.more), seen(one), *(told.get(name, "") for name in beside))
+    return [Text(text) for text in texts]
+
+
+def _below(one: Group) -> Text:
+    told = "; ".join(f"{name}: {text}" for name, text in columns(one).items())
+    return Text.assemble((f"{one.check}  {one.where}", "bold"), f"\n{_lines(seen(one), told)}")
+
+
+def _lines(*texts: str | None) -> str:
+    return "\n".join(filter(None, texts))

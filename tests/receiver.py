@@ -26,6 +26,16 @@ class Receiver(ThreadingHTTPServer):
     def url(self, path="/", scheme="http"):
         return f"{scheme}://127.0.0.1:{self.server_port}{path}"
 
+    @property
+    def messages(self):
+        """Every body, and when it came."""
+        got = [(body, at) for path, every in self.got.items() for body, at in zip(every, self.at[path], strict=False)]
+        return [body | {"received": at} for body, at in got]
+
+    def about(self, words):
+        """The messages in which some words stand."""
+        return [message for message in self.messages if words in json.dumps(message)]
+
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
@@ -57,3 +67,12 @@ def receiver():
                 wait.set()
             server.shutdown()
             thread.join()
+
+
+def webhook(url):
+    """A notification block that posts subject and body to an address; save it under a name."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    return CustomWebhookNotificationBlock(
+        name="receiver", url=url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
+    )

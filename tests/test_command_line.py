@@ -23,7 +23,7 @@ def written(tmp_path, content):
 
 def test_lint_reads_every_site_of_the_project(capsys):
     assert 0 == main(["lint"])
-    assert "demo.yaml: 4 rules, 6 examples: fine" in capsys.readouterr().out
+    assert "demo.yaml: 5 rules, 7 examples: fine" in capsys.readouterr().out
 
 
 WRONG = [

@@ -111,6 +111,7 @@ def edge(app: App) -> App:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
+        scope = _untracked(scope)
         key = hashlib.sha256(f"RFC {_url(scope)}".encode()).hexdigest()
         if scope["method"] == "PURGE":
             found = shelf.forget(key)
@@ -130,7 +131,8 @@ def edge(app: App) -> App:
                 return _forwarded(scope, visit, known=before is not None), None
             return "hit", shelf.age(key, scope["method"]) or 0
 
-        await cache(_plain(scope), receive, _signed(send, story))
+        confirmed = _confirming(send, scope, lambda: not visit.contacted)
+        await cache(_plain(scope), receive, _signed(confirmed, story))
 
     return served
 
@@ -184,6 +186,32 @@ def _signed(send: Send, story: Callable[[], tuple[str, int | None]]) -> Send:
         await send(message)
 
     return signed
+
+
+def _confirming(send: Send, scope: Scope, is_copy: Callable[[], bool]) -> Send:
+    """Send 304 in place of a copy to a client that has it already (RFC 9110 section 13.1.2)."""
+    known = dict(scope["headers"]).get(b"if-none-match", b"")
+    empty = False
+
+    async def confirmed(message: MutableMapping[str, Any]) -> None:
+        nonlocal empty
+        if message["type"] == "http.response.start":
+            etag = next((value for key, value in message["headers"] if key.lower() == b"etag"), b"")
+            empty = bool(etag) and etag in known and is_copy()
+            if empty:
+                kept = [pair for pair in message["headers"] if not pair[0].lower().startswith(b"content-")]
+                message = {**message, "status": 304, "headers": kept}
+        elif empty:
+            message = {**message, "body": b""}
+        await send(message)
+
+    return confirmed
+
+
+def _untracked(scope: Scope) -> Scope:
+    """The request without the parameters that only count campaigns, so that all of these share one copy."""
+    parts = scope.get("query_string", b"").split(b"&")
+    return {**scope, "query_string": b"&".join(part for part in parts if not part.startswith(b"utm_"))}
 
 
 def _url(scope: Scope) -> str:

@@ -23,6 +23,7 @@ from deployments.demo.edge import edge
 __all__ = ["PEOPLE", "Person", "State", "edge", "origin"]
 
 NO_STORE = {"Cache-Control": "no-store"}
+READ = ["GET", "HEAD"]
 #: Bytes of a login form that are read.
 LONGEST_FORM = 10_000
 #: What is wrong unless somebody says otherwise.
@@ -78,15 +79,16 @@ def origin(state: State) -> FastAPI:
 
 
 def _public(app: FastAPI, state: State) -> None:
-    @app.get("/articles/{slug}")
+    @app.api_route("/articles/{slug}", methods=READ)
     async def article(slug: str, request: Request) -> Response:
-        title = _title(slug)
-        body = _page(title, f"<p>Revision {state.revisions[slug]} of this article.</p>{ARTICLE}")
-        etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:20]}"'
-        headers = {"Cache-Control": "public, max-age=60, s-maxage=600", "ETag": etag, "Vary": "Accept-Encoding"}
-        if etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return HTMLResponse(body, headers=headers)
+        body = _page(_title(slug), f"<p>Revision {state.revisions[slug]} of this article.</p>{ARTICLE}")
+        return _tagged(request, body, "public, max-age=60, s-maxage=600")
+
+    @app.api_route("/guides/{name}", methods=READ)
+    async def guide(name: str, request: Request) -> Response:
+        if name not in GUIDES:
+            return PlainTextResponse("There is no such guide.\n", 404, {"Cache-Control": "public, max-age=30"})
+        return _tagged(request, _page(_title(name), GUIDES[name]), "public, max-age=60, s-maxage=600")
 
     @app.post("/articles/{slug}/touch")
     async def touch(slug: str) -> Response:
@@ -94,11 +96,11 @@ def _public(app: FastAPI, state: State) -> None:
         state.revisions[slug] += 1
         return Response(status_code=204, headers=NO_STORE)
 
-    @app.get("/news")
-    async def news() -> Response:
+    @app.api_route("/news", methods=READ)
+    async def news(request: Request) -> Response:
         # Planted fault: the site file promises five minutes to an hour.
         lifetime = "max-age=30" if "news" in state.faults else "max-age=60, s-maxage=600"
-        return HTMLResponse(_page("News", NEWS), headers={"Cache-Control": f"public, {lifetime}"})
+        return _tagged(request, _page("News", NEWS), f"public, {lifetime}")
 
     @app.get("/health")
     async def health() -> Response:
@@ -143,6 +145,15 @@ def _members(app: FastAPI, state: State) -> None:
         answer = RedirectResponse("/inbox", 303, NO_STORE)
         answer.set_cookie("sessionid", token, httponly=True, path="/", samesite="lax")
         return answer
+
+
+def _tagged(request: Request, body: str, cache_control: str) -> Response:
+    """A page with an ETag, or 304 for who has it."""
+    etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:20]}"'
+    headers = {"Cache-Control": cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return HTMLResponse(body, headers=headers)
 
 
 def _for_member(state: State, request: Request, title: str, text: str, cache_control: str) -> Response:
@@ -208,6 +219,16 @@ rather than with force. The hedge along the railway stays uncut until the wrens 
 <p>Last month's question, why courgettes fall off when they are as long as a finger, had forty answers. Most of you were
 right: too few bees on cold mornings. A brush helps.</p>
 """
+
+GUIDES = {
+    "soil": """
+<p>A handful that holds together and falls apart at a touch is right. Clay wants sand and frost, sand wants compost,
+and both want to be left alone while they are wet.</p>
+""",
+    "water": """
+<p>Rain from a butt, in the morning, at the foot of the plant. Twice a week is plenty, and once is better.</p>
+""",
+}
 
 INBOX = """
 <p>Two letters are waiting. The committee asks whether your plot needs a second key before the summer, and your

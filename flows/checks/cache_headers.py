@@ -1,10 +1,10 @@
 from prefect import flow
 
-from flows.rules.cache_headers import VISITS, judge
+from flows.rules.cache_headers import judge_rule
 from flows.rules.site import Audience, Site
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
-from flows.tasks.look import visit
+from flows.tasks.look_cache import examine, look_again
 from flows.tasks.vendors import log_in
 
 
@@ -13,9 +13,8 @@ async def check_cache_headers(site: Site) -> list[Verdict]:
     """Does each route cache as its written rule says, by its headers and as the edge really does?"""
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in site.rules) else ()
     member = (members or [NO_MEMBER])[0]
-    verdicts = []
-    for rule in site.rules:
-        visitor = member if rule.cache.by is Audience.MEMBER else STRANGER
-        seen = await visit(site, rule, VISITS, visitor)
-        verdicts += [judge(site, rule, path, exchanges, visitor) for path, exchanges in seen.items()]
-    return verdicts
+    visitors = [member if rule.cache.by is Audience.MEMBER else STRANGER for rule in site.rules]
+    looks = [await examine(site, rule, visitor) for rule, visitor in zip(site.rules, visitors, strict=True)]
+    looks = await look_again(site, site.rules, looks)
+    found = [judge_rule(site, *each) for each in zip(site.rules, looks, visitors, strict=True)]
+    return [verdict for verdicts in found for verdict in verdicts]

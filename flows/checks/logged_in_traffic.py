@@ -1,9 +1,10 @@
 from prefect import flow
 
-from flows.rules.logged_in_traffic import judge, order
+from flows.rules.logged_in_traffic import judge
 from flows.rules.site import Site
 from flows.rules.verdict import Verdict
-from flows.tasks.look import walk
+from flows.rules.walk import order, routes
+from flows.tasks.sessions import walk
 from flows.tasks.vendors import log_in
 
 
@@ -15,10 +16,10 @@ from flows.tasks.vendors import log_in
 )
 async def check_logged_in_traffic(site: Site) -> list[Verdict]:
     """Can a stranger, or another member, get a member's page?"""
-    rules = [rule for rule in site.rules if order(rule)]
-    members = await log_in(site) if rules else ()
+    rules = [rule for rule in site.rules if routes(rule)]
+    members = await log_in(site) if any(order(rule) for rule in rules) else ()
     verdicts = []
     for rule in rules:
-        seen = await walk(site, rule, members)
-        verdicts += [judge(site, rule, path, exchanges, members) for path, exchanges in seen.items()]
+        walks = await walk(site, rule, members)
+        verdicts += [judge(site, rule, path, seen, members) for path, seen in walks.items()]
     return verdicts

@@ -1,9 +1,23 @@
-"""Cache headers: the edge keeps what is for everyone, and nothing that is for one. By the RFC, and as observed."""
+"""Cache headers: the edge keeps what is for everyone, and nothing that is for one. By the RFC, and as observed.
 
-from collections.abc import Iterator, Sequence
+A rule costs three visits to each example. Its first cached example, and the canary of its purge, cost more: what
+`cache_variants`, `cache_bypass`, `cache_key` and `cache_freshness` say, and what `cache_negative` says once for each
+rule. What the rule does not promise is not asked, apart from one HEAD, one conditional request and one late visit.
+"""
 
-from flows.rules.cache_control import birth, directives, is_private, lifetime, storable
-from flows.rules.cache_status import CacheState, cache_state
+from collections.abc import Iterator, Mapping, Sequence
+
+from flows.rules import (
+    cache_bypass,
+    cache_cookies,
+    cache_freshness,
+    cache_hit_rate,
+    cache_key,
+    cache_negative,
+    cache_variants,
+)
+from flows.rules.cache_control import birth, directives, is_private, lifetime, storable, targeted_of
+from flows.rules.cache_copy import GRAIN, Look, Step, kept, observed, states, tells
 from flows.rules.exchange import Exchange
 from flows.rules.quantity import Span, spoken
 from flows.rules.site import Audience, Rule, Site
@@ -32,17 +46,60 @@ STATUS = Claim(f"{CHECK}/status", "The route does not end in a server error.", "
 VISITS = 3
 
 
-def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor) -> Verdict:
-    """Judge one route by the answers to a few equal requests in a row, made by a visitor."""
+def examined(rule: Rule) -> tuple[str, ...]:
+    """The routes on which more is tried than plain visits: the first cached example, and the canary of the purge."""
+    canary = [rule.purge.canary] if rule.purge and rule.purge.canary in rule.examples.cached else []
+    return tuple(dict.fromkeys([*rule.examples.cached[:1], *canary]))
+
+
+def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: str) -> list[Step]:
+    """What else to ask after the plain visits, one after another; what needs a copy, only where there is one."""
+    steps: list[Step] = []
+    for path in examined(rule):
+        visits = seen[path]
+        if unanswered(CHECK, visits) or wrong_status(CHECK, visits, rule.status):
+            continue
+        if kept(visits[1:]):
+            steps += cache_bypass.steps(site, rule, path, nonce)
+        steps += cache_variants.steps(site, rule, path, visits[-1])
+        if kept(visits[1:]):
+            steps += cache_key.steps(site, rule, path, nonce)
+        if path == examined(rule)[0]:
+            steps += cache_negative.steps(site, rule, path, nonce)
+    return steps
+
+
+def late_at(rule: Rule, look: Look) -> dict[str, float]:
+    """The routes of one more plain visit, which shows whether their Age grows, and when it is due."""
+    due = {path: cache_freshness.late_at(look.seen[path]) for path in examined(rule)[:1]}
+    return {path: at for path, at in due.items() if at is not None}
+
+
+def judge_rule(site: Site, rule: Rule, look: Look, visitor: Visitor) -> list[Verdict]:
+    """Judge every route of a rule. The probe hit rate of all cached examples stands with the first of them."""
+    return [judge(site, rule, path, exchanges, visitor, look=look) for path, exchanges in look.seen.items()]
+
+
+def judge(  # noqa: PLR0913 - the look is known only where more than plain visits were made
+    site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: Look | None = None
+) -> Verdict:
+    """Judge one route by the answers to a few equal requests in a row, made by a visitor, and by what else was seen."""
+    by_rfc, targeted = "", targeted_of(site)
     if visitor.problem:
         findings = [PRIVATE.against(visitor.problem, "the page as a member sees it", holds=None)]
     elif silent := unanswered(CHECK, seen):
         findings = [silent]
-    elif other := _wrong_status(rule, path, seen):
-        findings = [other]
     else:
-        findings = list(_findings(rule, path, seen, visitor))
-    return verdict_on(site, rule, CHECK, path, findings)
+        by_rfc = _by_rfc(seen[0], visitor, targeted)
+        if other := _wrong_status(rule, path, seen):
+            findings = [other, *cache_negative.errors(rule, seen)]
+        else:
+            findings = list(_findings(site, rule, path, seen, visitor))
+            if path in rule.examples.cached:
+                findings += _deeper(site, rule, path, look or Look({path: seen}))
+        findings.append(_agreement(seen, visitor, targeted))
+    told = "" if visitor.problem else observed(seen)
+    return verdict_on(site, rule, CHECK, path, findings, by_rfc=by_rfc, observed=told)
 
 
 def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
@@ -53,12 +110,13 @@ def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | 
     return STATUS.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
 
 
-def _findings(rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor) -> Iterator[Finding]:
+def _findings(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor) -> Iterator[Finding]:
     first = seen[:1]
     said = first[0].header("cache-control")
     shown = said or "no Cache-Control"
+    targeted = targeted_of(site)
     if path in rule.examples.cached:
-        yield from _shared(rule, seen)
+        yield from _shared(rule, seen, targeted)
         return
     match rule.cache.by:
         case Audience.MEMBER:
@@ -68,28 +126,26 @@ def _findings(rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor)
         case Audience.NOBODY:
             yield NO_STORE.against(shown, "no-store", holds="no-store" in directives(said), evidence=first)
         case Audience.UNSAID:
-            yield _agreement(seen, visitor)
             return
         case Audience.EVERYONE:
-            answer = storable(first[0], authorized=visitor.authorized)
+            answer = storable(first[0], authorized=visitor.authorized, targeted=targeted)
             yield NOT_STORABLE.against(
                 f"storable: {answer.why}" if answer.yes else answer.why,
                 "private or no-store",
                 holds=not answer.yes,
                 evidence=first,
             )
-    kept = [exchange for exchange in seen if cache_state(exchange).from_store]
-    holds = not kept if _tells(seen) else None
-    yield NOT_KEPT.against(_states(seen), "no HIT", holds=holds, evidence=kept or first)
+    stored = kept(seen)
+    yield NOT_KEPT.against(states(seen), "no HIT", holds=not stored if tells(seen) else None, evidence=stored or first)
 
 
-def _shared(rule: Rule, seen: Sequence[Exchange]) -> Iterator[Finding]:
+def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A page for everyone: storable, with the promised lifetimes, and really kept."""
     first, promise = seen[0], rule.cache
-    answer = storable(first)
+    answer = storable(first, targeted=targeted)
     yield STORABLE.against(answer.why, "no directive against it", holds=answer.yes, evidence=[first])
     if answer.yes and promise.edge_ttl:
-        yield _ttl(EDGE_TTL, lifetime(first), promise.edge_ttl, first)
+        yield _ttl(EDGE_TTL, lifetime(first, targeted=targeted), promise.edge_ttl, first)
     if promise.browser_ttl:
         yield _ttl(BROWSER_TTL, lifetime(first, shared=False), promise.browser_ttl, first)
     if promise.vary is not None:
@@ -97,9 +153,25 @@ def _shared(rule: Rule, seen: Sequence[Exchange]) -> Iterator[Finding]:
         wanted = {name.lower() for name in promise.vary}
         shown = ", ".join(sorted(varies)) or "no Vary"
         yield VARY.against(shown, ", ".join(sorted(wanted)) or "no Vary", holds=varies <= wanted, evidence=[first])
-    states = [cache_state(exchange) for exchange in seen]
-    holds = None if all(state.from_store is None for state in states) else any(state.from_store for state in states[1:])
-    yield HIT.against(_states(seen), "HIT within two more requests", holds=holds, evidence=seen)
+    holds = bool(kept(seen[1:])) if tells(seen) else None
+    yield HIT.against(states(seen), "HIT within two more requests", holds=holds, evidence=seen)
+
+
+def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:
+    """What shows beside status, lifetimes and HIT; most of it only where more than plain visits were made."""
+    seen, extra, targeted = look.seen[path], look.extra.get(path, {}), targeted_of(site)
+    yield from cache_cookies.findings(seen)
+    yield from cache_freshness.findings(rule, seen, extra.get(cache_freshness.LATE, ()), targeted)
+    yield from cache_variants.findings(rule, seen, extra)
+    yield from cache_negative.errors(rule, [exchange for step in extra.values() for exchange in step])
+    if path not in look.extra:
+        return
+    yield from cache_bypass.findings(site, rule, look.seen, extra, targeted)
+    yield from cache_key.findings(rule, path, extra)
+    if path == examined(rule)[0]:
+        yield from cache_negative.findings(rule, extra, targeted)
+        plain = [exchange for cached in rule.examples.cached for exchange in look.seen.get(cached, ())]
+        yield from cache_hit_rate.findings(plain)
 
 
 def _ttl(claim: Claim, seconds: int | None, wanted: Span, first: Exchange) -> Finding:
@@ -107,25 +179,23 @@ def _ttl(claim: Claim, seconds: int | None, wanted: Span, first: Exchange) -> Fi
     return claim.against(shown, wanted, holds=seconds is not None and seconds in wanted, evidence=[first])
 
 
-def _agreement(seen: Sequence[Exchange], visitor: Visitor) -> Finding:
-    """Without a promise there is still a contradiction to find: a page that is kept although it says not to."""
-    answer = storable(seen[0], authorized=visitor.authorized)
-    kept = any(cache_state(exchange).from_store for exchange in seen) or _same_birth(seen)
-    shown = f"by the RFC {'storable' if answer.yes else 'not storable'} ({answer.why}), observed {_states(seen)}"
+def _by_rfc(first: Exchange, visitor: Visitor, targeted: Sequence[str]) -> str:
+    answer = storable(first, authorized=visitor.authorized, targeted=targeted)
+    seconds = lifetime(first, targeted=targeted)
+    time = "" if seconds is None else f", fresh for {spoken(seconds)}"
+    return f"storable ({answer.why}){time}" if answer.yes else f"not storable ({answer.why})"
+
+
+def _agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:
+    """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts."""
+    answer = storable(seen[0], authorized=visitor.authorized, targeted=targeted)
+    # A copy that is older than our first request was kept somewhere, be it by another tier.
+    old = [exchange for exchange in seen if (birth(exchange) or seen[0].started) < seen[0].started - GRAIN]
+    stored = kept(seen) or old
+    shown = f"by the RFC {'storable' if answer.yes else 'not storable'} ({answer.why}); observed {states(seen)}"
+    if stored and not answer.yes:
+        harm = "keeps it and may give it to strangers" if visitor.authorized else "keeps it all the same"
+        shown = f"{shown}: the edge {harm}"
+    holds = answer.yes or (not stored if stored or tells(seen) else None)
     wanted = "a copy only where the headers allow one"
-    holds = answer.yes or (not kept if kept or _tells(seen) else None)
-    return AGREE.against(shown, wanted, holds=holds, evidence=seen)
-
-
-def _same_birth(seen: Sequence[Exchange]) -> bool:
-    births = [birth(exchange) for exchange in seen if exchange.header("age")]
-    return len(births) > 1 and any((exchange.header("age") or "0") != "0" for exchange in seen)
-
-
-def _tells(seen: Sequence[Exchange]) -> bool:
-    """Whether a cache said what it did, at least once."""
-    return any(cache_state(exchange) is not CacheState.UNKNOWN for exchange in seen)
-
-
-def _states(seen: Sequence[Exchange]) -> str:
-    return ", ".join(cache_state(exchange) for exchange in seen)
+    return AGREE.against(shown, wanted, holds=holds, evidence=stored or seen)

@@ -1,125 +1,167 @@
-"""What a cache says it did, in one vocabulary. The only room that knows vendors' status headers.
+"""Whose word to take for what a cache did with one request.
 
-HIT a fresh copy, MISS fetched, EXPIRED a stale copy was fetched anew, REVALIDATED a stale copy was confirmed, STALE a
-stale copy was served, BYPASS the cache stood aside on purpose, DYNAMIC not a thing it caches, UNKNOWN it does not say.
+The site's edge decides first, then RFC 9211, then headers that only one vendor has, then those that need a second look.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
-import http_sf
-
-from flows.rules.cache_control import age
+from flows.rules import vendor_status as vendor
+from flows.rules.cache_status_field import cache_status
+from flows.rules.cache_words import CacheState, OriginContacted, Told
 from flows.rules.exchange import Exchange
 
+__all__ = ["CacheState", "OriginContacted", "Told", "cache_state", "read"]
 
-class CacheState(StrEnum):
-    """What the nearest cache did with one request."""
-
-    HIT = "HIT"
-    MISS = "MISS"
-    EXPIRED = "EXPIRED"
-    REVALIDATED = "REVALIDATED"
-    STALE = "STALE"
-    BYPASS = "BYPASS"
-    DYNAMIC = "DYNAMIC"
-    UNKNOWN = "UNKNOWN"
-
-    @property
-    def from_store(self) -> bool | None:
-        """Whether a stored copy answered; None when nobody says."""
-        return (
-            None if self is CacheState.UNKNOWN else self in {CacheState.HIT, CacheState.STALE, CacheState.REVALIDATED}
-        )
-
-
-_WORDS = {state.value: state for state in CacheState} | {
-    "UPDATING": CacheState.STALE,
-    "PASS": CacheState.BYPASS,
-    "NOCACHE": CacheState.BYPASS,
-    "NOSTORE": CacheState.DYNAMIC,
-    "PRERENDER": CacheState.HIT,
+_NUMBER = re.compile(r"\d+")
+_TTL = re.compile(r"(?<=ttl=)\d+|(?<=ttl=-)\d+")
+#: By the type of the site's edge; the first that says something counts.
+_BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
+    "akamai": (vendor.akamai,),
+    "azure-front-door": (vendor.azure,),
+    "bunny": (vendor.bunny,),
+    "cloudflare": (vendor.cloudflare,),
+    "cloudfront": (vendor.cloudfront,),
+    "demo-edge": (cache_status,),
+    "fastly": (vendor.fastly,),
+    "google-cdn": (vendor.google,),
+    "keycdn": (vendor.keycdn,),
+    "nginx": (vendor.nginx,),
+    "nginx-refresh": (vendor.nginx,),
+    "squid": (vendor.squid,),
+    "traffic-server": (vendor.traffic_server,),
+    "varnish": (vendor.varnish,),
+    "vercel": (vendor.vercel,),
 }
-#: What became of a stale copy, where the word REFRESH stands beside it; the first that is said counts.
-_REFRESHED = {
-    "FAIL": CacheState.STALE,
-    "HIT": CacheState.REVALIDATED,
-    "UNMODIFIED": CacheState.REVALIDATED,
-    "MISS": CacheState.EXPIRED,
-    "MODIFIED": CacheState.EXPIRED,
-}
-#: Here the word means that the page was made anew.
-_VERCEL = _WORDS | {"REVALIDATED": CacheState.EXPIRED}
-_FORWARDED = {
-    "bypass": CacheState.BYPASS,
-    "method": CacheState.BYPASS,
-    "request": CacheState.BYPASS,
-    "stale": CacheState.EXPIRED,
+_ANYBODY: tuple[vendor.Reader, ...] = (
+    cache_status,
+    vendor.cloudflare,
+    vendor.vercel,
+    vendor.bunny,
+    vendor.google,
+    vendor.known_cdn,
+    vendor.nginx,
+    vendor.x_cache,
+    vendor.akamai,
+    vendor.traffic_server,
+    vendor.server_timing,
+    vendor.age,
+)
+#: A site may name one of these as its own header; any other is read word by word.
+_BY_NAME: Mapping[str, vendor.Reader] = {
+    "cache-status": cache_status,
+    "cf-cache-status": vendor.cloudflare,
+    "server-timing": vendor.server_timing,
+    "via": vendor.traffic_server,
+    "x-cache": vendor.x_cache,
+    "x-varnish": vendor.varnish,
+    "x-vercel-cache": vendor.vercel,
 }
 
 
 def cache_state(exchange: Exchange) -> CacheState:
-    """Read the status headers of a response, the most exact one first: RFC 9211, then vendors', then Age alone."""
-    for read in _READERS:
-        if (state := read(exchange)) is not None:
-            return state
-    return CacheState.HIT if (age(exchange) or 0) > 0 else CacheState.UNKNOWN
+    """What became of one request, in one word."""
+    return read(exchange).state
 
 
-def _cache_status(exchange: Exchange) -> CacheState | None:
-    """Cache-Status (RFC 9211): the last member is the cache nearest to the user."""
-    if not (value := exchange.header("cache-status")):
-        return None
-    try:
-        members = http_sf.parse(value.encode("latin-1"), tltype="list")
-    except (ValueError, UnicodeError):
-        return None
-    # With a trailing parameterless token some caches sign every answer, so only one that says something counts.
-    parameters = next((said for _, said in reversed(members) if {"hit", "fwd"} & set(said)), None)
-    if parameters is None:
-        return None
-    if parameters.get("hit"):
-        return _WORDS.get(str(parameters.get("detail", "")).upper(), CacheState.HIT)
-    forwarded = str(parameters.get("fwd", ""))
-    if forwarded == "stale" and parameters.get("fwd-status") == 304:
-        return CacheState.REVALIDATED
-    return _FORWARDED.get(forwarded, CacheState.MISS)
+def read(exchange: Exchange) -> Told:
+    """Read the status headers of a response; UNKNOWN when none of them says anything.
 
-
-def _word(
-    name: str, meanings: Mapping[str, CacheState] = MappingProxyType(_WORDS)
-) -> Callable[[Exchange], CacheState | None]:
-    """A header that holds one of the common words, alone, as in TCP_MEM_HIT, or as in `RefreshHit from cloudfront`.
-
-    Of several tiers the last is nearest.
+    The header that the site names (`exchange.probe.status_header`) and its edge (`exchange.probe.edge`) are heard
+    first. Reading the same words again costs a look-up, as what differs from answer to answer is left out before.
     """
-
-    def read(exchange: Exchange) -> CacheState | None:
-        if not (value := exchange.header(name)):
-            return None
-        said = next(iter(value.rpartition(",")[2].split()), "")
-        words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", said)]
-        known = _REFRESHED if "REFRESH" in words else meanings
-        return next((known[word] for word in words if word in known), None)
-
-    return read
+    probe, headers = exchange.probe, exchange.headers
+    heard = _heard(tuple([name for name, _ in headers]), probe.status_header)
+    said = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in heard.places])
+    return _told(probe.edge, heard, said)
 
 
-def _x_varnish(exchange: Exchange) -> CacheState | None:
-    """X-Varnish holds two transaction numbers when a stored object answered, and one when it did not."""
-    if not (value := exchange.header("x-varnish")):
-        return None
-    return CacheState.HIT if len(value.rpartition(",")[2].split()) == 2 else CacheState.MISS
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """Which headers of a response are heard, by their places, and what shortens each."""
+
+    own: str
+    names: tuple[str, ...]
+    places: tuple[tuple[int, Callable[[str], str] | None], ...]
 
 
-_READERS: Sequence[Callable[[Exchange], CacheState | None]] = (
-    _cache_status,
-    _word("cf-cache-status"),
-    _word("x-cache-status"),
-    _word("cdn-cache"),
-    _word("x-cache"),
-    _word("x-vercel-cache", _VERCEL),
-    _x_varnish,
-)
+@lru_cache(maxsize=1024)
+def _heard(names: tuple[str, ...], own: str) -> _Heard:
+    own = own.lower()
+    wanted = _HEARD.keys() | {own} - {""}
+    known = [(place, name) for place, name in enumerate(map(str.lower, names)) if name in wanted]
+    return _Heard(own, tuple(name for _, name in known), tuple((place, _HEARD.get(name)) for place, name in known))
+
+
+@lru_cache(maxsize=1024)
+def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
+    own = heard.own
+    said: dict[str, str] = {}
+    for name, value in zip(heard.names, values, strict=True):
+        said[name] = f"{said[name]}, {value}" if name in said else value
+    readers = [_BY_NAME.get(own) or vendor.worded(own)] if own else []
+    readers += [*_BY_EDGE.get(edge, ()), *_ANYBODY]
+    nobody = Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+    return next((found for reader in readers if (found := reader(said))), nobody)
+
+
+def _aged(value: str) -> str:
+    """1 when it is above zero, 0 when it is zero; the first of a list counts (RFC 9111 section 5.1)."""
+    digits = value.partition(",")[0].strip()
+    return str(int(digits.strip("0") != "")) if digits.isascii() and digits.isdigit() else ""
+
+
+def _pop(ray: str) -> str:
+    """The data centre in `8a1f00c0ffee-AMS`."""
+    _, is_named, pop = ray.rpartition("-")
+    return pop.strip() if is_named else ""
+
+
+def _region(request: str) -> str:
+    """The region nearest the user in `fra1::iad1::b7xkq-1700000000000-5f2c`."""
+    region, is_named, _ = request.partition("::")
+    return region.strip() if is_named else ""
+
+
+def _counts(ids: str) -> str:
+    """X-Varnish without its numbers."""
+    return _NUMBER.sub("1", ids)
+
+
+def _metrics(timing: str) -> str:
+    """Only what speaks of a cache, without the times."""
+    return ", ".join(part.strip() for part in timing.split(",") if "cache" in part.partition(";")[0].lower())
+
+
+def _without_ttl(value: str) -> str:
+    return _TTL.sub("1", value)
+
+
+#: Every header that a reader looks at, with what takes out of it that which differs from answer to answer.
+_HEARD: Mapping[str, Callable[[str], str] | None] = {
+    **dict.fromkeys(vendor.NGINX_NAMES),
+    "age": _aged,
+    "akamai-cache-status": None,
+    "cache-status": _without_ttl,
+    "cdn-cache": None,
+    "cdn-cache-status": None,
+    "cf-cache-status": None,
+    "cf-ray": _pop,
+    "fastly-debug-ttl": None,
+    "server": None,
+    "server-timing": _metrics,
+    "via": None,
+    "x-amz-cf-pop": None,
+    "x-azure-ref": lambda _: "",
+    "x-cache": None,
+    "x-cache-lookup": None,
+    "x-cache-remote": None,
+    "x-check-cacheable": None,
+    "x-edge-location": None,
+    "x-served-by": None,
+    "x-varnish": _counts,
+    "x-vercel-cache": None,
+    "x-vercel-id": _region,
+}

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Headers that explain a cache's decision and carry nothing about a person.
+#: Headers that explain a cache's decision and carry nothing about a person. Not among them: cache keys (X-Cache-Key,
+#: X-True-Cache-Key), which carry queries and cookies; tags (Cache-Tag, Surrogate-Key), which name users; Server-Timing,
+#: where an application writes what it likes; CDN-RequestCountryCode, which says where the visitor is.
 TELLING = frozenset(
     [
         "age",
@@ -17,27 +19,47 @@ TELLING = frozenset(
         "cdn-cache-status",
         "cf-cache-status",
         "cf-ray",
+        "cloudflare-cdn-cache-control",
         "content-encoding",
         "content-length",
         "content-type",
         "date",
+        "edge-control",
         "etag",
         "expires",
+        "fastly-debug-digest",
+        "fastly-debug-path",
+        "fastly-debug-ttl",
         "last-modified",
+        "netlify-cdn-cache-control",
         "pragma",
         "server",
         "surrogate-control",
         "vary",
+        "vercel-cdn-cache-control",
         "via",
+        "x-accel-expires",
         "x-amz-cf-pop",
         "x-azure-ref",
         "x-cache",
         "x-cache-hits",
         "x-cache-lookup",
+        "x-cache-remote",
         "x-cache-status",
+        "x-cached",
+        "x-check-cacheable",
+        "x-edge-location",
+        "x-fastcgi-cache",
+        "x-nginx-cache",
+        "x-nginx-cache-status",
+        "x-proxy-cache",
+        "x-proxy-cache-status",
         "x-served-by",
+        "x-squid-error",
+        "x-upstream-cache-status",
         "x-varnish",
         "x-vercel-cache",
+        "x-vercel-id",
     ]
 )
 
@@ -141,7 +163,8 @@ class Exchange:
 
 def told(exchange: Exchange) -> Mapping[str, object]:
     """What of an exchange may be kept and shown: no body, no cookie, no header that could carry a person's data."""
-    headers = [[key, value] for key, value in exchange.headers if key.lower() in TELLING]
+    shown = TELLING | {exchange.probe.status_header.lower()} - {"set-cookie"}
+    headers = [[key, value] for key, value in exchange.headers if key.lower() in shown]
     headers += [["set-cookie", _cookie(value)] for value in exchange.all("set-cookie")]
     return {
         "method": exchange.probe.method,

@@ -1,118 +1,144 @@
-"""Logged-in traffic: no visitor gets another's page, and a member is not answered from the shared store."""
+"""Logged-in traffic: no visitor gets another's page, and a member is not answered from the shared store.
+
+What is tried, in which order, is in `walk`; `deception` and `reflection` are the tests beside the visits, `cleaning`
+is what came of the purge after them.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from flows.rules.cache_status import CacheState, cache_state
+from flows.rules import cleaning, deception, reflection
+from flows.rules.cache_control import directives, is_private, storable, targeted_of
+from flows.rules.cache_copy import observed, states, tells
+from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
+from flows.rules.hushed import hushed, secrets_of
+from flows.rules.logged_in_claims import (
+    BYPASS,
+    CHECK,
+    COOKIE,
+    KEPT,
+    LEAK,
+    MEMBERS,
+    OWN_KEY,
+    PERSONAL,
+    POLICY,
+    SHARED,
+    STORED,
+)
+from flows.rules.own_key import NAME, Query, from_store
 from flows.rules.site import Audience, Rule, Site
 from flows.rules.subject import unanswered, verdict_on
-from flows.rules.verdict import Claim, Finding, Outcome, Verdict
-from flows.rules.visitor import STRANGER, Visitor
+from flows.rules.verdict import Finding, Outcome, Severity, Verdict
+from flows.rules.visitor import Step, Visitor, cast, leaks
+from flows.rules.walk import Walk, order, reflects
 
-CHECK = "logged-in-traffic"
-
-PERSONAL = Claim(f"{CHECK}/personal", "The member's page is personal, so that a leak would show.")
-LEAK = Claim(f"{CHECK}/leak", "Nobody sees what belongs to another member.")
-STORED = Claim(f"{CHECK}/stored", "No stranger gets the copy that a member's visit made.")
-SHARED = Claim(f"{CHECK}/not-from-store", "A member is not answered from the shared store.")
-COOKIE = Claim(f"{CHECK}/set-cookie", "No two visitors are given the same cookie.")
-BYPASS = Claim(f"{CHECK}/bypass", "A warm shared copy is not handed to a member.")
-KEPT = Claim(f"{CHECK}/copy-kept", "A member's visit does not replace the shared copy.")
-MEMBERS = Claim(f"{CHECK}/members", "Two test members can log in.")
+Steps = Sequence[Step]
 
 #: Characters from which on a cookie's value can tell one visitor from all others.
 IDENTITY = 8
 
-#: Who asks, in order: A and B are the members, N is nobody.
-PERSONAL_ORDER = "AABNNA"
-SHARED_ORDER = "NNAN"
+
+def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
+    """Judge one route by its walk."""
+    found = [hushed(finding, secrets_of(members)) for finding in _findings(site, rule, path, walk, members)]
+    by_rfc, seen = _columns(site, rule, walk, cast(members))
+    return verdict_on(site, rule, CHECK, path, found, by_rfc=by_rfc, observed=seen)
 
 
-def order(rule: Rule) -> str:
-    """Who visits a rule's routes, in which order; empty when the rule promises members nothing."""
-    if rule.cache.by is Audience.MEMBER:
-        return PERSONAL_ORDER
-    return SHARED_ORDER if rule.bypasses_cookies else ""
-
-
-def routes(rule: Rule) -> tuple[str, ...]:
-    """The routes that the order is walked on."""
-    return rule.examples.not_cached if rule.cache.by is Audience.MEMBER else rule.examples.cached
-
-
-def cast(members: Sequence[Visitor]) -> Mapping[str, Visitor]:
-    """Who plays A, B and N. With one member alone, B is missing."""
-    return dict(zip("AB", members, strict=False)) | {"N": STRANGER}
-
-
-def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], members: Sequence[Visitor]) -> Verdict:
-    """Judge one route by the exchanges of its order; those of a missing B are left out."""
-    actors = _told_apart(cast(members))
-    steps = [(who, exchange) for who, exchange in zip([w for w in order(rule) if w in actors], seen, strict=False)]
+def _findings(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Iterator[Finding]:
+    actors = cast(members)
     failed = [f"{member.name}: {member.problem}" for member in members if member.problem]
-    if failed or not members:
+    silent = unanswered(CHECK, [*walk.proof, *(exchange for _, exchange in walk.steps)])
+    if order(rule) and (failed or not members):
         why = "; ".join(failed) or "the site file names no sessions"
-        findings = [MEMBERS.against(why, "two test members that can log in", holds=None)]
-    elif silent := unanswered(CHECK, seen):
-        findings = [silent]
-    elif rule.cache.by is Audience.MEMBER:
-        findings = list(_personal(steps, actors, rule.status))
+        yield MEMBERS.against(why, "two test members that can log in", holds=None)
+    elif silent:
+        leak = _leak(walk.steps, actors)
+        yield from [leak] * (leak.outcome is Outcome.FAIL)
+    elif order(rule):
+        yield _own_key(rule, walk)
+        if walk.asked and rule.cache.by is Audience.MEMBER:
+            yield from _personal(site, rule, walk.steps, actors)
+        elif walk.asked:
+            yield from _shared(rule, walk.steps, actors)
+    if silent:
+        yield silent
     else:
-        findings = list(_shared(rule, steps, actors))
-    return verdict_on(site, rule, CHECK, path, findings)
+        yield from deception.findings(site, walk.disguises, actors.get("A", actors["N"]))
+        if reflects(rule, path):
+            yield from reflection.findings(walk.query, walk.injections, walk.proof[0])
+    yield from cleaning.findings(site, walk, members)
 
 
-Steps = Sequence[tuple[str, Exchange]]
+def _own_key(rule: Rule, walk: Walk) -> Finding:
+    if not walk.asked:
+        asks = "`status_header` in the site file, or " if walk.query is Query.UNTOLD else ""
+        wanted = f"{asks}`allow_shared_key: true` in the rule {rule.name}, or `staging: true` in the site file"
+        return OWN_KEY.against(f"not tried: {walk.query}", wanted, holds=None, evidence=walk.proof)
+    mine = f"{NAME}=" in walk.asked
+    saw = f"{walk.query}; {'under a random one' if mine else 'on the real URL, as the site file allows'}"
+    return OWN_KEY.against(saw, "a key that nobody else asks for, or leave to use the real one", holds=True)
 
 
-def _told_apart(actors: Mapping[str, Visitor]) -> Mapping[str, Visitor]:
-    """The actors with only those sentinels that tell: an empty one is on every page, a common one on both members'."""
-
-    def own(letter: str) -> tuple[str, ...]:
-        others = [value for other, actor in actors.items() if other != letter for value in actor.sentinels]
-        mine = actors[letter].sentinels
-        return tuple(value for value in mine if value.strip() and not any(value in theirs for theirs in others))
-
-    return {letter: replace(actor, sentinels=own(letter)) for letter, actor in actors.items()}
+def _by_rfc(site: Site, exchange: Exchange, member: Visitor) -> str:
+    answer = storable(exchange, authorized=member.authorized, targeted=targeted_of(site))
+    return f"{'storable' if answer.yes else 'not storable'}: {answer.why}"
 
 
-def _personal(steps: Steps, actors: Mapping[str, Visitor], status: int) -> Iterator[Finding]:
+def _columns(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) -> tuple[str, str]:
+    """What a shared cache may do with the page that the rule speaks of, and what it did in all visits."""
+    seen = [exchange for _, exchange in walk.steps]
+    if rule.cache.by is not Audience.MEMBER and not seen:
+        seen = list(walk.proof)
+    if not seen or not all(exchange.answered for exchange in seen):
+        return "", ""
+    first = actors.get("A", actors["N"]) if rule.cache.by is Audience.MEMBER else actors["N"]
+    return _by_rfc(site, seen[0], first), observed(seen)
+
+
+def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
     pages = {who: [exchange for letter, exchange in steps if letter == who] for who in "AB" if who in actors}
     # A visitor who began with no member's page at all tells nothing about the store.
     mine = [
         exchange
         for seen in pages.values()
-        if any(not _strange(seen[:1], actors[owner], status) for owner in pages)
+        if any(not _strange(seen[:1], actors[owner], rule.status) for owner in pages)
         for exchange in seen
     ]
+    strangers = [exchange for who, exchange in steps if who == "N"]
     leak = _leak(steps, actors)
     if leak.outcome is not Outcome.FAIL:
         for who, seen in pages.items():
-            yield _is_personal(seen, actors[who], status)
+            yield _is_personal(seen, actors[who], rule.status, strangers)
     if mine or leak.outcome is Outcome.FAIL:
         yield leak
     if not mine:
         return
-    strangers = [exchange for who, exchange in steps if who == "N"]
+    law = f"by the RFC {_by_rfc(site, mine[0], actors['A'])}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]
     bodies = {exchange.body_hash for exchange in own}
-    copies = [n for n in strangers if cache_state(n).from_store and n.body_hash in bodies]
-    saw = "the member's copy as a HIT" if copies else ", ".join(f"{n.status} {cache_state(n)}" for n in strangers)
-    holds = not copies if _tells(strangers) else None
+    copies = [n for n in strangers if from_store(n) and n.body_hash in bodies]
+    saw = ", ".join(f"{n.status} {cache_state(n)}" for n in strangers)
+    if copies:
+        saw = f"the member's copy as a {cache_state(copies[0])}; {law}"
+    holds = not copies if tells(strangers) else None
     yield STORED.against(saw, "an answer of their own", holds=holds, evidence=copies or strangers)
-    yield _not_from_store(mine)
+    yield _not_from_store(mine, own, law)
+    yield _policy(rule, mine[0], law)
     if "B" not in actors:
         yield MEMBERS.against("one test member", "two", holds=None)
     yield from _cookies(steps)
 
 
-def _is_personal(seen: Sequence[Exchange], member: Visitor, status: int) -> Finding:
+def _is_personal(seen: Sequence[Exchange], member: Visitor, status: int, strangers: Sequence[Exchange]) -> Finding:
     strange = _strange(seen, member, status)
     saw = "a sentinel on every visit"
     if strange:
         saw = f"{strange[0].status}" if strange[0].status != status else f"no sentinel of {member.name}"
+        if strange[0].body_hash in {exchange.body_hash for exchange in strangers}:
+            saw += ": the stranger's page"
     wanted = f"{status} with a sentinel of {member.name}"
     return PERSONAL.against(saw, wanted, holds=None if strange else True, evidence=strange or seen)
 
@@ -122,30 +148,32 @@ def _strange(seen: Sequence[Exchange], member: Visitor, status: int) -> list[Exc
     return [exchange for exchange in seen if exchange.status != status or not member.shows_in(exchange)]
 
 
-def _tells(seen: Sequence[Exchange]) -> bool:
-    """Whether a cache said what it did, at least once."""
-    return any(cache_state(exchange) is not CacheState.UNKNOWN for exchange in seen)
-
-
 def _leak(steps: Steps, actors: Mapping[str, Visitor]) -> Finding:
-    owners = [(who, actor) for who, actor in actors.items() if actor.sentinels]
-    leaks = [
-        (who, owner.name, exchange)
-        for who, exchange in steps
-        for letter, owner in owners
-        if letter != who and owner.shows_in(exchange)
-    ]
-    saw = "; ".join(sorted({f"{actors[who].name} got a page of {owner}" for who, owner, _ in leaks})) or "no sentinel"
-    if not owners:
+    found = leaks(steps, actors)
+    said = {f"{actors[who].name} got a page of {actors[owner].name}" for who, owner, _ in found}
+    if not any(actor.sentinels for actor in actors.values()):
         return LEAK.against("no sentinel to look for", "only one's own sentinels", holds=None)
-    evidence = [exchange for _, _, exchange in leaks] or [exchange for _, exchange in steps]
-    return LEAK.against(saw, "only one's own sentinels", holds=not leaks, evidence=evidence)
+    evidence = [exchange for _, _, exchange in found] or [exchange for _, exchange in steps]
+    saw = "; ".join(sorted(said)) or "no sentinel"
+    return LEAK.against(saw, "only one's own sentinels", holds=not found, evidence=evidence)
 
 
-def _not_from_store(mine: Sequence[Exchange]) -> Finding:
-    stored = [exchange for exchange in mine if cache_state(exchange).from_store]
-    states = ", ".join(cache_state(exchange) for exchange in mine)
-    return SHARED.against(states, "no HIT", holds=not stored if _tells(mine) else None, evidence=stored or mine)
+def _not_from_store(mine: Sequence[Exchange], own: Sequence[Exchange], law: str) -> Finding:
+    stored = [exchange for exchange in mine if from_store(exchange)]
+    # With a member's sentinel it is more than a rule broken: the store holds that page.
+    held = any(exchange in own for exchange in stored)
+    claim = replace(SHARED, severity=Severity.STORED) if held else SHARED
+    saw = f"{law}, observed {states(mine)}" if held else states(mine)
+    return claim.against(saw, "no HIT", holds=not stored if tells(mine) or stored else None, evidence=stored or mine)
+
+
+def _policy(rule: Rule, first: Exchange, law: str) -> Finding:
+    policy = directives(first.header("cache-control"))
+    shut = "no-store" in policy or is_private(policy)
+    saw = law if shut or not rule.bypasses_cookies else f"{law}; the rule names its bypass"
+    return POLICY.against(
+        saw, "private or no-store, or a bypass in the rule", holds=shut or rule.bypasses_cookies, evidence=[first]
+    )
 
 
 def _cookies(steps: Steps) -> Iterator[Finding]:
@@ -175,23 +203,27 @@ def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:
 
 
 def _shared(rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
-    (_, _), (_, warm), (_, member), (_, later) = steps
+    if [who for who, _ in steps[:3]] != ["N", "N", "A"]:
+        yield _leak(steps, actors)
+        return
+    (_, _), (_, warm), (_, member), *after = steps
     if unsent := _unsent(rule, actors["A"]):
         yield BYPASS.against(unsent, "a request that the bypass names", holds=None, evidence=[member])
-    elif not cache_state(warm).from_store:
+    elif not from_store(warm):
         saw = f"{cache_state(warm)} on the second visit"
         yield BYPASS.against(saw, "a warm copy to try a member against", holds=None, evidence=[warm])
     elif member.status >= 500:
         yield BYPASS.against(member.status, "no server error for a member", holds=None, evidence=[warm, member])
     else:
-        state = cache_state(member)
-        holds = None if state.from_store is None else not state.from_store
-        yield BYPASS.against(state, "no HIT for a member", holds=holds, evidence=[warm, member])
-    if cache_state(warm).from_store:
-        same, state = later.body_hash == warm.body_hash, cache_state(later)
-        saw = f"{'the same copy' if same else 'another body'}, {state}"
+        stored = from_store(member)
+        holds = None if stored is None else not stored
+        yield BYPASS.against(cache_state(member), "no HIT for a member", holds=holds, evidence=[warm, member])
+    if after and from_store(warm):
+        later = after[0][1]
+        same = later.body_hash == warm.body_hash
+        saw = f"{'the same copy' if same else 'another body'}, {cache_state(later)}"
         # A fresh answer can differ by itself, and says nothing of the copy that was kept.
-        holds = same if state.from_store else None
+        holds = same if from_store(later) else None
         yield KEPT.against(saw, "the same copy", holds=holds, evidence=[warm, member, later])
     yield _leak(steps, actors)
 

@@ -2,19 +2,22 @@
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from flows.rules.alert import WINDOW, Alert, Kind, changes
+from flows.rules.grouping import EXAMPLES, Group, group, held
 from flows.rules.rehearsal import Rehearsal
-from flows.rules.report import held, notable
+from flows.rules.report import seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.subject import summary
-from flows.rules.verdict import Finding, Verdict
+from flows.rules.verdict import Severity, Verdict
 
 #: Characters of one line, at most; a longer one is cut.
 WIDTH = 200
+#: So many alerts that change alike in one round are told one by one; more of them are told together.
+FEW = 3
 
 _SECRET = re.compile(
     r"(?i)\b([\w-]*(?:passw(?:or)?d|secret|token|api[-_]?key|cookie|session)[\w-]*)(['\"]?\s*[=:]\s*)[^\s,;&]+"
@@ -52,6 +55,23 @@ class Release:
     seen_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alert of which a round has something to tell. No verdict: the round did not look at it any more."""
+
+    kind: Kind
+    alert: Alert
+    verdict: Verdict | None
+
+
+def bundled(found: Iterable[Change]) -> list[list[Change]]:
+    """What is told in one message each: more than FEW changes of one kind, check and rule together, others alone."""
+    alike: dict[tuple[Kind, str, str], list[Change]] = {}
+    for change in found:
+        alike.setdefault((change.kind, change.alert.check, change.alert.rule), []).append(change)
+    return [part for every in alike.values() for part in ([every] if len(every) > FEW else [[one] for one in every])]
+
+
 def job_notice(  # noqa: PLR0913 - a message has as many lines
     *,
     deployment: str,
@@ -82,37 +102,35 @@ def job_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(f"{state.upper()}: job {deployment}", lines, link)
 
 
-def alert_notice(  # noqa: PLR0913 - a message has as many lines
-    kind: Kind,
-    alert: Alert,
-    verdict: Verdict | None,
+def alert_notice(
+    told: Sequence[Change],
     *,
     now: datetime,
     release: Release | None,
     rehearsal: Rehearsal | None,
     link: str,
 ) -> Notice:
-    """The message for what rounds found about one subject. No verdict: a round did not look at it any more."""
+    """The message for what a round found about one subject, or about several of one kind, check and rule."""
+    kind, alerts = told[0].kind, [change.alert for change in told]
+    verdicts = [change.verdict for change in told if change.verdict]
+    alert, many, faults = alerts[0], len(told) > 1, group(verdicts)
     state = "STILL FIRING" if kind is Kind.REMINDER else kind.upper()
-    what = f"{state}: site {alert.site}, {alert.check}, {alert.subject}"
-    opened = alert.opened_at or now
-    folded = (
-        f", {alert.folded} more round{'s' if alert.folded > 1 else ''} said so"
-        if kind is Kind.REMINDER and alert.folded
-        else ""
-    )
-    flaps = f"; it flaps: {changes(alert.recent)} changes in {WINDOW} rounds" if alert.flapping else ""
-    resolved = kind is Kind.RESOLVED
+    harm = ", CRITICAL" if faults and faults[0].severity is Severity.CRITICAL else ""
+    look = "nothing to do" if kind is Kind.RESOLVED else FIRST_LOOK.get(alert.check, "the evidence in the run")
+    subject = f"{len(told)} subjects" if many else alert.subject
+    what = f"{state}{harm}: site {alert.site}, {alert.check}, {subject}"
     lines = [
         f"{what}{alert.rule and f' (rule {alert.rule})'}",
-        f"since: {_moment(opened)}, {ago(opened, now)}{folded}{flaps}",
-        *_expected_and_observed(alert, verdict),
+        f"where: {_where(alerts, faults)}" if many else "",
+        f"since: {_since(alerts, kind, now)}",
+        *(_wrong(faults, many=many) if faults else _right(alerts, verdicts)),
         f"last change: {_changed(release, now)}",
         f"owner: {alert.owner}",
-        f"first look: {'nothing to do' if resolved else FIRST_LOOK.get(alert.check, 'the evidence in the run')}",
-        f"rollback: {_command(verdict.rollback, rehearsal, now)}" if verdict else "",
+        f"first look: {look}",
+        f"rollback: {_command(verdicts[0].rollback, rehearsal, now)}" if verdicts else "",
     ]
-    return _notice(what, lines, link, f"key: {alert.dedup_key}")
+    others = f" and {len(told) - 1} more" if many else ""
+    return _notice(what, lines, link, f"key: {alert.dedup_key}{others}")
 
 
 def plain(text: str) -> str:
@@ -152,25 +170,53 @@ def clipped(text: str, most: int = WIDTH) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def _expected_and_observed(alert: Alert, verdict: Verdict | None) -> list[str]:
-    """The heaviest finding in full, and how many there are beside it."""
-    if verdict is None:
-        why = "the check can look again" if alert.subject == alert.site else "the last full round did not look at it"
-        return [f"observed: no longer checked: {why}"]
-    found = notable(verdict)
-    if not found:
-        return [f"expected: {verdict.expected_result}", f"observed: {held(verdict)}"]
-    more = f"also: {summary([one.outcome for one in found[1:]])} ({', '.join(one.claim for one in found[1:])})"
+def _where(alerts: Sequence[Alert], faults: Sequence[Group]) -> str:
+    """Three subjects, of the worst fault if there is one, and how many more there are."""
+    shown = faults[0].examples if faults else sorted(alert.subject for alert in alerts)[:EXAMPLES]
+    return f"{', '.join(shown)} and {len(alerts) - len(shown)} more"
+
+
+def _since(alerts: Sequence[Alert], kind: Kind, now: datetime) -> str:
+    """When the first of them began, how often it was seen again, and whether it goes to and fro."""
+    many = len(alerts) > 1
+    opened = min(alert.opened_at or now for alert in alerts)
+    folded, flapping = max(alert.folded for alert in alerts), [alert for alert in alerts if alert.flapping]
+    said = f"{_moment(opened)}, {ago(opened, now)}"
+    if kind is Kind.REMINDER and folded:
+        said += f", {'up to ' if many else ''}{folded} more round{'s' if folded > 1 else ''} said so"
+    if flapping:
+        one = f"it flaps: {changes(flapping[0].recent)} changes in {WINDOW} rounds"
+        said += f"; {f'{len(flapping)} of them flap' if many else one}"
+    return said
+
+
+def _wrong(faults: Sequence[Group], *, many: bool) -> list[str]:
+    """The worst fault in full, and how many findings there are beside it."""
+    worst, *others = faults
+    on = f" ({worst.subjects} of them)" if many else ""
+    outcomes = [one.outcome for one in others for _ in range(one.count)]
+    also = f"also: {summary(outcomes)} ({', '.join(dict.fromkeys(one.claim for one in others))})"
     return [
-        f"expected: {found[0].wanted} ({found[0].claim}: {found[0].says})",
-        f"observed: {found[0].outcome}: {_seen(found[0])}",
-        more if found[1:] else "",
+        f"expected: {worst.wanted} ({worst.claim}: {worst.says})",
+        f"observed: {', '.join(filter(None, (worst.outcome, worst.severity)))}: {_seen(worst)}{on}",
+        also if others else "",
     ]
 
 
-def _seen(finding: Finding) -> str:
+def _right(alerts: Sequence[Alert], verdicts: Sequence[Verdict]) -> list[str]:
+    """What holds again, and what nobody looks at any more."""
+    gone = len(alerts) - len(verdicts)
+    if not verdicts:
+        by_site = alerts[0].subject == alerts[0].site
+        why = "the check can look again" if by_site else "the last full round did not look at it"
+        return [f"observed: no longer checked: {why}"]
+    rest = f"; {gone} no longer checked" if gone else ""
+    return [f"expected: {verdicts[0].expected_result}", f"observed: {held(verdicts[0])}{rest}"]
+
+
+def _seen(fault: Group) -> str:
     """What was seen. Why nobody could look is an exception's text, and that can quote anything."""
-    return scrubbed(finding.saw) if finding.claim.endswith("/looked") else finding.saw
+    return scrubbed(seen(fault)) if fault.claim.endswith("/looked") else seen(fault)
 
 
 def _notice(subject: str, lines: list[str], link: str, *rest: str) -> Notice:

@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from flows.rules.exchange import told
+from flows.rules.grouping import Group, group, passed
 from flows.rules.subject import summary
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
 SCHEMA = 1
+#: The two columns of what a shared cache may keep, and what it keeps.
+COLUMNS = ("by the RFC", "as observed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,24 @@ class Report:
         return {Outcome.FAIL: 1, Outcome.UNKNOWN: 2}.get(self.outcome, 0)
 
 
-def notable(verdict: Verdict) -> tuple[Finding, ...]:
-    """The findings to show first: all that are not a pass, the heaviest first."""
-    found = [finding for finding in verdict.findings if finding.outcome is not Outcome.PASS]
-    return tuple(sorted(found, key=lambda finding: -finding.outcome.weight))
+def line(one: Group) -> str:
+    """One fault as one line for an operator, wherever it was found."""
+    harm = f"  severity {one.severity}" if one.severity else ""
+    rollback = f"  rollback: {one.rollback}" if one.rollback and one.outcome is Outcome.FAIL else ""
+    said = f"{one.outcome.upper()} {one.where}  {one.claim}  saw {seen(one)}, wanted {one.wanted}"
+    return f"{said}{harm}  owner {one.owner}{rollback}"
 
 
-def line(verdict: Verdict, finding: Finding) -> str:
-    """One finding as one line for an operator."""
-    said = f"{finding.outcome.upper()} {verdict.subject}  {finding.claim}  saw {finding.saw}, wanted {finding.wanted}"
-    rollback = f"  rollback: {verdict.rollback}" if verdict.rollback and finding.outcome is Outcome.FAIL else ""
-    return f"{said}  owner {verdict.owner}{rollback}"
+def seen(one: Group) -> str:
+    """What was seen of a group, in the words of its first example; `e.g.` where the others have other numbers."""
+    if one.varied:
+        return f"e.g. {one.saw}" if one.claim else "all claims hold"
+    return one.saw
+
+
+def columns(one: Group) -> dict[str, str]:
+    """The two columns of a group by their heads, where they are known."""
+    return {head: text for head, text in zip(COLUMNS, (one.by_rfc, one.observed), strict=True) if text}
 
 
 def as_json(report: Report) -> Mapping[str, Any]:
@@ -60,62 +70,84 @@ def as_json(report: Report) -> Mapping[str, Any]:
         "site": report.site,
         "started_at": report.started.isoformat(),
         "outcome": report.outcome.value,
-        "verdicts": [
-            {
-                "check": verdict.check,
-                "subject": verdict.subject,
-                "rule": verdict.rule,
-                "owner": verdict.owner,
-                "outcome": verdict.outcome.value,
-                "findings": [
-                    {
-                        "claim": finding.claim,
-                        "outcome": finding.outcome.value,
-                        "saw": finding.saw,
-                        "wanted": finding.wanted,
-                        "evidence": [told(exchange) for exchange in finding.evidence],
-                    }
-                    for finding in verdict.findings
-                ],
-                "expected_result": verdict.expected_result,
-                "rollback": verdict.rollback,
-            }
-            for verdict in report.verdicts
-        ],
+        "verdicts": [_verdict(verdict) for verdict in report.verdicts],
+        "groups": [_group(one) for one in group(report.verdicts)],
     }
 
 
-def held(verdict: Verdict) -> str:
-    """What to say of a verdict in which nothing is wrong."""
-    count = len(verdict.findings)
-    return f"{count} claims hold" if count > 1 else f"1 claim holds: {verdict.findings[0].saw}"
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "check": verdict.check,
+        "subject": verdict.subject,
+        "rule": verdict.rule,
+        "owner": verdict.owner,
+        "outcome": verdict.outcome.value,
+        "findings": [_finding(finding) for finding in verdict.findings],
+        "expected_result": verdict.expected_result,
+        "rollback": verdict.rollback,
+        **_known(by_rfc=verdict.by_rfc, observed=verdict.observed),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "claim": finding.claim,
+        "outcome": finding.outcome.value,
+        "saw": finding.saw,
+        "wanted": finding.wanted,
+        "evidence": [told(exchange) for exchange in finding.evidence],
+        **_known(severity=finding.severity and finding.severity.value),
+    }
+
+
+def _group(one: Group) -> dict[str, Any]:
+    return {
+        "check": one.check,
+        "rule": one.rule,
+        "owner": one.owner,
+        "claim": one.claim,
+        "outcome": one.outcome.value,
+        "saw": one.saw,
+        "wanted": one.wanted,
+        "count": one.count,
+        "subjects": one.subjects,
+        "examples": list(one.examples),
+        "rollback": one.rollback,
+        **_known(severity=one.severity and one.severity.value, by_rfc=one.by_rfc, observed=one.observed),
+    }
+
+
+def _known(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
-    """A row for each finding that is not a pass, and one for each verdict that is."""
+    """A row for each fault, the worst first, then one for what holds of each rule. What no row has is no column."""
+    groups = [*group(verdicts), *passed(verdicts)]
+    beside = [head for head in COLUMNS if any(head in columns(one) for one in groups)]
     return [
         {
-            "outcome": (finding or verdict).outcome.value,
-            "check": verdict.check,
-            "subject": verdict.subject,
-            "claim": finding.claim.partition("/")[2] if finding else "",
-            "saw": finding.saw if finding else held(verdict),
-            "wanted": finding.wanted if finding else "",
-            "owner": verdict.owner,
-            "rollback": verdict.rollback,
+            "outcome": " ".join(filter(None, (one.outcome, one.severity))),
+            "check": one.check,
+            "subject": one.where,
+            "claim": one.claim.partition("/")[2],
+            "saw": seen(one),
+            "wanted": one.wanted,
+            **{head: columns(one).get(head, "") for head in beside},
+            "owner": one.owner,
+            "rollback": one.rollback,
         }
-        for verdict in sorted(verdicts, key=lambda verdict: -verdict.outcome.weight)
-        for finding in notable(verdict) or [None]
+        for one in groups
     ]
 
 
 def markdown(report: Report, picture: str) -> str:
     """The report for Prefect's UI. `picture` is a data URI, or empty."""
-    heavy = {Outcome.FAIL, Outcome.UNKNOWN}
-    needing = [_item(v, finding) for v in report.verdicts for finding in notable(v) if finding.outcome in heavy]
+    needing = [_item(one) for one in group(report.verdicts) if is_heavy(one)]
     needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
-    columns = ("outcome", "check", "subject", "saw", "wanted", "owner")
-    table = [columns, ["---"] * len(columns), *([row[key] for key in columns] for row in rows(report.verdicts))]
+    found = rows(report.verdicts)
+    heads = [name for name in found[0] if name not in {"claim", "rollback"}] if found else ["outcome"]
+    table = [heads, ["---"] * len(heads), *([row[name] for name in heads] for row in found)]
     parts = [
         f"# {report.site}: {report.summary}",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
@@ -127,11 +159,17 @@ def markdown(report: Report, picture: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _item(verdict: Verdict, finding: Finding) -> str:
-    """A finding as an item of a list, to be read on a screen rather than in a log."""
-    back = f" Rollback: `{verdict.rollback}`" if verdict.rollback and finding.outcome is Outcome.FAIL else ""
-    said = f"saw {finding.saw}, wanted {finding.wanted}. Owner {verdict.owner}.{back}"
-    return f"- **{finding.outcome.upper()} {verdict.subject}** `{finding.claim}`: {said}".replace("\n", " ")
+def is_heavy(one: Group) -> bool:
+    """Whether somebody has to look: it failed, or nobody could tell."""
+    return one.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
+
+
+def _item(one: Group) -> str:
+    """A fault as an item of a list, to be read on a screen rather than in a log."""
+    back = f" Rollback: `{one.rollback}`" if one.rollback and one.outcome is Outcome.FAIL else ""
+    harm = f" Severity **{one.severity}**." if one.severity else ""
+    said = f"saw {seen(one)}, wanted {one.wanted}.{harm} Owner {one.owner}.{back}"
+    return f"- **{one.outcome.upper()} {one.where}** `{one.claim}`: {said}".replace("\n", " ")
 
 
 def _cell(text: str) -> str:

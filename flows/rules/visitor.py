@@ -1,13 +1,10 @@
 """Who asks: a test member with a session, or a stranger without one."""
 
-import base64
-import html
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from flows.rules.exchange import Exchange
+from flows.rules.sentinel import shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +33,38 @@ class Visitor:
         return any(name.lower() == "authorization" for name, _ in self.headers)
 
     def shows_in(self, exchange: Exchange) -> bool:
-        """Whether one of the sentinels stands in the body or a header, plain or encoded the usual ways."""
-        held = (exchange.body or b"") + "\n".join(value for _, value in exchange.headers).encode("latin-1", "replace")
-        return any(form in held for form in _forms(self.sentinels))
+        """Whether one of the sentinels stands in the body or a header, plain or encoded; see `sentinel.shows`."""
+        return shows(exchange, self.sentinels)
 
 
 STRANGER = Visitor("stranger")
 NO_MEMBER = Visitor("member", problem="the site file names no sessions")
 
+#: Who asked, by letter, and what came back.
+Step = tuple[str, Exchange]
 
-def _forms(sentinels: Iterable[str]) -> set[bytes]:
-    """A value as it stands, and HTML-escaped, JSON-escaped, URL-encoded and in base64."""
-    return {
-        form.encode()
-        for value in sentinels
-        for form in (
-            value,
-            html.escape(value),
-            json.dumps(value)[1:-1],
-            quote(value),
-            base64.b64encode(value.encode()).decode().rstrip("="),
+
+def cast(members: Sequence[Visitor]) -> Mapping[str, Visitor]:
+    """Who plays A, B (the members) and N (nobody). With one member alone, B is missing.
+
+    They keep only those sentinels that tell: an empty one is on every page, a common one on both members'.
+    """
+    actors = dict(zip("AB", members, strict=False))
+
+    def own(letter: str) -> tuple[str, ...]:
+        others = [value for other, actor in actors.items() if other != letter for value in actor.sentinels]
+        return tuple(
+            value for value in actors[letter].sentinels if value.strip() and not any(value in one for one in others)
         )
-    }
+
+    return {letter: replace(actor, sentinels=own(letter)) for letter, actor in actors.items()} | {"N": STRANGER}
+
+
+def leaks(steps: Sequence[Step], actors: Mapping[str, Visitor]) -> list[tuple[str, str, Exchange]]:
+    """Who got whose page, by letters, and the answer that shows it."""
+    return [
+        (who, owner, exchange)
+        for who, exchange in steps
+        for owner, actor in actors.items()
+        if owner != who and actor.shows_in(exchange)
+    ]

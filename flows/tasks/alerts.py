@@ -1,9 +1,11 @@
 """What is told of a round: each alert is moved on and its message put into the outbox, in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -12,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from flows.rules.alert import Alert, Kind, Policy, State, advance, is_bad, let_go
-from flows.rules.notice import Notice, Release, alert_notice, plain
+from flows.rules.grouping import urgency
+from flows.rules.notice import Change, Notice, Release, alert_notice, bundled, plain
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import RELEASE, Site
@@ -20,6 +23,7 @@ from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ledger import find_rehearsals, open_ledger
 from flows.tasks.service_tables import AlertRow, OutboxRow, ReleaseRow
 
+_ALONE: Mapping[str, int] = MappingProxyType({})
 #: A check and its subject; the alerts of a site are told apart by them.
 Subject = tuple[str, str]
 
@@ -53,16 +57,19 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
     number: int = 1,
     channels: Sequence[str],
     site: str,
-) -> None:
+    told_with: Mapping[str, int] = _ALONE,
+) -> dict[str, int]:
     """Put a message into the outbox, once for each channel; one that is there already stays as it is.
 
-    With a session it is part of that session's transaction.
+    With a session it is part of that session's transaction. `told_with` names for each channel the message that tells
+    this one as well, so that it is never sent itself. Returns the new messages' ids by channel.
     """
     if isinstance(where, Engine):
         with Session(where.execution_options(writes=True)) as session, session.begin():
-            enqueue(session, notice, dedup_key=dedup_key, kind=kind, number=number, channels=channels, site=site)
-        return
+            names = {"dedup_key": dedup_key, "kind": kind, "number": number, "channels": channels, "site": site}
+            return enqueue(session, notice, **names, told_with=told_with)
     now = datetime.now(UTC)
+    put: dict[str, int] = {}
     for channel in channels:
         row = OutboxRow(
             dedup_key=dedup_key,
@@ -74,8 +81,11 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
             body=notice.body,
             created_at=now,
             due_at=now,
+            told_with=told_with.get(channel),
         )
-        _insert(where, row, ("dedup_key", "kind", "number", "channel"))
+        if (new := _insert(where, row, ("dedup_key", "kind", "number", "channel"))) is not None:
+            put[channel] = new
+    return put
 
 
 def last_release(session: Session, site: str) -> Release | None:
@@ -90,27 +100,32 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
     engine = open_ledger()
     try:
         with Session(engine.execution_options(writes=True)) as session, session.begin():
-            release = last_release(session, report.site)
+            changes: list[Change] = []
             for row in _rows(session, report, found):
                 verdict = found.get((row.check, row.subject))
                 before = _alert(row)
                 after, kind = _moved(before, verdict, site, report, full=full)
                 _keep(row, after)
-                if kind and site.notify:
-                    notice = alert_notice(
-                        kind,
-                        replace(after, folded=before.folded),
-                        verdict,
-                        now=report.ended,
-                        release=release,
-                        rehearsal=proofs.get(after.rule or RELEASE),
-                        link=link,
-                    )
-                    number = _next(session, after.dedup_key) if kind is Kind.REMINDER else 1
-                    names = {"dedup_key": after.dedup_key, "kind": kind.value, "site": report.site}
-                    enqueue(session, notice, **names, number=number, channels=site.notify.channels)
+                if kind:
+                    changes.append(Change(kind, replace(after, folded=before.folded), verdict))
+            release = last_release(session, report.site)
+            for together in bundled(changes) if site.notify else ():
+                proof = proofs.get(together[0].alert.rule or RELEASE)
+                _put(session, site, together, now=report.ended, release=release, rehearsal=proof, link=link)
     finally:
         engine.dispose()
+
+
+def _put(session: Session, site: Site, together: Sequence[Change], **more: Any) -> None:
+    """Put one message into the outbox for some changes: each has its own row there, and the first one's is sent."""
+    notice, first = alert_notice(together, **more), _ALONE
+    for change in together:
+        key = change.alert.dedup_key
+        names = {"dedup_key": key, "kind": change.kind.value, "site": site.site}
+        number = _next(session, key) if change.kind is Kind.REMINDER else 1
+        own = notice if change is together[0] else alert_notice([change], **more)
+        put = enqueue(session, own, **names, number=number, channels=site.notify.channels, told_with=first)
+        first = first or put
 
 
 def _moved(
@@ -132,9 +147,13 @@ def _by_subject(verdicts: Sequence[Verdict]) -> dict[Subject, Verdict]:
     found: dict[Subject, Verdict] = {}
     for verdict in verdicts:
         key = plain(verdict.check), plain(verdict.subject)
-        if key not in found or found[key].outcome.weight < verdict.outcome.weight:
+        if key not in found or _urgency(verdict) < _urgency(found[key]):
             found[key] = verdict
     return found
+
+
+def _urgency(verdict: Verdict) -> tuple[int, int]:
+    return min(map(urgency, verdict.findings))
 
 
 def _rows(session: Session, report: Report, found: dict[Subject, Verdict]) -> list[AlertRow]:
@@ -149,11 +168,12 @@ def _rows(session: Session, report: Report, found: dict[Subject, Verdict]) -> li
     return list(session.scalars(select(AlertRow).filter_by(site=report.site).order_by(AlertRow.id).with_for_update()))
 
 
-def _insert(session: Session, row: AlertRow | OutboxRow, unique: Sequence[str]) -> None:
-    """Insert a row, unless one like it is there."""
+def _insert(session: Session, row: AlertRow | OutboxRow, unique: Sequence[str]) -> int | None:
+    """Insert a row, unless one like it is there. Returns its id, if it is new."""
+    table = type(row)
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    new = insert(type(row)).values(row.model_dump(exclude={"id"}))
-    session.execute(new.on_conflict_do_nothing(index_elements=unique))
+    new = insert(table).values(row.model_dump(exclude={"id"})).on_conflict_do_nothing(index_elements=unique)
+    return session.scalar(new.returning(table.id))
 
 
 def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:

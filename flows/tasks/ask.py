@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from flows.rules.cache_key import aliases
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.site import Site
 from flows.tasks.probe import probe
@@ -43,10 +44,12 @@ async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, agai
     """Ask a batch, and answer in its order. `again=False` for measurements, which are taken as they come.
 
     Raises:
-        ValueError: a probe goes to a host that is not the site's.
+        ValueError: a probe goes to a host that is not the site's; another name of the site is asked at its own address.
     """
+    names = aliases(site)
     for one in probes:
-        if urlsplit(one.url).netloc != site.host:
+        host = urlsplit(one.url).netloc
+        if host != site.host and (not one.node or one.node != names.get(host)):
             raise ValueError(f"saw a probe to {one.url}, wanted only {site.base_url}: load goes to the site's own host")
     kind, header = (site.edge or "").partition("/")[0], site.status_header or ""
     probes = [replace(one, edge=kind, status_header=header) for one in probes]

@@ -1,13 +1,10 @@
 """Looking at routes, a batch at a time. What is measured is never cached."""
 
 import secrets
-from collections import defaultdict
-from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules import logged_in_traffic
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.response_time import states
 from flows.rules.site import Audience, Rule, Site
@@ -15,20 +12,6 @@ from flows.rules.visitor import STRANGER, Visitor
 from flows.tasks.ask import ask
 
 Seen = dict[str, list[Exchange]]
-
-
-@task(task_run_name="look at {rule.name}", cache_policy=NO_CACHE, persist_result=False)
-async def visit(site: Site, rule: Rule, times: int, visitor: Visitor) -> Seen:
-    """Ask each example of a rule a few times in a row, as one visitor."""
-    return await _turns(site, rule.routes, [visitor] * times)
-
-
-@task(task_run_name="walk {rule.name}", cache_policy=NO_CACHE, persist_result=False)
-async def walk(site: Site, rule: Rule, members: Sequence[Visitor]) -> Seen:
-    """Ask the routes of a rule as its members and as a stranger, in the order that shows a leak."""
-    cast = logged_in_traffic.cast(members)
-    turns = [cast[who] for who in logged_in_traffic.order(rule) if who in cast]
-    return await _turns(site, logged_in_traffic.routes(rule), turns, keep_body=True)
 
 
 @task(task_run_name="time {rule.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -61,18 +44,8 @@ async def glance(site: Site, path: str) -> Exchange:
     return (await ask(site, [_probe(site, path, STRANGER)]))[0]
 
 
-async def _turns(site: Site, paths: Sequence[str], turns: Sequence[Visitor], *, keep_body: bool = False) -> Seen:
-    """All paths in each turn at once; one turn after the other."""
-    seen: Seen = defaultdict(list)
-    for visitor in turns:
-        probes = [_probe(site, path, visitor, keep_body=keep_body) for path in paths]
-        for path, exchange in zip(paths, await ask(site, probes), strict=True):
-            seen[path].append(exchange)
-    return dict(seen)
-
-
-def _probe(site: Site, path: str, visitor: Visitor, at: float = 0.0, *, keep_body: bool = False) -> Probe:
-    return Probe(site.url(path), headers=visitor.headers, at=at, keep_body=keep_body)
+def _probe(site: Site, path: str, visitor: Visitor, at: float = 0.0) -> Probe:
+    return Probe(site.url(path), headers=visitor.headers, at=at)
 
 
 def _due(probe: Probe, at: float) -> Probe:

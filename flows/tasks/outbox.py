@@ -151,19 +151,20 @@ def _due_channels(engine: Engine) -> list[Channel]:
 
 
 def _is_due(now: datetime) -> tuple[Any, ...]:
-    lease = OutboxRow.lease_until
-    return OutboxRow.sent_at.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
+    lease, unsent = OutboxRow.lease_until, OutboxRow.sent_at.is_(None)
+    return unsent, OutboxRow.told_with.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
 
 
 def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
     """Lease the next message of a channel that is due. A recovery waits until its trouble was told."""
     now = datetime.now(UTC)
-    earlier = aliased(OutboxRow)
+    told, earlier = aliased(OutboxRow), aliased(OutboxRow)
     waits = exists().where(
-        earlier.channel == OutboxRow.channel,
-        earlier.dedup_key == OutboxRow.dedup_key,
+        or_(told.id == OutboxRow.id, told.told_with == OutboxRow.id),
+        earlier.channel == told.channel,
+        earlier.dedup_key == told.dedup_key,
         earlier.sent_at.is_(None),
-        earlier.id < OutboxRow.id,
+        earlier.id < told.id,
     )
     next_one = (
         select(OutboxRow)
@@ -181,10 +182,12 @@ def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
 
 
 def _settle(engine: Engine, row: OutboxRow, trouble: str) -> None:
-    """Write down how it went, unless somebody else took the message in the meantime."""
+    """Write down how it went, of it and all that it told, unless somebody else took it in the meantime."""
     now = datetime.now(UTC)
     pause = min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), LONGEST_PAUSE)
     ended: dict[str, Any] = {"due_at": now + pause, "error": trouble} if trouble else {"sent_at": now, "error": ""}
-    mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token)
+    mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(OutboxRow.id)
     with Session(engine.execution_options(writes=True)) as session, session.begin():
-        session.execute(mine.values(**ended, lease_until=None, lease_token=""))
+        is_mine = session.scalar(mine.values(**ended, lease_until=None, lease_token=""))
+        if is_mine and not trouble:
+            session.execute(update(OutboxRow).filter_by(told_with=row.id).values(sent_at=now))

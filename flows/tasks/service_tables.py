@@ -47,6 +47,7 @@ class OutboxRow(LedgerTable, table=True):
     __table_args__ = (
         UniqueConstraint("dedup_key", "kind", "number", "channel"),
         Index(None, "sent_at", "due_at"),
+        Index(None, "told_with"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -69,6 +70,8 @@ class OutboxRow(LedgerTable, table=True):
     sent_at: datetime | None = Field(default=None, sa_type=UtcTime)
     error: str = ""
     """What the last attempt met."""
+    told_with: int | None = None
+    """The message that tells this one as well; this one counts as sent when that one is."""
 
 
 class SlotRow(LedgerTable, table=True):

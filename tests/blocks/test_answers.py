@@ -9,8 +9,8 @@ import pytest
 
 from blocks.cloudflare import Cloudflare
 from blocks.demo_edge import DemoEdge
-from blocks.edge import PurgeError
 from blocks.nginx import Nginx
+from blocks.purge import PurgeError
 from blocks.varnish import Varnish
 from tests.blocks.wire import Wire
 

@@ -1,7 +1,10 @@
 """What the edges spell, and what they refuse to send."""
 
 import asyncio
+import base64
 import json
+import logging
+import re
 import socket
 
 import httpx
@@ -10,22 +13,16 @@ from pydantic import ValidationError
 
 from blocks.cloudflare import Cloudflare
 from blocks.demo_edge import DemoEdge
-from blocks.edge import By, Edge, PurgeError
+from blocks.edge import Edge
 from blocks.nginx import Nginx
+from blocks.purge import By, Order, PurgeError
 from blocks.registry import edges
 from blocks.varnish import Varnish
+from tests.blocks.vendors import SECRET, VENDORS, good, secrets_of, shown, slug
 from tests.blocks.wire import Wire
 
-SECRET = "hush-4711"
 NODE = "http://127.0.0.1:6081"
 PAGE, HOST = "http://h.example", {"host": "h.example"}
-# A vendor is one more line.
-VENDORS = [
-    Varnish(nodes=[NODE]),
-    Nginx(nodes=[NODE]),
-    DemoEdge(nodes=[NODE]),
-    Cloudflare(zone="abc123", token=SECRET),
-]
 MANY = {
     By.URL: [f"https://www.example.com/p/{number}" for number in range(300)],
     By.KEY: [f"article-{number}" for number in range(300)],
@@ -35,19 +32,13 @@ MANY = {
 }
 
 
-def slug(vendor):
-    return vendor.get_block_type_slug()
-
-
-def secrets_of(vendor):
-    return vendor.model_json_schema()["secret_fields"]
-
-
 def items_in(request):
     """How many items a request names, counted in what goes over the wire."""
+    if request.content.startswith(b"<?xml"):
+        return request.content.count(b"<Path>")
     if request.content:
         body = json.loads(request.content)
-        return 1 if body == {"purge_everything": True} else len(next(iter(body.values())))
+        return max(len(value) if isinstance(value, list) else 1 for value in body.values())
     return len(request.headers.get("xkey-purge", "one").split())
 
 
@@ -63,15 +54,15 @@ def test_every_vendor_is_in_the_list():
 )
 async def test_many_items_go_in_requests_within_the_limit(vendor, by):
     """Three hundred items arrive exactly once each, and no request holds more than the vendor takes."""
-    wire = Wire()
-    async with wire.client() as client:
+    asked = []
+    async with good(asked) as client:
         receipts = await vendor.purge(MANY[by], by, client)
         assert not client.is_closed
-    sizes = [items_in(request) for request in wire.asked]
+    sizes = [items_in(request) for request in asked]
     assert max(sizes) == min(vendor.limits[by], len(MANY[by]))
     assert [item for receipt in receipts for item in receipt.items] == MANY[by]
     assert sum(sizes) == len(MANY[by])
-    assert {receipt.status for receipt in receipts} == {200}
+    assert {receipt.status for receipt in receipts} <= {200, 201, 202, 204}
     assert all(receipt.seconds >= 0 and not receipt.absent for receipt in receipts)
 
 
@@ -80,22 +71,39 @@ async def test_many_items_go_in_requests_within_the_limit(vendor, by):
     "wire",
     [
         Wire(403, f"no rights for {SECRET}"),
+        Wire(429, f"{SECRET} is too fast"),
         Wire(500, f"{SECRET} broke"),
-        Wire(200, json.dumps({"success": False, "errors": [{"code": 1, "message": SECRET}]})),
         Wire(trouble=httpx.ConnectError(f"no route for {SECRET}")),
+        Wire(trouble=httpx.ReadTimeout(f"{SECRET} is late")),
         Wire(trouble=httpx.LocalProtocolError(f"Illegal header value b'Bearer {SECRET}'")),
     ],
-    ids=["403", "500", "refused", "unreachable", "illegal header"],
+    ids=["403", "429", "500", "unreachable", "lost", "illegal header"],
 )
-async def test_a_secret_is_nowhere_to_be_read(vendor, wire):
-    """Neither the block, nor a receipt, nor an error shows the token, even when the vendor's answer quotes it."""
+async def test_a_secret_is_nowhere_to_be_read(vendor, wire, caplog):
+    """Neither the block, nor a receipt, nor an error, nor a log shows the token, even when the answer quotes it."""
+    caplog.set_level(logging.DEBUG)
     told = [repr(vendor), str(vendor), f"{vendor}", str(vendor.model_dump())]
     async with wire.client() as client:
         with pytest.raises(PurgeError) as error:
-            await vendor.purge(["https://www.example.com/"], client=client)
-    told += [str(error.value), repr(error.value)]
+            await vendor.purge(["https://www.example.com/a"], client=client)
+    told += [str(error.value), repr(error.value), caplog.text]
     assert not [text for text in told if SECRET in text]
-    assert [value for value in wire.asked[0].headers.values() if SECRET in value], "the vendor was not given its secret"
+    assert SECRET in shown(wire.asked[0]), "the vendor was not given its secret"
+
+
+@pytest.mark.parametrize("vendor", [vendor for vendor in VENDORS if secrets_of(vendor)], ids=slug)
+async def test_an_answer_that_quotes_the_request_is_told_without_what_signed_it(vendor):
+    """Basic hides a key from the eye only, and a signature is good for some minutes."""
+
+    def quotes(request):
+        return httpx.Response(403, text=f"bad: {request.headers.get('authorization', SECRET)}")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(quotes)) as client:
+        with pytest.raises(PurgeError, match="bad: ") as error:
+            await vendor.purge(["https://www.example.com/a"], client=client)
+    assert SECRET not in str(error.value)
+    assert base64.b64encode(f"{SECRET}:".encode()).decode() not in str(error.value)
+    assert not re.search("[Ss]ignature=[^*]", str(error.value))
 
 
 @pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}é"])
@@ -144,7 +152,7 @@ async def test_proxies_are_asked_in_their_own_form(edge, by, items, line, sent):
 )
 def test_cloudflare_is_asked_in_its_documented_form(by, items, body):
     """POST /zones/{zone}/purge_cache with a bearer token."""
-    request = Cloudflare(zone="abc123", token=SECRET).request(by, items, "")
+    request = Cloudflare(zone="abc123", token=SECRET).request(Order(by, tuple(items)))
     assert (request.method, str(request.url)) == (
         "POST",
         "https://api.cloudflare.com/client/v4/zones/abc123/purge_cache",
@@ -237,7 +245,7 @@ async def test_an_item_that_could_drop_more_than_it_says_is_refused(by, item):
     wire = Wire()
     async with wire.client() as client:
         with pytest.raises(ValueError, match=r"wanted .*nothing was purged"):
-            await VENDORS[3].purge([*MANY[by][:1], item], by, client)
+            await Cloudflare(zone="abc123", token=SECRET).purge([*MANY[by][:1], item], by, client)
     assert not wire.asked
 
 

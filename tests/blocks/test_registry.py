@@ -12,7 +12,7 @@ from blocks.registry import BlockError, channels, check, edges, kinds, make, mem
 
 def test_blocks_are_found_by_their_slugs():
     """Every concrete type, and no base."""
-    assert {"cloudflare", "demo-edge", "member", "nginx", "varnish"} <= set(kinds())
+    assert {"cloudflare", "demo-edge", "member", "nginx", "nginx-refresh", "varnish"} <= set(kinds())
     assert Edge not in kinds().values()
     assert "member" not in edges()
     assert edges()["cloudflare"] is Cloudflare
@@ -71,7 +71,7 @@ def environment(monkeypatch):
     ("name", "settings", "setting", "saw", "mend"),
     [
         ("varnsh/a", {}, "varnsh/a", "the type 'varnsh'", "did you mean varnish?"),
-        ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are apprise, cloudflare, custom-webhook"),
+        ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are akamai, apprise, azure-front-door"),
         ("varnish/a", {"node": []}, "varnish/a.node", "a setting that it does not have", "did you mean nodes?"),
         ("varnish/a", {"xyz": 1}, "varnish/a.xyz", "a setting that it does not have", "there are nodes"),
         ("varnish/a", {1: 2}, "varnish/a.1", "a setting that it does not have", "there are nodes"),

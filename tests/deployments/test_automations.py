@@ -17,7 +17,7 @@ from deployments.automations import (
     wanted,
 )
 from flows.rules.site import Site
-from tests.deployments.receiver import webhook
+from tests.receiver import webhook
 
 OPS = Channel("custom-webhook/ops", uuid4())
 SHOP = Channel("custom-webhook/shop", uuid4(), ("shop", "shop-de"))

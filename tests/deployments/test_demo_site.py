@@ -129,6 +129,43 @@ async def test_a_client_that_has_a_copy_does_not_keep_the_edge_from_getting_one(
     assert (asked.status_code, did(asked)) == (200, "demo-edge; fwd=uri-miss; stored")
 
 
+async def test_a_client_that_has_the_copy_is_told_so_by_the_edge(site):
+    """And one that has another one gets the page."""
+    etag = (await site.get(TOMATOES)).headers["etag"]
+    known = await site.get(TOMATOES, headers={"if-none-match": etag})
+    other = await site.get(TOMATOES, headers={"if-none-match": '"other"'})
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
+    assert did(known) == "demo-edge; hit"
+    assert (other.status_code, did(other)) == (200, "demo-edge; hit")
+    assert "content-length" not in known.headers
+
+
+@pytest.mark.parametrize("path", [TOMATOES, "/guides/soil", "/news"])
+async def test_head_says_what_get_says_and_leaves_its_copy_alone(site, path):
+    """In any order."""
+    first = await site.head(path)
+    page = await site.get(path)
+    again = await site.head(path)
+    assert (first.status_code, first.content, again.content) == (200, b"", b"")
+    for name in ("cache-control", "etag", "content-type", "vary"):
+        assert first.headers[name] == again.headers[name] == page.headers[name]
+    assert (await site.get(path)).text == page.text != ""
+
+
+async def test_a_campaign_s_parameter_leads_to_the_same_copy(site):
+    """And every other one to a copy of its own."""
+    await site.get("/guides/soil?x=1")
+    assert did(await site.get("/guides/soil?utm_source=letter&x=1")) == "demo-edge; hit"
+    assert did(await site.get("/guides/soil?page=2&x=1")) == "demo-edge; fwd=uri-miss; stored"
+
+
+async def test_a_guide_that_is_not_there_is_kept_for_half_a_minute(site):
+    """A new one is there soon."""
+    first, second = await site.get("/guides/moths"), await site.get("/guides/moths")
+    assert (first.status_code, second.status_code, did(second)) == (404, 404, "demo-edge; hit")
+    assert second.headers["cache-control"] == "public, max-age=30"
+
+
 async def test_a_member_is_served_by_the_origin_and_leaves_no_copy(site):
     """With a session the edge stands aside, on public pages too, and a stranger's copy stays what it was."""
     ada = await member(site)
@@ -198,6 +235,7 @@ async def test_an_endless_form_is_cut_off(site):
     [
         (TOMATOES, False, "public, max-age=60, s-maxage=600"),
         ("/news", False, "public, max-age=30"),
+        ("/guides/water", False, "public, max-age=60, s-maxage=600"),
         ("/inbox", True, "public, max-age=60"),
         ("/account", True, "private, no-store"),
         ("/login", False, "no-store"),

@@ -9,7 +9,7 @@ import pytest
 from deployments.automations import find, upsert, wanted
 from flows.tasks.hooks import told
 from tests import postgres, service
-from tests.deployments.receiver import receiving, webhook
+from tests.receiver import receiver, webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness]
 
@@ -38,13 +38,13 @@ async def client(server):
 
 @pytest.fixture
 def inbox():
-    with receiving() as inbox:
+    with receiver() as inbox:
         yield inbox
 
 
 async def told_to(client, inbox):
     """Tell a receiver of everything, and of what is waited for within seconds."""
-    await webhook(inbox.url).asave("ops", overwrite=True)
+    await webhook(inbox.url()).asave("ops", overwrite=True)
     made = wanted([await find(client, "custom-webhook/ops", None)])
     for one in made:
         one.trigger.within = min(one.trigger.within, timedelta(seconds=10))
@@ -127,7 +127,7 @@ async def test_a_run_that_found_no_slot_is_told_and_the_next_is_folded(client, i
 async def test_a_message_that_could_not_be_sent_is_told_through_another_channel(client, inbox):
     from prefect.blocks.notifications import MattermostWebhook
 
-    await webhook(inbox.url).asave("ops", overwrite=True)
+    await webhook(inbox.url()).asave("ops", overwrite=True)
     dead = MattermostWebhook(hostname="127.0.0.1", port=9, secure=False, token="hunter2")
     await dead.asave("dead", overwrite=True)
     channels = [await find(client, name, None) for name in ("mattermost-webhook/dead", "custom-webhook/ops")]

@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.edges.lab import Nginx, Origin, Varnish
+from tests.edges.lab import Nginx, Origin, Squid, TrafficServer, Varnish
+
+#: The caches as shipped, by the names of their fixtures.
+KINDS = ("varnish", "nginx", "traffic_server", "squid")
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +27,18 @@ def nginx(origin):
 
 
 @pytest.fixture(scope="session")
+def traffic_server(origin):
+    with TrafficServer("trafficserver", origin) as edge:
+        yield edge
+
+
+@pytest.fixture(scope="session")
+def squid(origin):
+    with Squid("squid.conf", origin) as edge:
+        yield edge
+
+
+@pytest.fixture(scope="session")
 def leaky_varnish(origin):
     with Varnish("varnish-leaky.vcl", origin) as edge:
         yield edge
@@ -39,3 +54,15 @@ def prefix_ban_varnish(origin):
 def noop_varnish(origin):
     with Varnish("varnish-noop-purge.vcl", origin) as edge:
         yield edge
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """Each of the four; a table of one's own takes its place."""
+    return request.param
+
+
+@pytest.fixture
+def edge(kind, request):
+    """The cache of this kind."""
+    return request.getfixturevalue(kind)

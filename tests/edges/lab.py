@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from typing import Self
 from tests import needs
 from tests.edges.origin import MEMBERS, Origin, Request
 
-__all__ = ["MEMBERS", "Nginx", "Origin", "Request", "Varnish"]
+__all__ = ["MEMBERS", "Nginx", "Origin", "Request", "Squid", "TrafficServer", "Varnish"]
 
 TEMPLATES = Path(__file__).parent
 _READY_WITHIN = 15  # seconds
@@ -23,8 +24,8 @@ _READY_WITHIN = 15  # seconds
 class _Edge:
     """A real program that caches before an origin: started by `with`, as an unprivileged user, in a private folder.
 
-    `config` is the name of a template beside this file, or a path. Raises RuntimeError with the program's output when
-    its port does not answer within 15 s.
+    `config` is the name of a template beside this file, or a path; a template is a file or a folder of them. Raises
+    RuntimeError with the program's output when its port does not answer within 15 s.
     """
 
     folders: tuple[str, ...] = ()
@@ -48,17 +49,19 @@ class _Edge:
         """The program and its arguments; skips the test where the machine lacks it."""
         raise NotImplementedError
 
+    def env(self, _folder: Path) -> dict[str, str]:
+        """What the program wants to find in its environment."""
+        return {}
+
     def __enter__(self) -> Self:
         root = os.geteuid() == 0
         self.port = free_port()
         with contextlib.ExitStack() as undo:
             # Root's own TMPDIR may be closed to others.
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="edge-", dir="/tmp" if root else None)))
-            config = folder / self.template.name
-            config.write_text(self._filled(folder))
-            command = self.command(folder, config)
             for name in self.folders:
                 (folder / name).mkdir()
+            command = self.command(folder, self._fill(folder))
             user = pwd.getpwnam("nobody") if root else None
             if user:
                 for path in (folder, *folder.rglob("*")):
@@ -67,7 +70,11 @@ class _Edge:
                 self._process = subprocess.Popen(
                     command,
                     cwd=folder,
-                    env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(folder)},
+                    env={
+                        "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                        "TMPDIR": str(folder),
+                        **self.env(folder),
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -87,11 +94,17 @@ class _Edge:
         if self._process:
             self._undo.close()
 
-    def _filled(self, folder: Path) -> str:
-        text = self.template.read_text()
-        for name, value in {"DIR": folder, "PORT": self.port, "ORIGIN_PORT": self.origin.port}.items():
-            text = text.replace(f"@{name}@", str(value))
-        return text
+    def _fill(self, folder: Path) -> Path:
+        """The template, or all files of one that is a folder, written into the private folder."""
+        files = [file for file in self.template.rglob("*") if file.is_file()] or [self.template]
+        for file in files:
+            text = file.read_text()
+            for name, value in {"DIR": folder, "PORT": self.port, "ORIGIN_PORT": self.origin.port}.items():
+                text = text.replace(f"@{name}@", str(value))
+            filled = folder / file.relative_to(self.template.parent)
+            filled.parent.mkdir(exist_ok=True, parents=True)
+            filled.write_text(text)
+        return folder / self.template.name
 
     def _wait(self, output: Path) -> None:
         until = time.monotonic() + _READY_WITHIN
@@ -133,6 +146,30 @@ class Nginx(_Edge):
         nginx = needs.program("nginx")
         needs.file("/usr/lib/nginx/modules/ngx_http_cache_purge_module.so")
         return [nginx, "-c", str(config), "-p", str(folder)]
+
+
+class TrafficServer(_Edge):
+    """Traffic Server; asked with `X-Debug: X-Cache` it says hit-fresh or miss, and the method PURGE purges."""
+
+    folders = ("cache", "data", "log", "run")
+
+    def command(self, folder: Path, config: Path) -> list[str]:
+        traffic_server = needs.program("traffic_server")
+        shipped = needs.file("/etc/trafficserver")
+        shutil.copy(shipped / "ip_allow.yaml", config / "etc")
+        shutil.copytree(shipped / "body_factory", config / "etc" / "body_factory")
+        return [traffic_server]
+
+    def env(self, folder: Path) -> dict[str, str]:
+        return {"TS_RUNROOT": str(folder / self.template.name)}
+
+
+class Squid(_Edge):
+    """Squid before an origin; `X-Cache` says HIT or MISS from squid-lab, and the method PURGE purges."""
+
+    def command(self, folder: Path, config: Path) -> list[str]:
+        # The service's name keeps its shared memory apart from that of another Squid.
+        return [needs.program("squid"), "-N", "-n", f"lab{self.port}", "-f", str(config)]
 
 
 def free_port() -> int:

@@ -1,114 +1,18 @@
-"""The site behind the caches: its pages, and a small server whose content a test can change, delay, hold or kill."""
+"""The site behind the caches: a small server whose content a test can change, delay, hold or kill."""
 
 import contextlib
-import email.utils
-import re
-import secrets
 import socket
 import socketserver
 import sys
 import threading
-import urllib.parse
 from collections import defaultdict
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-MEMBERS = {"ada": "Ada Lovelace ada@members.example", "ben": "Ben Bitdiddle ben@members.example"}
+from tests.edges.pages import MEMBERS, Answer, Request, answer
 
-_PUBLIC = "public, max-age=600"
-_PRIVATE = "private, no-store"
-_SHARED_PAGES = {
-    "articles": _PUBLIC,
-    "guides": _PUBLIC,  # a family far away from /articles, for the control of a purge
-    "slow": _PUBLIC,
-    "short": "public, max-age=5",
-    "nostore": "no-store",
-    "health": "no-store",
-    "login": "no-store",
-}
-_MEMBER_PAGES = {"inbox": _PRIVATE, "account": _PRIVATE, "profile": _PUBLIC}
-_FIRST_EDITION = 1_700_000_000  # Unix seconds; each generation is a minute younger than the one before
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What reached the origin: `target` is the path with its query, header names are in lower case."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the origin says to a request."""
-
-    status: HTTPStatus
-    headers: dict[str, str]
-    body: str = ""
-
-
-def answer(request: Request, generation: int) -> Answer:
-    """The answer by the first segment of the path; what follows it is free for the test to choose."""
-    path = request.target.partition("?")[0]
-    family = path.split("/")[1]
-    if request.method == "POST":
-        return _login(request) if path == "/login" else _short(HTTPStatus.METHOD_NOT_ALLOWED, "no-store")
-    if family in _MEMBER_PAGES:
-        return _member_page(request, family, generation)
-    if family in _SHARED_PAGES:
-        return _unless_known(request, _page(path, generation, _SHARED_PAGES[family]))
-    if family == "error":
-        return _short(HTTPStatus.INTERNAL_SERVER_ERROR, _PUBLIC)
-    if family == "redirect-loop":
-        return Answer(HTTPStatus.FOUND, {"Location": request.target})
-    return _short(HTTPStatus.NOT_FOUND, "no-store")
-
-
-def _page(path: str, generation: int, cache_control: str, whose: str = "") -> Answer:
-    headers = {
-        "Cache-Control": cache_control,
-        "ETag": f'"{path.strip("/").replace("/", "-")}-{whose.partition(" ")[0] or "all"}-{generation}"',
-        "Last-Modified": email.utils.formatdate(_FIRST_EDITION + 60 * generation, usegmt=True),
-        "X-Origin-Gen": str(generation),
-    }
-    body = f"<!doctype html><title>{path}</title><p>generation {generation}</p><p>{whose or 'for everyone'}</p>\n"
-    return Answer(HTTPStatus.OK, headers, body)
-
-
-def _member_page(request: Request, family: str, generation: int) -> Answer:
-    session = re.search(r"(?:^|;\s*)sessionid=(\w+)", request.headers.get("cookie", ""))
-    if session is None or session[1] not in MEMBERS:
-        return Answer(HTTPStatus.FOUND, {"Location": "/login", "Cache-Control": "no-store"})
-    page = _page(request.target.partition("?")[0], generation, _MEMBER_PAGES[family], MEMBERS[session[1]])
-    if family != "profile":
-        page.headers["Set-Cookie"] = f"visit={secrets.token_hex(8)}; Path=/"
-    return page
-
-
-def _login(request: Request) -> Answer:
-    user = urllib.parse.parse_qs(request.body.decode()).get("user", [""])[0]
-    if user not in MEMBERS:
-        return _short(HTTPStatus.FORBIDDEN, "no-store")
-    cookie = f"sessionid={user}; Path=/; HttpOnly"
-    return Answer(HTTPStatus.SEE_OTHER, {"Location": "/inbox", "Cache-Control": "no-store", "Set-Cookie": cookie})
-
-
-def _short(status: HTTPStatus, cache_control: str) -> Answer:
-    return Answer(status, {"Cache-Control": cache_control}, f"{status.value} {status.phrase}\n")
-
-
-def _unless_known(request: Request, page: Answer) -> Answer:
-    asked = request.headers
-    known = (
-        asked["if-none-match"].removeprefix("W/") == page.headers["ETag"]
-        if "if-none-match" in asked
-        else asked.get("if-modified-since") == page.headers["Last-Modified"]
-    )
-    return Answer(HTTPStatus.NOT_MODIFIED, page.headers) if known else page
+__all__ = ["MEMBERS", "Answer", "Origin", "Request"]
 
 
 class Origin:
@@ -187,7 +91,7 @@ class Origin:
 
     def respond(self, request: Request) -> Answer | None:
         """Note the request and answer it; None hangs up. Called by the server's threads."""
-        path = request.target.partition("?")[0]
+        path = request.path
         with self._news:
             self.requests.append(request)
             generation = self._generations[path]
@@ -248,16 +152,15 @@ class _Handler(BaseHTTPRequestHandler):
         if said is None:
             self.close_connection = True
             return
-        content = said.body.encode()
         self.send_response(said.status)
         for name, value in said.headers.items():
             self.send_header(name, value)
         if said.status != HTTPStatus.NOT_MODIFIED:
             self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(said.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(said.body)
 
     def do_HEAD(self) -> None:
         self.do_GET()

@@ -3,7 +3,8 @@
 import pytest
 import trustme
 
-from flows.rules.report import line, notable
+from flows.rules.grouping import group
+from flows.rules.report import line
 from tests import hostile
 from tests.hostile import serving
 from tests.jobs.conftest import ROLLBACK, site
@@ -67,9 +68,9 @@ async def test_a_route_that_misbehaves_is_unknown_and_the_next_one_is_judged(beh
         report = await inspect(written, ["cache-headers"])
     bad, good = report.verdicts
     assert ("unknown", "pass") == (bad.outcome, good.outcome)
-    (finding,) = notable(bad)
-    assert line(bad, finding).startswith(f"UNKNOWN /bad  cache-headers/answers  saw {says}")
-    assert line(bad, finding).endswith("wanted an answer  owner web-platform")
+    (fault,) = group([bad])
+    assert line(fault).startswith(f"UNKNOWN /bad  cache-headers/answers  saw {says}")
+    assert line(fault).endswith("wanted an answer  owner web-platform")
     assert "1 unknown, 1 passed" == inspect.state().message
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -48,6 +49,16 @@ async def test_a_cache_that_keeps_members_pages_fails_logged_in_traffic(leaky_va
     assert ("logged-in-traffic/stored", "/inbox/leaky") in found
     assert "1 failed" == report.summary
     assert ("Breach", "1 failed") == (inspect.state().name, inspect.state().message)
+
+
+async def test_a_leak_is_told_without_what_leaked(leaky_varnish, inspect, ledger):
+    """Neither Prefect nor the ledger learns a name, a session or a page."""
+    report = await inspect(site(leaky_varnish.url, [inbox("hush")]), ["logged-in-traffic"])
+    assert ("logged-in-traffic/leak", "/inbox/hush") in troubles(report)
+    await no_secret_is_told("Ada Lovelace", "ada@members", "sessionid=ada")
+    kept = Path(ledger.removeprefix("sqlite:///")).read_bytes()
+    assert b"logged-in-traffic/leak" in kept
+    assert [] == [secret for secret in (b"Lovelace", b"ada@members", b"sessionid=ada") if secret in kept]
 
 
 async def test_headers_alone_call_a_leaking_page_what_it_says(nginx, inspect):
@@ -114,7 +125,7 @@ async def test_a_dead_port_leaves_everything_unknown_and_the_run_says_so(inspect
     report = await inspect(written, ["cache-headers", "logged-in-traffic", "targeted-purge"])
     assert {"unknown"} == {verdict.outcome for verdict in report.verdicts}
     assert {f"no answer: connection refused at 127.0.0.1:{port}"} == set(troubles(report).values())
-    assert ("Unknown", "6 unknown") == (inspect.state().name, inspect.state().message)
+    assert ("Unknown", "7 unknown") == (inspect.state().name, inspect.state().message)
     assert 2 == report.exit_code
 
 

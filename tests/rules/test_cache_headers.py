@@ -2,15 +2,18 @@
 
 import pytest
 
-from flows.rules.cache_headers import judge
+from flows.rules.cache_copy import Look
+from flows.rules.cache_headers import examined, judge, judge_rule, late_at, plan
 from flows.rules.visitor import STRANGER, Visitor
-from tests.rules.make import exchange, hit, miss, site
+from tests.rules.make import NOW, exchange, hit, miss, site
 
 EVERYONE = {"cache": {"by": "everyone", "edge_ttl": "5m..1h", "browser_ttl": "<=20m", "vary": ["accept-encoding"]}}
 MEMBER = {"cache": {"by": "member"}, "examples": {"not_cached": ["/a"]}}
 NOBODY = {"cache": {"by": "nobody"}, "examples": {"not_cached": ["/a"]}}
 PREVIEW = {"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}}
 UNSAID = {"cache": {"by": "unsaid"}, "examples": {"not_cached": ["/a"]}}
+BEARER = Visitor("ada", headers=(("Authorization", "Bearer ada"),))
+BY_RFC_PRIVATE = "by the RFC not storable (`private` without field names, RFC 9111 5.2.2.7)"
 
 CASES = [
     (EVERYONE, [miss(), hit(), hit()], {}),
@@ -20,20 +23,20 @@ CASES = [
     (EVERYONE, [miss(cache_control="max-age=60"), hit()], {"edge-ttl": ("fail", "1m")}),
     (EVERYONE, [miss(cache_control="s-maxage=600, max-age=7200"), hit()], {"browser-ttl": ("fail", "2h")}),
     (EVERYONE, [miss(cache_control="public"), hit()], {"edge-ttl": ("fail", "no explicit lifetime"), "browser-ttl": ("fail", "no explicit lifetime")}),
-    (EVERYONE, [miss(vary="Cookie, Accept-Encoding"), hit()], {"vary": ("fail", "accept-encoding, cookie")}),
-    (EVERYONE, [miss(cache_control="private, max-age=600"), hit()], {"storable": ("fail", "`private` without field names, RFC 9111 5.2.2.7")}),
+    (EVERYONE, [miss(vary="Cookie, Accept-Encoding"), hit(vary="Cookie, Accept-Encoding")], {"vary": ("fail", "accept-encoding, cookie")}),
+    (EVERYONE, [miss(cache_control="private, max-age=600"), hit()], {"storable": ("fail", "`private` without field names, RFC 9111 5.2.2.7"), "agree": ("fail", f"{BY_RFC_PRIVATE}; observed MISS, HIT: the edge keeps it all the same")}),
     (EVERYONE, [miss(status=500), hit()], {"status": ("fail", "500")}),
     (EVERYONE, [miss(status=302, location="/a"), hit()], {"status": ("fail", "302 to /a")}),
     (EVERYONE, [miss(), exchange(error="timeout")], {"answers": ("unknown", "no answer: timeout it was")}),
-    (MEMBER, [exchange(cache_control="private")] * 3, {"not-kept": ("unknown", "UNKNOWN, UNKNOWN, UNKNOWN")}),
+    (MEMBER, [exchange(cache_control="private")] * 3, {"not-kept": ("unknown", "UNKNOWN, UNKNOWN, UNKNOWN"), "agree": ("unknown", f"{BY_RFC_PRIVATE}; observed UNKNOWN, UNKNOWN, UNKNOWN")}),
     (MEMBER, [exchange(cache_control="private"), miss(cache_control="private")], {}),
-    (MEMBER, [exchange(cache_control="private", age="0"), exchange(cache_control="private", age="4")], {"not-kept": ("fail", "UNKNOWN, HIT")}),
+    (MEMBER, [exchange(cache_control="private", age="0"), exchange(cache_control="private", age="4")], {"not-kept": ("fail", "UNKNOWN, HIT"), "agree": ("fail", f"{BY_RFC_PRIVATE}; observed UNKNOWN, HIT: the edge keeps it all the same")}),
     (MEMBER, [miss(cache_control='private="set-cookie", max-age=60')], {"private": ("fail", 'private="set-cookie", max-age=60')}),
     (MEMBER, [miss(cache_control='private="set-cookie", no-store')], {}),
     (MEMBER, [miss(cache_control="no-store")] * 3, {}),
     (MEMBER, [miss(cache_control="max-age=60")] * 3, {"private": ("fail", "max-age=60")}),
     (MEMBER, [miss(cache_control="")] * 3, {"private": ("fail", "no Cache-Control")}),
-    (MEMBER, [miss(cache_control="private"), hit(cache_control="private")], {"not-kept": ("fail", "MISS, HIT")}),
+    (MEMBER, [miss(cache_control="private"), hit(cache_control="private")], {"not-kept": ("fail", "MISS, HIT"), "agree": ("fail", f"{BY_RFC_PRIVATE}; observed MISS, HIT: the edge keeps it all the same")}),
     (MEMBER, [miss(cache_control="private", status=302, location="/login")], {"status": ("fail", "302 to /login")}),
     (NOBODY, [miss(cache_control="no-store")] * 3, {}),
     (NOBODY, [miss(cache_control="private")] * 3, {"no-store": ("fail", "private")}),
@@ -46,8 +49,8 @@ CASES = [
     (UNSAID, [exchange(cache_control="max-age=60")] * 3, {}),
     (UNSAID, [exchange()] * 3, {}),
     (UNSAID, [miss(cache_control="no-store")] * 3, {}),
-    (UNSAID, [exchange(cache_control="no-store")] * 3, {"agree": ("unknown", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5), observed UNKNOWN, UNKNOWN, UNKNOWN")}),
-    (UNSAID, [miss(cache_control="no-store"), hit(cache_control="no-store")], {"agree": ("fail", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5), observed MISS, HIT")}),
+    (UNSAID, [exchange(cache_control="no-store")] * 3, {"agree": ("unknown", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed UNKNOWN, UNKNOWN, UNKNOWN")}),
+    (UNSAID, [miss(cache_control="no-store"), hit(cache_control="no-store")], {"agree": ("fail", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed MISS, HIT: the edge keeps it all the same")}),
 ]  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def test_what_breaks_the_promise_is_found_and_nothing_else(rule, seen, wanted):
 def test_a_preview_that_headers_would_let_a_cache_keep_is_a_warning():
     shop = site(PREVIEW)
     verdict = judge(shop, shop.rules[0], "/a/p", [miss(), miss()], STRANGER)
-    assert {"cache-headers/not-storable": "warn", "cache-headers/not-kept": "pass"} == {
+    assert {"cache-headers/not-storable": "warn", "cache-headers/not-kept": "pass", "cache-headers/agree": "pass"} == {
         finding.claim: finding.outcome for finding in verdict.findings
     }
 
@@ -82,3 +85,108 @@ def test_a_member_who_can_not_log_in_leaves_the_page_unknown():
     shop = site(MEMBER)
     verdict = judge(shop, shop.rules[0], "/a", [miss()], Visitor("ada", problem="login failed: 403"))
     assert ("unknown", "login failed: 403") == (verdict.outcome, verdict.findings[0].saw)
+
+
+TWO_COLUMNS = [
+    (EVERYONE, [miss(age="0"), hit(age="0"), hit(age="1")], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, HIT, HIT; Age 0, 0, 1"),
+    (EVERYONE, [miss(), hit()], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, HIT"),
+    (EVERYONE, [miss(status=500), miss(status=500)], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, MISS"),
+    (MEMBER, [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")], BEARER, "not storable (the request had Authorization, RFC 9111 3.5)", "MISS, HIT"),
+    (UNSAID, [exchange(), exchange()], STRANGER, "storable (nothing forbids it and 200 may be kept heuristically, RFC 9111 4.2.2)", "UNKNOWN, UNKNOWN"),
+    (EVERYONE, [exchange(error="timeout")], STRANGER, "", "no answer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "seen", "visitor", "by_rfc", "observed"), TWO_COLUMNS)
+def test_each_verdict_says_what_the_rfc_lets_and_what_the_edge_did(rule, seen, visitor, by_rfc, observed):
+    shop = site(rule)
+    verdict = judge(shop, shop.rules[0], "/a", seen, visitor)
+    assert (by_rfc, observed) == (verdict.by_rfc, verdict.observed)
+
+
+def test_where_the_columns_disagree_a_sentence_says_so():
+    shop = site(MEMBER)
+    seen = [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")]
+    verdict = judge(shop, shop.rules[0], "/a", seen, BEARER)
+    assert (
+        "by the RFC not storable (the request had Authorization, RFC 9111 3.5); observed MISS, HIT: "
+        "the edge keeps it and may give it to strangers"
+    ) == next(finding.saw for finding in verdict.findings if finding.claim == "cache-headers/agree")
+
+
+@pytest.mark.parametrize(("age", "wanted"), [("90", "fail"), ("1", "pass")])
+def test_a_miss_with_a_copy_that_is_older_than_our_first_visit_came_from_another_tier(age, wanted):
+    shop = site(NOBODY)
+    seen = [miss(cache_control="no-store", age=age)] * 3
+    verdict = judge(shop, shop.rules[0], "/a", seen, STRANGER)
+    assert wanted == next(finding.outcome for finding in verdict.findings if finding.claim == "cache-headers/agree")
+
+
+EXAMINED = [
+    ({"examples": {"cached": ["/a", "/a/b"]}}, ("/a",)),
+    ({"examples": {"cached": ["/a", "/a/b", "/a/c"]}, "purge": {"canary": "/a/c"}}, ("/a", "/a/c")),
+    ({"examples": {"cached": ["/a", "/a/b"]}, "purge": {"canary": "/a"}}, ("/a",)),
+    ({"examples": {"cached": ["/a"]}, "purge": {"canary": "/a/else"}}, ("/a",)),
+    (NOBODY, ()),
+]
+
+
+@pytest.mark.parametrize(("rule", "wanted"), EXAMINED)
+def test_more_is_asked_of_the_first_cached_example_and_of_the_canary(rule, wanted):
+    shop = site(rule, edge="varnish/shop")
+    assert wanted == examined(shop.rules[0])
+
+
+RICH = {
+    "cache": {"by": "everyone", "encodings": ["identity", "br"], "key": {"same": ["query utm_source", "order"], "apart": ["case"]}, "missing": "<=1m"},
+    "bypass": [{"when": "cookie sessionid", "because": "it greets"}, {"when": "query preview", "because": "it is new"}],
+    "examples": {"cached": ["/a", "/a/b"]},
+}  # fmt: skip
+PLANS = [
+    ({}, [miss(), hit()], 1),
+    ({}, [miss(etag='"1"'), hit(etag='"1"')], 2),
+    (RICH, [miss(), hit()], 1 + 2 + 2 * 3 + 2 + 5 + 2),
+    (RICH, [miss(), miss()], 1 + 2 + 2),
+    (RICH, [miss(), exchange(error="timeout")], 0),
+    (RICH, [miss(status=404), hit(status=404)], 0),
+    (RICH | {"purge": {"canary": "/a/b"}}, [miss(), hit()], 2 * (1 + 2 + 2 * 3 + 2 + 5) + 2),
+    (NOBODY, [miss(), hit()], 0),
+]
+
+
+@pytest.mark.parametrize(("rule", "seen", "wanted"), PLANS)
+def test_what_is_not_promised_costs_no_request(rule, seen, wanted):
+    shop = site(rule, edge="varnish/shop")
+    steps = plan(shop, shop.rules[0], dict.fromkeys(shop.rules[0].routes, seen), "c0ffee")
+    assert wanted == len(steps)
+    assert set(examined(shop.rules[0])) >= {step.route for step in steps}
+
+
+def test_a_rule_s_hit_rate_stands_once_and_counts_all_its_visits():
+    shop = site(RICH)
+    visits = {"/a": [miss(), hit(), hit()], "/a/b": [miss(), miss(), hit()]}
+    verdicts = judge_rule(shop, shop.rules[0], Look(visits, {"/a": {"head": [hit()]}}), STRANGER)
+    rates = [finding.saw for verdict in verdicts for finding in verdict.findings if "hit-rate" in finding.claim]
+    assert ["probe hit rate 50% (3 of 6 visits; 95 % interval 19% to 81%)"] == rates
+
+
+def test_what_could_not_be_tried_is_unknown_and_not_fine():
+    shop = site(RICH)
+    visits = {"/a": [miss(), miss(), miss()]}
+    [verdict] = judge_rule(shop, shop.rules[0], Look(visits, {"/a": {"head": [miss()]}}), STRANGER)
+    unknown = {finding.claim for finding in verdict.findings if finding.outcome == "unknown"}
+    assert {
+        "cache-headers/bypass",
+        "cache-headers/key-same",
+        "cache-headers/key-apart",
+        "cache-headers/missing",
+    } == unknown
+
+
+def test_a_visit_two_seconds_later_is_made_only_where_an_age_can_grow():
+    shop = site(RICH)
+    rule = shop.rules[0]
+    assert {"/a": pytest.approx(NOW + 2.101)} == late_at(
+        rule, Look({"/a": [miss(), hit(age="0")], "/a/b": [hit(age="0")]})
+    )
+    assert {} == late_at(rule, Look({"/a": [miss(age="0"), hit()]}))

@@ -1,11 +1,15 @@
 """Members, strangers, and what they see of each other."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
-from flows.rules.logged_in_traffic import judge, order
+from flows.rules.cleaning import left
+from flows.rules.logged_in_traffic import judge
+from flows.rules.reflection import Injection
 from flows.rules.visitor import Visitor
+from flows.rules.walk import Purge, Walk, order
 from tests.rules.make import exchange, hit, miss, site
 
 ADA = Visitor("ada", (("Cookie", "s=1"),), ("Ada L. & Co", "ada@members.test"))
@@ -14,6 +18,20 @@ MEMBER = {"cache": {"by": "member"}, "examples": {"not_cached": ["/a"]}}
 SHARED = {"bypass": [{"when": "cookie s", "because": "it greets by name"}]}
 
 A, B, N = ({"body": body} for body in (b"hello ada@members.test", b"hello ben@members.test", b"log in"))
+
+
+def walked(seen):
+    """A walk in the order of a member's page, or in that of a shared one; without B when there is one member."""
+    turns = {6: "AABNNA", 5: "AANNA", 4: "NNAN"}[len(seen)]
+    tried = () if len(seen) > 4 else (Injection("X-Host", "0" * 32, miss()),)
+    return Walk((miss(), hit(), miss()), "/a", tuple(zip(turns, seen, strict=True)), injections=tried)
+
+
+def found(verdict):
+    """The claims that do not hold."""
+    return {
+        f.claim.removeprefix("logged-in-traffic/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"
+    }
 
 
 def visits(*bodies, **more):
@@ -31,16 +49,16 @@ CASES = [
     ([*SAFE[:3], exchange(error="refused"), *SAFE[4:]], {"answers": "unknown"}),
     (visits(A, A, B, N, N, A, set_cookie="t=12345678"), {"set-cookie": "fail"}),
     ([*SAFE[:2], miss(set_cookie="t=12345678; Path=/", **B), miss(set_cookie="t=12345678; Max-Age=9", **N), *SAFE[4:]], {"set-cookie": "fail"}),
-    ([miss(set_cookie="t=12345678", **A)] * 2 + SAFE[2:], {}),
-    ([miss(set_cookie=f"t=1234567{who}; Path=/", **step) for who, step in zip("AABNNA", (A, A, B, N, N, A), strict=True)], {}),
+    ([miss(set_cookie="t=12345678", **A)] * 2 + SAFE[2:], {"policy": "warn"}),
+    ([miss(set_cookie=f"t=1234567{who}; Path=/", **step) for who, step in zip("AABNNA", (A, A, B, N, N, A), strict=True)], {"policy": "warn"}),
     (visits(A, A, B, N, N, A, set_cookie=["lang=en", "t=", "s=deleted; Path=/", "u=12345678; Max-Age=0"]), {}),
-    ([exchange(**step) for step in (A, A, B, N, N, A)], {"not-from-store": "unknown", "stored": "unknown"}),
+    ([exchange(**step) for step in (A, A, B, N, N, A)], {"not-from-store": "unknown", "stored": "unknown", "policy": "warn"}),
     (visits(A, A, N, N, N, A), {"personal": "unknown"}),
     ([*SAFE[:2], miss(status=403, **B), *SAFE[3:]], {"personal": "unknown"}),
     ([*SAFE[:5], miss(status=503, **A)], {"personal": "unknown"}),
     ([*visits(A), hit(**A), *visits(N, N, N, A)], {"personal": "unknown", "not-from-store": "fail"}),
     ([*SAFE[:3], hit(**N), hit(**N), hit(**N)], {"personal": "unknown", "not-from-store": "fail"}),
-    ([miss(status=403, **A), *visits(A), hit(**A), *SAFE[3:]], {"leak": "fail", "not-from-store": "fail"}),
+    ([miss(status=403, **A), *visits(A), hit(**A), *SAFE[3:]], {"leak": "fail", "not-from-store": "fail", "policy": "warn"}),
     ([*SAFE[:3], miss(x_hello=base64.b64encode(b"ada@members.test").decode(), **N), *SAFE[4:]], {"leak": "fail"}),
     ([*SAFE[:3], miss(body=b"Ada L. &amp; Co"), *SAFE[4:]], {"leak": "fail"}),
 ]  # fmt: skip
@@ -49,11 +67,8 @@ CASES = [
 @pytest.mark.parametrize(("seen", "wanted"), CASES)
 def test_what_a_visitor_must_not_see_is_found(seen, wanted):
     shop = site(MEMBER)
-    verdict = judge(shop, shop.rules[0], "/a", seen, [ADA, BEN])
-    found = {
-        f.claim.removeprefix("logged-in-traffic/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"
-    }
-    assert wanted == found
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    assert wanted == found(verdict)
 
 
 BYPASS = [
@@ -73,11 +88,8 @@ BYPASS = [
 def test_a_member_is_not_answered_from_a_warm_shared_copy_and_does_not_replace_it(seen, wanted):
     shop = site(SHARED)
     assert "NNAN" == order(shop.rules[0])
-    verdict = judge(shop, shop.rules[0], "/a", seen, [ADA, BEN])
-    found = {
-        f.claim.removeprefix("logged-in-traffic/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"
-    }
-    assert wanted == found
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    assert wanted == found(verdict)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +104,9 @@ def test_a_member_is_not_answered_from_a_warm_shared_copy_and_does_not_replace_i
 )
 def test_a_bypass_is_tried_only_by_a_member_who_sends_what_it_names(when, saw):
     shop = site({"bypass": [{"when": condition, "because": "it greets by name"} for condition in when]})
-    verdict = judge(shop, shop.rules[0], "/a", [miss(), hit(), miss(), hit()], [ADA, BEN])
-    found = next(f for f in verdict.findings if f.claim == "logged-in-traffic/bypass")
-    assert ("pass" if saw == "MISS" else "unknown", saw) == (found.outcome, found.saw)
+    verdict = judge(shop, shop.rules[0], "/a", walked([miss(), hit(), miss(), hit()]), [ADA, BEN])
+    bypass = next(f for f in verdict.findings if f.claim == "logged-in-traffic/bypass")
+    assert ("pass" if saw == "MISS" else "unknown", saw) == (bypass.outcome, bypass.saw)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +115,8 @@ def test_a_bypass_is_tried_only_by_a_member_who_sends_what_it_names(when, saw):
 def test_a_sentinel_that_tells_nobody_apart_is_none(ada, ben):
     shop = site(MEMBER)
     members = [Visitor("ada", ADA.headers, ada), Visitor("ben", BEN.headers, ben)]
-    verdict = judge(shop, shop.rules[0], "/a", SAFE, members)
-    found = {f.claim.removeprefix("logged-in-traffic/"): f.outcome for f in verdict.findings if f.outcome != "pass"}
-    assert {"personal": "unknown"} == found
+    verdict = judge(shop, shop.rules[0], "/a", walked(SAFE), members)
+    assert {"personal": "unknown"} == found(verdict)
 
 
 @pytest.mark.parametrize(
@@ -117,15 +128,150 @@ def test_a_sentinel_that_tells_nobody_apart_is_none(ada, ben):
 )
 def test_without_members_nothing_can_be_said(members, says):
     shop = site(MEMBER)
-    verdict = judge(shop, shop.rules[0], "/a", SAFE, members)
+    verdict = judge(shop, shop.rules[0], "/a", walked(SAFE), members)
     assert ("unknown", says) == (verdict.outcome, verdict.findings[0].saw)
 
 
 def test_one_member_alone_leaves_something_unknown():
     shop = site(MEMBER)
-    verdict = judge(shop, shop.rules[0], "/a", visits(A, A, N, N, A), [ADA])
+    verdict = judge(shop, shop.rules[0], "/a", walked(visits(A, A, N, N, A)), [ADA])
     assert ["logged-in-traffic/members"] == [f.claim for f in verdict.findings if f.outcome == "unknown"]
 
 
 def test_a_visitor_shows_no_secret():
     assert "Visitor(ada)" == repr(ADA)
+
+
+SEVERITIES = [
+    ([*visits(A, A, B), hit(**A), hit(**A), *visits(A)], {"leak": "critical", "stored": "stored"}),
+    ([*visits(A), hit(**A), *visits(B, N, N, A)], {"not-from-store": "stored"}),
+    ([*SAFE[:3], hit(**N), hit(**N), hit(**N)], {"not-from-store": "policy"}),
+    (visits(A, A, B, N, N, A, set_cookie="t=12345678"), {"set-cookie": "critical"}),
+    ([miss(cache_control="max-age=60", **step) for step in (A, A, B, N, N, A)], {"policy": "policy"}),
+    (SAFE, {}),
+]
+
+
+@pytest.mark.parametrize(("seen", "wanted"), SEVERITIES)
+def test_a_leak_weighs_more_than_a_copy_and_a_copy_more_than_a_header(seen, wanted):
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    assert wanted == {f.claim.partition("/")[2]: f.severity.value for f in verdict.findings if f.severity}
+
+
+def test_a_copy_that_is_older_than_its_request_came_from_a_store_whatever_its_label():
+    """Such as one that a shield kept: the edge says MISS, and Age tells."""
+    shop = site(MEMBER)
+    seen = [SAFE[0], miss(cache_control="private", age="30", **A), *SAFE[2:]]
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    assert {"not-from-store": "fail"} == found(verdict)
+
+
+@pytest.mark.parametrize(
+    ("headers", "law"),
+    [
+        ({"Cookie": "s=1"}, "storable: `max-age`"),
+        ({"Authorization": "Bearer 1"}, "not storable: the request had Authorization, RFC 9111 3.5"),
+    ],
+)
+def test_both_columns_are_told(headers, law):
+    """What headers allow is one thing, what the edge does another, and the sentence names both."""
+    shop = site(MEMBER)
+    members = [replace(member, headers=tuple(headers.items())) for member in (ADA, BEN)]
+    plain = {"cache_control": "max-age=60"}
+    seen = [miss(**plain, **A), *(hit(**plain, **A) for _ in range(5))]
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), members)
+    assert verdict.by_rfc.startswith(law)
+    assert "MISS, HIT, HIT, HIT, HIT, HIT" == verdict.observed
+    saw = {f.claim.partition("/")[2]: f.saw for f in verdict.findings}
+    assert saw["stored"].startswith(f"the member's copy as a HIT; by the RFC {law}")
+    assert saw["not-from-store"].startswith(f"by the RFC {law}")
+    assert saw["not-from-store"].endswith("observed MISS, HIT, HIT, HIT")
+
+
+def untold(**step):
+    return exchange(cache_control="public, max-age=60", **step)
+
+
+KEPT = [
+    # what may be stored after the visits, by what was seen of them
+    (SAFE, False),
+    (visits(A, A, B, A), True),
+    ([*visits(A), hit(**A), *visits(B, N, N, A)], True),
+    ([*SAFE[:4], hit(**N), hit(**N)], False),
+    ([untold(**step) for step in (A, A, B, N, N, A)], True),
+    ([exchange(cache_control="private", **step) for step in (A, A, B, N, N, A)], False),
+    ([miss(**A), exchange(error="reset", body=b"")], True),
+    ([miss(cache_control="no-store", **A), exchange(error="reset", body=b"")], False),
+]
+
+
+@pytest.mark.parametrize(("seen", "kept"), KEPT)
+def test_what_may_be_stored_is_purged_with_the_route_itself(seen, kept):
+    shop = site(MEMBER)
+    steps = tuple(
+        (who, replace(one, probe=replace(one.probe, url="http://example.test/a?own")))
+        for who, one in zip("AABNNA", seen, strict=False)
+    )
+    urls = left(shop, shop.rules[0], "/a", Walk(asked="/a?own", steps=steps), [ADA, BEN])
+    assert (("http://example.test/a?own", "http://example.test/a") if kept else ()) == urls
+
+
+@pytest.mark.parametrize(
+    ("seen", "kept"),
+    [
+        ([miss(), hit(), miss(**A), hit()], False),
+        ([hit(), hit(), hit(), hit()], False),
+        ([miss(), hit(), miss(**A), hit(**A)], True),
+        ([miss(), hit(), hit(**A), hit()], True),
+        ([untold(), untold(), untold(), untold()], False),
+    ],
+)
+def test_a_readers_own_copy_is_not_purged(seen, kept):
+    shop = site(SHARED)
+    urls = left(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    assert (("http://example.test/a",) if kept else ()) == urls
+
+
+OWN = f"http://example.test/a?token=hush&__roundsman={'0f' * 16}"
+LEFT = walked([*visits(A), hit(**A), *visits(B, N, N, A)])
+
+
+@pytest.mark.parametrize(
+    ("problem", "after", "outcome", "saw"),
+    [
+        ("", miss(body=b"log in"), "pass", "/a?__roundsman=<random>: purged"),
+        ("", hit(**A), "warn", "/a?__roundsman=<random>: purged, and still there; it may stay for as long as the edge likes"),
+        ("", exchange(error="refused"), "unknown", "/a?__roundsman=<random>: purged, and no answer since: refused it was"),
+        ("403 for " + OWN, miss(), "warn", "/a?__roundsman=<random>: not purged (403 for /a?__roundsman=<random>); it may stay for as long as the edge likes"),
+    ],
+)  # fmt: skip
+def test_what_came_of_the_purge_is_told_without_the_name_that_leads_there(problem, after, outcome, saw):
+    shop = site(MEMBER)
+    seen = replace(LEFT, purge=Purge((OWN,), problem, () if problem else (after,)))
+    verdict = judge(shop, shop.rules[0], "/a", seen, [ADA, BEN])
+    (cleaned,) = [f for f in verdict.findings if f.claim.endswith("/cleaned")]
+    assert (outcome, saw) == (cleaned.outcome, cleaned.saw)
+
+
+def test_evidence_holds_no_secret_and_still_tells():
+    """Hashes stand for what a header said of a member, and for every cookie."""
+    shop = site(MEMBER)
+    ada = replace(ADA, headers=(("Authorization", "Bearer token-of-ada"),))
+    mine = miss(
+        cache_control="private",
+        etag='"ada%40members.test"',
+        server="token-of-ada",
+        set_cookie="t=12345678",
+        x_user="ada@members.test",
+        **A,
+    )
+    mine = replace(mine, probe=replace(mine.probe, headers=ada.headers))
+    verdict = judge(shop, shop.rules[0], "/a", walked([mine, mine, *SAFE[2:]]), [ada, BEN])
+    shown = [one for f in verdict.findings for one in f.evidence]
+    assert {"cache-control", "x-cache", "etag", "server", "set-cookie"} == {
+        name for one in shown for name, _ in one.headers
+    }
+    text = repr([(one.headers, one.probe.headers, one.body) for one in shown])
+    assert [] == [secret for secret in ("members.test", "token-of-ada", "12345678") if secret in text]
+    assert "('set-cookie', 't=sha256:" in text

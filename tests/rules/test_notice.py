@@ -6,10 +6,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.alert import Alert, Kind, State
-from flows.rules.notice import WIDTH, Release, ago, alert_notice, clipped, job_notice, plain, scrubbed
+from flows.rules.notice import (
+    FEW,
+    WIDTH,
+    Change,
+    Release,
+    ago,
+    alert_notice,
+    bundled,
+    clipped,
+    job_notice,
+    plain,
+    scrubbed,
+)
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import Command, NothingToUndo, Runbook
-from flows.rules.verdict import Finding, Outcome, Verdict
+from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 
 NOW = datetime(2026, 3, 2, 4, 7, tzinfo=UTC)
 OPENED = NOW - timedelta(hours=3)
@@ -33,7 +45,7 @@ def verdict(*findings, rollback="make cdn-rollback RULE=articles"):
 
 
 def notice(kind=Kind.FIRING, alert=ALERT, on=None, release=RELEASE, rehearsal=PROOF, link=LINK):
-    return alert_notice(kind, alert, on, now=NOW, release=release, rehearsal=rehearsal, link=link)
+    return alert_notice([Change(kind, alert, on)], now=NOW, release=release, rehearsal=rehearsal, link=link)
 
 
 def test_trouble_is_told_with_all_that_is_needed_to_act():
@@ -113,6 +125,116 @@ def test_what_is_not_known_is_said_or_left_out():
     assert not [line for line in lines if line.startswith("run:")]
 
 
+def test_whom_it_harms_is_told_and_a_leak_stands_in_the_first_line():
+    leak = replace(STORED, severity=Severity.CRITICAL)
+    said = notice(on=verdict(STORED, leak))
+    assert "FIRING, CRITICAL: site shop, cache-headers, /articles/tomatoes" == said.subject
+    assert "observed: fail, critical: no copy" in said.body.splitlines()
+    stored = notice(on=verdict(replace(STORED, severity=Severity.STORED)))
+    assert "FIRING: site shop, cache-headers, /articles/tomatoes" == stored.subject
+    assert "observed: fail, stored: no copy" in stored.body.splitlines()
+
+
+def route(number, *findings, hours=3, **more):
+    """A change of one of many routes."""
+    subject = f"/articles/{number:02}"
+    opened = NOW - timedelta(hours=hours)
+    alert = replace(ALERT, subject=subject, opened_at=opened, dedup_key=f"key of {subject}", **more)
+    return Change(Kind.FIRING, alert, (findings and replace(verdict(*findings), subject=subject)) or None)
+
+
+def together(*changes, kind=Kind.FIRING):
+    told = [replace(change, kind=kind) for change in changes]
+    return alert_notice(told, now=NOW, release=RELEASE, rehearsal=PROOF, link=LINK)
+
+
+def aged(number):
+    return replace(STORED, saw=f"max-age={60 + number}")
+
+
+def test_many_that_break_alike_are_told_in_one_message():
+    said = together(*(route(number, aged(number), VARY, hours=number % 4) for number in range(49)), route(49, VARY))
+    assert "FIRING: site shop, cache-headers, 50 subjects" == said.subject
+    assert [
+        "FIRING: site shop, cache-headers, 50 subjects (rule articles)",
+        "where: /articles/00, /articles/01, /articles/02 and 47 more",
+        "since: 2026-03-02 01:07 UTC, 3 hours ago",
+        "expected: a copy (cache-headers/stored: It is stored.)",
+        "observed: fail: e.g. max-age=60 (49 of them)",
+        "also: 50 warned (cache-headers/vary)",
+        "last change: version 1.8.2, first seen 3 hours ago",
+        "owner: web-platform",
+        "first look: ask the route twice and read Cache-Status and Age; then what changed last at the edge",
+        "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s)",
+        f"run: {LINK}",
+        "key: key of /articles/00 and 49 more",
+    ] == said.body.splitlines()
+
+
+def test_one_leak_among_many_is_what_the_message_shows():
+    leak = replace(STORED, severity=Severity.CRITICAL, saw="ada's page")
+    said = together(*(route(number, STORED) for number in range(9)), route(9, leak))
+    assert said.subject.startswith("FIRING, CRITICAL: ")
+    assert "where: /articles/09 and 9 more" in said.body
+    assert "observed: fail, critical: ada's page (1 of them)\nalso: 9 failed (cache-headers/stored)" in said.body
+
+
+def test_many_reminders_say_how_often_at_most():
+    said = together(*(route(number, STORED, folded=number) for number in range(5)), kind=Kind.REMINDER)
+    assert "STILL FIRING: site shop, cache-headers, 5 subjects" == said.subject
+    assert "ago, up to 4 more rounds said so\n" in said.body
+
+
+def test_many_that_flap_are_counted():
+    to_and_fro = (Outcome.FAIL, Outcome.PASS) * 3
+    said = together(*(route(number, STORED, recent=to_and_fro) for number in range(4)), route(5, STORED))
+    assert "ago; 4 of them flap\n" in said.body
+
+
+@pytest.mark.parametrize(
+    ("changes", "observed"),
+    [
+        ([route(number, HELD) for number in range(4)], "1 claim holds: a copy"),
+        (
+            [*(route(number, HELD) for number in range(4)), route(4)],
+            "1 claim holds: a copy; 1 no longer checked",
+        ),
+        ([route(number) for number in range(4)], "no longer checked: the last full round did not look at it"),
+    ],
+)
+def test_many_recoveries_are_told_in_one_message(changes, observed):
+    said = together(*changes, kind=Kind.RESOLVED)
+    assert f"RESOLVED: site shop, cache-headers, {len(changes)} subjects" == said.subject
+    assert f"where: /articles/00, /articles/01, /articles/02 and {len(changes) - 3} more" in said.body
+    assert f"observed: {observed}" in said.body.splitlines()
+    assert "first look: nothing to do" in said.body
+
+
+FIRING = [route(number, STORED) for number in range(FEW + 1)]
+RESOLVED = [replace(route(number, HELD), kind=Kind.RESOLVED) for number in range(FEW + 2)]
+NEWS = [replace(one, alert=replace(one.alert, rule="news")) for one in FIRING]
+PURGES = [replace(one, alert=replace(one.alert, check="targeted-purge")) for one in FIRING]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "changes"),
+    [
+        ([], []),
+        ([1] * FEW, FIRING[:FEW]),
+        ([FEW + 1], FIRING),
+        ([FEW + 1, FEW + 2], [*FIRING, *RESOLVED]),
+        ([1] * 4, [*FIRING[:2], *RESOLVED[:2]]),
+        ([FEW + 1, 1, 1], [*FIRING[:1], *NEWS[:2], *FIRING[1:]]),
+        ([FEW + 1] * 2, [*FIRING, *PURGES]),
+    ],
+)
+def test_only_what_changes_alike_and_is_much_is_told_together(sizes, changes):
+    told = bundled(changes)
+    assert sizes == [len(one) for one in told]
+    assert sorted(map(str, changes)) == sorted(str(one) for every in told for one in every)
+    assert all(1 == len({(one.kind, one.alert.check, one.alert.rule) for one in every}) for every in told)
+
+
 BOOK = Runbook("web", "No claim fails.", "Readers may wait. First look: the run.", Command(["make", "go back"]))
 
 
@@ -157,10 +279,15 @@ def test_no_message_is_longer_than_twelve_lines_of_200_characters(kind):
     findings = [replace(STORED, saw=LONG, wanted=LONG, says=LONG, claim=LONG)] * 40
     alert = Alert(LONG, LONG, LONG, LONG, LONG, State.FIRING, NOW, (), OPENED, LONG, NOW, 10**6, "run-1")
     release, proof = Release(LONG, OPENED), replace(PROOF, seconds=1e12)
-    said = notice(kind, alert, verdict(*findings, rollback=LONG), release, proof, LONG)
+    on = verdict(*findings, replace(VARY, claim=LONG), rollback=LONG)
+    said = notice(kind, alert, on, release, proof, LONG)
+    many = alert_notice(
+        [Change(kind, alert, replace(on, subject=f"{LONG}{number}")) for number in range(40)],
+        now=NOW, release=release, rehearsal=proof, link=LINK,
+    )  # fmt: skip
     book = Runbook("web", LONG, LONG, Command([LONG]))
     spoken = job(deployment=LONG, site=LONG, kind="crashed", message=LONG, runbook=book, owner=LONG, link=LONG)
-    for one in (said, spoken):
+    for one in (said, many, spoken):
         lines = one.body.split("\n")
         assert 6 < len(lines) <= 12
         assert max(map(len, lines)) <= WIDTH

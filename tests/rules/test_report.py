@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.report import Report, as_json, line, markdown
-from flows.rules.verdict import Claim, Outcome, Verdict
+from flows.rules.grouping import group
+from flows.rules.report import Report, as_json, line, markdown, rows
+from flows.rules.verdict import Claim, Outcome, Severity, Verdict
 from tests.rules.make import exchange
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -15,12 +16,24 @@ def report(*verdicts):
     return Report("run", "shop", START, START + timedelta(seconds=3), tuple(verdicts))
 
 
-def verdict(outcome, *, saw="max-age=60", evidence=()):
-    claim = Claim("cache-headers/private", "It is private.", breach=Outcome.WARN if outcome == "warn" else Outcome.FAIL)
+def verdict(outcome, *, saw="max-age=60", evidence=(), subject="/inbox", severity=None, **columns):
+    claim = Claim(
+        "cache-headers/private",
+        "It is private.",
+        breach=Outcome.WARN if outcome == "warn" else Outcome.FAIL,
+        severity=severity,
+    )
     holds = {"pass": True, "unknown": None}.get(outcome, False)
     finding = claim.against(saw, "private or no-store", holds=holds, evidence=evidence)
     return Verdict(
-        "cache-headers", "/inbox", "inbox", "web-platform", "Only she.", "make cdn-rollback RULE=inbox", (finding,)
+        "cache-headers",
+        subject,
+        "inbox",
+        "web-platform",
+        "Only she.",
+        "make cdn-rollback RULE=inbox",
+        (finding,),
+        **columns,
     )
 
 
@@ -40,11 +53,63 @@ def test_the_worst_outcome_decides(outcomes, worst, code, summary):
 
 
 def test_a_failure_is_one_line_with_everything_that_helps():
-    failed = verdict("fail")
+    [failed] = group([verdict("fail")])
     assert (
         "FAIL /inbox  cache-headers/private  saw max-age=60, wanted private or no-store  "
         "owner web-platform  rollback: make cdn-rollback RULE=inbox"
-    ) == line(failed, failed.findings[0])
+    ) == line(failed)
+
+
+def test_three_hundred_failures_are_one_line_too():
+    many = [verdict("fail", subject=f"/{number:03}", saw=f"max-age={60 + number}") for number in range(300)]
+    [failed] = group(many)
+    assert line(failed).startswith(
+        "FAIL /000, /001, /002 and 297 more  cache-headers/private  saw e.g. max-age=60, wanted private or no-store  owner"
+    )
+    [row] = rows(many)
+    assert ("/000, /001, /002 and 297 more", "e.g. max-age=60") == (row["subject"], row["saw"])
+    page = markdown(report(*many), "")
+    assert 2 == page.count("and 297 more")
+    assert "/003" not in page
+
+
+def test_whom_it_harms_is_said_of_a_failure_and_of_nothing_else():
+    leak = verdict("fail", severity=Severity.CRITICAL)
+    assert "no-store  severity critical  owner web-platform  rollback: " in line(*group([leak]))
+    assert "Severity **critical**. Owner web-platform." in markdown(report(leak), "")
+    fine = verdict("pass", severity=Severity.CRITICAL)
+    assert ["fail critical", "pass"] == [row["outcome"] for row in rows([fine, leak])]
+    assert "critical" not in str(as_json(report(fine)))
+    assert "critical" == as_json(report(leak))["verdicts"][0]["findings"][0]["severity"]
+
+
+def test_the_two_columns_are_shown_where_they_are_known():
+    both = verdict("fail", by_rfc="storable for 60s", observed="MISS, HIT, HIT")
+    neither = verdict("pass", subject="/health")
+    bad, good = rows([neither, both])
+    assert ("storable for 60s", "MISS, HIT, HIT") == (bad["by the RFC"], bad["as observed"])
+    assert ("", "") == (good["by the RFC"], good["as observed"])
+    assert "by the RFC" not in rows([neither])[0]
+    page = markdown(report(both, neither), "")
+    assert "| outcome | check | subject | saw | wanted | by the RFC | as observed | owner |" in page
+    assert "| storable for 60s | MISS, HIT, HIT | web-platform |" in page
+    assert "| outcome | check | subject | saw | wanted | owner |" in markdown(report(neither), "")
+
+
+def test_the_json_keeps_each_verdict_whole_beside_the_groups():
+    many = [verdict("fail", subject=f"/{number}", saw=f"max-age={60 + number}") for number in range(9)]
+    said = as_json(report(*many, verdict("fail", by_rfc="storable", observed="HIT", severity=Severity.POLICY)))
+    assert 10 == len(said["verdicts"])
+    harmful, other = said["groups"]
+    assert {
+        "check": "cache-headers", "rule": "inbox", "owner": "web-platform", "claim": "cache-headers/private",
+        "outcome": "fail", "saw": "max-age=60", "wanted": "private or no-store", "count": 9, "subjects": 9,
+        "examples": ["/0", "/1", "/2"], "rollback": "make cdn-rollback RULE=inbox",
+    } == other  # fmt: skip
+    assert {"severity": "policy", "by_rfc": "storable", "observed": "HIT"}.items() <= harmful.items()
+    whole, plain = said["verdicts"][-1], said["verdicts"][0]
+    assert ("storable", "HIT") == (whole["by_rfc"], whole["observed"])
+    assert {"by_rfc", "observed"}.isdisjoint(plain)
 
 
 def test_the_json_holds_what_its_schema_says_and_no_secret():
@@ -56,7 +121,7 @@ def test_the_json_holds_what_its_schema_says_and_no_secret():
         body=b"top-secret",
     )
     said = as_json(report(verdict("fail", evidence=[seen])))
-    assert {"schema", "site", "started_at", "outcome", "verdicts"} == set(said)
+    assert {"schema", "site", "started_at", "outcome", "verdicts", "groups"} == set(said)
     (one,) = said["verdicts"]
     assert {"check", "subject", "rule", "owner", "outcome", "findings", "expected_result", "rollback"} == set(one)
     assert {"claim", "outcome", "saw", "wanted", "evidence"} == set(one["findings"][0])

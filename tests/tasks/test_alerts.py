@@ -1,6 +1,7 @@
 """What a round found is told once, whole or not at all."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
-from flows.rules.verdict import Outcome
+from flows.rules.verdict import Outcome, Severity
 from flows.tasks.alerts import enqueue, tell
 from flows.tasks.ledger import command_hash
 from flows.tasks.ledger_tables import RehearsalRow
@@ -120,6 +121,98 @@ def test_a_site_without_channels_is_told_nothing_and_its_alerts_move_on(ledger):
 def test_the_worst_verdict_on_a_subject_counts(ledger):
     told(OPS, a_report(0, BAD, verdict(Outcome.WARN)), a_report(1, GOOD, verdict(Outcome.UNKNOWN)))
     assert ["fail", "unknown"] == alerts(ledger)["cache-headers /a"].recent
+
+
+ALL = [f"/{letter}" for letter in "abcdef"]
+
+
+def broken(*subjects, fine=()):
+    return [verdict(subject=one) for one in subjects] + [verdict(Outcome.PASS, one) for one in fine]
+
+
+def messages(ledger):
+    """What is sent: the subject of each message, and the keys of all alerts that it tells."""
+    rows = outbox(ledger)
+    return [
+        (row.subject, [one.dedup_key.split("|")[2] for one in rows if row.id in (one.id, one.told_with)])
+        for row in rows
+        if row.told_with is None
+    ]
+
+
+TOGETHER = ("FIRING: site shop, cache-headers, 6 subjects", ALL)
+
+
+def test_many_that_break_alike_are_told_once_and_keep_a_row_each(ledger):
+    told(a_site("ops", "apprise/mail"), a_report(0, *broken(*ALL)))
+    assert [TOGETHER] * 2 == messages(ledger)
+    rows = outbox(ledger)
+    assert ["custom-webhook/ops", "apprise/mail"] == [row.channel for row in rows if row.told_with is None]
+    assert 12 == len({(row.dedup_key, row.channel) for row in rows})
+    assert {("firing", 1)} == {(row.kind, row.number) for row in rows}
+    assert all(row.channel == lead.channel for row in rows for lead in rows if row.told_with == lead.id)
+    assert {"firing"} == {alert.state for alert in alerts(ledger).values()}
+
+
+def test_three_are_told_one_by_one(ledger):
+    told(OPS, a_report(0, *broken(*ALL[:3])))
+    assert [(f"FIRING: site shop, cache-headers, {one}", [one]) for one in ALL[:3]] == messages(ledger)
+
+
+def test_many_told_again_add_nothing(ledger):
+    round_ = a_report(0, *broken(*ALL))
+    told(OPS, round_, round_)
+    at_once(2, lambda place: told(OPS, a_report(1, *broken(fine=ALL))))
+    assert [TOGETHER, ("RESOLVED: site shop, cache-headers, 6 subjects", ALL)] == messages(ledger)
+    assert ["firing"] * 6 + ["resolved"] * 6 == kinds(ledger)
+
+
+@pytest.mark.parametrize("put", [0, 1, 5])
+def test_a_failure_among_many_messages_leaves_none_of_them(ledger, put):
+    """Neither before the one that tells all, nor after it, nor at the last."""
+    left = [put]
+
+    def fail():
+        left[0] -= 1
+        if left[0] < 0:
+            raise ConnectionResetError("the cable was pulled")
+
+    with before_insert(Engine, "outbox", fail), pytest.raises(ConnectionResetError):
+        told(OPS, a_report(0, *broken(*ALL)))
+    assert ({}, []) == (alerts(ledger), outbox(ledger))
+    told(OPS, a_report(0, *broken(*ALL)))
+    assert [TOGETHER] == messages(ledger)
+
+
+def test_what_recovers_in_parts_is_told_in_parts(ledger):
+    rounds = [broken(*ALL), broken(*ALL[1:], fine=ALL[:1]), broken(ALL[5], fine=ALL[:5]), broken(fine=ALL)]
+    told(OPS, *(a_report(number, *found) for number, found in enumerate(rounds)))
+    assert [
+        TOGETHER,
+        ("RESOLVED: site shop, cache-headers, /a", ["/a"]),
+        ("RESOLVED: site shop, cache-headers, 4 subjects", ALL[1:5]),
+        ("RESOLVED: site shop, cache-headers, /f", ["/f"]),
+    ] == messages(ledger)
+    fired = {row.dedup_key for row in outbox(ledger) if row.kind == "firing"}
+    assert fired == {row.dedup_key for row in outbox(ledger) if row.kind == "resolved"}
+
+
+def test_each_of_many_has_its_own_count_of_reminders(ledger):
+    rounds = [broken(ALL[0]), broken(*ALL[:1]), broken(*ALL), broken(*ALL), broken(*ALL)]
+    told(a_site("ops", remind="1h"), *(a_report(number, *found) for number, found in enumerate(rounds)))
+    numbers = {}
+    for row in outbox(ledger):
+        numbers.setdefault(row.dedup_key.split("|")[2], []).append((row.kind, row.number))
+    assert [("firing", 1), *(("reminder", number) for number in (1, 2, 3, 4))] == numbers["/a"]
+    assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == numbers["/f"]
+    assert ("STILL FIRING: site shop, cache-headers, 6 subjects", ALL) == messages(ledger)[-1]
+
+
+def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):
+    leak = verdict()
+    leak = replace(leak, findings=(replace(leak.findings[0], severity=Severity.CRITICAL),))
+    told(OPS, a_report(0, BAD, leak, BAD))
+    assert ["FIRING, CRITICAL: site shop, cache-headers, /a"] == [row.subject for row in outbox(ledger)]
 
 
 NOBODY = verdict(Outcome.UNKNOWN, "shop", claim="looked")

@@ -18,7 +18,7 @@ from flows.tasks.ledger import command_hash, open_ledger, write_round
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.service_tables import JobEventRow, ReleaseRow
 from tests import service
-from tests.deployments.receiver import receiving, webhook
+from tests.receiver import receiver, webhook
 from tests.tasks.rounds import a_round
 
 NET = "a job broke down and nobody spoke for it"
@@ -93,9 +93,9 @@ async def broken(prefect, monkeypatch):
 
     path = f"{break_down.fn.__module__}.{break_down.fn.__name__}"
     monkeypatch.setitem(RUNBOOKS, path, Runbook("the site's owner", "It holds.", "Readers wait.", BACK))
-    with receiving() as inbox:
+    with receiver() as inbox:
         async with get_client() as client:
-            await webhook(inbox.url).asave("ops", overwrite=True)
+            await webhook(inbox.url()).asave("ops", overwrite=True)
             await upsert(client, wanted([await find(client, "custom-webhook/ops", None)]))
             flow_id = await client.create_flow(break_down)
             tags = ["roundsman", "owner:web-platform", "site:shop"]
@@ -303,8 +303,8 @@ def test_a_run_that_breaks_down_is_told_once_and_a_round_that_spoke_is_not(tmp_p
     )
     (tmp_path / "broken.py").write_text(BROKEN)
     open_ledger(variables["ROUNDSMAN_LEDGER_URL"]).dispose()
-    with receiving() as inbox, service.serving_prefect(tmp_path, variables) as api:
-        asyncio.run(automated(variables["PREFECT_API_URL"], inbox.url))
+    with receiver() as inbox, service.serving_prefect(tmp_path, variables) as api:
+        asyncio.run(automated(variables["PREFECT_API_URL"], inbox.url()))
         service.prefect(variables, "work-pool", "create", "roundsman", "--type", "process")
         with service.working("roundsman", variables, tmp_path / "worker.log"):
             soon = datetime.now(UTC) + timedelta(seconds=20)

@@ -157,6 +157,56 @@ async def test_a_recovery_waits_until_its_trouble_was_told(ledger, site, server)
     assert ["another", "text", "resolved"] == [got["body"] for got in server.got["/ops"]]
 
 
+MANY = [f"/{letter}" for letter in "abcde"]
+
+
+def many(outcome=Outcome.FAIL, subjects=MANY):
+    return [verdict(outcome, subject) for subject in subjects]
+
+
+def subjects(server):
+    return [got["subject"].removesuffix(" subjects").rpartition(" ")[2] for got in server.got.get("/ops", [])]
+
+
+async def test_many_are_told_in_one_message_and_the_recovery_of_one_waits_for_it(ledger, site, server):
+    server.statuses["/ops"] = 500
+    await asyncio.to_thread(told, site, a_report(0, *many()))
+    assert Delivered(1, 1) == await deliver.fn()
+    server.statuses.clear()
+    await asyncio.to_thread(told, site, a_report(1, *many(Outcome.PASS, MANY[4:]), *many(subjects=MANY[:4])))
+    assert Delivered(1, 0) == await deliver.fn()
+    assert [] == subjects(server)
+    change(ledger, due_at=PAST)
+    assert Delivered(2, 0) == await deliver.fn()
+    assert ["5", "/e"] == subjects(server)
+    assert all(row.sent_at and not row.error for row in outbox(ledger))
+    assert Delivered(0, 0) == await deliver.fn()
+
+
+async def test_the_recovery_of_many_waits_until_all_of_them_were_told(ledger, site, server):
+    await asyncio.to_thread(told, site, a_report(0, *many(subjects=MANY[:1])))
+    await deliver.fn()
+    server.statuses["/ops"] = 500
+    await asyncio.to_thread(told, site, a_report(1, *many(subjects=MANY[:2])))
+    await deliver.fn()
+    server.statuses.clear()
+    await asyncio.to_thread(told, site, a_report(2, *many(subjects=MANY)), a_report(3, *many(Outcome.PASS)))
+    await deliver.fn()
+    assert ["/a", "/c", "/d", "/e"] == subjects(server)
+    change(ledger, due_at=PAST)
+    await deliver.fn()
+    assert ["/a", "/c", "/d", "/e", "/b", "5"] == subjects(server)
+
+
+async def test_a_sender_that_lost_its_lease_settles_none_of_what_it_told(ledger, site, server):
+    await asyncio.to_thread(told, site, a_report(0, *many()))
+    dead = await asyncio.to_thread(room._take, ledger, ("shop", "custom-webhook/ops"))
+    change(ledger, lease_until=PAST)
+    await asyncio.to_thread(room._take, ledger, ("shop", "custom-webhook/ops"))
+    room._settle(ledger, dead, "")
+    assert {None} == {row.sent_at for row in outbox(ledger)}
+
+
 async def test_only_so_many_are_sent_at_a_time(ledger, site, server):
     for number in range(5):
         put(ledger, key=f"key-{number}")

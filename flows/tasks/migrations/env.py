@@ -1,13 +1,14 @@
 """How Alembic reaches the ledger. It is only ever started by `flows.tasks.ledger`, which hands its engine over.
 
 A new migration, once a table is changed and a ledger is open:
-    alembic.command.revision(alembic_config(engine), "what it does", autogenerate=True, rev_id="0003")
+    alembic.command.revision(alembic_config(engine), "what it does", autogenerate=True, rev_id="0005")
 """
 
 from alembic import context
 from sqlalchemy import Connection, text
 
 from flows.tasks import service_tables  # noqa: F401 - its tables are of the same catalogue
+from flows.tasks.batch import tables  # noqa: F401 - so are these
 from flows.tasks.ledger_tables import LedgerTable
 
 #: Any number that nothing else in the database locks.

@@ -1,0 +1,81 @@
+"""How an edge is asked over HTTP: byte for byte, in bounded time, with a bounded answer."""
+
+import re
+from email.utils import parsedate_to_datetime
+from string import ascii_letters, digits, punctuation
+from urllib.parse import quote
+
+import httpx
+
+
+def target_of(url: str) -> str:
+    """Path and query of a URL as they were written, with what no request line can carry encoded."""
+    target = re.sub(r"^https?://[^/?]+", "", url, flags=re.IGNORECASE)
+    target = target if target.startswith("/") else f"/{target}"
+    return quote(target, safe=ascii_letters + digits + punctuation)
+
+
+def to_raw(method: str, address: str, target: str, headers: dict[str, str]) -> httpx.Request:
+    """A request whose target arrives as it is.
+
+    httpx would tidy `/a/../b`; a cache keys on what was asked. So the raw target goes along as an extension.
+    """
+    raw = target.encode("ascii")
+    url = httpx.URL(address).copy_with(raw_path=raw)
+    return httpx.Request(method, url, headers=headers, extensions={"target": raw})
+
+
+def to_node(
+    method: str, url: str, node: str, prefix: str = "", headers: tuple[tuple[str, str], ...] = ()
+) -> httpx.Request:
+    """A request to one node about a URL: the Host of the URL, and its path and query byte for byte."""
+    about = httpx.URL(url)
+    host = about.netloc.decode("ascii")
+    request = to_raw(
+        method, node or f"{about.scheme}://{host}", prefix + target_of(url), {**dict(headers), "Host": host}
+    )
+    request.extensions["sni_hostname"] = about.raw_host.decode("ascii")
+    return request
+
+
+async def bounded(response: httpx.Response, most: int) -> httpx.Response:
+    """The same answer, read up to `most` bytes and closed."""
+    body = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= most:
+                break
+    finally:
+        await response.aclose()
+    kept = [(key, value) for key, value in response.headers.items() if not key.startswith(("content-", "transfer-"))]
+    extensions = {"reason_phrase": response.reason_phrase.encode("ascii", "replace")}
+    return httpx.Response(response.status_code, headers=kept, content=body[:most], extensions=extensions)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds that an answer asks to wait (RFC 9110 section 10.2.3); None when it does not say."""
+    said = response.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", said):
+        return float(said)
+    try:
+        # By the other side's own clock: ours may be off.
+        wait = parsedate_to_datetime(said) - parsedate_to_datetime(response.headers.get("date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def mend(status: int) -> str:
+    """What to do about an answer that is not a success."""
+    if status >= 500 or status in {408, 425, 429}:
+        return "purge again later"
+    if status < 400:
+        return "a redirect is not followed; set the address that it leads to"
+    known = {
+        401: "check the token",
+        403: "check the token's rights, or whom the edge allows to purge",
+        404: "check the address and what it names",
+        405: "the edge does not let this machine purge; allow it in its configuration",
+    }
+    return known.get(status, "check the settings of this block")

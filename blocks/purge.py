@@ -1,0 +1,152 @@
+"""The words of a purge: what is ordered, what a receipt says, what went wrong. No vendor is named here."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import httpx
+
+
+class By(StrEnum):
+    """What a purge names."""
+
+    URL = "url"
+    KEY = "surrogate key"
+    PREFIX = "prefix"
+    HOST = "host"
+    EVERYTHING = "everything"
+
+
+class Blind(StrEnum):
+    """What an edge does not tell apart in a URL that it purges: copies that differ only in this go together."""
+
+    CASE = "case"
+    QUERY = "query"
+    EMPTY_QUERY = "empty query"
+    HOST = "host"
+    SCHEME = "scheme"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often a vendor lets itself be asked: a token bucket of `burst`, refilled by `per_second`.
+
+    `of` is what takes a token: requests or items. `see` is the vendor's page that says so.
+    """
+
+    of: str
+    per_second: float
+    burst: float
+    see: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """One request to spell: items of one kind for one node ("" for a vendor's API, or for the URL's own host).
+
+    `soft` asks for a stale copy instead of none. `headers` select the variant, where an edge purges one at a time.
+    `key` is the same when the same order is sent again, and another one otherwise.
+    """
+
+    by: By
+    items: tuple[str, ...]
+    node: str = ""
+    soft: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One request and what a node answered: `absent` says it held no copy, `answer` is its first 200 characters.
+
+    `ticket` is what `Edge.settled` asks about, where a purge is only accepted and done later.
+    """
+
+    node: str
+    items: tuple[str, ...]
+    status: int
+    seconds: float
+    absent: bool
+    answer: str
+    ticket: str = ""
+
+
+class PurgeError(Exception):
+    """A purge that is not known to have happened: what was seen, what was wanted, what to do.
+
+    `permanent` means that the same request would be refused again. `unknown` means that it was sent and may have
+    been done: look before sending it again. `retry_after` are the seconds that the edge asked to wait.
+    `receipts` are the requests that did succeed.
+    """
+
+    def __init__(
+        self,
+        says: str,
+        *,
+        permanent: bool = False,
+        unknown: bool = False,
+        retry_after: float | None = None,
+        receipts: tuple[Receipt, ...] = (),
+    ) -> None:
+        super().__init__(says)
+        self.permanent = permanent
+        self.unknown = unknown
+        self.retry_after = retry_after
+        self.receipts = receipts
+
+    @classmethod
+    def of(cls, errors: list["PurgeError"], receipts: list[Receipt]) -> "PurgeError":
+        """One error that tells what several nodes said."""
+        waits = [error.retry_after for error in errors if error.retry_after is not None]
+        return cls(
+            "; ".join(dict.fromkeys(map(str, errors))),
+            permanent=all(error.permanent for error in errors),
+            unknown=any(error.unknown for error in errors),
+            retry_after=max(waits, default=None),
+            receipts=tuple(receipts),
+        )
+
+
+def too_wide(item: str, by: By) -> str | None:
+    """What should stand in place of an item that could drop more than it says; None when it is exact."""
+    if by is By.EVERYTHING:
+        return None if item == By.EVERYTHING else "the word `everything`, written out"
+    if not item or re.search(r"[\s*\x00-\x1f\x7f]", item):
+        return f"one exact {by}, without `*`, blanks or line breaks"
+    if by is By.URL:
+        return None if _is_url(item) else "an absolute http(s) URL without `#` or a password, such as https://host/path"
+    if by is By.KEY:
+        return None if "," not in item else "one surrogate key without a comma"
+    if by is By.HOST:
+        return None if re.fullmatch(r"[^/?#@]+", item) else "a host, such as www.example.com"
+    exact = re.fullmatch(r"[^/:?#@]+/[^/?#][^?#]*", item)
+    return (
+        None if exact else "host and path without a scheme, such as www.example.com/blog (a bare host is not a prefix)"
+    )
+
+
+def _is_url(item: str) -> bool:
+    if not re.fullmatch(r"https?://[^/?#@\\]+([/?][^#]*)?", item, re.IGNORECASE):
+        return False
+    try:
+        url = httpx.URL(item)
+    except httpx.InvalidURL:
+        return False
+    return bool(url.host) and (url.port or 0) < 65_536
+
+
+def folded(url: str, blind: frozenset[Blind]) -> str:
+    """A URL without what an edge does not tell apart: two URLs that fold to the same go together."""
+    scheme, _, rest = url.partition("://")
+    path = re.sub(r"^[^/?]*", "", rest)
+    host = rest.removesuffix(path).lower()
+    path = path if path.startswith("/") else f"/{path}"
+    if Blind.QUERY in blind:
+        path = path.partition("?")[0]
+    if Blind.EMPTY_QUERY in blind:
+        path = path.removesuffix("?")
+    if Blind.CASE in blind:
+        path = path.lower()
+    start = "" if Blind.SCHEME in blind else f"{scheme.lower()}:"
+    return start + ("" if Blind.HOST in blind else f"//{host}") + path

@@ -1,0 +1,40 @@
+"""Set-Cookie on a page that is kept. RFC 9111 lets a cache store it (section 7.3), and hand it to everybody."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from flows.rules.cache_copy import kept, states
+from flows.rules.exchange import Exchange
+from flows.rules.verdict import Claim, Finding, Outcome
+
+RFC = "https://www.rfc-editor.org/rfc/rfc9111#section-7.3"
+SET_COOKIE = Claim("cache-headers/set-cookie", "A page for everyone sets no cookie, and no copy has one.", RFC)
+UNKEPT = Claim(SET_COOKIE.id, SET_COOKIE.says, RFC, breach=Outcome.WARN)
+
+
+def findings(seen: Sequence[Exchange]) -> Iterator[Finding]:
+    """A finding when an answer set a cookie. An edge that sets its own gives each answer a value of its own."""
+    values: dict[str, list[str]] = defaultdict(list)
+    carriers: dict[str, list[Exchange]] = defaultdict(list)
+    for exchange in seen:
+        for cookie in exchange.all("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            values[name.strip()].append(value.strip())
+            carriers[name.strip()].append(exchange)
+    if not values:
+        return
+    copies, wanted = kept(seen), "no Set-Cookie on a page for everyone"
+    replayed = [name for name, said in values.items() if len(set(said)) < len(said) and kept(carriers[name])]
+    from_origin = [name for name in values if not kept(carriers[name])]
+    if replayed:
+        saw = f"{', '.join(replayed)} with the same value again, from the store: {states(seen)}"
+        yield SET_COOKIE.against(saw, wanted, holds=False, evidence=carriers[replayed[0]])
+    elif copies and from_origin:
+        saw = f"{', '.join(from_origin)} on a page that is kept: {states(seen)}"
+        yield SET_COOKIE.against(saw, wanted, holds=False, evidence=[*carriers[from_origin[0]], *copies])
+    elif from_origin:
+        saw = f"{', '.join(from_origin)}; by the RFC a cache may keep it, observed {states(seen)}"
+        yield UNKEPT.against(saw, wanted, holds=False, evidence=carriers[from_origin[0]])
+    else:
+        saw = f"{', '.join(values)} with a new value on each answer, so the edge's own"
+        yield SET_COOKIE.against(saw, wanted, holds=True, evidence=seen)

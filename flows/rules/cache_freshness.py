@@ -1,0 +1,131 @@
+"""Age and lifetimes: whether what is called kept grows older, is served past its time, or promises what it can't keep.
+
+Costs one more plain visit, made two seconds after the first HIT, where the edge sends an Age.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from flows.rules.cache_control import age, birth, directives, lifetime, seconds
+from flows.rules.cache_copy import GRAIN, kept
+from flows.rules.cache_status import CacheState, cache_state
+from flows.rules.exchange import Exchange
+from flows.rules.quantity import spoken
+from flows.rules.site import Rule
+from flows.rules.verdict import Claim, Finding, Outcome
+
+RFC = "https://www.rfc-editor.org/rfc/rfc9111"
+GROWS = Claim("cache-headers/age-grows", "A copy that is kept grows older.", f"{RFC}#section-5.1")
+OVERDUE = Claim("cache-headers/overdue", "No copy is served past its lifetime without a word.", f"{RFC}#section-4.2.4")
+WHILE_STALE = Claim(
+    "cache-headers/stale-while",
+    "stale-while-revalidate and stale-if-error stand where they have an effect.",
+    f"{RFC}#section-5.2.2.10",
+    breach=Outcome.WARN,
+)
+BROWSER = Claim(
+    "cache-headers/browser-for-long",
+    "What browsers keep for long has a name that changes with its content.",
+    "RFC 8246",
+    breach=Outcome.WARN,
+)
+
+LATE = "late"
+#: A browser's copy can't be purged; a day is what a mistake may cost.
+LONG = 86_400
+#: Seconds after a HIT at which its Age must have grown.
+LATER = GRAIN + 0.1
+#: A name or query with a hash: letters and digits mixed, eight or more of them.
+_HASHED = re.compile(
+    r"[./_=-](?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z\d_-]{8,}(?=[./&]|$)|[?&](v|ver|version|rev)=\w"
+)
+
+
+def late_at(seen: Sequence[Exchange]) -> float | None:
+    """When one more visit would show that the Age grows, on the prober's clock; None when it can't show it."""
+    first = next((exchange for exchange in kept(seen) if age(exchange) is not None), None)
+    return None if first is None else first.ended + LATER
+
+
+def findings(
+    rule: Rule, seen: Sequence[Exchange], late: Sequence[Exchange] = (), targeted: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """All about the age and lifetimes of one route; `late` holds the visit two seconds later, if one was made."""
+    yield from _grows(seen, late, targeted)
+    yield from _overdue(rule, [*seen, *late], targeted)
+    yield from _while_stale(seen[0])
+    yield from _for_long(rule, seen[0])
+
+
+def _grows(seen: Sequence[Exchange], late: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    hits = [exchange for exchange in seen if cache_state(exchange) is CacheState.HIT and age(exchange) is not None]
+    if not hits or not late or not late[0].answered:
+        return
+    first, last = hits[0], late[0]
+    elapsed, limit = last.started - first.started, lifetime(first, targeted=targeted)
+    in_time = limit is not None and (age(first) or 0) + elapsed + GRAIN < limit
+    if cache_state(last) is not CacheState.HIT or age(last) is None or elapsed < GRAIN or not in_time:
+        return
+    stuck = all(age(exchange) == age(last) for exchange in hits)
+    births = birth(first) or 0.0, birth(last) or 0.0
+    saw = f"Age {age(first)}, and {age(last)} after {elapsed:.1f}s"
+    if stuck and first.body_hash != last.body_hash:
+        saw = f"{saw}, another body"
+    holds = not stuck or abs(births[0] - births[1]) < GRAIN
+    yield GROWS.against(saw, "an Age that grows by the second while it is a HIT", holds=holds, evidence=[*hits, last])
+
+
+def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    hits = [exchange for exchange in seen if cache_state(exchange) is CacheState.HIT and age(exchange) is not None]
+    late = [(exchange, lifetime(exchange, targeted=targeted)) for exchange in hits]
+    known = [(exchange, limit) for exchange, limit in late if limit is not None]
+    if not known:
+        return
+    over = [
+        (exchange, limit)
+        for exchange, limit in known
+        if (age(exchange) or 0) > limit + _grace(exchange, targeted) + GRAIN
+    ]
+    exchange, limit = (over or known)[0]
+    old = age(exchange) or 0
+    promised = rule.cache.edge_ttl
+    # An edge may have a lifetime of its own that readers are not told of; within the promise it harms nobody.
+    claim = replace(OVERDUE, breach=Outcome.WARN) if promised and old <= promised.high else OVERDUE
+    saw = f"HIT with Age {spoken(old)} of {spoken(limit)}"
+    yield claim.against(saw, "a HIT within its lifetime", holds=not over, evidence=[exchange])
+
+
+def _grace(exchange: Exchange, targeted: Sequence[str]) -> int:
+    """Seconds past its lifetime in which a copy may be served while a new one is fetched (RFC 5861 section 3)."""
+    said = _policy(exchange, targeted)
+    if {"s-maxage", "must-revalidate", "proxy-revalidate", "no-cache"} & said.keys():
+        return 0
+    return seconds(said.get("stale-while-revalidate")) or 0
+
+
+def _policy(exchange: Exchange, targeted: Sequence[str]) -> dict[str, str | None]:
+    field = next((name for name in targeted if exchange.header(name)), "cache-control")
+    return dict(directives(exchange.header(field)))
+
+
+def _while_stale(first: Exchange) -> Iterator[Finding]:
+    said = directives(first.header("cache-control"))
+    named = [name for name in ("stale-while-revalidate", "stale-if-error") if name in said]
+    if named:
+        stopped = [name for name in ("s-maxage", "must-revalidate", "proxy-revalidate") if name in said]
+        saw = f"{' and '.join(named)}{f' beside {stopped[0]}, which switches it off' if stopped else ''}"
+        wanted = "max-age alone, or a field for the edge"
+        yield WHILE_STALE.against(saw, wanted, holds=not stopped, evidence=[first])
+
+
+def _for_long(rule: Rule, first: Exchange) -> Iterator[Finding]:
+    said = directives(first.header("cache-control"))
+    long = lifetime(first, shared=False) or 0
+    promised = rule.cache.browser_ttl is not None
+    if "immutable" not in said and (promised or long <= LONG):
+        return
+    path = first.url.partition("://")[2].partition("/")[2]
+    saw = f"{'immutable, ' if 'immutable' in said else ''}{spoken(long)} in browsers"
+    wanted = "a hash in its name, or a shorter time, for no purge reaches a browser"
+    yield BROWSER.against(saw, wanted, holds=bool(_HASHED.search(f"/{path}")), evidence=[first])

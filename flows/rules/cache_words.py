@@ -1,0 +1,154 @@
+"""The one vocabulary for what caches do, and the words that vendors use for it.
+
+HIT a fresh copy, MISS fetched, EXPIRED a stale copy was fetched anew, REVALIDATED a stale copy was confirmed, STALE a
+stale copy was served, BYPASS the cache stood aside on purpose, DYNAMIC not a thing it caches, UNKNOWN it does not say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class CacheState(StrEnum):
+    """What became of one request: did a shared cache answer it?"""
+
+    HIT = "HIT"
+    MISS = "MISS"
+    EXPIRED = "EXPIRED"
+    REVALIDATED = "REVALIDATED"
+    STALE = "STALE"
+    BYPASS = "BYPASS"
+    DYNAMIC = "DYNAMIC"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def from_store(self) -> bool | None:
+        """Whether a stored copy answered; None when nobody says.
+
+        REVALIDATED counts: the origin was asked, yet what the visitor got had been stored. Who needs to know whether
+        the origin was asked reads `Told.origin_contacted`.
+        """
+        return (
+            None if self is CacheState.UNKNOWN else self in {CacheState.HIT, CacheState.STALE, CacheState.REVALIDATED}
+        )
+
+
+class OriginContacted(StrEnum):
+    """Whether the origin took part: `background` after the answer was sent, `tried` without success."""
+
+    NO = "no"
+    YES = "yes"
+    BACKGROUND = "background"
+    TRIED = "tried"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What one cache did, and whether what lies behind it was asked."""
+
+    state: CacheState
+    contacted: OriginContacted
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the status headers of one answer say.
+
+    `state` speaks of the answer as a whole: when the edge missed and a shield behind it had a copy, a stored copy
+    answered. `layers` has the state of each cache, the one nearest the origin first and the edge last. `node` is the
+    edge's name for the server that answered, `header` the lower-case name of the header that said so; both are empty
+    when nobody says.
+    """
+
+    state: CacheState
+    origin_contacted: OriginContacted
+    node: str = ""
+    layers: tuple[CacheState, ...] = ()
+    header: str = ""
+
+
+HIT = Tier(CacheState.HIT, OriginContacted.NO)
+#: Squid says HIT when the origin has just confirmed the copy as well.
+HIT_PERHAPS_CONFIRMED = Tier(CacheState.HIT, OriginContacted.UNKNOWN)
+MISS = Tier(CacheState.MISS, OriginContacted.YES)
+EXPIRED = Tier(CacheState.EXPIRED, OriginContacted.YES)
+REVALIDATED = Tier(CacheState.REVALIDATED, OriginContacted.YES)
+STALE = Tier(CacheState.STALE, OriginContacted.NO)
+STALE_WHILE_FETCHING = Tier(CacheState.STALE, OriginContacted.BACKGROUND)
+STALE_FOR_WANT_OF_BETTER = Tier(CacheState.STALE, OriginContacted.TRIED)
+BYPASS = Tier(CacheState.BYPASS, OriginContacted.YES)
+NOT_CACHEABLE = Tier(CacheState.DYNAMIC, OriginContacted.YES)
+MADE_AT_THE_EDGE = Tier(CacheState.DYNAMIC, OriginContacted.NO)
+REFUSED = Tier(CacheState.UNKNOWN, OriginContacted.NO)
+UNSAID = Tier(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+
+#: Words that mean the same wherever they are said. What a vendor means otherwise stands with that vendor.
+_SAID_FOR: Mapping[Tier, str] = {
+    HIT: (
+        "HIT HIT-FRESH PRERENDER ORIGINSHIELDHIT TCP_HIT TCP_MEM_HIT TCP_IMS_HIT TCP_INM_HIT TCP_NEGATIVE_HIT"
+        " TCP_REMOTE_HIT TCP_OFFLINE_HIT TCP_PARTIAL_HIT"
+    ),
+    MISS: "MISS FETCH TCP_MISS TCP_SWAPFAIL_MISS TCP_CLIENT_REFRESH_MISS",
+    # Traffic Server's hit-stale: the copy was stale, the origin was asked, and the visitor got what it answered.
+    EXPIRED: "EXPIRED HIT-STALE TCP_REFRESH_MISS TCP_REFRESH_MODIFIED TCP_EXPIRED_MISS",
+    REVALIDATED: (
+        "REVALIDATED REVALIDATE REFRESHHIT TCP_REFRESH_HIT TCP_REFRESH_UNMODIFIED TCP_EXPIRED_HIT TCP_REFRESHHIT"
+    ),
+    STALE_WHILE_FETCHING: "STALE UPDATING",
+    STALE_FOR_WANT_OF_BETTER: "HITSTALE TCP_REFRESH_FAIL_HIT TCP_REFRESH_FAIL TCP_REFRESH_FAIL_OLD",
+    BYPASS: "BYPASS PASS PIPE SKIPPED DISABLED CONFIG_NOCACHE",
+    NOT_CACHEABLE: "DYNAMIC UNCACHEABLE NOTCACHEABLE PRIVATE_NOSTORE",
+    MADE_AT_THE_EDGE: "SYNTH CONSTRUCTED REDIRECT LAMBDAGENERATEDRESPONSE FUNCTIONGENERATEDRESPONSE",
+    REFUSED: "TCP_DENIED LIMITEXCEEDED CAPACITYEXCEEDED N/A",
+    UNSAID: "UNKNOWN NONE NONE/UNKNOWN ERROR",
+}
+_WORDS = MappingProxyType({word: tier for tier, words in _SAID_FOR.items() for word in words.split()})
+NO_WORDS: Mapping[str, Tier] = MappingProxyType({})
+
+
+def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
+    """What one entry of a status header says; its first word counts, as in `RefreshHit from cloudfront`.
+
+    `own` holds, in upper case, the words that this vendor means differently. None when the word means nothing here.
+    """
+    words = said.upper().split(None, 1)
+    word = words[0].strip("\"'()[];:") if words else ""
+    if (found := own.get(word) or _WORDS.get(word)) or not word.startswith("TCP_"):
+        return found
+    # Squid's family puts more and more between these two.
+    return HIT if word.endswith("_HIT") else MISS if word.endswith("_MISS") else None
+
+
+def tiers(value: str, own: Mapping[str, Tier] = NO_WORDS) -> list[Tier]:
+    """What a status header says of each cache, the edge last; empty when no entry of it means anything.
+
+    Caches add themselves at the end, but Akamai's child speaks before its parent.
+    """
+    entries = value.split(",")
+    if entries[0].lower().split()[-2:] == ["from", "child"]:
+        entries.reverse()
+    found = [tier(entry, own) for entry in entries]
+    return [one or UNSAID for one in found] if any(found) else []
+
+
+def told(found: Sequence[Tier], header: str, node: str = "") -> Told | None:
+    """Sum up what the caches said, the edge last; None when they said nothing."""
+    if not found:
+        return None
+    answer = _seen_through(found)
+    return Told(answer.state, answer.contacted, node.strip(), tuple(one.state for one in found), header)
+
+
+def _seen_through(found: Sequence[Tier]) -> Tier:
+    """The tier that answered. What an edge that asked nobody tells of the caches behind it is history."""
+    answer = found[0]
+    for one in found[1:]:
+        if one.contacted is OriginContacted.NO or one.state in {CacheState.HIT, CacheState.STALE}:
+            answer = one
+        elif one.state is CacheState.REVALIDATED:
+            answer = Tier(one.state, answer.contacted)
+        elif not answer.state.from_store and one.state is not CacheState.UNKNOWN:
+            answer = one
+    return answer

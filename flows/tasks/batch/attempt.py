@@ -1,0 +1,179 @@
+"""One worker's hold on one job, and its steps. Everything in here may be killed at any line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from flows.rules.batch import TRIES, Limits, Status, goes_carefully
+from flows.tasks.batch import jobs
+from flows.tasks.batch.chunks import Apply, Bad, Good, Work, Writer
+from flows.tasks.batch.errors import LimitError, SourceChangedError, in_full
+from flows.tasks.batch.events import Teller
+from flows.tasks.batch.jobs import Job
+from flows.tasks.batch.points import point
+from flows.tasks.batch.sources import Chunk, Source
+from flows.tasks.batch.tables import CHUNK
+from flows.tasks.batch.target import writing
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch job: rows from a source, applied chunk by chunk to a target, each once however often it is run.
+
+    Two jobs are the same when kind, content and `params` are. `chunk` rows are applied in one transaction; reading and
+    applying them must take less than `lease` seconds, or another worker may take over.
+    """
+
+    kind: str
+    source: Source
+    target: Engine = field(repr=False)
+    apply: Apply
+    """Called as `apply(connection, rows) -> Applied`, with a chunk or a part of one; it neither commits nor talks to
+    anything but the connection. What it raises is held against its rows."""
+    parse: Callable[[Any], Any] = _as_it_is
+    """Makes what is applied of what was read, such as a pydantic model's `model_validate`; what it raises is held
+    against the row."""
+    chunk: int = 1000
+    max_bad_rows: int = 50
+    max_bad_share: float = 1.0
+    min_rows: int = 1
+    snapshot: bool = False
+    """The source tells how things are, not what happened: a newer edition overtakes a job that is not at its end, and
+    an old one that comes back is applied again."""
+    params: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    """Of the code that applies; it is kept with the job."""
+    lease: float = 60.0
+    patience: float = 30.0
+    """Seconds that one statement may take, on PostgreSQL."""
+
+    @property
+    def limits(self) -> Limits:
+        """How bad the source may be."""
+        return Limits(self.max_bad_rows, self.max_bad_share, self.min_rows)
+
+
+class Attempt:
+    """A claimed job. `step` until it says False, then `finish`; `release` when it can't go on."""
+
+    def __init__(self, batch: Batch, job: Job, tell: Teller) -> None:
+        self.batch, self.job, self._tell = batch, job, tell
+        self.writer = Writer(batch.target, batch.apply, batch.limits, batch.lease, batch.patience)
+        self._begun_alone = -1
+
+    def verify(self) -> None:
+        """Read the last committed chunk again: what goes on from here is what was begun.
+
+        Raises:
+            SourceChangedError: it is not.
+        """
+        if not self.job.chunk_no:
+            return
+        with self.batch.target.connect() as connection:
+            last = connection.execute(
+                select(CHUNK).where(CHUNK.c.job_id == self.job.id, CHUNK.c.chunk_no == self.job.chunk_no)
+            ).one()
+        if self.batch.source.read(last.cursor, last.rows).digest != last.digest:
+            raise SourceChangedError(
+                f"{self.batch.source.name} has changed: rows {last.position} to {last.position + last.rows - 1}, which "
+                f"were applied, are no longer the same; wanted the edition that job {self.job.id} has begun"
+            )
+
+    def step(self) -> bool:
+        """Apply the next chunk; False when the source is at its end.
+
+        Raises:
+            FencedError, LimitError, SourceChangedError: the job can't go on.
+            DBAPIError: the database is in trouble; `catch_up` before the next step.
+        """
+        careful = goes_carefully(self.job.deaths, self.job.position, self.job.careful_until)
+        chunk = self.batch.source.read(self.job.cursor, 1 if careful else self.batch.chunk)
+        point("chunk.read")
+        if not chunk.rows:
+            return False
+        work = sort(chunk, self.job.position, self.batch.parse)
+        rows = self.job.position + len(chunk.rows)
+        if careful and work.good:
+            work = self._alone(work)
+        if broken := self.batch.limits.broken(self.job.quarantined + len(work.bad), rows):
+            raise LimitError(f"{broken}; the last at row {work.bad[-1].position}: {work.bad[-1].error_class}")
+        applied, bad = self.writer.write(self.job, work)
+        self.job = jobs.held(self.batch.target, self.job)
+        for one in bad:
+            self._tell("row in quarantine", row=one.position, error=one.error_class)
+        self._tell(
+            "chunk",
+            chunk=self.job.chunk_no,
+            rows=len(chunk.rows),
+            changed=applied.changed,
+            unchanged=applied.unchanged,
+            quarantined=len(bad),
+            position=rows,
+        )
+        return not chunk.ended
+
+    def catch_up(self) -> None:
+        """After trouble: how far the job really is, as a commit may have gone through whose answer was lost."""
+        self.job = jobs.held(self.batch.target, self.job)
+
+    def finish(self) -> Job:
+        """Say that the source is at its end.
+
+        Raises:
+            LimitError: it was too short, or too bad.
+        """
+        if broken := self.batch.limits.broken(self.job.quarantined, self.job.position, ended=True):
+            raise LimitError(broken)
+        jobs.end(self.batch.target, self.job, Status.SUCCEEDED)
+        return jobs.read(self.batch.target, self.job.id)
+
+    def fail(self, reason: str) -> None:
+        """Say that the job can't go on as it is."""
+        jobs.end(self.batch.target, self.job, Status.FAILED, reason)
+
+    def release(self, reason: str) -> None:
+        """Let go, so that the next worker need not wait for the lease to end."""
+        jobs.release(self.batch.target, self.job, reason)
+
+    def _alone(self, work: Work) -> Work:
+        """Write down that this row is begun, before it can kill us; one that killed too often is not begun again."""
+        if self._begun_alone == self.job.position:
+            return work
+        if self.job.tries >= TRIES:
+            row = work.good[0]
+            self._tell("row killed its workers", row=row.position, times=TRIES)
+            words = f"the process died {TRIES} times on this row"
+            return Work(work.chunk, [], [Bad(row.position, row.raw, "ProcessDied", words)])
+        values = {"tries": self.job.tries + 1}
+        if self.job.position >= self.job.careful_until:
+            values["careful_until"] = self.job.position + self.batch.chunk
+            self._tell("going one row at a time", position=self.job.position, deaths=self.job.deaths)
+        with writing(self.batch.target, patience=self.batch.patience) as connection:
+            point("alone.begun")
+            jobs.fence(connection, self.job, self.batch.lease)
+            point("alone.fenced")
+            jobs.advance(connection, self.job, **values)
+            point("alone.written")
+        point("alone.committed")
+        self._begun_alone = self.job.position
+        return work
+
+
+def sort(chunk: Chunk, position: int, parse: Callable[[Any], Any]) -> Work:
+    """Tell rows that can be applied from those that can not."""
+    good, bad = [], []
+    for place, row in enumerate(chunk.rows, position):
+        if row.problem:
+            bad.append(Bad(place, row.raw, "Unreadable", row.problem, row.complete))
+            continue
+        try:
+            good.append(Good(place, row.raw, parse(row.value)))
+        except Exception as error:  # noqa: BLE001 - whatever a row makes it raise; it is kept with the row
+            bad.append(Bad(place, row.raw, type(error).__name__, in_full(error), row.complete))
+    return Work(chunk, good, bad)

@@ -1,0 +1,210 @@
+"""Jobs in the target database: unique by content, claimed with a lease and a fencing token, ended by their holder."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flows.rules.batch import HOPELESS, Status, job_key
+from flows.tasks.batch.errors import BatchError, FencedError, SourceChangedError
+from flows.tasks.batch.points import point
+from flows.tasks.batch.tables import JOB
+from flows.tasks.batch.target import NowMs, writing
+
+#: A row of `import_job`, with its columns as attributes.
+Job = Row[Any]
+
+_OPEN = (Status.PENDING, Status.RUNNING, Status.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What a job is made of."""
+
+    kind: str
+    source: str
+    fingerprint: str
+    params: dict[str, Any]
+    snapshot: bool
+    version: str
+
+
+def enqueue(engine: Engine, edition: Edition) -> int:
+    """The job of this edition, made if there is none: the same content twice is one job.
+
+    Raises:
+        SourceChangedError: a job of the same source is not at its end, has applied rows, and began with other content.
+            Only a snapshot may be overtaken by a newer one.
+    """
+    point("enqueue.begun")
+    with writing(engine) as connection:
+        point("enqueue.locked")
+        params = json.dumps(edition.params, sort_keys=True, default=str)
+        alike = and_(JOB.c.kind == edition.kind, JOB.c.source == edition.source, JOB.c.params == params)
+        others = and_(alike, JOB.c.fingerprint != edition.fingerprint)
+        # Not the same for two that ask while a third one ends; then one of them is overtaken by the other.
+        last = select(func.coalesce(func.max(JOB.c.id), 0)).where(others, JOB.c.status == Status.SUCCEEDED)
+        key = job_key(
+            edition.kind,
+            edition.fingerprint,
+            edition.params,
+            connection.execute(last).scalar_one() if edition.snapshot else 0,
+        )
+        if edition.snapshot:
+            overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
+            words = "overtaken by a newer edition of its source"
+            connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=words))
+            point("enqueue.overtaken")
+        else:
+            _refuse_change(connection, select(JOB).where(others, JOB.c.status.in_(_OPEN), JOB.c.position > 0))
+        values = {name: getattr(edition, name) for name in ("kind", "source", "fingerprint")}
+        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(JOB).values(
+            **values,
+            params=params,
+            job_key=key,
+            status=Status.PENDING,
+            code_version=edition.version,
+            created_ms=NowMs(),
+        )
+        point("enqueue.decided")
+        connection.execute(new.on_conflict_do_nothing(index_elements=["job_key"]))
+        point("enqueue.written")
+        found = connection.execute(select(JOB.c.id).where(JOB.c.job_key == key)).scalar_one()
+    point("enqueue.committed")
+    return found
+
+
+def begun(engine: Engine, kind: str, source: str) -> bool:
+    """Whether a job of this source has applied rows and is not at its end."""
+    open_one = select(JOB.c.id).where(
+        JOB.c.kind == kind, JOB.c.source == source, JOB.c.status.in_(_OPEN), JOB.c.position > 0
+    )
+    with engine.connect() as connection:
+        return connection.execute(open_one.limit(1)).first() is not None
+
+
+def read(engine: Engine, job_id: int) -> Job:
+    """A job as it is now."""
+    with engine.connect() as connection:
+        return connection.execute(select(JOB).where(JOB.c.id == job_id)).one()
+
+
+def claim(engine: Engine, job_id: int, *, owner: str, lease: float, run_id: str) -> Job | None:
+    """Take a job: None when somebody else holds it, or it is at its end. Whoever held it before is fenced off.
+
+    Raises:
+        BatchError: too many workers died with it and none got on; it is failed now, and can be claimed again.
+    """
+    held = case(
+        (JOB.c.status == Status.RUNNING, JOB.c.deaths + 1), (JOB.c.status == Status.FAILED, 0), else_=JOB.c.deaths
+    )
+    due = or_(
+        JOB.c.status.in_([Status.PENDING, Status.FAILED]),
+        and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms <= NowMs()),
+    )
+    # The row of a worker within its transaction is passed over, not waited for.
+    mine: Select[Any] = select(JOB.c.id).where(JOB.c.id == job_id, due).with_for_update(skip_locked=True)
+    point("claim.begun")
+    with writing(engine) as connection:
+        point("claim.locked")
+        taken = connection.execute(
+            update(JOB)
+            .where(JOB.c.id == mine.scalar_subquery(), due)
+            .values(
+                status=Status.RUNNING,
+                token=JOB.c.token + 1,
+                deaths=held,
+                tries=case((JOB.c.status == Status.FAILED, 0), else_=JOB.c.tries),
+                lease_owner=owner,
+                lease_until_ms=NowMs() + int(lease * 1000),
+                run_id=run_id,
+                started_ms=func.coalesce(JOB.c.started_ms, NowMs()),
+                last_error="",
+            )
+        )
+        point("claim.written")
+        job = connection.execute(select(JOB).where(JOB.c.id == job_id)).one() if taken.rowcount else None
+    point("claim.committed")
+    if job and job.deaths >= HOPELESS:
+        words = f"{job.deaths} workers died one after another and none got beyond row {job.position}"
+        end(engine, job, Status.FAILED, words)
+        raise BatchError(f"{words}; look at the machine's log, then run the job again")
+    return job
+
+
+def fence(connection: Connection, job: Job, lease: float) -> None:
+    """The first statement of whatever is written for a job: it is still ours, or nothing is written.
+
+    On PostgreSQL it takes the row's lock as well, so that nobody takes the job over before the commit.
+
+    Raises:
+        FencedError: it is somebody else's, or further than we know.
+    """
+    held = update(JOB).where(_held(job), JOB.c.chunk_no == job.chunk_no)
+    if connection.execute(held.values(lease_until_ms=NowMs() + int(lease * 1000))).rowcount != 1:
+        raise FencedError(f"job {job.id} is no longer held by token {job.token}: the lease ended and it was taken over")
+
+
+def advance(connection: Connection, job: Job, **values: Any) -> None:
+    """Write how far a job is, in the transaction that the fence began."""
+    connection.execute(update(JOB).where(JOB.c.id == job.id).values(**values))
+
+
+def held(engine: Engine, job: Job) -> Job:
+    """A job as it is now, for whoever does not know whether the last commit went through.
+
+    Raises:
+        FencedError: somebody else has it.
+    """
+    now = read(engine, job.id)
+    if now.token != job.token or now.status != Status.RUNNING:
+        raise FencedError(f"job {job.id} is no longer held by token {job.token}: it was taken over")
+    return now
+
+
+def release(engine: Engine, job: Job, error: str) -> None:
+    """Give a job back, to be claimed at once; nothing when it is no longer ours. This is no death."""
+    with writing(engine) as connection:
+        point("release.begun")
+        free = {"status": Status.PENDING, "lease_until_ms": 0, "deaths": 0, "tries": 0, "last_error": error}
+        connection.execute(update(JOB).where(_held(job)).values(**free))
+        point("release.written")
+    point("release.committed")
+
+
+def end(engine: Engine, job: Job, status: Status, error: str = "") -> None:
+    """Say that a job is at its end.
+
+    Raises:
+        FencedError: somebody else has it.
+    """
+    with writing(engine) as connection:
+        point("end.begun")
+        ended = {"status": status, "lease_until_ms": 0, "last_error": error, "finished_ms": NowMs()}
+        if connection.execute(update(JOB).where(_held(job)).values(**ended)).rowcount != 1:
+            raise FencedError(f"job {job.id} is no longer held by token {job.token}: it was taken over")
+        point("end.written")
+    point("end.committed")
+
+
+def give_up(engine: Engine, job_id: int, by: str) -> bool:
+    """End a job that nobody will finish, such as one whose file is gone. What it applied stays. False: it had ended."""
+    with writing(engine) as connection:
+        ended = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
+        open_one = update(JOB).where(JOB.c.id == job_id, JOB.c.status.in_(_OPEN))
+        return connection.execute(open_one.values(**ended, last_error=f"given up by {by}")).rowcount == 1
+
+
+def _held(job: Job) -> Any:
+    return and_(JOB.c.id == job.id, JOB.c.token == job.token, JOB.c.status == Status.RUNNING)
+
+
+def _refuse_change(connection: Connection, begun: Select[Any]) -> None:
+    if other := connection.execute(begun.order_by(JOB.c.id).limit(1)).first():
+        raise SourceChangedError(
+            f"{other.source} has changed: job {other.id} has {other.position} rows behind it of another edition "
+            f"({other.fingerprint[:12]}); run it with that one, or give it up with give_up(target, {other.id}, ...)"
+        )

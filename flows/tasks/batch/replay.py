@@ -1,0 +1,101 @@
+"""The quarantine: rows that could not be applied, replayed once they are mended or the code is, or dismissed."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Row, and_, select, update
+
+from flows.rules.batch import storable
+from flows.tasks.batch.attempt import Batch
+from flows.tasks.batch.chunks import send
+from flows.tasks.batch.errors import in_full, transient
+from flows.tasks.batch.points import point
+from flows.tasks.batch.tables import JOB, ROW_ERROR
+from flows.tasks.batch.target import NowMs, writing
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Rows that went through, and rows that stay in quarantine: those have their new reasons."""
+
+    applied: int = 0
+    left: int = 0
+
+
+async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "replay") -> Replayed:
+    """Apply the batch's rows that are in quarantine, each in a transaction of its own, and each once.
+
+    Args:
+        batch: As it was run, or with code that can do better; its source need not be there, except a CSV file's header.
+        mend: Makes a good row's text of a bad one's; a row that was kept in part is only tried if this changes it.
+        by: Who is written down to have resolved it.
+
+    Raises:
+        SQLAlchemyError: the target is in trouble; what was applied until then stays so.
+    """
+    found = await asyncio.to_thread(_open_rows, batch)
+    done = [await asyncio.to_thread(_replay, batch, row, mend, by) for row in found]
+    return Replayed(sum(done), len(done) - sum(done))
+
+
+def dismiss(target: Engine, job_id: int, position: int, *, by: str) -> bool:
+    """Say that a row needs no replay. False when there is no such row, or it is resolved already."""
+    with writing(target) as connection:
+        gone = _resolve(job_id, position).values(resolved_ms=NowMs(), resolved_by=by)
+        return connection.execute(gone).rowcount == 1
+
+
+def _open_rows(batch: Batch) -> list[Row[Any]]:
+    mine = select(ROW_ERROR, JOB.c.job_key).join(JOB, JOB.c.id == ROW_ERROR.c.job_id)
+    waiting = mine.where(JOB.c.kind == batch.kind, ROW_ERROR.c.resolved_ms.is_(None))
+    with batch.target.connect() as connection:
+        return list(connection.execute(waiting.order_by(ROW_ERROR.c.job_id, ROW_ERROR.c.position)))
+
+
+def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) -> bool:
+    try:
+        value = batch.parse(batch.source.parse(_whole(row, mend(row.payload))))
+        return _apply(batch, row, value, by)
+    except Exception as error:
+        if transient(error):
+            raise
+        with writing(batch.target) as connection:
+            point("replay.refused")
+            reason = {"error_class": type(error).__name__, "error": storable(in_full(error))}
+            connection.execute(_resolve(row.job_id, row.position).values(reason))
+            point("replay.noted")
+        point("replay.kept")
+        return False
+
+
+def _whole(row: Row[Any], raw: str) -> str:
+    if not row.complete and raw == row.payload:
+        raise ValueError("only a part of this row was kept, so it can't be applied as it is")
+    return raw
+
+
+def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> bool:
+    with writing(batch.target, patience=batch.patience) as connection:
+        point("replay.begun")
+        # The fence of a replay: of two at once, the second finds the row resolved.
+        mine = _resolve(row.job_id, row.position).values(resolved_ms=NowMs(), resolved_by=by)
+        if connection.execute(mine).rowcount != 1:
+            return True
+        point("replay.fenced")
+        applied = batch.apply(connection, [value])
+        point("replay.applied")
+        send(connection, applied.outbox, f"{row.job_key[:16]}/row-{row.position}")
+        counts = {"changed": JOB.c.changed + applied.changed, "unchanged": JOB.c.unchanged + applied.unchanged}
+        connection.execute(
+            update(JOB).where(JOB.c.id == row.job_id).values(**counts, quarantined=JOB.c.quarantined - 1)
+        )
+        point("replay.counted")
+    point("replay.committed")
+    return True
+
+
+def _resolve(job_id: int, position: int) -> Any:
+    one: ColumnElement[bool] = and_(ROW_ERROR.c.job_id == job_id, ROW_ERROR.c.position == position)
+    return update(ROW_ERROR).where(one, ROW_ERROR.c.resolved_ms.is_(None))

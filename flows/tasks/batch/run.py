@@ -1,0 +1,233 @@
+"""Running a batch job: to its end, from wherever the last run of it was stopped."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.rules.batch import RETRIES, Change, Status, pause
+from flows.tasks.batch import jobs
+from flows.tasks.batch.attempt import Attempt, Batch
+from flows.tasks.batch.dry import DryRun
+from flows.tasks.batch.errors import BatchError, FencedError, SourceChangedError, TargetError, spoken, transient
+from flows.tasks.batch.events import Teller
+from flows.tasks.batch.jobs import Edition, Job
+from flows.tasks.batch.target import has_tables, prepare
+
+#: Seconds between two looks whether a job that somebody else holds is free, or done.
+LOOK = 0.5
+#: Seconds between two words about progress.
+OFTEN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job came to. Counts are of all its runs together."""
+
+    job: int
+    status: Status
+    rows: int
+    changed: int
+    unchanged: int
+    quarantined: int
+    chunks: int
+    attempts: int
+    resumed_at: int = 0
+    """Rows that were behind it when this run began."""
+    again: bool = False
+    """It had succeeded before; this run did nothing."""
+    dry_run: bool = False
+    outgoing: int = 0
+    """What a dry run would have put into the outbox."""
+    changes: tuple[Change, ...] = ()
+    """The first differences that a dry run found."""
+    bad: tuple[tuple[int, str, str], ...] = ()
+    """The first bad rows of a dry run: position, class of the error, and the error in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. `share`: of the source, 0..1; None when nobody knows how much there is."""
+
+    rows: int
+    quarantined: int
+    share: float | None
+    rows_per_second: float
+
+
+Report = Callable[[Progress], Awaitable[None]]
+
+
+async def run(
+    batch: Batch, *, dry_run: bool = False, wait: bool = True, run_id: str = "", progress: Report | None = None
+) -> Outcome:
+    """Run a job to its end. Safe to run again, at once, later and beside itself: each row is applied once.
+
+    Args:
+        batch: What is applied to what.
+        dry_run: Change nothing, and say what would be changed.
+        wait: While somebody else runs the job, wait for the end of it or of their lease; else say how far it is.
+        run_id: What the run is called in logs and in the job's row.
+        progress: Awaited about once a second.
+
+    Raises:
+        BatchError: the job can't go on, or has broken its limits; what was committed stays, and the next run goes on
+            from there.
+        SourceError: the source can't be read now.
+        TargetError: the target can't be used now.
+    """
+    tell = Teller(batch.kind, run_id or uuid4().hex)
+    try:
+        edition = await asyncio.to_thread(_edition, batch)
+        pace = _Pace(batch, progress)
+        if dry_run:
+            return await _try(DryRun(batch), pace, tell)
+        await asyncio.to_thread(prepare, batch.target)
+        job_id = await asyncio.to_thread(jobs.enqueue, batch.target, edition)
+        return await _run(batch, job_id, tell, pace, wait=wait)
+    except SQLAlchemyError as error:
+        # Its own text holds the statement's parameters, and those are rows.
+        if transient(error):
+            raise TargetError(f"{batch.kind}: the target is in trouble: {spoken(error)}") from None
+        raise BatchError(f"{batch.kind}: the target refused: {spoken(error)}") from None
+
+
+class _Pace:
+    """Tells about progress, not too often."""
+
+    def __init__(self, batch: Batch, report: Report | None) -> None:
+        self._batch, self._report = batch, report
+        self._begun = self._told = time.monotonic()
+        self._from: int | None = None
+
+    async def at(self, where: Job | DryRun, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if self._from is None:
+            self._from = where.position
+        if self._report and (last or now - self._told >= OFTEN):
+            self._told = now
+            rate = (where.position - self._from) / max(now - self._begun, 1e-9)
+            share = 1.0 if last else self._batch.source.share(where.cursor)
+            await self._report(Progress(where.position, where.quarantined, share, rate))
+
+
+def _edition(batch: Batch) -> Edition:
+    # What tells what happened is first applied to its end; of how things are, only the newest counts.
+    unfinished = has_tables(batch.target) and jobs.begun(batch.target, batch.kind, batch.source.name)
+    batch.source.prepare(fresh=batch.snapshot or not unfinished)
+    found = batch.source.fingerprint()
+    return Edition(batch.kind, batch.source.name, found, batch.params, batch.snapshot, batch.version)
+
+
+async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bool) -> Outcome:
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    while True:
+        job = await asyncio.to_thread(
+            jobs.claim, batch.target, job_id, owner=owner, lease=batch.lease, run_id=tell.run_id
+        )
+        if job:
+            tell = Teller(batch.kind, tell.run_id, job.id, job.job_key)
+            tell("claimed", token=job.token, position=job.position, deaths=job.deaths)
+            return await _work(Attempt(batch, job, tell), tell, pace)
+        job = await asyncio.to_thread(jobs.read, batch.target, job_id)
+        if job.status == Status.CANCELLED:
+            raise SourceChangedError(f"job {job.id} is {job.status}: {job.last_error}")
+        if job.status == Status.SUCCEEDED or not wait:
+            return _outcome(job, resumed_at=job.position, again=True)
+        await asyncio.sleep(LOOK)
+
+
+async def _work(attempt: Attempt, tell: Teller, pace: _Pace) -> Outcome:
+    resumed_at = attempt.job.position
+    try:
+        await asyncio.to_thread(attempt.verify)
+        await pace.at(attempt.job)
+        while await _persist(attempt, attempt.step, tell):
+            await pace.at(attempt.job)
+        job = await _persist(attempt, attempt.finish, tell)
+    except FencedError:
+        tell("fenced", token=attempt.job.token, position=attempt.job.position)
+        raise
+    except (BatchError, SQLAlchemyError) as error:
+        if transient(error):
+            await _let_go(attempt, error, tell)
+            raise
+        reason = str(error) if isinstance(error, BatchError) else spoken(error)
+        await asyncio.to_thread(attempt.fail, reason)
+        tell("failed", reason=reason, position=attempt.job.position)
+        raise
+    except BaseException as error:
+        await _let_go(attempt, error, tell)
+        raise
+    await pace.at(job, last=True)
+    outcome = _outcome(job, resumed_at=resumed_at)
+    tell("succeeded", rows=outcome.rows, changed=job.changed, unchanged=job.unchanged, quarantined=job.quarantined)
+    return outcome
+
+
+async def _let_go(attempt: Attempt, error: BaseException, tell: Teller) -> None:
+    """Cancelled, or the source or the database is in trouble. If this fails as well, the lease ends by itself."""
+    with suppress(Exception):
+        await asyncio.shield(asyncio.to_thread(attempt.release, spoken(error)))
+    tell("released", reason=spoken(error), position=attempt.job.position)
+
+
+async def _persist(attempt: Attempt, step: Callable[[], Any], tell: Teller) -> Any:
+    """Do a step, and again while the database is in trouble, at growing distances."""
+    for retry in range(RETRIES):
+        try:
+            if retry:
+                await asyncio.to_thread(attempt.catch_up)
+            return await asyncio.to_thread(step)
+        except SQLAlchemyError as error:
+            if not transient(error):
+                raise
+            seconds = pause(retry, random.random())  # noqa: S311 - so that workers do not come back together
+            tell("trouble", error=spoken(error), again_in=round(seconds, 2))
+            await asyncio.sleep(seconds)
+    await asyncio.to_thread(attempt.catch_up)
+    return await asyncio.to_thread(step)
+
+
+async def _try(dry: DryRun, pace: _Pace, tell: Teller) -> Outcome:
+    while await asyncio.to_thread(dry.step):
+        await pace.at(dry)
+    await pace.at(dry, last=True)
+    tell("dry run ended", rows=dry.position, changed=dry.changed, unchanged=dry.unchanged, quarantined=dry.quarantined)
+    return Outcome(
+        job=0,
+        status=Status.SUCCEEDED,
+        rows=dry.position,
+        changed=dry.changed,
+        unchanged=dry.unchanged,
+        quarantined=dry.quarantined,
+        chunks=dry.chunks,
+        attempts=1,
+        dry_run=True,
+        outgoing=dry.outgoing,
+        changes=tuple(dry.changes),
+        bad=tuple((one.position, one.error_class, one.error) for one in dry.bad),
+    )
+
+
+def _outcome(job: Job, *, resumed_at: int, again: bool = False) -> Outcome:
+    return Outcome(
+        job=job.id,
+        status=Status(job.status),
+        rows=job.position,
+        changed=job.changed,
+        unchanged=job.unchanged,
+        quarantined=job.quarantined,
+        chunks=job.chunk_no,
+        attempts=job.token,
+        resumed_at=resumed_at,
+        again=again,
+    )

@@ -1,0 +1,100 @@
+"""Ages that stand still or go too far, and lifetimes that promise what they can't keep."""
+
+import pytest
+
+from flows.rules.cache_freshness import findings
+from tests.rules.make import NOW, exchange, hit, miss, site
+
+
+def troubles(seen, late=(), path="/a", **cache):
+    shop = site({"cache": {"by": "everyone", **cache}})
+    return {
+        one.claim.removeprefix("cache-headers/"): (one.outcome.value, one.saw)
+        for one in findings(shop.rules[0], seen, late)
+        if one.outcome != "pass"
+    }
+
+
+STUCK = [miss(age="0"), hit(age="0"), hit(age="0")]
+GROWS = [
+    (STUCK, hit(age="2", at=NOW + 2.2), {}),
+    (STUCK, hit(age="0", at=NOW + 2.2), {"age-grows": ("fail", "Age 0, and 0 after 2.2s")}),
+    (STUCK, hit(age="0", at=NOW + 2.2, body=b"new"), {"age-grows": ("fail", "Age 0, and 0 after 2.2s, another body")}),
+    (STUCK, hit(age="0", at=NOW + 1.2), {}),
+    # another server of the same place has a copy of its own
+    (STUCK, hit(age="9", at=NOW + 2.2), {}),
+    ([hit(age="7"), hit(age="0")], hit(age="0", at=NOW + 2.2), {}),
+    # it says itself that it asked
+    (STUCK, miss(age="0", at=NOW + 2.2), {}),
+    ([hit(age="0", cache_control="max-age=2")], hit(age="0", at=NOW + 2.2), {}),
+    ([hit(age="0", cache_control="")], hit(age="0", at=NOW + 2.2), {}),
+    ([hit(), hit()], hit(at=NOW + 2.2), {}),
+    (STUCK, exchange(error="timeout"), {}),
+]
+
+
+@pytest.mark.parametrize(("seen", "late", "wanted"), GROWS)
+def test_an_age_that_stands_still_is_no_copy_that_is_kept(seen, late, wanted):
+    assert wanted == troubles(seen, [late])
+
+
+def test_an_age_that_grows_is_told():
+    shop = site()
+    assert ["Age 0, and 2 after 2.2s", "HIT with Age 0s of 10m"] == [
+        one.saw for one in findings(shop.rules[0], STUCK, [hit(age="2", at=NOW + 2.2)])
+    ]
+
+
+OVERDUE = [
+    ([hit(age="599")], {}, {}),
+    ([hit(age="601")], {}, {}),
+    ([hit(age="700")], {}, {"overdue": ("fail", "HIT with Age 700s of 10m")}),
+    ([hit(age="700")], {"edge_ttl": "10m..1h"}, {"overdue": ("warn", "HIT with Age 700s of 10m")}),
+    ([hit(age="7200")], {"edge_ttl": "10m..1h"}, {"overdue": ("fail", "HIT with Age 2h of 10m")}),
+    ([hit(age="630", cache_control="max-age=600, stale-while-revalidate=60")], {}, {}),
+    ([hit(age="690", cache_control="max-age=600, stale-while-revalidate=60")], {}, {"overdue": ("fail", "HIT with Age 690s of 10m")}),
+    ([hit(age="630", cache_control="max-age=600, must-revalidate, stale-while-revalidate=60")], {}, {"overdue": ("fail", "HIT with Age 630s of 10m"), "stale-while": ("warn", "stale-while-revalidate beside must-revalidate, which switches it off")}),
+    ([exchange(cache_control="max-age=600", age="700", x_cache_status="STALE")], {}, {}),
+    ([miss(age="700")], {}, {}),
+    ([hit(age="700", cache_control="")], {}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "promise", "wanted"), OVERDUE)
+def test_a_hit_past_its_lifetime_is_stale_without_a_word(seen, promise, wanted):
+    assert wanted == troubles(seen, **promise)
+
+
+STALE_WHILE = [
+    ("s-maxage=600, stale-while-revalidate=60", "stale-while-revalidate beside s-maxage, which switches it off"),
+    ("s-maxage=600, stale-while-revalidate=60, stale-if-error=9", "stale-while-revalidate and stale-if-error beside s-maxage, which switches it off"),
+    ("max-age=600, stale-while-revalidate=60", None),
+    ("s-maxage=600", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "saw"), STALE_WHILE)
+def test_s_maxage_switches_off_what_stands_beside_it(said, saw):
+    assert ({"stale-while": ("warn", saw)} if saw else {}) == troubles([hit(cache_control=said)])
+
+
+LONG = "public, max-age=31536000"
+NAMES = [
+    ("/app.css", LONG, {}, "365d in browsers"),
+    ("/articles/how-to-plant-tomatoes", LONG, {}, "365d in browsers"),
+    ("/articles/2024-10-12/tomatoes", LONG, {}, "365d in browsers"),
+    ("/app.css", f"{LONG}, immutable", {"browser_ttl": ">=1d"}, "immutable, 365d in browsers"),
+    ("/app.css", "max-age=60, immutable", {}, "immutable, 1m in browsers"),
+    ("/app.css", LONG, {"browser_ttl": ">=1d"}, None),
+    ("/app.css", "max-age=3600", {}, None),
+    ("/app.css", "s-maxage=31536000, max-age=60", {}, None),
+    ("/app.3f2a9c1b.css", f"{LONG}, immutable", {}, None),
+    ("/assets/index-BX3k2_9a.js", LONG, {}, None),
+    ("/3f2a9c1b0d/app.css", LONG, {}, None),
+    ("/app.css?v=12", LONG, {}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "said", "promise", "saw"), NAMES)
+def test_what_browsers_keep_for_long_has_a_hash_in_its_name(path, said, promise, saw):
+    assert ({"browser-for-long": ("warn", saw)} if saw else {}) == troubles([hit(path, said)], **promise)

@@ -1,0 +1,282 @@
+"""What feeds are like: each trouble has its message, and nothing that is good is lost with it."""
+
+import json
+import tracemalloc
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from flows.tasks.batch import (
+    Applied,
+    Batch,
+    BatchError,
+    Csv,
+    JsonLines,
+    LimitError,
+    SourceChangedError,
+    SourceError,
+    SqlQuery,
+    files,
+    replay,
+    run,
+)
+from tests.tasks.batch.work import asked
+
+
+@pytest.fixture
+def shelf(url):
+    """A target that keeps articles."""
+    from tests.tasks.batch.work import opened
+
+    engine = opened(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE article (id BIGINT PRIMARY KEY, name TEXT NOT NULL)"))
+    yield engine
+    engine.dispose()
+
+
+def put(connection, rows) -> Applied:
+    articles = [{"id": int(row["id"]), "name": row["name"]} for row in rows]
+    connection.execute(text("INSERT INTO article VALUES (:id, :name)"), articles)
+    return Applied(changed=len(rows))
+
+
+def upsert(connection, rows) -> Applied:
+    connection.execute(
+        text("INSERT INTO article VALUES (:id, :name) ON CONFLICT (id) DO UPDATE SET name = excluded.name"), rows
+    )
+    return Applied(changed=len(rows))
+
+
+def import_(source, target, **more) -> Batch:
+    return Batch(**{"kind": "articles", "source": source, "target": target, "apply": put, "chunk": 3} | more)
+
+
+def article(number: int) -> bytes:
+    return json.dumps({"id": number, "name": f"article {number}"}).encode()
+
+
+def kept(target) -> list[int]:
+    return [number for (number,) in asked(target, "SELECT id FROM article ORDER BY id")]
+
+
+def in_quarantine(target) -> list[tuple]:
+    return asked(
+        target, "SELECT position, error_class, error, payload, complete FROM import_row_error ORDER BY position"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "why", "complete"),
+    [
+        (b'{"id": 2, "name": "cut o', "no JSON: ", True),
+        (b'{"id": 2, "name": "caf\xe9"}', "not UTF-8: byte 22 of the row is 0xe9", False),
+        (b'{"id": 2, "id": 3, "name": "two"}', "no JSON: key 'id' more than once", True),
+        (b'{"id": NaN, "name": "two"}', "no JSON: NaN is no number in JSON", True),
+        (b'{"id": 2, "name": "two"} {"id": 3}', "no JSON: saw something more after the value", True),
+        (b"[" * 100_000, "no JSON: ", False),
+        (b"\0", "no JSON: a value is wanted", True),
+    ],
+    ids=["torn", "latin1", "twice", "nan", "two", "deep", "nul"],
+)
+async def test_a_line_that_is_no_row_is_kept_with_its_reason_and_all_others_are_applied(
+    shelf, tmp_path, line, why, complete
+):
+    lines = [article(0), article(1), line, article(3), article(4)]
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert (5, 4, 1) == (outcome.rows, outcome.changed, outcome.quarantined)
+    assert [0, 1, 3, 4] == kept(shelf)
+    [(position, error_class, error, payload, whole)] = in_quarantine(shelf)
+    assert (2, "Unreadable", complete) == (position, error_class, bool(whole))
+    assert error.startswith(why)
+    assert payload.startswith(line[:10].decode(errors="backslashreplace").replace("\0", r"\x00"))
+
+
+async def test_a_file_that_ends_in_the_midst_of_a_line_says_so(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join([article(0), article(1), article(2)[:-4]]))
+    await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert [0, 1] == kept(shelf)
+    [(_, _, error, payload, _)] = in_quarantine(shelf)
+    assert error.startswith("the file ends in the midst of this line: ")
+    assert article(2)[:-4].decode() == payload
+
+
+async def test_a_last_line_without_its_end_is_a_row_when_it_is_whole(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n\r\n \n".join([article(0), article(1), article(2)]))
+    outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert ([0, 1, 2], 0) == (kept(shelf), outcome.quarantined)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+async def test_a_line_of_100_megabytes_costs_no_memory_and_nothing_behind_it(shelf, tmp_path, kind):
+    path = tmp_path / f"feed.{kind}"
+    with path.open("wb") as file:
+        rows = [article(0), article(1)] if kind == "jsonl" else [b"id,name", b"0,zero", b"1,one"]
+        file.write(b"\n".join(rows[:-1]) + b"\n" + b'{"id": 9, "name": "')
+        for _ in range(100):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\n" + rows[-1] + b"\n")
+    source = (JsonLines if kind == "jsonl" else Csv)(path)
+    tracemalloc.start()
+    outcome = await run(import_(source, shelf))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ([0, 1], 1) == (kept(shelf), outcome.quarantined)
+    [(position, _, error, payload, whole)] = in_quarantine(shelf)
+    assert (1, "a line of 104,857,620 bytes; wanted at most 1,048,576", False) == (position, error, bool(whole))
+    assert len(payload) == 65_536
+    assert most < 20 << 20
+
+
+async def test_of_rows_with_the_same_key_an_insert_keeps_the_first_and_the_quarantine_the_second(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join(map(article, [0, 1, 1, 2, 3, 0])) + b"\n")
+    outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert ([0, 1, 2, 3], 2) == (kept(shelf), outcome.quarantined)
+    assert [(2, "IntegrityError"), (5, "IntegrityError")] == [row[:2] for row in in_quarantine(shelf)]
+
+
+async def test_of_rows_with_the_same_key_the_last_one_wins_in_an_upsert(shelf, tmp_path):
+    rows = [{"id": 1, "name": name} for name in ("first", "second", "third", "last")]
+    (tmp_path / "feed.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf, apply=upsert))
+    assert [(1, "last")] == asked(shelf, "SELECT * FROM article")
+
+
+@pytest.mark.parametrize("text_", ["", "\n\n \n"])
+async def test_an_empty_file_fails_the_job_unless_that_is_wanted(shelf, tmp_path, text_):
+    (tmp_path / "feed.jsonl").write_text(text_)
+    with pytest.raises(LimitError, match=r"saw no rows; wanted at least 1 \(min_rows\)"):
+        await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert [("failed",)] == asked(shelf, "SELECT status FROM import_job")
+    outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf, min_rows=0))
+    assert ("succeeded", 0) == (outcome.status, outcome.rows)
+
+
+async def test_utf_16_is_refused_as_a_whole(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_text('{"id": 1}\n', encoding="utf-16")
+    with pytest.raises(BatchError, match="begins with the mark of UTF-16; wanted UTF-8"):
+        await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+
+
+async def test_a_file_that_is_not_there_can_come_later(shelf, tmp_path):
+    with pytest.raises(SourceError, match="can't be read: No such file"):
+        await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+
+
+async def test_a_file_that_is_written_to_meanwhile_stops_the_job_before_more_of_it_is_applied(shelf, tmp_path):
+    path = tmp_path / "feed.jsonl"
+    path.write_bytes(b"\n".join(map(article, range(9))) + b"\n")
+
+    def put_and_write(connection, rows):
+        with path.open("ab") as file:
+            file.write(article(9))
+        return put(connection, rows)
+
+    with pytest.raises(SourceChangedError, match="was changed while it was read"):
+        await run(import_(JsonLines(path), shelf, apply=put_and_write))
+    assert [0, 1, 2] == kept(shelf)
+
+
+CSV = 'id,name\n0,zero\n1,"one\nand, a ""half"""\n\n2,two\n3,three,more\n4,caf\udce9\n5,"five\n6,six\n'
+
+
+async def test_records_of_a_csv_may_have_line_ends_and_bad_ones_are_kept_one_by_one(shelf, tmp_path):
+    """A quote without its end takes its own line along, and not the rest of the file."""
+    (tmp_path / "feed.csv").write_bytes(CSV.encode(errors="surrogateescape"))
+    await run(import_(Csv(tmp_path / "feed.csv"), shelf))
+    assert [(0, "zero"), (1, 'one\nand, a "half"'), (2, "two"), (6, "six")] == asked(
+        shelf, "SELECT * FROM article ORDER BY id"
+    )
+    assert [
+        (3, "saw 3 fields; wanted 2, as in the header", "3,three,more\n"),
+        (4, "not UTF-8: byte 6 of the row is 0xe9", "4,caf\\xe9\n"),
+        (5, "no CSV: unexpected end of data", '5,"five\n'),
+    ] == [(row[0], row[2], row[3]) for row in in_quarantine(shelf)]
+
+
+async def test_a_quote_without_its_end_in_a_long_file_is_bounded(shelf, tmp_path):
+    lines = ["id,name", '0,"zero', *(f"{number},{number}" for number in range(1, 200))]
+    (tmp_path / "feed.csv").write_text("\n".join(lines) + "\n")
+    outcome = await run(import_(Csv(tmp_path / "feed.csv", longest_row=500), shelf, chunk=50))
+    assert (list(range(1, 200)), 1) == (kept(shelf), outcome.quarantined)
+    assert "a record of more than 500 bytes" in in_quarantine(shelf)[0][2]
+
+
+async def test_a_mended_csv_record_is_read_by_the_header(shelf, tmp_path):
+    (tmp_path / "feed.csv").write_text("\ufeffid,name\n0,zero\n1,one,more\n")
+    batch = import_(Csv(tmp_path / "feed.csv"), shelf)
+    await run(batch)
+    assert 1 == (await replay(batch)).left
+    assert 1 == (await replay(batch, mend=lambda raw: raw.replace(",more", ""))).applied
+    assert [0, 1] == kept(shelf)
+
+
+@pytest.mark.parametrize(
+    ("header", "saw"), [("id,name,id", "column id more than once"), ('id,"name', "no CSV: "), ("", "an empty line")]
+)
+async def test_a_header_that_says_nothing_clear_is_refused(shelf, tmp_path, header, saw):
+    (tmp_path / "feed.csv").write_text(f"{header}\n0,zero,0\n")
+    with pytest.raises(BatchError, match=f"saw {saw}.*as its header; wanted each column's name once"):
+        await run(import_(Csv(tmp_path / "feed.csv"), shelf))
+    assert [] == kept(shelf)
+
+
+def test_a_chunk_of_long_rows_is_full_early(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "FULL", 100)
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join(map(article, range(10))) + b"\n")
+    source = JsonLines(tmp_path / "feed.jsonl")
+    first = source.read("", 1000)
+    assert (4, False) == (len(first.rows), first.ended)
+    assert source.read("", 4).digest == first.digest
+
+
+@pytest.fixture
+def shop(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT)"))
+        products = [{"id": number * 10, "name": f"product {number}"} for number in range(1, 8)]
+        connection.execute(text("INSERT INTO product VALUES (:id, :name)"), products)
+    yield engine
+    engine.dispose()
+
+
+QUERY = "SELECT id, name FROM product WHERE id > :after ORDER BY id LIMIT :limit"
+
+
+async def test_a_query_is_read_along_its_key(shelf, shop):
+    outcome = await run(import_(SqlQuery(shop, QUERY, key="id", edition="today"), shelf))
+    assert (7, 3) == (outcome.rows, outcome.chunks)
+    assert [10, 20, 30, 40, 50, 60, 70] == kept(shelf)
+    assert (await run(import_(SqlQuery(shop, QUERY, key="id", edition="today"), shelf))).again
+
+
+async def test_a_query_whose_applied_rows_are_other_ones_now_is_not_gone_on_with(shelf, shop):
+    def stumble(connection, rows):
+        if rows[0]["id"] > 30:
+            raise SourceError("the plug was pulled")
+        return put(connection, rows)
+
+    source = SqlQuery(shop, QUERY, key="id", edition="today")
+    with pytest.raises((SourceError, LimitError)):
+        await run(import_(source, shelf, apply=stumble, max_bad_rows=0))
+    with shop.begin() as connection:
+        connection.execute(text("UPDATE product SET name = 'another' WHERE id = 20"))
+    with pytest.raises(SourceChangedError, match="rows 0 to 2, which were applied, are no longer the same"):
+        await run(import_(source, shelf))
+    assert [10, 20, 30] == kept(shelf)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "why"),
+    [
+        (QUERY.replace("ORDER BY id", "ORDER BY name DESC"), "id", "not in the order of id"),
+        (QUERY.replace("> :after", ">= :after"), "id", "not in the order of id"),
+        (QUERY, "number", "saw no column number"),
+    ],
+)
+async def test_a_query_that_could_lose_rows_is_refused(shelf, shop, query, key, why):
+    with pytest.raises(BatchError, match=why):
+        await run(import_(SqlQuery(shop, query, key=key, edition="today", start=10), shelf))
