@@ -36,8 +36,11 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Start a server on a free port of 127.0.0.1; it forgets everything in the end."""
+def server(*, durable: bool = False) -> Iterator[Server]:
+    """Start a server on a free port of 127.0.0.1; it forgets everything in the end.
+
+    `durable`: with its own defaults, so that a commit waits for the disk.
+    """
     programs = _programs()
     # Not pytest's own folder: that is closed to the user that the server has to run as.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
@@ -62,7 +65,7 @@ def server() -> Iterator[Server]:
         login = ("--username=keeper", f"--pwfile={secret}", "--auth=scram-sha-256")
         run("initdb", *login, "--no-sync", "--locale=C", "--encoding=UTF8")
         port = _free_port()
-        settings = f"-F -h 127.0.0.1 -p {port} -k {folder}"
+        settings = f"{'' if durable else '-F '}-h 127.0.0.1 -p {port} -k {folder}"
         run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", "-o", settings)
         try:
             yield Server(port)

@@ -62,7 +62,7 @@ def left(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int | None:
 
 def age(exchange: Exchange) -> int | None:
     """The Age of a response in seconds, or None when it has no usable one. The first of several counts."""
-    return next((age_of(value) for name, value in exchange.headers if name.lower() == "age"), None)
+    return age_of(said[0]) if (said := exchange.all("age")) else None
 
 
 def birth(exchange: Exchange) -> float | None:
@@ -76,13 +76,17 @@ def _received(exchange: Exchange) -> float:
 
 
 def _read(exchange: Exchange, targeted: Sequence[str], *, authorized: bool = False, shared: bool = True) -> Reading:
+    known = tuple(targeted), authorized, shared
+    if (reading := exchange.read.get(known)) is not None:
+        return reading
     probe = exchange.probe
     terms = Terms(
         exchange.status,
         probe.method,
         probe.url if probe.method == "POST" else "",
         authorized or any(name.lower() == "authorization" for name, _ in probe.headers),
-        targeted=tuple(targeted),
+        targeted=known[0],
         shared=shared,
     )
-    return read(exchange.headers, _received(exchange), terms)
+    reading = exchange.read[known] = read(exchange.headers, _received(exchange), terms)
+    return reading

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flows.rules.cache_control import age, birth
+from flows.rules.cache_control import age, birth, lifetime, storable
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.quantity import spoken
 
 #: Seconds by which the births of one copy may differ: Age is cut to whole seconds on its way, perhaps more than once.
 GRAIN = 2.0
@@ -44,7 +45,7 @@ def tells(seen: Sequence[Exchange]) -> bool:
 
 def states(seen: Sequence[Exchange]) -> str:
     """What the cache said it did, in a row."""
-    return ", ".join(cache_state(exchange) if exchange.answered else "no answer" for exchange in seen)
+    return ", ".join([cache_state(exchange) if exchange.answered else "no answer" for exchange in seen])
 
 
 def observed(seen: Sequence[Exchange]) -> str:
@@ -65,6 +66,15 @@ def difference(one: Exchange, other: Exchange) -> str:
     if None not in births and abs(births[0] - births[1]) > GRAIN:
         return "another birth time"
     return ""
+
+
+def by_rfc(first: Exchange, targeted: Sequence[str], *, authorized: bool = False) -> str:
+    """What a shared cache may do with an answer, as `storable: `max-age`, RFC 9111 3; fresh for 10m`."""
+    answer = storable(first, authorized=authorized, targeted=targeted)
+    if not answer.yes:
+        return f"not storable: {answer.why}"
+    limit = lifetime(first, targeted=targeted)
+    return f"storable: {answer.why}{'' if limit is None else f'; fresh for {spoken(limit)}'}"
 
 
 def silence(seen: Sequence[Exchange]) -> str:

@@ -6,6 +6,7 @@ rule. What the rule does not promise is not asked, apart from one HEAD, one cond
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flows.rules import (
     cache_bypass,
@@ -17,7 +18,7 @@ from flows.rules import (
     cache_variants,
 )
 from flows.rules.cache_control import birth, directives, is_private, lifetime, storable, targeted_of
-from flows.rules.cache_copy import GRAIN, Look, Step, kept, observed, states, tells
+from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.exchange import Exchange
 from flows.rules.quantity import Span, spoken
 from flows.rules.site import Audience, Rule, Site
@@ -84,13 +85,13 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
     site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: Look | None = None
 ) -> Verdict:
     """Judge one route by the answers to a few equal requests in a row, made by a visitor, and by what else was seen."""
-    by_rfc, targeted = "", targeted_of(site)
+    law, targeted = "", targeted_of(site)
     if visitor.problem:
         findings = [PRIVATE.against(visitor.problem, "the page as a member sees it", holds=None)]
     elif silent := unanswered(CHECK, seen):
         findings = [silent]
     else:
-        by_rfc = _by_rfc(seen[0], visitor, targeted)
+        law = by_rfc(seen[0], targeted, authorized=visitor.authorized)
         if other := _wrong_status(rule, path, seen):
             findings = [other, *cache_negative.errors(rule, seen)]
         else:
@@ -99,7 +100,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
         findings.append(_agreement(seen, visitor, targeted))
     told = "" if visitor.problem else observed(seen)
-    return verdict_on(site, rule, CHECK, path, findings, by_rfc=by_rfc, observed=told)
+    return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 
 
 def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
@@ -141,11 +142,13 @@ def _findings(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visit
 
 def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A page for everyone: storable, with the promised lifetimes, and really kept."""
-    first, promise = seen[0], rule.cache
+    first, promise, hidden = seen[0], rule.cache, _hidden(seen, targeted)
     answer = storable(first, targeted=targeted)
-    yield STORABLE.against(answer.why, "no directive against it", holds=answer.yes, evidence=[first])
+    why = answer.why if answer.yes else f"{answer.why}{hidden}"
+    yield _softened(STORABLE, hidden).against(why, "no directive against it", holds=answer.yes, evidence=[first])
     if answer.yes and promise.edge_ttl:
-        yield _ttl(EDGE_TTL, lifetime(first, targeted=targeted), promise.edge_ttl, first)
+        seconds = lifetime(first, targeted=targeted)
+        yield _ttl(_softened(EDGE_TTL, hidden), seconds, promise.edge_ttl, first, hidden)
     if promise.browser_ttl:
         yield _ttl(BROWSER_TTL, lifetime(first, shared=False), promise.browser_ttl, first)
     if promise.vary is not None:
@@ -174,28 +177,43 @@ def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:
         yield from cache_hit_rate.findings(plain)
 
 
-def _ttl(claim: Claim, seconds: int | None, wanted: Span, first: Exchange) -> Finding:
+def _ttl(claim: Claim, seconds: int | None, wanted: Span, first: Exchange, hidden: str = "") -> Finding:
     shown = "no explicit lifetime" if seconds is None else spoken(seconds)
-    return claim.against(shown, wanted, holds=seconds is not None and seconds in wanted, evidence=[first])
+    holds = seconds is not None and seconds in wanted
+    return claim.against(shown if holds else f"{shown}{hidden}", wanted, holds=holds, evidence=[first])
 
 
-def _by_rfc(first: Exchange, visitor: Visitor, targeted: Sequence[str]) -> str:
-    answer = storable(first, authorized=visitor.authorized, targeted=targeted)
-    seconds = lifetime(first, targeted=targeted)
-    time = "" if seconds is None else f", fresh for {spoken(seconds)}"
-    return f"storable ({answer.why}){time}" if answer.yes else f"not storable ({answer.why})"
+def _hidden(seen: Sequence[Exchange], targeted: Sequence[str]) -> str:
+    """What to add where a page is kept against the headers that are left: an edge seldom passes on a field of its own.
+
+    Empty when the edge obeys no such field, shows one, or keeps nothing.
+    """
+    if not targeted or any(seen[0].header(name) for name in targeted) or not kept(seen):
+        return ""
+    return f"; kept all the same, perhaps by {' or '.join(targeted)}, which the edge does not show"
+
+
+def _softened(claim: Claim, hidden: str) -> Claim:
+    """The claim, as a warning where the edge may have obeyed what it does not show."""
+    return replace(claim, breach=Outcome.WARN) if hidden else claim
+
+
+def _old(seen: Sequence[Exchange]) -> list[Exchange]:
+    """The answers that are older than our first request: some tier kept them, whatever is said."""
+    first = seen[0].started
+    return [exchange for exchange in seen if (birth(exchange) or first) < first - GRAIN]
 
 
 def _agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:
     """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts."""
     answer = storable(seen[0], authorized=visitor.authorized, targeted=targeted)
-    # A copy that is older than our first request was kept somewhere, be it by another tier.
-    old = [exchange for exchange in seen if (birth(exchange) or seen[0].started) < seen[0].started - GRAIN]
-    stored = kept(seen) or old
+    stored = kept(seen) or _old(seen)
     shown = f"by the RFC {'storable' if answer.yes else 'not storable'} ({answer.why}); observed {states(seen)}"
+    # No such field lets an edge keep what a token asked for, unless it says so itself.
+    hidden = "" if visitor.authorized else _hidden(seen, targeted)
     if stored and not answer.yes:
         harm = "keeps it and may give it to strangers" if visitor.authorized else "keeps it all the same"
-        shown = f"{shown}: the edge {harm}"
+        shown = f"{shown}{hidden or f': the edge {harm}'}"
     holds = answer.yes or (not stored if stored or tells(seen) else None)
     wanted = "a copy only where the headers allow one"
-    return AGREE.against(shown, wanted, holds=holds, evidence=stored or seen)
+    return _softened(AGREE, hidden).against(shown, wanted, holds=holds, evidence=stored or seen)

@@ -63,7 +63,8 @@ _BY_NAME: Mapping[str, vendor.Reader] = {
 
 def cache_state(exchange: Exchange) -> CacheState:
     """What became of one request, in one word."""
-    return read(exchange).state
+    told = exchange.read.get(Told)
+    return (told or read(exchange)).state
 
 
 def read(exchange: Exchange) -> Told:
@@ -72,8 +73,14 @@ def read(exchange: Exchange) -> Told:
     The header that the site names (`exchange.probe.status_header`) and its edge (`exchange.probe.edge`) are heard
     first. Reading the same words again costs a look-up, as what differs from answer to answer is left out before.
     """
+    if (told := exchange.read.get(Told)) is None:
+        told = exchange.read[Told] = _read(exchange)
+    return told
+
+
+def _read(exchange: Exchange) -> Told:
     probe, headers = exchange.probe, exchange.headers
-    heard = _heard(tuple([name for name, _ in headers]), probe.status_header)
+    heard = _heard(exchange.names, probe.status_header)
     said = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in heard.places])
     return _told(probe.edge, heard, said)
 

@@ -29,9 +29,10 @@ class CacheState(StrEnum):
         REVALIDATED counts: the origin was asked, yet what the visitor got had been stored. Who needs to know whether
         the origin was asked reads `Told.origin_contacted`.
         """
-        return (
-            None if self is CacheState.UNKNOWN else self in {CacheState.HIT, CacheState.STALE, CacheState.REVALIDATED}
-        )
+        return _FROM_STORE.get(self._value_, False)
+
+
+_FROM_STORE = {"HIT": True, "STALE": True, "REVALIDATED": True, "UNKNOWN": None}
 
 
 class OriginContacted(StrEnum):

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 #: Headers that explain a cache's decision and carry nothing about a person. Not among them: cache keys (X-Cache-Key,
 #: X-True-Cache-Key), which carry queries and cookies; tags (Cache-Tag, Surrogate-Key), which name users; Server-Timing,
@@ -131,6 +133,8 @@ class Exchange:
     node: str = ""
     error: str = ""
     detail: str = ""
+    read: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What rules have read out of it, by whatever they know it by: a judge asks for the same thing again and again."""
 
     @property
     def url(self) -> str:
@@ -147,10 +151,20 @@ class Exchange:
         """Whether a whole response came back."""
         return not self.error
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the headers, as they came."""
+        found = self.read.get("names")
+        if found is None:
+            found = self.read["names"] = tuple([name for name, _ in self.headers])
+        return found
+
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a header, in the order of arrival."""
-        wanted = name.lower()
-        return tuple(value for key, value in self.headers if key.lower() == wanted)
+        places = self.read.get("places")
+        if places is None:
+            places = self.read["places"] = _places(self.names)
+        return tuple([self.headers[place][1] for place in places.get(name.lower(), ())])
 
     def header(self, name: str) -> str:
         """A header's values as one list (RFC 9110 section 5.3); empty when it is absent."""
@@ -159,6 +173,15 @@ class Exchange:
     def __repr__(self) -> str:
         # Neither bodies nor headers: those of a member's page belong to the member.
         return f"Exchange({self.probe.method} {self.url} -> {self.error or self.status})"
+
+
+@lru_cache(maxsize=1024)
+def _places(names: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
+    """Where each header stands among all; many answers have the same ones."""
+    found: dict[str, tuple[int, ...]] = {}
+    for place, name in enumerate(map(str.lower, names)):
+        found[name] = (*found.get(name, ()), place)
+    return found
 
 
 def told(exchange: Exchange) -> Mapping[str, object]:

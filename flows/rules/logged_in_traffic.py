@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from flows.rules import cleaning, deception, reflection
-from flows.rules.cache_control import directives, is_private, storable, targeted_of
-from flows.rules.cache_copy import observed, states, tells
+from flows.rules.cache_control import directives, is_private, targeted_of
+from flows.rules.cache_copy import by_rfc, observed, states, tells
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.hushed import hushed, secrets_of
@@ -43,8 +43,8 @@ IDENTITY = 8
 def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
     """Judge one route by its walk."""
     found = [hushed(finding, secrets_of(members)) for finding in _findings(site, rule, path, walk, members)]
-    by_rfc, seen = _columns(site, rule, walk, cast(members))
-    return verdict_on(site, rule, CHECK, path, found, by_rfc=by_rfc, observed=seen)
+    law, seen = _columns(site, rule, walk, cast(members))
+    return verdict_on(site, rule, CHECK, path, found, by_rfc=law, observed=seen)
 
 
 def _findings(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Iterator[Finding]:
@@ -82,11 +82,6 @@ def _own_key(rule: Rule, walk: Walk) -> Finding:
     return OWN_KEY.against(saw, "a key that nobody else asks for, or leave to use the real one", holds=True)
 
 
-def _by_rfc(site: Site, exchange: Exchange, member: Visitor) -> str:
-    answer = storable(exchange, authorized=member.authorized, targeted=targeted_of(site))
-    return f"{'storable' if answer.yes else 'not storable'}: {answer.why}"
-
-
 def _columns(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) -> tuple[str, str]:
     """What a shared cache may do with the page that the rule speaks of, and what it did in all visits."""
     seen = [exchange for _, exchange in walk.steps]
@@ -95,7 +90,7 @@ def _columns(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) 
     if not seen or not all(exchange.answered for exchange in seen):
         return "", ""
     first = actors.get("A", actors["N"]) if rule.cache.by is Audience.MEMBER else actors["N"]
-    return _by_rfc(site, seen[0], first), observed(seen)
+    return by_rfc(seen[0], targeted_of(site), authorized=first.authorized), observed(seen)
 
 
 def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
@@ -116,7 +111,7 @@ def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor
         yield leak
     if not mine:
         return
-    law = f"by the RFC {_by_rfc(site, mine[0], actors['A'])}"
+    law = f"by the RFC {by_rfc(mine[0], targeted_of(site), authorized=actors['A'].authorized)}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]
     bodies = {exchange.body_hash for exchange in own}
     copies = [n for n in strangers if from_store(n) and n.body_hash in bodies]

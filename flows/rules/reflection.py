@@ -5,7 +5,7 @@ not exist (RFC 2606 `.invalid`). Two requests for each header at most, and none 
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.rules.cache_status import cache_state
 from flows.rules.deception import REFUSED
@@ -14,7 +14,7 @@ from flows.rules.logged_in_claims import ECHOED, INJECTED
 from flows.rules.own_key import Query, own, probe
 from flows.rules.sentinel import shows
 from flows.rules.site import Site
-from flows.rules.verdict import Finding
+from flows.rules.verdict import Finding, Outcome
 from flows.rules.visitor import STRANGER
 
 #: What an origin may build addresses or pages from, and a key seldom holds.
@@ -70,12 +70,11 @@ def findings(query: Query, seen: Sequence[Injection], usual: Exchange) -> Iterat
     """One finding for all headers that were tried, and one for those that were repeated and not kept."""
     wanted = "no trace of the header in the next visitor's answer"
     if not seen:
-        yield INJECTED.against(
-            f"not tried: {query}",
-            "a key of the run's own, so that no reader meets the test; try it where the edge keeps queries apart",
-            holds=None,
-            evidence=[usual],
-        )
+        # How an edge makes its keys stays as it is; that it does not say may change.
+        known = query is not Query.UNTOLD
+        claim = replace(INJECTED, breach=Outcome.WARN) if known else INJECTED
+        apart = "a key of the run's own, so that no reader meets the test; try it where the edge keeps queries apart"
+        yield claim.against(f"not tried: {query}", apart, holds=False if known else None, evidence=[usual])
         return
     for one in seen:
         if one.again is not None and stayed(one, usual):

@@ -61,7 +61,7 @@ async def test_a_page_that_is_as_it_should_be_has_no_trouble(edge, kind, name):
     )
     assert {} == told(found)
     [verdict] = found
-    assert verdict.by_rfc.startswith("storable (")
+    assert verdict.by_rfc.startswith("storable: ")
     assert verdict.observed.startswith("MISS, HIT, HIT")
     assert "probe hit rate 67% (2 of 3 visits" in told(found, "probe-hit-rate")["probe-hit-rate"][1]
     assert {"head": ("pass", "the same"), "validator": ("pass", "304 to If-None-Match")} == told(
@@ -127,8 +127,8 @@ MISSING = [
     ("404-kept", "nginx", "fail", "10m; observed MISS, HIT"),
     ("404", "varnish", "fail", "no lifetime; observed MISS, HIT"),
     ("404", "nginx", "pass", "no lifetime; observed MISS, MISS"),
-    ("nothing", "varnish", "pass", "not storable (`no-store`"),
-    ("nothing", "nginx", "pass", "not storable (`no-store`"),
+    ("nothing", "varnish", "pass", "not storable: `no-store`"),
+    ("nothing", "nginx", "pass", "not storable: `no-store`"),
 ]
 
 

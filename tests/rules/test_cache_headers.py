@@ -57,13 +57,40 @@ CASES = [
 @pytest.mark.parametrize(("rule", "seen", "wanted"), CASES)
 def test_what_breaks_the_promise_is_found_and_nothing_else(rule, seen, wanted):
     shop = site(rule)
-    verdict = judge(shop, shop.rules[0], "/a", seen, STRANGER)
-    found = {
+    assert wanted == broken(judge(shop, shop.rules[0], "/a", seen, STRANGER))
+
+
+def broken(verdict):
+    """What is not a pass: outcome and what was seen, by claim."""
+    return {
         finding.claim.removeprefix("cache-headers/"): (finding.outcome.value, finding.saw)
         for finding in verdict.findings
         if finding.outcome != "pass"
     }
-    assert wanted == found
+
+
+HIDDEN = "; kept all the same, perhaps by surrogate-control, which the edge does not show"
+KEPT_OUT, SHORT = "private, no-store", "max-age=1"
+IN_FIELD = "`no-store` in surrogate-control, RFC 9213 2.2 and RFC 9111 5.2.2.5"
+TARGETED = [
+    ([miss(cache_control=KEPT_OUT), hit(cache_control=KEPT_OUT)], {"storable": ("warn", f"`no-store`, RFC 9111 5.2.2.5{HIDDEN}"), "agree": ("warn", f"by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed MISS, HIT{HIDDEN}")}),
+    ([miss(cache_control=SHORT), hit(cache_control=SHORT)], {"edge-ttl": ("warn", f"1s{HIDDEN}")}),
+    ([miss(cache_control=KEPT_OUT)] * 2, {"storable": ("fail", "`no-store`, RFC 9111 5.2.2.5"), "hit": ("fail", "MISS, MISS")}),
+    ([miss(cache_control=KEPT_OUT, surrogate_control="no-store"), hit(surrogate_control="no-store")], {"storable": ("fail", IN_FIELD), "agree": ("fail", f"by the RFC not storable ({IN_FIELD}); observed MISS, HIT: the edge keeps it all the same")}),
+    ([miss(cache_control=KEPT_OUT, surrogate_control="max-age=600"), hit(surrogate_control="max-age=600")], {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "wanted"), TARGETED)
+def test_a_field_that_the_edge_obeys_and_does_not_show_makes_a_warning_of_what_the_rest_says(seen, wanted):
+    shop = site({"cache": {"by": "everyone", "edge_ttl": "5m..1h"}}, targeted_fields=["Surrogate-Control"])
+    assert wanted == broken(judge(shop, shop.rules[0], "/a", seen, STRANGER))
+
+
+def test_no_such_field_excuses_an_edge_that_keeps_what_a_token_asked_for():
+    shop = site(MEMBER, targeted_fields=["Surrogate-Control"])
+    seen = [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")]
+    assert "fail" == broken(judge(shop, shop.rules[0], "/a", seen, BEARER))["agree"][0]
 
 
 def test_a_preview_that_headers_would_let_a_cache_keep_is_a_warning():
@@ -88,11 +115,11 @@ def test_a_member_who_can_not_log_in_leaves_the_page_unknown():
 
 
 TWO_COLUMNS = [
-    (EVERYONE, [miss(age="0"), hit(age="0"), hit(age="1")], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, HIT, HIT; Age 0, 0, 1"),
-    (EVERYONE, [miss(), hit()], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, HIT"),
-    (EVERYONE, [miss(status=500), miss(status=500)], STRANGER, "storable (`max-age`, RFC 9111 3), fresh for 10m", "MISS, MISS"),
-    (MEMBER, [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")], BEARER, "not storable (the request had Authorization, RFC 9111 3.5)", "MISS, HIT"),
-    (UNSAID, [exchange(), exchange()], STRANGER, "storable (nothing forbids it and 200 may be kept heuristically, RFC 9111 4.2.2)", "UNKNOWN, UNKNOWN"),
+    (EVERYONE, [miss(age="0"), hit(age="0"), hit(age="1")], STRANGER, "storable: `max-age`, RFC 9111 3; fresh for 10m", "MISS, HIT, HIT; Age 0, 0, 1"),
+    (EVERYONE, [miss(), hit()], STRANGER, "storable: `max-age`, RFC 9111 3; fresh for 10m", "MISS, HIT"),
+    (EVERYONE, [miss(status=500), miss(status=500)], STRANGER, "storable: `max-age`, RFC 9111 3; fresh for 10m", "MISS, MISS"),
+    (MEMBER, [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")], BEARER, "not storable: the request had Authorization, RFC 9111 3.5", "MISS, HIT"),
+    (UNSAID, [exchange(), exchange()], STRANGER, "storable: nothing forbids it and 200 may be kept heuristically, RFC 9111 4.2.2", "UNKNOWN, UNKNOWN"),
     (EVERYONE, [exchange(error="timeout")], STRANGER, "", "no answer"),
 ]  # fmt: skip
 

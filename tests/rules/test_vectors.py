@@ -31,9 +31,8 @@ def targeted(profile):
     """The fields that a cache of some profile obeys instead of Cache-Control."""
     if profile in TARGETED:
         return TARGETED[profile]
-    if "surrogate" in profile:
-        return ("surrogate-control",)
-    return ("cdn-cache-control",) if profile == "rfc9213" else ()
+    standard = {"rfc9111": (), "rfc9213": ("cdn-cache-control",)}
+    return standard.get(profile, ("surrogate-control",))
 
 
 def decided(vector):

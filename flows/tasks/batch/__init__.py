@@ -20,8 +20,9 @@ from flows.tasks.batch.errors import (
 from flows.tasks.batch.files import Csv, JsonLines
 from flows.tasks.batch.jobs import give_up
 from flows.tasks.batch.paged import PagedApi
-from flows.tasks.batch.replay import Replayed, dismiss, replay
-from flows.tasks.batch.run import Outcome, Progress, run
+from flows.tasks.batch.progress import in_prefect, on_terminal
+from flows.tasks.batch.quarantine import Replayed, dismiss, replay
+from flows.tasks.batch.running import Outcome, Progress, run
 from flows.tasks.batch.sources import SqlQuery
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "TargetError",
     "dismiss",
     "give_up",
+    "in_prefect",
+    "on_terminal",
     "replay",
     "run",
 ]

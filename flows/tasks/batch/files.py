@@ -166,10 +166,8 @@ class Csv(_File):
         def lines() -> Iterator[str]:
             while line := file.readline(self.longest_row + 1):
                 taken.append(line)
-                if sum(map(len, taken)) > self.longest_row:
-                    raise csv.Error(
-                        f"a record that is longer than {self.longest_row:,} bytes: a quote without its end?"
-                    )
+                if file.tell() - begin > self.longest_row:
+                    raise csv.Error(f"a record of more than {self.longest_row:,} bytes; a quote without its end?")
                 yield line.decode(errors="surrogateescape")
 
         fields, problem = self._fields(lines())

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -112,23 +112,29 @@ class PagedApi(JsonLines):
     def _read_all(self, client: httpx.Client, before: Pass | None) -> Pass:
         """One pass. A page that did not change since the pass before is taken from there."""
         known = {page.url: page for page in before.pages} if before else {}
-        pages: list[Page] = []
+        pages: dict[str, Page] = {}
         digest = hashlib.sha256()
         number, path = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        url, asked = self.url, set()
-        with os.fdopen(number, "wb") as file:
-            while url:
-                if url in asked or len(pages) >= MOST_PAGES:
-                    raise BatchError(f"{self.name}: page {len(pages)} leads back to a page before it, or never ends")
-                asked.add(url)
-                page, body = self._page(client, url, known.get(url), before, len(pages) + 1)
-                digest.update(body)
-                pages.append(Page(page.url, page.etag, page.modified, file.tell(), len(body), page.next))
-                file.write(body)
-                url = page.next
-            file.flush()
-            os.fsync(file.fileno())
-        return Pass(Path(path), tuple(pages), digest.hexdigest())
+        try:
+            with os.fdopen(number, "wb") as file:
+                url = self.url
+                while url:
+                    page, lines = self._page(client, url, known.get(url), before, len(pages) + 1)
+                    pages[url] = replace(page, offset=file.tell(), size=len(lines))
+                    digest.update(lines)
+                    file.write(lines)
+                    url = self._unseen(page.next, pages)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            Path(path).unlink()
+            raise
+        return Pass(Path(path), tuple(pages.values()), digest.hexdigest())
+
+    def _unseen(self, url: str, pages: Mapping[str, Page]) -> str:
+        if url in pages or len(pages) >= MOST_PAGES:
+            raise BatchError(f"{self.name}: page {len(pages)} leads back to an earlier one, or there is no end")
+        return url
 
     def _page(
         self, client: httpx.Client, url: str, known: Page | None, before: Pass | None, number: int
@@ -148,7 +154,7 @@ class PagedApi(JsonLines):
         rows, following = self._taken(answer, body, number)
         lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-        return Page(url, etag, modified, 0, len(lines), following), lines
+        return Page(url, etag, modified, 0, 0, following), lines
 
     def _ask(
         self, client: httpx.Client, url: str, headers: dict[str, str], number: int

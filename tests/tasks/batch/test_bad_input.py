@@ -70,7 +70,7 @@ def in_quarantine(target) -> list[tuple]:
     ("line", "why", "complete"),
     [
         (b'{"id": 2, "name": "cut o', "no JSON: ", True),
-        (b'{"id": 2, "name": "caf\xe9"}', "not UTF-8: byte 22 of the row is 0xe9", False),
+        (b'{"id": 2, "name": "caf\xe9"}', "not UTF-8: byte 23 of the row is 0xe9", False),
         (b'{"id": 2, "id": 3, "name": "two"}', "no JSON: key 'id' more than once", True),
         (b'{"id": NaN, "name": "two"}', "no JSON: NaN is no number in JSON", True),
         (b'{"id": 2, "name": "two"} {"id": 3}', "no JSON: saw something more after the value", True),

@@ -29,7 +29,7 @@ def _of_job(table: str, second: str) -> list[sa.schema.SchemaItem]:
 
 
 def upgrade() -> None:
-    # A database in which batch jobs ran before it became a ledger has these tables already.
+    # A ledger in which a batch job ran before this migration has these tables already.
     op.create_table(
         "import_job",
         *_number("id"),

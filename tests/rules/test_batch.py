@@ -1,0 +1,95 @@
+"""What is judged about batch jobs without touching one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.rules.batch import Applied, Limits, find_bad, goes_carefully, job_key, pause, storable, together
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_halving_finds_exactly_the_bad_rows_and_has_each_good_one_work_once_and_in_order(good):
+    rows = list(enumerate(good))
+    worked = []
+
+    def works(part):
+        if all(fine for _, fine in part):
+            worked.extend(part)
+            return None
+        return ValueError(part[0][0])
+
+    assert [row for row in rows if not row[1]] == [row for row, _ in find_bad(rows, works)]
+    assert [row for row in rows if row[1]] == worked
+
+
+def test_halving_asks_seldom_when_little_is_bad():
+    asked = []
+
+    def works(part):
+        asked.append(part)
+        return ValueError() if 700 in part else None
+
+    assert [700] == [row for row, _ in find_bad(range(1000), works)]
+    assert len(asked) <= 21
+
+
+@pytest.mark.parametrize(
+    ("limits", "bad", "rows", "ended", "said"),
+    [
+        (Limits(), 50, 60, True, ""),
+        (Limits(), 51, 1_000_000, False, "saw 51 bad rows; wanted at most 50 (max_bad_rows)"),
+        (Limits(max_bad_rows=0), 1, 10, False, "saw 1 bad rows; wanted at most 0 (max_bad_rows)"),
+        (Limits(max_bad_share=0.01), 2, 100, False, ""),
+        (Limits(max_bad_share=0.01), 2, 100, True, "saw 2 bad rows of 100; wanted at most 1.00% (max_bad_share)"),
+        (Limits(max_bad_share=0.01), 11, 1000, False, "saw 11 bad rows of 1000; wanted at most 1.00% (max_bad_share)"),
+        (Limits(), 0, 0, False, ""),
+        (Limits(), 0, 0, True, "saw no rows; wanted at least 1 (min_rows)"),
+        (Limits(min_rows=10), 0, 9, True, "saw 9 rows; wanted at least 10 (min_rows)"),
+        (Limits(min_rows=0), 0, 0, True, ""),
+    ],
+)
+def test_limits_are_judged(limits, bad, rows, ended, said):
+    assert said == limits.broken(bad, rows, ended=ended)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("b", "f", {"p": 1}, 0),
+        ("a", "g", {"p": 1}, 0),
+        ("a", "f", {"p": 2}, 0),
+        ("a", "f", {"p": 1}, 1),
+        ("a", "f", {}, 0),
+    ],
+)
+def test_a_job_is_the_same_by_kind_content_and_parameters(other):
+    assert job_key("a", "f", {"p": 1}, 0) != job_key(*other)
+
+
+def test_the_order_of_parameters_makes_no_other_job():
+    assert job_key("a", "f", {"p": 1, "q": 2}) == job_key("a", "f", {"q": 2, "p": 1})
+
+
+@pytest.mark.parametrize(
+    ("deaths", "position", "until", "yes"),
+    [(0, 5, 0, False), (1, 5, 0, False), (2, 5, 0, True), (0, 5, 6, True), (0, 6, 6, False)],
+)
+def test_after_two_deaths_rows_go_alone_until_the_chunk_is_over(deaths, position, until, yes):
+    assert yes is goes_carefully(deaths, position, until)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_pauses_grow_stay_bounded_and_differ(retry, chance):
+    assert 0.05 <= pause(retry, chance) <= 10
+    assert pause(retry, chance) <= pause(retry + 1, chance)
+
+
+@given(st.text())
+def test_what_is_kept_of_a_row_can_be_stored_everywhere(text):
+    kept = storable(text)
+    assert "\0" not in kept
+    kept.encode()
+
+
+def test_parts_are_counted_together():
+    assert Applied(3, 4, [], []) == together([Applied(1, 1), Applied(2, 3)])

@@ -1,0 +1,284 @@
+"""Several workers, dying, stopped and late ones: exactly one of them does each row."""
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from flows.tasks.batch import FencedError, points, run
+from tests.tasks.batch.work import (
+    asked,
+    balances,
+    children,
+    contiguous,
+    ended,
+    expected,
+    feed,
+    let_expire,
+    opened,
+    transfers,
+)
+
+
+def work(url, path, crash="", lease=60.0, chunk=5) -> None:
+    """A worker's process: 0 when the job is done, 3 when it was fenced."""
+    engine = opened(url)
+    points.hook = points.crash_at(crash) if crash else None
+    try:
+        asyncio.run(run(transfers(engine, path, lease=lease, chunk=chunk)))
+    except FencedError:
+        os._exit(3)
+    finally:
+        engine.dispose()
+
+
+def started(*args, target=work, **more):
+    process = children.Process(target=target, args=args, kwargs=more)
+    process.start()
+    return process
+
+
+def until(condition, within=30.0) -> None:
+    """Wait for what another process does."""
+    late = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < late, "it never came to pass"
+        threading.Event().wait(0.01)
+
+
+@pytest.mark.slow
+def test_rows_that_kill_the_process_are_found_and_only_they_are_quarantined(engine, url, tmp_path):
+    killers, bad = (5, 7), (3, 16)
+    path = feed(tmp_path / "feed.jsonl", 30, bad=bad, killers=killers)
+    deaths = 0
+    while ended(started(url, path, chunk=10)) == -signal.SIGKILL:
+        deaths += 1
+        let_expire(engine)
+    assert expected(30, without=(*killers, *bad)) == balances(engine)
+    quarantined = asked(engine, "SELECT position, error_class, error FROM import_row_error ORDER BY position")
+    assert [3, 5, 7, 16] == [row[0] for row in quarantined]
+    assert [("ProcessDied", "the process died 3 times on this row")] * 2 == [
+        row[1:] for row in quarantined if row[0] in killers
+    ]
+    # Two until rows go one at a time, and three on each; both are in the stretch that is gone through with care.
+    assert 2 + 3 + 3 == deaths
+    contiguous(engine)
+
+
+@pytest.mark.slow
+def test_killed_at_random_again_and_again_nothing_is_lost_and_nothing_done_twice(engine, url, tmp_path):
+    path = feed(tmp_path / "feed.jsonl", 200)
+    chance = random.Random(5)
+    deaths = 0
+    names = ["begun", "fenced", "applied", "sent", "recorded", "counted", "committed", "read"]
+    while ended(started(url, path, f"chunk.{chance.choice(names)}:{chance.randint(1, 6)}")) != 0:
+        deaths += 1
+        let_expire(engine)
+    quarantined = [row for (row,) in asked(engine, "SELECT position FROM import_row_error")]
+    assert expected(200, without=quarantined) == balances(engine)
+    assert [(200 - len(quarantined),)] == asked(engine, "SELECT count(*) FROM outbox")
+    assert deaths >= 8
+    assert len(quarantined) <= 3, "innocent rows are few; they can be replayed"
+    contiguous(engine)
+
+
+def die_whenever(url, path, seconds) -> None:
+    """A worker that is killed by the clock, wherever it is then."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+    work(url, path, chunk=2)
+    timer.cancel()
+
+
+@pytest.mark.slow
+def test_killed_by_the_clock_nothing_is_lost_and_nothing_done_twice(engine, url, tmp_path):
+    path = feed(tmp_path / "feed.jsonl", 200)
+    chance = random.Random(6)
+    while ended(started(url, path, chance.uniform(0.2, 0.8), target=die_whenever)) != 0:
+        let_expire(engine) if asked_jobs(engine) else None
+    quarantined = [row for (row,) in asked(engine, "SELECT position FROM import_row_error")]
+    assert expected(200, without=quarantined) == balances(engine)
+    assert len(quarantined) <= 3
+    contiguous(engine)
+
+
+def asked_jobs(engine) -> bool:
+    from flows.tasks.batch.target import has_tables
+
+    return has_tables(engine)
+
+
+def stop_at(url, path, where) -> None:
+    """A worker that is stopped by SIGSTOP at a point, as by a machine that sleeps."""
+    name, _, times = where.partition(":")
+    left = [int(times)]
+
+    def stop(point):
+        left[0] -= point == name
+        if point == name and left[0] == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    engine = opened(url)
+    points.hook = stop
+    try:
+        asyncio.run(run(transfers(engine, path)))
+    except FencedError:
+        os._exit(3)
+
+
+def stopped(process) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["chunk.read:1", "chunk.read:2", "chunk.committed:2", "claim.committed:1"])
+def test_a_worker_that_wakes_up_late_is_fenced_and_changes_nothing(engine, url, tmp_path, where):
+    path = feed(tmp_path / "feed.jsonl", 20)
+    zombie = started(url, path, where, target=stop_at)
+    until(lambda: stopped(zombie))
+    let_expire(engine)
+    assert 0 == ended(started(url, path))
+    os.kill(zombie.pid, signal.SIGCONT)
+    assert 3 == ended(zombie)
+    assert expected(20) == balances(engine)
+    assert [(20,)] == asked(engine, "SELECT count(*) FROM outbox")
+    contiguous(engine)
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_stopped_within_its_transaction_holds_up_the_next_one_and_no_more(engine, url, tmp_path):
+    """On SQLite every writer waits for it. On PostgreSQL its row is passed over until it is free."""
+    path = feed(tmp_path / "feed.jsonl", 20)
+    zombie = started(url, path, "chunk.applied:2", target=stop_at)
+    until(lambda: stopped(zombie))
+    if engine.dialect.name == "postgresql":
+        # Its lease, which only it could change now, ends by itself; the transaction before wrote it.
+        assert [("running", 5)] == asked(engine, "SELECT status, position FROM import_job")
+    second = started(url, path)
+    os.kill(zombie.pid, signal.SIGCONT)
+    assert [0, 0] == [ended(zombie), ended(second)]
+    assert expected(20) == balances(engine)
+    contiguous(engine)
+
+
+@pytest.mark.slow
+async def test_of_two_workers_that_race_for_a_job_a_hundred_times_one_does_it_each_time(engine, url, tmp_path):
+    other = opened(url)
+    claims = 0
+    for number in range(100):
+        path = feed(tmp_path / "feed.jsonl", 3 + number)
+        both = await asyncio.gather(
+            *(run(transfers(one, path, kind=f"race {number}", chunk=1000), wait=False) for one in (engine, other))
+        )
+        claims += sum(not outcome.again for outcome in both)
+        assert [(1,)] == asked(engine, f"SELECT token FROM import_job WHERE kind = 'race {number}'")
+    assert 100 == claims
+    assert {who: sum(expected(3 + number)[who] for number in range(100)) for who in balances(engine)} == balances(
+        engine
+    )
+    other.dispose()
+
+
+async def test_a_second_worker_waits_for_the_first_and_comes_to_the_same(engine, url, tmp_path):
+    path = feed(tmp_path / "feed.jsonl", 40)
+    other = opened(url)
+    first, second = await asyncio.gather(*(run(transfers(one, path, chunk=2)) for one in (engine, other)))
+    assert {True, False} == {first.again, second.again}
+    assert (40, 40) == (first.changed, second.changed)
+    assert expected(40) == balances(engine)
+    other.dispose()
+
+
+@pytest.mark.parametrize("where", ["chunk.counted", "chunk.committed"])
+async def test_a_connection_that_breaks_around_the_commit_costs_and_doubles_nothing(
+    engine, tmp_path, monkeypatch, where
+):
+    """Before the commit the chunk is gone and done again; after it the answer is lost, and the chunk is not done again."""
+    path = feed(tmp_path / "feed.jsonl", 20)
+    broken = []
+
+    def breaks(name):
+        if name == where and len(broken) < 3:
+            broken.append(name)
+            raise OperationalError("", {}, GoneError("the connection is gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(points, "hook", breaks)
+    monkeypatch.setattr("flows.rules.batch.FIRST_PAUSE", 0.001)
+    outcome = await run(transfers(engine, path))
+    assert (3, 20, 1) == (len(broken), outcome.rows, outcome.attempts)
+    assert expected(20) == balances(engine)
+    contiguous(engine)
+
+
+class GoneError(Exception):
+    pass
+
+
+async def test_trouble_that_does_not_end_lets_go_of_the_job_and_says_no_word_of_its_rows(engine, tmp_path, monkeypatch):
+    path = feed(tmp_path / "feed.jsonl", 20)
+
+    def breaks(name):
+        if name == "chunk.applied":
+            raise OperationalError("", {"v": "a row"}, GoneError("the connection is gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(points, "hook", breaks)
+    monkeypatch.setattr("flows.rules.batch.FIRST_PAUSE", 0.001)
+    from flows.tasks.batch import TargetError
+
+    with pytest.raises(TargetError, match="in trouble: OperationalError: the connection is gone") as met:
+        await run(transfers(engine, path))
+    assert "a row" not in str(met.value)
+    assert [("pending", 0, 0)] == asked(engine, "SELECT status, deaths, position FROM import_job")
+    monkeypatch.setattr(points, "hook", None)
+    assert 20 == (await run(transfers(engine, path))).rows
+    assert expected(20) == balances(engine)
+
+
+async def test_the_lease_ends_by_the_clock_of_the_database_and_not_by_the_workers(engine, tmp_path, monkeypatch):
+    path = feed(tmp_path / "feed.jsonl", 20)
+    monkeypatch.setattr(points, "hook", dies_at("chunk.committed"))
+    with pytest.raises(KilledError):
+        await run(transfers(engine, path))
+    monkeypatch.setattr(points, "hook", None)
+    with engine.begin() as connection:  # as a kill leaves it
+        connection.execute(text("UPDATE import_job SET status = 'running', lease_until_ms = 9000000000000, token = 5"))
+    for wrong in (0, 2**40):
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+        outcome = await run(transfers(engine, path), wait=False)
+        assert ("running", 5) == (outcome.status, outcome.attempts)
+    let_expire(engine)
+    assert 20 == (await run(transfers(engine, path), wait=False)).rows
+
+
+class KilledError(BaseException):
+    pass
+
+
+def dies_at(where):
+    def die(name):
+        if name == where:
+            raise KilledError
+
+    return die
+
+
+@pytest.mark.slow
+def test_workers_that_die_again_and_again_without_getting_on_fail_the_job(engine, url, tmp_path):
+    path = feed(tmp_path / "feed.jsonl", 20)
+    for _ in range(12):
+        assert -signal.SIGKILL == ended(started(url, path, "chunk.read:1"))
+        let_expire(engine)
+    assert 1 == ended(started(url, path))
+    assert [("failed", "12 workers died one after another and none got beyond row 0")] == asked(
+        engine, "SELECT status, last_error FROM import_job"
+    )
+    assert 0 == ended(started(url, path))
+    assert expected(20) == balances(engine)
