@@ -127,8 +127,8 @@ MISSING = [
     ("404-kept", "nginx", "fail", "10m; observed MISS, HIT"),
     ("404", "varnish", "fail", "no lifetime; observed MISS, HIT"),
     ("404", "nginx", "pass", "no lifetime; observed MISS, MISS"),
-    ("nothing", "varnish", "pass", "not storable: `no-store`"),
-    ("nothing", "nginx", "pass", "not storable: `no-store`"),
+    ("nothing", "varnish", "pass", "not storable (`no-store`"),
+    ("nothing", "nginx", "pass", "not storable (`no-store`"),
 ]
 
 
