@@ -1,4 +1,4 @@
-"""How many rows a second a batch job applies, each chunk in a transaction that is on the disk, and in how much memory."""
+"""How many rows a second a batch job applies, each chunk on the disk before the next one begins, and in what memory."""
 
 import asyncio
 import json
@@ -7,7 +7,11 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
 
 ACCOUNTS = 10_000
 #: Rows of a chunk: how many rows are applied, and rows/s that are wanted on SQLite and on PostgreSQL.
@@ -51,7 +55,7 @@ def _feed(folder: Path, many: int) -> Path:
     return path
 
 
-def _child(work, *args) -> tuple[float, float]:
+def _child(work: Callable[..., tuple[float, float]], *args: Any) -> tuple[float, float]:
     """What a process of its own measured: seconds, and megabytes at most."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
@@ -59,8 +63,6 @@ def _child(work, *args) -> tuple[float, float]:
 
 
 def _apply(url: str, path: Path, chunk: int) -> tuple[float, float]:
-    from sqlalchemy import create_engine, text
-
     from flows.tasks.batch import Applied, Batch, JsonLines, run
 
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
@@ -73,7 +75,7 @@ def _apply(url: str, path: Path, chunk: int) -> tuple[float, float]:
 
     add = text("UPDATE account SET balance = balance + :v WHERE id = :id")
 
-    def apply(connection, rows):
+    def apply(connection: Connection, rows: Sequence[Any]) -> Applied:
         connection.execute(add, rows)
         return Applied(changed=len(rows))
 

@@ -57,7 +57,7 @@ CHECKS: dict[Check, Flow[[Site], Any]] = {
     owner=SITE_OWNER,
     expects="No claim fails: every route keeps its written promise.",
     on_fail="Readers may see stale or private pages, or wait. First look: the run's artifact, then the edge's status.",
-    rollback=NothingToUndo("a round purges its canaries and changes nothing else"),
+    rollback=NothingToUndo("a round purges its canaries and what its own tests may leave, and nothing else"),
     min_runtime=1.0,
     start_grace=60.0,
 )

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select
 
 from flows.rules.batch import TRIES, Limits, Status, goes_carefully
 from flows.tasks.batch import jobs
-from flows.tasks.batch.chunks import Apply, Bad, Good, Work, Writer
+from flows.tasks.batch.chunks import Apply, Bad, Work, Writer
 from flows.tasks.batch.errors import LimitError, SourceChangedError, in_full
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.jobs import Job
@@ -16,10 +16,6 @@ from flows.tasks.batch.points import point
 from flows.tasks.batch.sources import Chunk, Source
 from flows.tasks.batch.tables import CHUNK
 from flows.tasks.batch.target import writing
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +32,7 @@ class Batch:
     apply: Apply
     """Called as `apply(connection, rows) -> Applied`, with a chunk or a part of one; it neither commits nor talks to
     anything but the connection. What it raises is held against its rows."""
-    parse: Callable[[Any], Any] = _as_it_is
+    parse: Callable[[Any], Any] | None = None
     """Makes what is applied of what was read, such as a pydantic model's `model_validate`; what it raises is held
     against the row."""
     chunk: int = 1000
@@ -99,7 +95,7 @@ class Attempt:
             return False
         work = sort(chunk, self.job.position, self.batch.parse)
         rows = self.job.position + len(chunk.rows)
-        if careful and work.good:
+        if careful and work.values:
             work = self._alone(work)
         if broken := self.batch.limits.broken(self.job.quarantined + len(work.bad), rows):
             raise LimitError(f"{broken}; the last at row {work.bad[-1].position}: {work.bad[-1].error_class}")
@@ -146,10 +142,10 @@ class Attempt:
         if self._begun_alone == self.job.position:
             return work
         if self.job.tries >= TRIES:
-            row = work.good[0]
-            self._tell("row killed its workers", row=row.position, times=TRIES)
+            self._tell("row killed its workers", row=self.job.position, times=TRIES)
             words = f"the process died {TRIES} times on this row"
-            return Work(work.chunk, [], [Bad(row.position, row.raw, "ProcessDied", words)])
+            bad = Bad(self.job.position, work.chunk.rows[0].raw, "ProcessDied", words)
+            return Work(work.chunk, [], [], [bad])
         values = {"tries": self.job.tries + 1}
         if self.job.position >= self.job.careful_until:
             values["careful_until"] = self.job.position + self.batch.chunk
@@ -165,15 +161,18 @@ class Attempt:
         return work
 
 
-def sort(chunk: Chunk, position: int, parse: Callable[[Any], Any]) -> Work:
+def sort(chunk: Chunk, position: int, parse: Callable[[Any], Any] | None) -> Work:
     """Tell rows that can be applied from those that can not."""
-    good, bad = [], []
-    for place, row in enumerate(chunk.rows, position):
+    if parse is None and not any(row.problem for row in chunk.rows):
+        return Work(chunk, range(len(chunk.rows)), [row.value for row in chunk.rows], [])
+    places, values, bad = [], [], []
+    for place, row in enumerate(chunk.rows):
         if row.problem:
-            bad.append(Bad(place, row.raw, "Unreadable", row.problem, row.complete))
+            bad.append(Bad(position + place, row.raw, "Unreadable", row.problem, row.complete))
             continue
         try:
-            good.append(Good(place, row.raw, parse(row.value)))
+            values.append(parse(row.value) if parse else row.value)
+            places.append(place)
         except Exception as error:  # noqa: BLE001 - whatever a row makes it raise; it is kept with the row
-            bad.append(Bad(place, row.raw, type(error).__name__, in_full(error), row.complete))
-    return Work(chunk, good, bad)
+            bad.append(Bad(position + place, row.raw, type(error).__name__, in_full(error), row.complete))
+    return Work(chunk, places, values, bad)

@@ -21,10 +21,9 @@ Apply = Callable[[Connection, Sequence[Any]], Applied]
 
 
 class Good(NamedTuple):
-    """A row that can be applied."""
+    """A row that can be applied: its place in the chunk, and what `apply` is given."""
 
-    position: int
-    raw: str
+    place: int
     value: Any
 
 
@@ -44,7 +43,9 @@ class Work:
     """A chunk that was read, sorted into what can be applied and what can not."""
 
     chunk: Chunk
-    good: list[Good]
+    places: Sequence[int]
+    values: list[Any]
+    """What can be applied, with its places in the chunk."""
     bad: list[Bad]
 
 
@@ -73,12 +74,12 @@ class Writer:
         try:
             with writing(self.target, patience=self.patience, keep=self.keep) as connection:
                 self._begin(connection, job)
-                applied = self._applied(connection, work.good) if work.good else Applied()
+                applied = self._applied(connection, work.values) if work.values else Applied()
                 point("chunk.applied")
                 self._finish(connection, job, work, applied, work.bad)
             point("chunk.committed")
         except Exception as error:
-            if isinstance(error, BatchError) or transient(error) or not work.good:
+            if isinstance(error, BatchError) or transient(error) or not work.values:
                 raise
             return self._write_by_halves(job, work)
         return applied, work.bad
@@ -94,7 +95,7 @@ class Writer:
                 try:
                     with connection.begin_nested():
                         point("rows.begun")
-                        applied = self._applied(connection, rows)
+                        applied = self._applied(connection, [row.value for row in rows])
                         point("rows.applied")
                 except Exception as error:
                     if isinstance(error, BatchError) or transient(error):
@@ -104,18 +105,20 @@ class Writer:
                 return None
 
             bad = list(work.bad)
-            for row, error in find_bad(work.good, works):
-                bad.append(Bad(row.position, row.raw, type(error).__name__, in_full(error)))
+            good = [Good(*row) for row in zip(work.places, work.values, strict=True)]
+            for row, error in find_bad(good, works):
+                position, raw = job.position + row.place, work.chunk.rows[row.place].raw
+                bad.append(Bad(position, raw, type(error).__name__, in_full(error)))
                 rows = job.position + len(work.chunk.rows)
                 if broken := self.limits.broken(job.quarantined + len(bad), rows):
-                    raise LimitError(f"{broken}; the last at row {row.position}: {spoken(error)}")
+                    raise LimitError(f"{broken}; the last at row {position}: {spoken(error)}")
             applied = together(done)
             self._finish(connection, job, work, applied, bad)
         point("chunk.committed")
         return applied, bad
 
-    def _applied(self, connection: Connection, rows: Sequence[Good]) -> Applied:
-        applied = self.apply(connection, [row.value for row in rows])
+    def _applied(self, connection: Connection, values: list[Any]) -> Applied:
+        applied = self.apply(connection, values)
         if not isinstance(applied, Applied):
             raise BatchError(f"apply returned {type(applied).__name__}; wanted Applied(changed=..., ...)")
         return applied

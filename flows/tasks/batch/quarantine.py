@@ -56,8 +56,8 @@ def _open_rows(batch: Batch) -> list[Row[Any]]:
 
 def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) -> bool:
     try:
-        value = batch.parse(batch.source.parse(_whole(row, mend(row.payload))))
-        return _apply(batch, row, value, by)
+        read = batch.source.parse(_whole(row, mend(row.payload)))
+        return _apply(batch, row, batch.parse(read) if batch.parse else read, by)
     except Exception as error:
         if transient(error):
             raise

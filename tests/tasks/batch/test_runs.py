@@ -14,6 +14,7 @@ from flows.tasks.batch import (
     SourceChangedError,
     dismiss,
     give_up,
+    quarantine,
     replay,
     run,
 )
@@ -168,6 +169,14 @@ async def test_bad_rows_can_be_mended_replayed_and_dismissed_each_once(engine, t
     assert expected(20, without=(4,), mended=(11, 13)) == balances(engine)
     assert [(19, 1)] == asked(engine, "SELECT changed, quarantined FROM import_job")
     assert [(19,)] == asked(engine, "SELECT count(*) FROM outbox")
+
+
+async def test_of_two_replays_of_a_row_at_once_one_does_it(engine, tmp_path):
+    batch = transfers(engine, feed(tmp_path / "feed.jsonl", 5, bad=(2,)))
+    await run(batch)
+    [row] = quarantine._open_rows(batch)  # both have seen it before either is done
+    assert [True, True] == [quarantine._replay(batch, row, mended, "ada") for _ in range(2)]
+    assert expected(5, mended=(2,)) == balances(engine)
 
 
 async def test_what_goes_out_is_told_apart_by_job_chunk_and_key(engine, tmp_path):
