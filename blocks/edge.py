@@ -52,6 +52,8 @@ class Edge(Block):
     """Seconds after the answer until every node has done it; 0 when the answer itself means that it is done."""
     one_variant: ClassVar[bool] = False
     """Whether one purge drops only the variant that its headers select."""
+    refills: ClassVar[bool] = False
+    """Whether a purge puts a new copy in the place of the old one, so that none is ever missing."""
     blind: ClassVar[frozenset[Blind]] = frozenset()
     """What it does not tell apart: copies that differ only in this go as well."""
     once: ClassVar[bool] = False
@@ -117,6 +119,7 @@ class Edge(Block):
             "soft": frozenset(map(str, self.soft_by)),
             "blind": frozenset(map(str, self.blind)),
             "one_variant": self.one_variant,
+            "refills": self.refills,
             "settles_within": self.settles_within,
             "once": self.once,
             "shields": tuple(dict.fromkeys(self.shields)),
@@ -238,6 +241,9 @@ class Edge(Block):
         """The response with a bounded body, in bounded time."""
         for header, value in (("User-Agent", "roundsman"), ("Accept-Encoding", "identity")):
             request.headers.setdefault(header, value)
+        for header in [header for header, value in request.headers.items() if not value]:
+            # The variant of those who do not send it.
+            del request.headers[header]
         request.extensions.setdefault("timeout", httpx.Timeout(None, connect=PATIENCE / 2).as_dict())
         asked = f"{self.get_block_type_name()} at {_origin(request)}"
         try:

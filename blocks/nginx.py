@@ -54,6 +54,7 @@ class NginxRefresh(Edge):
 
     limits: ClassVar[dict[By, int]] = {By.URL: 1}
     one_variant: ClassVar[bool] = True
+    refills: ClassVar[bool] = True
     # The whole page is the answer, and has to arrive to be stored.
     most: ClassVar[int] = 50_000_000
     see: ClassVar[str] = "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_bypass"

@@ -44,7 +44,8 @@ class Rate:
 class Order:
     """One request to spell: items of one kind for one node ("" for a vendor's API, or for the URL's own host).
 
-    `soft` asks for a stale copy instead of none. `headers` select the variant, where an edge purges one at a time.
+    `soft` asks for a stale copy instead of none. `headers` select the variant, where an edge purges one at a time; an
+    empty value is that of a request without the header.
     `key` is the same when the same order is sent again, and another one otherwise.
     """
 
@@ -54,6 +55,10 @@ class Order:
     soft: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     key: str = ""
+
+    def __post_init__(self) -> None:
+        # A plan has the plain word, and a block asks `by is By.URL`.
+        object.__setattr__(self, "by", By(self.by))
 
 
 @dataclass(frozen=True)

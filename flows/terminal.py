@@ -2,27 +2,61 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flows.rules.grouping import Group, group, passed
+from flows.rules.purge_report import Purging, planned, proven
 from flows.rules.report import COLUMNS, Report, columns, is_heavy, line, seen
 from flows.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
+Result = TypeVar("Result")
+
 #: Characters from which on the two columns stand beside what was seen; else all of it stands in lines.
 WIDE = 120
 
 
 async def walk(site: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
     """Run `inspect_site` here and now, and say where it is."""
-    from prefect.settings import PREFECT_API_URL
 
-    from flows.jobs.inspect_site import inspect_site
+    async def run() -> Any:
+        from flows.jobs.inspect_site import inspect_site
+
+        return await inspect_site(site, only=list(only), return_state=True)
+
+    return await follow(run, Report, console)
+
+
+async def purge(site: str, routes: Sequence[str], console: Console | None = None, **how: bool) -> Purging:
+    """Run `purge_routes` here and now, and say where it is."""
+
+    async def run() -> Any:
+        from flows.jobs.purge_routes import purge_routes
+
+        return await purge_routes(site, list(routes), **how, return_state=True)
+
+    return await follow(run, Purging, console)
+
+
+async def compare(site: str, console: Console | None = None, **how: Any) -> Report:
+    """Run `compare_release` here and now, and say where it is."""
+
+    async def run() -> Any:
+        from flows.jobs.compare_release import compare_release
+
+        return await compare_release(site, **how, return_state=True)
+
+    return await follow(run, Report, console)
+
+
+async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console: Console | None = None) -> Result:
+    """Run a job with its words on the terminal. Returns its result; raises what it broke down with."""
+    from prefect.settings import PREFECT_API_URL
 
     console = console or Console()
     server = PREFECT_API_URL.value()
@@ -36,11 +70,11 @@ async def walk(site: str, only: Sequence[Any] = (), console: Console | None = No
         log.propagate = False  # Prefect would print each line once more
         log.addHandler(handler)
         try:
-            state = await inspect_site(site, only=list(only), return_state=True)
+            state = await run()
         finally:
             log.removeHandler(handler)
     result = await state.aresult(raise_on_failure=False)
-    if isinstance(result, Report):
+    if isinstance(result, kind):
         return result
     raise result if isinstance(result, BaseException) else RuntimeError(state.message)
 
@@ -83,6 +117,37 @@ def show(report: Report, console: Console | None = None) -> None:
     for one in faults:
         if is_heavy(one):
             console.print(Text(line(one), style=_STYLES[one.outcome]), soft_wrap=True)
+
+
+def show_purge(purging: Purging, console: Console | None = None) -> None:
+    """Print the plan as lines; then, when it was carried out, its report, and what was proven of each target."""
+    console = console or Console()
+    for said in planned(purging.plan):
+        console.print(Text(said), soft_wrap=True)
+    if purging.plan.refusals:
+        console.print("nothing was purged")
+    elif purging.report is None:
+        console.print("a dry run: nothing was purged; --apply does it")
+    else:
+        show(purging.report, console)
+        for said in proven(purging.report):
+            console.print(Text(said), soft_wrap=True)
+
+
+def show_comparison(report: Report, console: Console | None = None) -> None:
+    """Print a comparison: how fast each route is in each cache state, and whatever else differs."""
+    console = console or Console()
+    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    table = Table(box=None, pad_edge=False)
+    for head in ("outcome", "route", "what", "saw", "wanted"):
+        table.add_column(head, overflow="fold", no_wrap=head == "outcome")
+    for verdict in report.verdicts:
+        for one in verdict.findings:
+            what = one.claim.partition("/")[2]
+            if one.outcome is not Outcome.PASS or what.endswith("speed"):
+                cells = (verdict.subject, what, one.saw, one.wanted)
+                table.add_row(Text(one.outcome, style=_STYLES[one.outcome]), *map(Text, cells))
+    console.print(table)
 
 
 def _table(groups: Sequence[Group], *, wide: bool) -> Table:

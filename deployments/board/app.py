@@ -89,7 +89,8 @@ def _pages(app: FastAPI, board: Fresh[Board]) -> None:
     async def index() -> Response:
         seen = await board.get()
         pictures = {one.site: await _drawn(one.answers[0], seen.at) for one in seen.statuses}
-        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures)
+        letters = {"dead": seen.dead, "dead_count": seen.dead_count}
+        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **letters)
 
     @app.api_route("/sites/{site}", methods=["GET", "HEAD"])
     async def one_site(site: str) -> Response:

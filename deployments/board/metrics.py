@@ -24,6 +24,7 @@ def exposition(board: Board, reasons: Sequence[Reason]) -> str:
             "When the last pass of the watch was.",
             [({}, board.watched_at.timestamp())] if board.watched_at else [],
         ),
+        "dead_letters": ("Messages, purges and webhooks that are not tried any more.", [({}, board.dead_count)]),
         "answer": (
             "The outcome of each question is 1, and each other outcome 0.",
             [({**labels, "outcome": one}, told.outcome is one) for labels, told in answers for one in Outcome],

@@ -23,6 +23,7 @@ from flows.rules.status_page import ranked
 from flows.tasks import picture
 from flows.tasks.ledger import LedgerError, open_ledger
 from flows.tasks.ledger_tables import RunRow
+from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
 from flows.tasks.site_file import all_sites, check
 from flows.tasks.status_facts import ROUND, read_facts, read_jobs, stale_at, ui, watched_at
 
@@ -30,6 +31,8 @@ log = logging.getLogger("roundsman.board")
 
 #: Seconds for which an answer is good, and that the ledger may take for one.
 FRESH, PATIENCE = 5.0, 8.0
+#: Dead messages that are shown.
+LETTERS = 20
 
 Found = TypeVar("Found")
 
@@ -54,6 +57,9 @@ class Board:
     statuses: tuple[Status, ...]
     facts: tuple[Facts, ...]
     watched_at: datetime | None
+    dead: tuple[DeadLetter, ...] = ()
+    """Messages that are not tried any more, the newest first; not more than fit on a page."""
+    dead_count: int = 0
 
     def status_of(self, site: str) -> Status | None:
         """The status of a site; None when there is no such site."""
@@ -106,7 +112,9 @@ def read_board() -> Board:
             else:
                 statuses.append(broken(name, now, problem))
         statuses.append(shared(read_jobs(session, "", now), now, OWNER, ui()))
-        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session))
+        engine = session.get_bind().engine
+        dead = {"dead": tuple(dead_letters(engine, LETTERS)), "dead_count": undelivered(engine)[1]}
+        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **dead)
 
 
 def read_reasons() -> tuple[Reason, ...]:

@@ -1,9 +1,10 @@
 from prefect import flow
 
+from flows.rules.purge_plan import Wish
 from flows.rules.site import Site
-from flows.rules.targeted_purge import judge
+from flows.rules.targeted_purge import judge_all
 from flows.rules.verdict import Verdict
-from flows.tasks.drill import drill
+from flows.tasks.prove import Trial, prove
 
 
 @flow(
@@ -11,5 +12,9 @@ from flows.tasks.drill import drill
 )
 async def check_targeted_purge(site: Site) -> list[Verdict]:
     """Does a purge refresh this route, and only this route?"""
-    promises = [(rule, rule.purge) for rule in site.rules if rule.purge]
-    return [judge(site, rule, promise, await drill(site, rule, promise)) for rule, promise in promises]
+    promises = [rule.purge for rule in site.rules if rule.purge]
+    verdicts: list[Verdict] = []
+    for promise in promises:
+        wish = Wish((promise.canary,), accept=frozenset(site.accept), most=site.purge_at_most)
+        verdicts += judge_all(site, await prove(site, Trial(wish, touch=promise.touch)), (promise.canary,), drill=True)
+    return verdicts

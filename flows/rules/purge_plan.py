@@ -47,6 +47,7 @@ class Powers:
     soft: frozenset[str] = frozenset()
     blind: frozenset[str] = frozenset()
     one_variant: bool = False
+    refills: bool = False
     settles_within: float = 0.0
     once: bool = False
     shields: tuple[str, ...] = ()
@@ -90,7 +91,8 @@ class Request:
 
     def __str__(self) -> str:
         where = f"{self.edge} at {self.node}" if self.node else self.edge
-        which = f" ({', '.join(f'{name}: {value}' for name, value in self.headers)})" if self.headers else ""
+        variant = ", ".join(f"{name}: {value or 'none'}" for name, value in self.headers)
+        which = f" ({variant})" if variant else ""
         return f"{where}: {'soft purge' if self.soft else 'purge'} by {self.by}{which}: {', '.join(self.items)}"
 
 
@@ -252,7 +254,9 @@ def _variants(site: Site, wish: Wish, url: str) -> tuple[tuple[Headers, ...], Re
     vary = {name.lower() for name in rule.cache.vary} if rule.cache.vary is not None else {"accept-encoding"}
     if rule.cache.encodings:
         vary.add("accept-encoding")
-    told = {name.lower(): values for name, values in wish.values.items()}
+    written = rule.purge.variants if rule.purge else {}
+    told = {name.lower(): values for name, values in (*written.items(), *wish.values.items())}
+    vary |= set(told)
     if "accept-encoding" in vary:
         wanted = dict.fromkeys([*told.get("accept-encoding", ()), *map(str, rule.cache.encodings), *BROWSERS])
         # Whichever was stored first hides the others once it is gone, and a plain client is the likely one.
@@ -263,7 +267,9 @@ def _variants(site: Site, wish: Wish, url: str) -> tuple[tuple[Headers, ...], Re
             saw, "the values to purge", f"say the values of {missing[0]}: this edge purges one at a time"
         )
     names = sorted(vary)
-    return tuple(tuple(zip(names, values, strict=True)) for values in product(*(told[name] for name in names))), None
+    # The last one is who does not send the header.
+    each = product(*([*told[name], ""] for name in names))
+    return tuple(tuple(zip(names, values, strict=True)) for values in each), None
 
 
 def _rule(site: Site, url: str) -> Rule:

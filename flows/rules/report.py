@@ -141,8 +141,8 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     ]
 
 
-def markdown(report: Report, picture: str) -> str:
-    """The report for Prefect's UI. `picture` is a data URI, or empty."""
+def markdown(report: Report, picture: str, shows: str = "Time to first byte by route and cache state") -> str:
+    """The report for Prefect's UI. `picture` is a data URI, or empty, and `shows` what is in it."""
     needing = [_item(one) for one in group(report.verdicts) if is_heavy(one)]
     needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
     found = rows(report.verdicts)
@@ -151,7 +151,7 @@ def markdown(report: Report, picture: str) -> str:
     parts = [
         f"# {report.site}: {report.summary}",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
-        f"![Time to first byte by route and cache state]({picture})" if picture else "",
+        f"![{shows}]({picture})" if picture else "",
         needs,
         "## Verdicts",
         "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table),

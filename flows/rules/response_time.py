@@ -1,11 +1,11 @@
 """Response time: within budget, by what the cache did, and only where the sample can tell."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
+from flows.rules.order_statistics import interval, needed, quantile
 from flows.rules.quantity import spoken
 from flows.rules.series import Series
 from flows.rules.site import Audience, Health, Quantiles, Rule, Site
@@ -52,30 +52,6 @@ def _series(path: str, state: str, seen: Sequence[Exchange]) -> Series:
 def _time(exchange: Exchange) -> float:
     """From the due time: a probe that had to wait behind a slow answer is as late as its user would be."""
     return exchange.phases.late + exchange.phases.first_byte
-
-
-def needed(share: float) -> int:
-    """The smallest sample from which a quantile has a two-sided 95 % interval: 6 for p50, 72 for p95."""
-    return math.ceil(math.log(0.025) / math.log(max(share, 1 - share)))
-
-
-def quantile(times: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile of ascending times."""
-    return times[max(0, math.ceil(share * len(times)) - 1)]
-
-
-def interval(times: Sequence[float], share: float) -> tuple[float, float]:
-    """A 95 % interval of a quantile, by order statistics of ascending times (binomial, both tails 2.5 %)."""
-    count = len(times)
-    low, high, total = 0, count - 1, 0.0
-    for rank in range(count + 1):
-        total += math.comb(count, rank) * share**rank * (1 - share) ** (count - rank)
-        if total <= 0.025:
-            low = rank
-        if total >= 0.975:
-            high = min(rank, count - 1)
-            break
-    return times[low], times[high]
 
 
 def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange]) -> Verdict:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -161,6 +161,9 @@ class PurgeDrill(_Model):
     marker: Marker | None = None
     touch: tuple[Text, ...] = ()
     """A command, as a list of words, that changes the canary's content at the origin."""
+    variants: dict[HeaderName, tuple[Text, ...]] = Field(default_factory=dict)
+    """The values of each header that the rule's pages vary on, such as {accept-language: [de, en]}: every variant is
+    purged, and looked at."""
 
 
 class Rollback(_Model):
@@ -287,6 +290,15 @@ class Site(_Model):
     """Team and address, such as `web-platform <web-oncall@example.com>`."""
     edge: BlockName | None = None
     """Block type and name of the CDN or reverse proxy, such as cloudflare/shop."""
+    shield: BlockName | None = None
+    """Block type and name of a cache between the edge and the origin, such as varnish/shield; it is purged first."""
+    servers: tuple[Address, ...] = ()
+    """Addresses of the edge's own servers, such as http://10.0.0.7:6081: a purge is proven at each. When left out,
+    the nodes of the edge's block are asked."""
+    purge_at_most: int = Field(default=20, ge=1, le=1000)
+    """URLs that one purge may name."""
+    accept: tuple[Literal["query", "case"], ...] = ()
+    """What the edge may take along with a purge, where it can't tell it apart: other queries, other spellings."""
     status_header: HeaderName | None = None
     """The header in which the edge says what it did, when it is none that is known, such as X-Our-Cache."""
     targeted_fields: tuple[HeaderName, ...] | None = None

@@ -1,18 +1,30 @@
 """Targeted purge: this route is new, its neighbours are not, and it is cached again.
 
 A 200 from the purge, a MISS and an Age of 0 each prove nothing alone. What proves is, in this order, a content marker
-that changed, a copy born after the purge on the prober's own clock, and only then the edge's label.
+that changed, a copy born after the purge on the prober's own clock, and only then the edge's label: `purge_evidence`.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from flows.rules.cache_control import birth, left
+from flows.rules.cache_control import directives, left, seconds, targeted_of
+from flows.rules.cache_copy import difference, observed
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
+from flows.rules.purge_evidence import (
+    Strength,
+    Terms,
+    Told,
+    kept_again,
+    new,
+    still_new,
+    untouched,
+    warm_enough,
+)
+from flows.rules.purge_plan import Plan
+from flows.rules.purge_views import MADE_UP, Kind, Scene, View
 from flows.rules.quantity import spoken
-from flows.rules.site import Audience, Marker, PurgeDrill, Rule, Site
+from flows.rules.site import Rule, Site
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
@@ -20,201 +32,314 @@ CHECK = "targeted-purge"
 
 WARM = Claim(f"{CHECK}/warm", "The route is in the store, with time left, so that a purge can show.")
 TOUCHED = Claim(f"{CHECK}/touched", "The command that changes the canary works.", breach=Outcome.UNKNOWN)
-ACCEPTED = Claim(f"{CHECK}/accepted", "The edge takes the purge.")
+ACCEPTED = Claim(f"{CHECK}/accepted", "The edge takes the purge, and says when it is done.")
+VARIANTS = Claim(f"{CHECK}/variants", "Every variant of the route is purged and looked at.", breach=Outcome.WARN)
 REFRESHED = Claim(f"{CHECK}/refreshed", "After the purge the route is new.")
+IN_TIME = Claim(f"{CHECK}/in-time", "The route is new as soon as the edge promises.")
 CACHED_AGAIN = Claim(f"{CHECK}/cached-again", "The new copy is kept.")
+STAYS_NEW = Claim(f"{CHECK}/stays-new", "What was on its way during the purge does not bring the old copy back.")
 NEIGHBOUR = Claim(f"{CHECK}/neighbour", "The purge leaves its neighbours alone.")
 CONTROL = Claim(f"{CHECK}/control", "A far route did not change by itself meanwhile.")
 NO_CONTROL = replace(CONTROL, breach=Outcome.WARN)
 
-#: Seconds: the grain of Age on both sides of a birth time.
-GRAIN = 1.0
 #: Requests made to see two HITs in a row before the purge, and one HIT after it.
 TRIES = 5
+#: Seconds in which a softly purged copy may still be served, while the new one is fetched.
+SOFT = 5.0
+#: Seconds in which an old copy is looked at again, to tell a late purge from none.
+PATIENCE = 5.0
+#: Seconds: the shortest and the longest wait for a fetch that was under way during the purge.
+FLIGHT = (1.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a drill asks: the canary, neighbours that must stay, and a far control."""
+class Purged:
+    """One time that all requests of a plan were sent: when, and what was answered.
 
-    canary: str
-    neighbours: tuple[str, ...]
-    control: str = ""
+    `unsettled` is empty, or what the edge had not done when the patience for it was over. `partly`: only the variants
+    that were still old.
+    """
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Every path, the canary first."""
-        return (self.canary, *self.neighbours, *filter(None, [self.control]))
+    started: float
+    ended: float
+    answers: str
+    unsettled: str = ""
+    partly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
-    """What happened, in order. `warm` holds every request before the purge by path; times are on the prober's clock."""
+class Proof:
+    """What happened, in order; times are on the prober's clock. `warm` is every request before the purge.
+
+    `seen` are first answers of the targets and of where they lead. `after` are the looks at the targets after the last
+    purge, `others` those at the rest, `late` once more those at the targets. `changed`, `soft`: as it was wished;
+    `labels_tell`, `one_variant`: as the edge is.
+    """
 
     plan: Plan
-    warm: dict[str, list[Exchange]]
+    scene: Scene = field(default_factory=Scene)
+    seen: Mapping[str, Sequence[Exchange]] = field(default_factory=dict)
+    warm: Mapping[View, Sequence[Exchange]] = field(default_factory=dict)
     touch_problem: str = ""
-    purged_at: float = 0.0
-    answer: str = ""
+    purges: Sequence[Purged] = ()
     problem: str = ""
     permanent: bool = False
-    after: list[Exchange] = field(default_factory=list)
-    others: dict[str, Exchange] = field(default_factory=dict)
+    after: Mapping[View, Sequence[Exchange]] = field(default_factory=dict)
+    others: Mapping[View, Exchange] = field(default_factory=dict)
+    late: Mapping[View, Exchange] = field(default_factory=dict)
+    changed: bool = False
+    soft: bool = False
+    labels_tell: bool = True
+    one_variant: bool = False
+
+    def terms(self, rule: Rule, *, first: bool = False, certain: bool = True) -> Terms:
+        """What an answer is held against: the last purge of all variants, or the first one."""
+        marker = rule.purge.marker if rule.purge else None
+        purged_at = [one for one in self.purges if not one.partly][0 if first else -1].started
+        return Terms(marker, purged_at, self.changed, certain, self.labels_tell and not self.soft)
 
 
-def plan(site: Site, rule: Rule, drill: PurgeDrill, nonce: str) -> Plan:
-    """Choose two neighbours (siblings first, then the canary under a query of its own) and a far control."""
-    siblings = [path for path in rule.examples.cached if path != drill.canary]
-    joint = "&" if "?" in drill.canary else "?"
-    neighbours = (*siblings[:2], f"{drill.canary}{joint}roundsman={nonce}")[:2]
-    far = (
-        path
-        for other in site.rules
-        if other.name != rule.name and other.cache.by is Audience.EVERYONE
-        for path in other.examples.cached
-    )
-    return Plan(drill.canary, neighbours, next(far, ""))
+def flight(rule: Rule | None, seen: Sequence[Exchange]) -> float:
+    """Seconds after which a fetch that was under way has ended: the longest that the origin took, and took before."""
+    took = [exchange.phases.first_byte for exchange in seen if cache_state(exchange).from_store is False]
+    budget = rule.response_time.miss.p95 if rule and rule.response_time and rule.response_time.miss else None
+    return min(FLIGHT[1], max(FLIGHT[0], budget or 0.0, *took))
 
 
-def warm_enough(seen: Sequence[Exchange]) -> bool:
-    """Whether the last two answers were hits on the same copy."""
-    return (
-        len(seen) > 1
-        and all(cache_state(exchange).from_store for exchange in seen[-2:])
-        and seen[-1].body_hash == seen[-2].body_hash
-    )
+def stale_window(seen: Sequence[Exchange]) -> float:
+    """Seconds in which a copy may be served stale while a new one is fetched (RFC 5861), as far as we wait for it."""
+    said = [seconds(directives(one.header("cache-control")).get("stale-while-revalidate")) or 0 for one in seen]
+    return float(min(FLIGHT[1], max(said, default=0)))
 
 
-def age_to_wait(warm: Sequence[Exchange], now: float) -> float:
-    """Seconds to wait so that old and new births differ by more than the grain; 0 when the edge sends no Age."""
-    born = birth(warm[-1])
-    return 0.0 if born is None else max(0.0, born + 2 * GRAIN + 0.1 - now)
+def old_ones(site: Site, proof: Proof) -> list[View]:
+    """The targets of which no look has found a new copy."""
+    return [
+        view
+        for view in proof.scene.targets
+        if _first_new(proof, view, proof.terms(_rule(site, view)))[0].holds is False
+    ]
 
 
-def mark(exchange: Exchange, marker: Marker | None) -> str:
-    """The content marker of a response; empty when it has none."""
-    if marker is None:
+def _rule(site: Site, view: View) -> Rule:
+    rule = site.rule_for(view.path)
+    assert rule is not None, "a target has a rule"  # noqa: S101 - the plan refuses others
+    return rule
+
+
+def judge_all(site: Site, proof: Proof, routes: Sequence[str], *, drill: bool = False) -> list[Verdict]:
+    """A verdict for each target: the routes that were named, and where they lead."""
+    urls = proof.plan.urls or tuple(site.url(route) for route in routes)
+    ruled = [(url, site.rule_for(url.removeprefix(site.base_url))) for url in urls]
+    return [judge(site, rule, proof, url, drill=drill) for url, rule in ruled if rule]
+
+
+def judge(site: Site, rule: Rule, proof: Proof, url: str, *, drill: bool = False) -> Verdict:
+    """Judge what was seen of one target. In a drill it is asked for by its rule, whose status is promised."""
+    mine = [view for view in proof.scene.targets if view.of == url]
+    near = [view for view in proof.scene.others if view.of in {url, ""}]
+    findings = list(_findings(site, rule, proof, (mine, near), drill=drill))
+    answers = [exchange for view in mine for exchange in proof.after.get(view, ())]
+    said = proven(findings, len(mine)) or (observed(answers) if answers else "")
+    return verdict_on(site, rule, CHECK, url.removeprefix(site.base_url), findings, observed=said)
+
+
+def proven(findings: Sequence[Finding], copies: int) -> str:
+    """In one line, what was proven and how strongly; empty when nothing was."""
+    found = {claim: [one for one in findings if one.claim == claim.id] for claim in (REFRESHED, NEIGHBOUR, STAYS_NEW)}
+    if not found[REFRESHED] or any(one.outcome is not Outcome.PASS for one in found[REFRESHED]):
         return ""
-    if marker.header:
-        return exchange.header(marker.header)
-    found = re.search(marker.pattern or "", (exchange.body or b"").decode("utf-8", "replace"))
-    return found[1 if found.re.groups else 0] if found else ""
+    weakest = next(one for one in Strength if one in found[REFRESHED][0].saw)
+    still = [one for one in found[NEIGHBOUR] if one.outcome is Outcome.PASS]
+    parts = [f"new{f' in all {copies} copies' if copies > 1 else ''}, {weakest}"]
+    parts += [f"{len(still)} of {len(found[NEIGHBOUR])} neighbours untouched"] if found[NEIGHBOUR] else []
+    parts += ["still new later"] if found[STAYS_NEW] and found[STAYS_NEW][0].outcome is Outcome.PASS else []
+    return "; ".join(parts)
 
 
-def judge(site: Site, rule: Rule, promise: PurgeDrill, drill: Drill) -> Verdict:
-    """Judge a whole drill."""
-    seen = [*(exchange for every in drill.warm.values() for exchange in every), *drill.after, *drill.others.values()]
-    canary = drill.warm.get(drill.plan.canary, [])
+def _findings(
+    site: Site, rule: Rule, proof: Proof, views: tuple[list[View], list[View]], *, drill: bool
+) -> Iterator[Finding]:
+    mine, near = views
+    seen = [*_every(proof, mine, near), *(one for each in proof.seen.values() for one in each)]
+    looked = [one for view in mine for one in (*proof.warm.get(view, ()), *proof.after.get(view, ()))]
+    broken = [one for view in mine for one in proof.after.get(view, ()) if one.status >= 500]
     if silent := unanswered(CHECK, seen):
-        findings = [silent]
-    elif other := wrong_status(CHECK, canary + drill.after, rule.status):
-        findings = [other]
-    elif (cold := _cold(drill)) is not None:
-        findings = [cold]
-    elif drill.touch_problem:
-        findings = [TOUCHED.against(drill.touch_problem, "exit 0", holds=False)]
-    elif drill.problem:
-        holds = False if drill.permanent else None
-        findings = [ACCEPTED.against(drill.problem, "a purge that is taken", holds=holds)]
+        yield silent
+    elif other := wrong_status(CHECK, looked if drill else broken, rule.status):
+        yield other
+    elif proof.plan.refusals:
+        refusal = proof.plan.refusals[0]
+        yield ACCEPTED.against(refusal.saw, f"{refusal.wanted}; {refusal.mend}", holds=None)
+    elif proof.problem:
+        holds = False if proof.permanent else None
+        yield ACCEPTED.against(proof.problem, "a purge that is taken", holds=holds)
+    elif cold := _cold(site, proof, mine, near):
+        yield cold
+    elif proof.touch_problem:
+        yield TOUCHED.against(proof.touch_problem, "exit 0", holds=False)
+    elif not proof.purges:
+        yield ACCEPTED.against("nothing was purged", "a purge that is taken", holds=None)
     else:
-        findings = list(_proof(promise, drill))
-    return verdict_on(site, rule, CHECK, promise.canary, findings)
+        yield from _proof(site, rule, proof, mine, near)
 
 
-def _cold(drill: Drill) -> Finding | None:
-    """Why the drill can't be judged: a route that was not stored, or whose copy ends too soon by itself."""
-    for path in drill.plan.paths:
-        seen = drill.warm[path]
+def _every(proof: Proof, mine: Sequence[View], near: Sequence[View]) -> list[Exchange]:
+    late = [proof.late[view] for view in mine if view in proof.late]
+    others = [proof.others[view] for view in near if view in proof.others]
+    many = [one for view in mine for one in (*proof.warm.get(view, ()), *proof.after.get(view, ()))]
+    return [*many, *(one for view in near for one in proof.warm.get(view, ())), *others, *late]
+
+
+def _cold(site: Site, proof: Proof, mine: Sequence[View], near: Sequence[View]) -> Finding | None:
+    """Why nothing can be told: a route that was not stored, or whose copy ends too soon by itself."""
+    for view in (*mine, *near):
+        seen = proof.warm.get(view, ())
+        if view.kind in MADE_UP:
+            continue
         if not warm_enough(seen):
-            if path in drill.plan.neighbours and "roundsman=" in path:
-                continue
-            states = ", ".join(cache_state(exchange) for exchange in seen)
-            return WARM.against(f"{path}: {states}", "two HITs in a row on the same copy", holds=None, evidence=seen)
-        rest, needed = left(seen[-1]), 2 * _duration(drill)
-        if rest is not None and rest < needed:
-            wanted = f"more than {spoken(round(needed))} of its lifetime left"
-            return WARM.against(f"{path}: {spoken(max(0, rest))} left", wanted, holds=None, evidence=seen[-1:])
+            saw = f"{_name(view)}: {', '.join(cache_state(exchange) for exchange in seen) or 'not asked'}"
+            return WARM.against(saw, "two HITs in a row on the same copy", holds=None, evidence=seen)
+        if short := _short(site, proof, view):
+            return WARM.against(f"{_name(view)}: {short[0]}", short[1], holds=None, evidence=seen[-1:])
     return None
 
 
-def _duration(drill: Drill) -> float:
-    """From the last warm look to the last one of all."""
-    ends = [exchange.ended for exchange in [*drill.after, *drill.others.values()]]
-    return max(ends, default=0.0) - min(seen[-1].started for seen in drill.warm.values()) if ends else 0.0
+def _short(site: Site, proof: Proof, view: View) -> tuple[str, str] | None:
+    """Too little time left for what followed, in words; None when there was enough, or when nobody says."""
+    last = proof.warm[view][-1]
+    looks = [*proof.others.values(), *proof.late.values(), *(one for each in proof.after.values() for one in each)]
+    needed = 2 * (max((one.ended for one in looks), default=last.started) - last.started)
+    rest = left(last, targeted=targeted_of(site))
+    if rest is None or rest >= needed:
+        return None
+    return f"{spoken(max(0, rest))} left", f"more than {spoken(round(needed))} of its lifetime left"
 
 
-def _proof(promise: PurgeDrill, drill: Drill) -> Iterator[Finding]:
-    moved = drill.plan.control and not _untouched(promise, drill, drill.plan.control)
-    if drill.plan.control:
-        yield _other(CONTROL, promise, drill, drill.plan.control, holds=None if moved else True)
-    else:
+def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Sequence[View]) -> Iterator[Finding]:
+    controls = [view for view in near if view.kind is Kind.CONTROL]
+    moved = any(not untouched(*_pair(proof, view), proof.terms(rule, first=True)).holds for view in controls)
+    for view in controls:
+        told = untouched(*_pair(proof, view), proof.terms(rule, first=True))
+        held = replace(told, holds=True if told.holds else None)
+        yield _told(CONTROL, view, held, "the same copy as before", _pair(proof, view))
+    if not controls:
         wanted = "another rule for everyone with a cached example"
         yield NO_CONTROL.against("no far route to watch", wanted, holds=False)
-    yield ACCEPTED.against(drill.answer, "a purge that is taken", holds=True)
-    yield _refreshed(promise, drill, certain=not moved)
-    new = drill.after[0]
-    again = [exchange for exchange in drill.after[1:] if cache_state(exchange).from_store]
-    kept = any(exchange.body_hash == new.body_hash for exchange in again)
-    states = ", ".join(cache_state(exchange) for exchange in drill.after)
-    yield CACHED_AGAIN.against(states, "a HIT on the new copy", holds=kept, evidence=drill.after)
-    watched = [path for path in drill.plan.neighbours if _keyed(drill, path)]
+    answers, unsettled = "; ".join(one.answers for one in proof.purges), proof.purges[-1].unsettled
+    yield ACCEPTED.against(unsettled or answers, "a purge that is taken, and done", holds=None if unsettled else True)
+    if missing := (proof.scene.unlooked or {}).get(mine[0].url):
+        saw = f"answers vary by {', '.join(missing)}, of which no values are named"
+        # Where one variant is purged at a time, the others are as old as they were.
+        holds = None if proof.one_variant else False
+        yield VARIANTS.against(saw, "`purge: {variants: ...}` in the rule", holds=holds)
+    terms = proof.terms(rule, certain=not moved)
+    found = {view: _first_new(proof, view, terms) for view in mine}
+    yield from _together(REFRESHED, proof, {view: told for view, (told, _) in found.items()}, "a new copy")
+    slow = {view: place for view, (told, place) in found.items() if told.holds and place}
+    yield from _in_time(proof, slow)
+    # Old or not, that is told; what follows is only asked of what is new.
+    fresh = [view for view, (told, _) in found.items() if told.holds is not False]
+    yield from _kept(proof, mine)
+    yield from _neighbours(site, rule, proof, near, moved=moved)
+    late = {
+        view: still_new(proof.warm[view][-1], proof.after[view][found[view][1] :], proof.late[view], terms)
+        for view in fresh
+        if view in proof.late
+    }
+    yield from _together(STAYS_NEW, proof, late, "the new copy, or a newer one")
+
+
+def _first_new(proof: Proof, view: View, terms: Terms) -> tuple[Told, int]:
+    """What the first look says, or the first one that finds a new copy; and its place."""
+    seen, old = proof.after[view], proof.warm[view][-1]
+    told = [new(old, seen[place:], terms) for place in range(len(seen))]
+    if told[0].holds is not False:
+        return told[0], 0
+    return next(((one, place) for place, one in enumerate(told) if one.holds), (told[0], 0))
+
+
+def _in_time(proof: Proof, slow: Mapping[View, int]) -> Iterator[Finding]:
+    """New, but not at the first look: a soft purge may do that, for a while."""
+    allowed = SOFT if proof.soft else 0.0
+    wanted = f"new within {spoken(SOFT)} of a soft purge" if proof.soft else "new at the first look"
+    for view, place in slow.items():
+        first, then = proof.after[view][0], proof.after[view][place]
+        after = then.started - proof.purges[-1].ended
+        told = Told(
+            f"{cache_state(first)} on the old copy, and new after {after:.1f}s", after <= allowed, Strength.LABEL
+        )
+        yield _told(IN_TIME, view, told, wanted, (first, then))
+    if proof.soft and not slow:
+        yield IN_TIME.against("new at the first look", wanted, holds=True)
+
+
+def _kept(proof: Proof, mine: Sequence[View]) -> Iterator[Finding]:
+    """Whether each copy is kept again. What is gone for good, such as a page that is 404 now, need not be."""
+    found = {}
+    for view in mine:
+        seen = proof.after[view]
+        states = ", ".join(cache_state(exchange) for exchange in seen)
+        gone = seen[-1].status != proof.warm[view][-1].status
+        if not gone or kept_again(seen):
+            found[view] = Told(states, kept_again(seen), Strength.LABEL)
+    yield from _together(CACHED_AGAIN, proof, found, "a HIT on the new copy")
+
+
+def _neighbours(site: Site, rule: Rule, proof: Proof, near: Sequence[View], *, moved: bool) -> Iterator[Finding]:
+    watched = [view for view in near if view.kind is not Kind.CONTROL and _tells(site, proof, view)]
     if not watched:
         yield NEIGHBOUR.against("no neighbour to watch", "two examples beside the canary", holds=None)
-    for path in watched:
-        holds = _untouched(promise, drill, path)
-        yield _other(NEIGHBOUR, promise, drill, path, holds=None if moved and not holds else holds)
+    for view in watched:
+        told = untouched(*_pair(proof, view), proof.terms(rule, first=True))
+        if moved and not told.holds:
+            told = replace(told, holds=None)
+        yield _told(NEIGHBOUR, view, told, "the same copy as before", _pair(proof, view))
 
 
-def _refreshed(promise: PurgeDrill, drill: Drill, *, certain: bool) -> Finding:
-    """The strongest proof that there is: marker, then birth time, then label."""
-    old, new = drill.warm[drill.plan.canary][-1], drill.after[0]
-    before, after, born = mark(old, promise.marker), mark(new, promise.marker), birth(new)
-    evidence = [old, new]
-    if before and after and before != after:
-        return REFRESHED.against("a new marker (proven by content)", "a new copy", holds=True, evidence=evidence)
-    if promise.touch and before and after:
-        return REFRESHED.against(
-            "the old marker, though the content changed", "a new one", holds=False, evidence=evidence
-        )
-    same = "content unchanged, "
-    if born is not None:
-        since = born - drill.purged_at
-        saw = f"{same}born {abs(since):.1f}s {'after' if since >= 0 else 'before'} the purge (by birth time)"
-        return REFRESHED.against(
-            saw, "a copy born after the purge", holds=since >= -GRAIN if certain else None, evidence=evidence
-        )
-    state = cache_state(new)
-    holds = None if state.from_store is None or not certain else not state.from_store
-    return REFRESHED.against(f"{same}{state} (by label only)", "no HIT", holds=holds, evidence=evidence)
-
-
-def _keyed(drill: Drill, path: str) -> bool:
-    """A neighbour under a query counts only where the edge keeps queries apart: its first request was no hit."""
-    return "roundsman=" not in path or (
-        not cache_state(drill.warm[path][0]).from_store and warm_enough(drill.warm[path])
+def _tells(site: Site, proof: Proof, view: View) -> bool:
+    """Whether a neighbour says anything: a made-up one has to be kept, and be another copy than its target's."""
+    if view.kind not in MADE_UP:
+        return True
+    seen = proof.warm.get(view, ())
+    if not warm_enough(seen) or _short(site, proof, view):
+        return False
+    # Before a shield only the first server that is asked has a MISS.
+    if any(cache_state(each[0]).from_store is False for one, each in proof.warm.items() if one.url == view.url):
+        return True
+    # It was there before, as it is in each round but the first.
+    targets = [one for one in proof.scene.targets if one.of == view.of and one.node == view.node]
+    return view.kind is not Kind.QUERY and all(
+        difference(proof.warm[one][-1], seen[-1]) for one in targets if proof.warm.get(one)
     )
 
 
-def _untouched(promise: PurgeDrill, drill: Drill, path: str) -> bool:
-    """Still the same copy: answered from the store, with the same content, born before the purge."""
-    before, after = drill.warm[path][-1], drill.others[path]
-    born = birth(after)
-    return (
-        bool(cache_state(after).from_store)
-        and after.body_hash == before.body_hash
-        and mark(after, promise.marker) == mark(before, promise.marker)
-        and (born is None or born < drill.purged_at - GRAIN)
-    )
+def _pair(proof: Proof, view: View) -> tuple[Exchange, Exchange]:
+    return proof.warm[view][-1], proof.others[view]
 
 
-def _other(claim: Claim, promise: PurgeDrill, drill: Drill, path: str, *, holds: bool | None) -> Finding:
-    before, after = drill.warm[path][-1], drill.others[path]
-    born = birth(after)
-    aged = (
-        ""
-        if born is None
-        else f", born {abs(born - drill.purged_at):.1f}s {'before' if born < drill.purged_at else 'after'} the purge"
-    )
-    same = mark(after, promise.marker) == mark(before, promise.marker) and after.body_hash == before.body_hash
-    saw = f"{path}: {cache_state(after)}, {'same' if same else 'other'} content{aged}"
-    return claim.against(saw, "the same copy as before", holds=holds, evidence=[before, after])
+def _name(view: View) -> str:
+    return f"{view.path} at {view.which}" if view.which else view.path
+
+
+def _told(claim: Claim, view: View, told: Told, wanted: str, evidence: Sequence[Exchange]) -> Finding:
+    saw = told.saw if view.kind is Kind.TARGET and not view.which else f"{_name(view)}: {told.saw}"
+    return claim.against(saw, wanted, holds=told.holds, evidence=evidence)
+
+
+def _together(claim: Claim, proof: Proof, found: Mapping[View, Told], wanted: str) -> Iterator[Finding]:
+    """One finding for all copies that are as they should be, in the words of the weakest, and one for each other."""
+    good = [view for view, told in found.items() if told.holds]
+    if good:
+        weakest = max(good, key=lambda view: list(Strength).index(found[view].strength))
+        saw = f"{len(good)} copies: {found[weakest].saw}" if len(good) > 1 else found[weakest].saw
+        evidence = [one for view in good for one in _shown(proof, view)]
+        yield claim.against(saw, wanted, holds=True, evidence=evidence)
+    for view, told in found.items():
+        if not told.holds:
+            yield _told(claim, view, told, wanted, _shown(proof, view))
+
+
+def _shown(proof: Proof, view: View) -> list[Exchange]:
+    late = [proof.late[view]] if view in proof.late else []
+    return [proof.warm[view][-1], *proof.after[view], *late]

@@ -74,10 +74,11 @@ async def pause(seconds: float) -> None:
 async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[Exchange]:
     with outside():
         return await asyncio.to_thread(
-            probe, probes, manners=site.manners, user_agent=_user_agent(site), connections=connections
+            probe, probes, manners=site.manners, user_agent=user_agent(site), connections=connections
         )
 
 
-def _user_agent(site: Site) -> str:
+def user_agent(site: Site) -> str:
+    """Names the project, and the site's owner as a contact."""
     contact = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in site.owner)
     return f"roundsman/{VERSION} (contact: {contact})"

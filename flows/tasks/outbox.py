@@ -1,37 +1,34 @@
-"""The outbox: every message is sent once at least, however often a channel or a sender breaks down."""
+"""The outbox: every message is sent once at least, however often a channel or a sender breaks down.
+
+Messages to people, purges and webhooks alike. One that can't be sent is dead in the end: it is kept, shown, and sent
+again when somebody says so.
+"""
 
 import asyncio
-import inspect
-import re
+import random
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from prefect import task
-from prefect.blocks.abstract import NotificationBlock
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Secret, SecretStr
-from sqlalchemy import Engine, exists, or_, select, update
+from sqlalchemy import Engine, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from blocks.registry import BlockError
-from flows.rules.notice import clipped, scrubbed
+from flows.rules.delivery import Trouble, is_over, pause
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.tasks.batch.target import writing
 from flows.tasks.ledger import open_ledger
+from flows.tasks.senders import send
 from flows.tasks.service_tables import OutboxRow
-from flows.tasks.site_file import all_sites, check, load
-from flows.tasks.vendors import block, saved
+from flows.tasks.site_file import load
 
-#: Seconds for sending one message.
-PATIENCE = 15.0
-#: For how long a message is whose takes it; after that its sender is held for dead. Well above PATIENCE.
+#: For how long a message is whose takes it; after that its sender is held for dead. Well above any patience.
 LEASE = timedelta(seconds=60)
-#: The pause after a first failure; each further one doubles it, up to the longest.
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=1)
 
 #: The same name can mean another block in another site's file.
 Channel = tuple[str, str]
@@ -39,108 +36,114 @@ Channel = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How many messages were sent, and how many attempts failed; those are due again later."""
+    """How many messages were sent, and how many attempts failed; those are due again later, or are dead."""
 
     sent: int = 0
     failed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that is not tried any more, and what its last attempt met."""
+
+    id: int
+    kind: str
+    channel: str
+    site: str
+    subject: str
+    error: str
+    attempts: int
+    created_at: datetime
+    dead_at: datetime
+
+
 @task(task_run_name="deliver messages", cache_policy=NO_CACHE, persist_result=False)
-async def deliver(limit: int = 50) -> Delivered:
+async def deliver(limit: int = 50, target: Engine | None = None, site: Site | None = None) -> Delivered:
     """Send what is due, up to `limit` messages of each channel. A channel in trouble does not hold up the others.
 
     Safe beside itself: a message belongs to whoever took it until its lease ends.
 
+    Args:
+        limit: Messages of each channel.
+        target: The database whose outbox is served, such as a batch job's; the ledger's when left out. It stays open.
+        site: A site whose file is not in deployments/sites/.
+
     Raises:
-        LedgerError: the outbox itself can't be opened.
+        LedgerError: the ledger's outbox can't be opened.
     """
-    engine = await asyncio.to_thread(open_ledger)
+    engine = target or await asyncio.to_thread(open_ledger)
     try:
         channels = await asyncio.to_thread(_due_channels, engine)
-        sites = {name: await asyncio.to_thread(_written, name) for name in {site for site, _ in channels}}
+        sites = {name: await asyncio.to_thread(_written, name, site) for name in {name for name, _ in channels}}
         ended = await asyncio.gather(*(_drain(engine, one, sites[one[0]], limit) for one in channels))
     finally:
-        engine.dispose()
+        if target is None:
+            engine.dispose()
     return Delivered(sum(one.sent for one in ended), sum(one.failed for one in ended))
 
 
-def _written(site: str) -> Site | None:
+def undelivered(engine: Engine) -> tuple[int, int]:
+    """How many messages wait, and how many are dead."""
+    waits, dead = OutboxRow.dead_at.is_(None), OutboxRow.dead_at.is_not(None)
+    with Session(engine) as session:
+        return session.scalar(_counted(waits)) or 0, session.scalar(_counted(dead)) or 0
+
+
+def dead_letters(engine: Engine, most: int = 100) -> list[DeadLetter]:
+    """The messages that are not tried any more, the newest first."""
+    fields = [getattr(OutboxRow, name) for name in DeadLetter.__slots__]
+    found = select(*fields).where(OutboxRow.dead_at.is_not(None), OutboxRow.told_with.is_(None))
+    with Session(engine) as session:
+        return [DeadLetter(*row) for row in session.execute(found.order_by(OutboxRow.id.desc()).limit(most))]
+
+
+def replay(engine: Engine, number: int | None = None) -> int:
+    """Let a dead message be sent again, with all its attempts before it; every one without a number. Says how many."""
+    now = datetime.now(UTC)
+    alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": now}
+    again = update(OutboxRow).where(OutboxRow.dead_at.is_not(None)).values(**alive)
+    if number is not None:
+        again = again.where(or_(OutboxRow.id == number, OutboxRow.told_with == number))
+    with _writing(engine) as session:
+        told = session.execute(again.returning(OutboxRow.told_with)).scalars().all()
+        return sum(one is None for one in told)
+
+
+def _counted(which: Any) -> Any:
+    return select(func.count()).where(OutboxRow.sent_at.is_(None), OutboxRow.told_with.is_(None), which)
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Session]:
+    """A session in a transaction that has the right to write from its first statement on, whatever the engine."""
+    with writing(engine) as connection, Session(connection, expire_on_commit=False) as session:
+        yield session
+        session.flush()
+
+
+def _written(name: str, known: Site | None) -> Site | None:
     """A site's file; None when the round was of a file elsewhere, or of a site that is no longer there."""
+    if known and known.site == name:
+        return known
     try:
-        return load(site)
+        return load(name)
     except SiteFileError:
         return None
 
 
 async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int) -> Delivered:
-    """Send a channel's messages one after another, until none is due or one fails."""
-    sent = 0
-    while sent < limit and (row := await asyncio.to_thread(_take, engine, channel)):
-        trouble = await _send(site, row)
+    """Send a channel's messages one after another, until none is due or the channel fails."""
+    sent = failed = 0
+    while sent + failed < limit and (row := await asyncio.to_thread(_take, engine, channel)):
+        trouble = await send(site, row)
         await asyncio.to_thread(_settle, engine, row, trouble)
-        if trouble:
-            return Delivered(sent, 1)
-        sent += 1
-    return Delivered(sent)
-
-
-async def _send(site: Site | None, row: OutboxRow) -> str:
-    """Send a message. Returns "" when it was sent, else what went wrong, without secrets."""
-    secrets: list[str] = []
-    try:
-        async with asyncio.timeout(PATIENCE):
-            sender = await _sender(site, row.channel)
-            secrets += _secrets(sender)
-            with sender.raise_on_failure():
-                answer = cast("Any", sender.notify)(row.body, row.subject)
-                if inspect.isawaitable(answer):
-                    await answer
-    except TimeoutError:
-        return f"no end after {PATIENCE:g}s"
-    except Exception as error:  # noqa: BLE001 - a channel may raise whatever it likes; it is kept with the message
-        said = str(error) or str(getattr(error, "log", ""))  # Prefect's own hides its words there
-        return clipped(f"{type(error).__name__}: {scrubbed(said, secrets)}")
-    return ""
-
-
-async def _sender(site: Site | None, channel: str) -> NotificationBlock:
-    """A channel's block: from the site's file, else from Prefect.
-
-    What is no site's, such as that Prefect's server is gone, goes by any site file that declares the channel: Prefect
-    can't be asked for it then.
-    """
-    site = site or await asyncio.to_thread(_declaring, channel)
-    found = await (block(site, channel) if site else saved(channel))
-    if not isinstance(found, NotificationBlock):
-        raise BlockError(channel, "a block that can't tell anybody anything", "name a notification block")
-    return found
-
-
-def _declaring(channel: str) -> Site | None:
-    """The first site of the project whose file holds the settings of a channel."""
-    for path in all_sites():
-        with suppress(SiteFileError):
-            if channel in (site := check(path)).blocks:
-                return site
-    return None
-
-
-def _secrets(sender: BaseModel) -> Iterator[str]:
-    """Every secret of a block, and the parts of those that are addresses."""
-    for name in type(sender).model_fields:
-        value = getattr(sender, name)
-        if isinstance(value, Secret | SecretStr):
-            for text in _texts(value.get_secret_value()):
-                yield text
-                yield from (part for part in re.split(r"[/:@?&=,#]+", text) if len(part) > 5)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict | list | tuple):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
-    elif value is not None:
-        yield str(value)
+        if trouble is None:
+            sent += 1
+            continue
+        failed += 1
+        if not trouble.permanent:  # else it is the message's trouble, and not the channel's
+            break
+    return Delivered(sent, failed)
 
 
 def _due_channels(engine: Engine) -> list[Channel]:
@@ -151,12 +154,12 @@ def _due_channels(engine: Engine) -> list[Channel]:
 
 
 def _is_due(now: datetime) -> tuple[Any, ...]:
-    lease, unsent = OutboxRow.lease_until, OutboxRow.sent_at.is_(None)
-    return unsent, OutboxRow.told_with.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
+    lease, unsent, alive = OutboxRow.lease_until, OutboxRow.sent_at.is_(None), OutboxRow.dead_at.is_(None)
+    return unsent, alive, OutboxRow.told_with.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
 
 
 def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
-    """Lease the next message of a channel that is due. A recovery waits until its trouble was told."""
+    """Lease the next message of a channel that is due. A recovery waits until its trouble was told, or is dead."""
     now = datetime.now(UTC)
     told, earlier = aliased(OutboxRow), aliased(OutboxRow)
     waits = exists().where(
@@ -164,6 +167,7 @@ def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
         earlier.channel == told.channel,
         earlier.dedup_key == told.dedup_key,
         earlier.sent_at.is_(None),
+        earlier.dead_at.is_(None),
         earlier.id < told.id,
     )
     next_one = (
@@ -174,20 +178,23 @@ def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
         .limit(1)
         .with_for_update(skip_locked=True, of=OutboxRow)
     )
-    with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+    with _writing(engine) as session:
         row = session.scalars(next_one).first()
         if row:
             row.lease_until, row.lease_token, row.attempts = now + LEASE, uuid4().hex, row.attempts + 1
         return row
 
 
-def _settle(engine: Engine, row: OutboxRow, trouble: str) -> None:
+def _settle(engine: Engine, row: OutboxRow, trouble: Trouble | None) -> None:
     """Write down how it went, of it and all that it told, unless somebody else took it in the meantime."""
     now = datetime.now(UTC)
-    pause = min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 20), LONGEST_PAUSE)
-    ended: dict[str, Any] = {"due_at": now + pause, "error": trouble} if trouble else {"sent_at": now, "error": ""}
+    ended: dict[str, Any] = {"sent_at": now}
+    if trouble and is_over(row.attempts, trouble):
+        ended = {"dead_at": now}
+    elif trouble:
+        ended = {"due_at": now + pause(row.attempts, trouble, random.random())}  # noqa: S311 - so that they spread
+    own = {**ended, "error": trouble.says if trouble else "", "lease_until": None, "lease_token": ""}
     mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(OutboxRow.id)
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
-        is_mine = session.scalar(mine.values(**ended, lease_until=None, lease_token=""))
-        if is_mine and not trouble:
-            session.execute(update(OutboxRow).filter_by(told_with=row.id).values(sent_at=now))
+    with _writing(engine) as session:
+        if session.scalar(mine.values(**own)) and "due_at" not in ended:
+            session.execute(update(OutboxRow).filter_by(told_with=row.id).values(**ended))

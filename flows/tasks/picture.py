@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flows.rules.response_time import interval, quantile
+from flows.rules.order_statistics import interval, quantile
 from flows.rules.series import Series
 from flows.rules.status_facts import Mark
 from flows.rules.status_page import CELL, strip
@@ -14,6 +14,8 @@ from flows.rules.verdict import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from flows.rules.comparison import Speed
 
 _COLOURS = {"hit": "#0072b2", "miss": "#d55e00"}  # told apart by colour-blind readers too
 #: Colour and height of an outcome: each colour stands out from white and from black, and the height tells as well.
@@ -24,6 +26,18 @@ _OUTCOMES = {
     Outcome.FAIL: ("#d55e00", 1.0),
 }
 _GREY = "#7d7d7d"
+#: By the words of a comparison, whose module brings numpy, which a round can do without.
+_WORDS = {
+    "slower": Outcome.FAIL,
+    "probably slower": Outcome.WARN,
+    "not enough data": Outcome.UNKNOWN,
+    "unchanged": Outcome.PASS,
+    "faster": Outcome.PASS,
+}
+#: Routes and states that one picture has room for.
+_ROWS = 40
+#: Ratios that are written below a picture of them.
+_TICKS = (0.01, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 100)
 
 
 def warm_up() -> None:
@@ -96,6 +110,43 @@ def history(marks: Sequence[Mark], now: datetime, moments: Sequence[datetime] = 
         line.set(xlim=(-0.2, len(cells) + 0.2), ylim=(0, 1.15 * max(ms for _, ms in timed) or 1))
         line.set_axis_off()
     return _drawn(figure, transparent=True)
+
+
+def forest(speeds: "Sequence[Speed]", margin: float) -> str:
+    """How much longer a candidate takes, by route and cache state: the ratio, its 95 % interval, the margin shaded.
+
+    The slowest are on top, and only as many as there is room for. A data URI; "" without data.
+    """
+    if not speeds:
+        return ""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    shown = sorted(speeds, key=lambda one: one.shift.ratio)[-_ROWS:]
+    figure = Figure(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.axvspan(1 / (1 + margin), 1 + margin, color=_GREY, alpha=0.15, linewidth=0)
+    axes.axvline(1, color=_GREY, linewidth=1)
+    # An end that the sample can't tell would be infinitely far away.
+    far = 2 * max(max(one.shift.ratio, 1 / one.shift.ratio, 1 + margin) for one in shown)
+    lines = [(max(one.shift.low, 1 / far), min(one.shift.high, far)) for one in shown]
+    least, most = min(low for low, _ in lines), max(high for _, high in lines)
+    for row, (one, ends) in enumerate(zip(shown, lines, strict=True)):
+        colour, _ = _OUTCOMES[_WORDS[one.word]]
+        axes.plot(ends, [row, row], color=colour, linewidth=2)
+        axes.plot([one.shift.ratio], [row], marker="o", color=colour, linestyle="none")
+        axes.annotate(one.word, (ends[1], row), (6, 0), textcoords="offset points", va="center")
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.set_xlim(0.8 * min(least, 1 / (1 + margin)), 1.6 * max(most, 1 + margin))
+    axes.set_yticks(range(len(shown)), [f"{one.path}  {one.state}" for one in shown])
+    axes.set_ylim(-0.7, len(shown) - 0.3)
+    axes.set_xlabel("times as long as the baseline, with 95 % interval; the margin is shaded")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(left=False)
+    return _drawn(figure)
 
 
 def _drawn(figure: "Figure", *, transparent: bool = False) -> str:

@@ -53,11 +53,11 @@ class OutboxRow(LedgerTable, table=True):
     id: int | None = Field(default=None, primary_key=True)
     dedup_key: str
     kind: str
-    """firing, reminder, resolved, or the kind of trouble that a job had."""
+    """firing, reminder, resolved, or the kind of trouble that a job had; purge and webhook are for machines."""
     number: int
     """Which message of this kind."""
     channel: str
-    """The notification block that sends it, such as slack-webhook/ops."""
+    """The block that sends it, such as slack-webhook/ops, or for a purge varnish/shop."""
     site: str
     subject: str
     body: str
@@ -72,6 +72,8 @@ class OutboxRow(LedgerTable, table=True):
     """What the last attempt met."""
     told_with: int | None = None
     """The message that tells this one as well; this one counts as sent when that one is."""
+    dead_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """Since then it is not tried any more; `python -m flows outbox --replay` tries it again."""
 
 
 class SlotRow(LedgerTable, table=True):

@@ -88,8 +88,7 @@ def _block_problems(site: Site, lines: Lines) -> list[Problem]:
     used: list[tuple[Place, str, str]] = [
         (("sessions", index), name, "session") for index, name in enumerate(site.sessions)
     ]
-    if site.edge:
-        used.append((("edge",), site.edge, "edge"))
+    used += [((field,), name, "edge") for field in ("edge", "shield") if (name := getattr(site, field))]
     if site.notify:
         used += [(("notify", "channels", index), name, "channel") for index, name in enumerate(site.notify.channels)]
     known = {"session": sorted(registry.members()), "edge": sorted(registry.edges())}

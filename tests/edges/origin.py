@@ -95,6 +95,7 @@ class Origin:
         with self._news:
             self.requests.append(request)
             generation = self._generations[path]
+            delay = self._delays.get(path, 1 if path.startswith("/slow/") else 0)
             dead = self._left == 0
             if self._left:
                 self._left -= 1
@@ -103,7 +104,7 @@ class Origin:
             return None
         if hold := self._holds.get(path):
             hold.wait(60)
-        self._stopping.wait(self._delays.get(path, 1 if path.startswith("/slow/") else 0))
+        self._stopping.wait(delay)
         return None if self._stopping.is_set() else answer(request, generation)
 
 

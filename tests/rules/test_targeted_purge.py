@@ -1,18 +1,42 @@
 """What proves a purge, and what does not."""
 
+from dataclasses import replace
+
 import pytest
 
-from flows.rules.site import PurgeDrill
-from flows.rules.targeted_purge import Drill, Plan, judge, plan
-from tests.rules.make import NOW, exchange, hit, miss, site
-
-OLD, NEW = {"etag": "one"}, {"etag": "two"}
-SHOP = site(
-    {"examples": {"cached": ["/a", "/a/b", "/a/c"]}},
-    {"name": "far", "paths": ["/far"], "examples": {"cached": ["/far"]}},
+from flows.rules.exchange import Phases
+from flows.rules.purge_evidence import Terms, new, still_new, untouched
+from flows.rules.purge_plan import Plan, Refusal
+from flows.rules.purge_views import Kind, Scene, View
+from flows.rules.site import Marker, Rule
+from flows.rules.targeted_purge import (
+    FLIGHT,
+    Proof,
+    Purged,
+    flight,
+    judge_all,
+    old_ones,
+    stale_window,
 )
-MARKED = PurgeDrill(canary="/a", marker={"header": "etag"})
-TOUCHED = PurgeDrill(canary="/a", marker={"header": "etag"}, touch=["touch"])
+from tests.rules.make import NOW, RULE, exchange, hit, miss, site
+
+BASE = "http://example.test"
+OLD, NEW = {"etag": '"one"'}, {"etag": '"two"'}
+ETAG = Marker(header="etag")
+MARKED = {"canary": "/a", "marker": {"header": "etag"}}
+SHOP = site(
+    {"examples": {"cached": ["/a", "/a/b", "/a/c"]}, "purge": MARKED},
+    {"name": "far", "paths": ["/far"], "examples": {"cached": ["/far"]}},
+    edge="varnish/shop",
+)
+
+
+def view(path, kind=Kind.SIBLING, **more):
+    return View(f"{BASE}{path}", path, kind, "" if kind is Kind.CONTROL else f"{BASE}/a", **more)
+
+
+A, B, C = view("/a", Kind.TARGET), view("/a/b"), view("/a/c")
+QUERY, CASE, FAR = view("/a?roundsman=n", Kind.QUERY), view("/A", Kind.CASE), view("/far", Kind.CONTROL)
 
 
 def old(path, **more):
@@ -32,84 +56,261 @@ def again(**more):
     return hit("/a", **{"at": NOW + 2, "age": "0", "body": b"new", **NEW, **more})
 
 
-def drill(after=None, b=None, far=None, **more):
-    planned = Plan("/a", ("/a/b", "/a/c"), "/far")
-    warm = {path: [old(path), old(path)] for path in planned.paths}
-    others = {"/a/b": b or later("/a/b"), "/a/c": later("/a/c"), "/far": far or later("/far")}
-    return Drill(
-        planned,
-        {**warm, **more.pop("warm", {})},
-        purged_at=NOW + 1,
-        answer="200",
-        after=after or [fresh(), again()],
-        others=others,
-        **more,
+def proof(after=None, late=None, others=(A, B, C, FAR), **more):
+    """A purge at NOW + 1 of what was warm at NOW."""
+    after = after or [fresh(), again()]
+    warm = {one: [old(one.path), old(one.path)] for one in others}
+    seen = {one: later(one.path) for one in others if one.kind is not Kind.TARGET}
+    given = {"changed": True, **more}
+    return Proof(
+        Plan((f"{BASE}/a",)),
+        Scene((A,), tuple(seen)),
+        warm={**warm, **given.pop("warm", {})},
+        purges=given.pop("purges", (Purged(NOW + 1, NOW + 1.1, "200"),)),
+        after={A: after},
+        others={**seen, **given.pop("seen", {})},
+        late={A: late or again(at=NOW + 3, age="1")} | given.pop("lates", {}),
+        **given,
     )
 
 
+def judged(seen, shop=SHOP, **more):
+    [verdict] = judge_all(shop, seen, ["/a"], **more)
+    return verdict
+
+
+def trouble(verdict):
+    return {f.claim.removeprefix("targeted-purge/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"}
+
+
+def says(verdict, claim):
+    return [f.saw for f in verdict.findings if f.claim == f"targeted-purge/{claim}"]
+
+
 SAME = {**OLD, "body": b"page"}
+NO_AGE = {**SAME, "age": []}
 GONE = miss("/a/b", at=NOW + 2, age="0", **OLD)
 FAR_GONE = miss("/far", at=NOW + 2, age="0", **OLD)
+DRILL = {"changed": False}
 CASES = [
-    ("all is well", TOUCHED, drill(), {}),
-    ("an old page after a MISS", TOUCHED, drill([fresh(**SAME), again(**SAME)]), {"refreshed": "fail"}),
-    ("nothing happened", MARKED, drill([later("/a"), later("/a")]), {"refreshed": "fail"}),
-    ("nothing happened, by label alone", MARKED, drill([hit("/a", **OLD), hit("/a", **OLD)]), {"refreshed": "fail"}),
-    ("the same page fetched anew", MARKED, drill([fresh(**SAME), again(**SAME)]), {}),
-    ("the same page fetched anew, by label alone", MARKED, drill([miss("/a", **OLD), hit("/a", **OLD)]), {}),
-    ("no label and no age", MARKED, drill([exchange("/a", **OLD), hit("/a", **OLD)]), {"refreshed": "unknown"}),
-    ("never cached again", TOUCHED, drill([fresh(), fresh(), fresh()]), {"cached-again": "fail"}),
-    ("a neighbour went as well", TOUCHED, drill(b=GONE), {"neighbour": "fail"}),
-    ("a neighbour was refilled by another reader", TOUCHED, drill(b=later("/a/b", age="0")), {"neighbour": "fail"}),
-    ("everything ended by itself", TOUCHED, drill(b=GONE, far=FAR_GONE), {"neighbour": "unknown", "control": "unknown"}),
-    ("the purge was refused", TOUCHED, drill(problem="405 it said", permanent=True), {"accepted": "fail"}),
-    ("the purge can not be reached", TOUCHED, drill(problem="no answer"), {"accepted": "unknown"}),
-    ("never warm", TOUCHED, drill(warm={"/a": [miss("/a")] * 5}), {"warm": "unknown"}),
-    ("too little time left", TOUCHED, drill(warm={"/a/b": [old("/a/b", age="599")] * 2}), {"warm": "unknown"}),
-    ("the touch failed", TOUCHED, drill(touch_problem="exit 1"), {"touched": "unknown"}),
-    ("a 500 after the purge", TOUCHED, drill([fresh(status=500), again()]), {"status": "fail"}),
-    ("no answer after the purge", TOUCHED, drill([exchange("/a", error="reset"), again()]), {"answers": "unknown"}),
+    ("all is well", proof(), {}),
+    ("an old page after a MISS", proof([fresh(**SAME), again(**SAME)]), {"refreshed": "fail"}),
+    ("nothing happened", proof([later("/a"), later("/a")], **DRILL), {"refreshed": "fail"}),
+    ("nothing happened, by label alone", proof([hit("/a", **OLD), hit("/a", **OLD)], **DRILL), {"refreshed": "fail"}),
+    ("the same page fetched anew", proof([fresh(**SAME), again(**SAME)], again(**SAME), **DRILL), {}),
+    ("the same page fetched anew, by label alone", proof([fresh(**NO_AGE), hit("/a", **OLD)], hit("/a", **OLD), **DRILL), {}),
+    ("no label and no age", proof([exchange("/a", **OLD), hit("/a", **OLD)], hit("/a", **OLD), **DRILL), {"refreshed": "unknown"}),
+    ("refilled from an old shield", proof([fresh(**SAME, age="4"), again(**SAME, age="4")], **DRILL), {"refreshed": "fail"}),
+    ("another page, older than the purge", proof([fresh(age="4"), again(age="4")]), {"refreshed": "unknown", "stays-new": "pass"}),
+    ("no marker where there was one", proof([fresh(etag=[]), again(etag=[])]), {"refreshed": "fail"}),
+    ("the page is gone", proof([fresh(status=404, etag=[]), fresh(status=404, etag=[])]), {}),
+    ("never cached again", proof([fresh(), fresh(), fresh()]), {"cached-again": "fail"}),
+    ("the old page comes back", proof(late=later("/a")), {"stays-new": "fail"}),
+    ("the same page, older, comes back", proof([fresh(**SAME), again(**SAME)], later("/a"), **DRILL), {"stays-new": "fail"}),
+    ("a newer page comes", proof(late=hit("/a", at=NOW + 3, age="0", etag='"three"', body=b"newer")), {}),
+    ("new too late", proof([later("/a"), fresh(at=NOW + 4), again(at=NOW + 4)]), {"in-time": "fail"}),
+    ("new soon after a soft purge", proof([later("/a"), again(at=NOW + 4), again(at=NOW + 4)], soft=True), {}),
+    ("new too late after a soft purge", proof([later("/a"), again(at=NOW + 9), again(at=NOW + 9)], soft=True), {"in-time": "fail"}),
+    ("never new after a soft purge", proof([later("/a"), later("/a")], soft=True), {"refreshed": "fail"}),
+    ("a neighbour went as well", proof(seen={B: GONE}), {"neighbour": "fail"}),
+    ("a neighbour was refilled by another reader", proof(seen={B: later("/a/b", age="0")}), {"neighbour": "fail"}),
+    ("a neighbour has other content", proof(seen={B: later("/a/b", body=b"x")}), {"neighbour": "fail"}),
+    ("everything ended by itself", proof(seen={B: GONE, FAR: FAR_GONE}), {"neighbour": "unknown", "control": "unknown"}),
+    ("fetched anew, as all was", proof([fresh(**SAME), again(**SAME)], again(**SAME), seen={FAR: FAR_GONE}, **DRILL), {"refreshed": "unknown", "control": "unknown", "stays-new": "unknown"}),
+    ("the purge was refused", proof(problem="405 it said", permanent=True), {"accepted": "fail"}),
+    ("the purge can not be reached", proof(problem="no answer"), {"accepted": "unknown"}),
+    ("the purge is not done", proof(purges=(Purged(NOW + 1, NOW + 2, "201", "not after 5m"),)), {"accepted": "unknown"}),
+    ("never warm", proof(warm={A: [miss("/a")] * 5}), {"warm": "unknown"}),
+    ("too little time left", proof(warm={B: [old("/a/b", age="599")] * 2}), {"warm": "unknown"}),
+    ("the touch failed", proof(touch_problem="exit 1"), {"touched": "unknown"}),
+    ("nothing was purged", proof(purges=()), {"accepted": "unknown"}),
+    ("a 500 after the purge", proof([fresh(status=500), again()]), {"status": "fail"}),
+    ("no answer after the purge", proof([exchange("/a", error="reset"), again()]), {"answers": "unknown"}),
+    ("no answer late", proof(late=exchange("/a", error="reset")), {"answers": "unknown"}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("promise", "seen", "wanted"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_each_way_a_purge_goes_wrong_has_its_own_finding(promise, seen, wanted):
-    verdict = judge(SHOP, SHOP.rules[0], promise, seen)
-    found = {f.claim.removeprefix("targeted-purge/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"}
-    assert wanted == found
+@pytest.mark.parametrize(("seen", "wanted"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_each_way_a_purge_goes_wrong_has_its_own_finding(seen, wanted):
+    assert {claim: outcome for claim, outcome in wanted.items() if outcome != "pass"} == trouble(judged(seen))
 
 
-def outcomes(verdict):
-    return {
-        (f.claim.removeprefix("targeted-purge/"), f.outcome.value, f.saw)
-        for f in verdict.findings
-        if f.outcome != "pass"
-    }
+def test_a_drill_wants_the_status_of_its_rule_and_a_purge_may_change_it():
+    """Who publishes may well take a page away."""
+    gone = proof([fresh(status=404), again(status=404)])
+    assert {} == trouble(judged(gone))
+    assert {"status": "fail"} == trouble(judged(gone, drill=True))
 
 
-def test_a_drill_with_nothing_to_compare_says_so():
+def test_a_refused_plan_is_told_and_nothing_is_judged():
+    refused = Proof(Plan((f"{BASE}/a",), refusals=(Refusal("no edge", "one that can be purged", "add one"),)))
+    [finding] = judged(refused).findings
+    assert ("unknown", "no edge", "one that can be purged; add one") == (finding.outcome, finding.saw, finding.wanted)
+
+
+def test_a_purge_with_nothing_to_compare_says_so():
     """Where the edge leaves queries out of its key, and no other rule is for everyone."""
-    planned = Plan("/a", ("/a?roundsman=n",), "")
-    warm = {"/a": [old("/a")] * 2, "/a?roundsman=n": [old("/a?roundsman=n")] * 2}
-    others = {"/a?roundsman=n": fresh()}
-    seen = Drill(planned, warm, purged_at=NOW + 1, answer="200", after=[fresh(), again()], others=others)
-    assert {
-        ("neighbour", "unknown", "no neighbour to watch"),
-        ("control", "warn", "no far route to watch"),
-    } == outcomes(judge(SHOP, SHOP.rules[0], TOUCHED, seen))
+    seen = proof(others=(A, QUERY), warm={QUERY: [old(QUERY.path)] * 2}, seen={QUERY: fresh()})
+    verdict = judged(seen)
+    assert {"neighbour": "unknown", "control": "warn"} == trouble(verdict)
+    assert ["no neighbour to watch"] == says(verdict, "neighbour")
+    assert ["no far route to watch"] == says(verdict, "control")
+
+
+@pytest.mark.parametrize(
+    ("warm", "watched"),
+    [
+        ([miss("/A"), old("/A"), old("/A")], True),
+        ([old("/A", body=b"other")] * 2, True),
+        ([old("/A", age="90")] * 2, True),
+        ([old("/A")] * 2, False),
+        ([miss("/A", status=404)] * 5, False),
+        ([miss("/A"), old("/A", age="599"), old("/A", age="599")], False),
+    ],
+    ids=["cold at first", "another page", "another age", "the target's own", "not kept", "ends too soon"],
+)
+def test_a_made_up_neighbour_counts_where_it_is_kept_and_is_another_copy(warm, watched):
+    """And else its fate says nothing of the purge."""
+    found = judged(
+        proof(others=(A, B, FAR, CASE), warm={CASE: warm}, seen={CASE: miss("/A", at=NOW + 2, age="0", **OLD)})
+    )
+    assert ({"neighbour": "fail"} if watched else {}) == trouble(found)
 
 
 def test_the_verdict_names_the_strength_of_its_proof():
-    def saw(promise, *after):
-        verdict = judge(SHOP, SHOP.rules[0], promise, drill(list(after)))
-        return next(f.saw for f in verdict.findings if f.claim == "targeted-purge/refreshed")
+    def saw(*after, **more):
+        return says(judged(proof(list(after), again(**SAME, at=NOW + 3), **more)), "refreshed")[0]
 
-    assert "a new marker (proven by content)" == saw(TOUCHED, fresh(), again())
-    assert "content unchanged, born 1.0s after the purge (by birth time)" == saw(MARKED, fresh(**SAME), again(**SAME))
-    assert "content unchanged, MISS (by label only)" == saw(MARKED, miss("/a", **OLD), hit("/a", **OLD))
+    assert "a new marker (proven by content)" == saw(fresh(), again())
+    assert "content unchanged, born 1.0s after the purge (by birth time)" == saw(fresh(**SAME), again(**SAME), **DRILL)
+    assert "content unchanged, MISS (by label only)" == saw(fresh(**NO_AGE), hit("/a", **OLD), **DRILL)
 
 
-def test_the_plan_takes_siblings_first_then_a_query_and_a_control_of_another_rule():
-    assert Plan("/a", ("/a/b", "/a/c"), "/far") == plan(SHOP, SHOP.rules[0], MARKED, "n")
-    lone = site({})
-    assert Plan("/a", ("/a?roundsman=n",), "") == plan(lone, lone.rules[0], MARKED, "n")
+def test_one_line_says_what_was_proven_and_how_strongly():
+    assert "new, proven by content; 2 of 2 neighbours untouched; still new later" == judged(proof()).observed
+    assert "HIT, HIT; Age 5, 5" == judged(proof([later("/a"), later("/a")])).observed
+    weak = proof([fresh(**NO_AGE), hit("/a", **OLD)], hit("/a", **OLD), seen={B: GONE}, **DRILL)
+    assert "new, by label only; 1 of 2 neighbours untouched; still new later" == judged(weak).observed
+
+
+def at_two_nodes(second):
+    nodes = [replace(A, node="n1:80"), replace(A, node="n2:80", headers=(("accept-language", "de"),))]
+    seen = proof()
+    return replace(
+        seen,
+        scene=replace(seen.scene, targets=tuple(nodes)),
+        warm=seen.warm | {one: [old("/a")] * 2 for one in nodes},
+        after={nodes[0]: [fresh(), again()], nodes[1]: second},
+        late={one: again(at=NOW + 3) for one in nodes},
+    )
+
+
+def test_each_node_and_variant_is_proven_and_the_one_that_is_not_is_named():
+    verdict = judged(at_two_nodes([fresh(), again()]))
+    assert ["2 copies: a new marker (proven by content)"] == says(verdict, "refreshed")
+    assert "new in all 2 copies, proven by content; 2 of 2 neighbours untouched; still new later" == verdict.observed
+    verdict = judged(at_two_nodes([later("/a"), later("/a")]))
+    assert {"refreshed": "fail"} == trouble(verdict)
+    wanted = "/a at n2:80, accept-language: de: the old marker, though the content changed"
+    assert ["a new marker (proven by content)", wanted] == says(verdict, "refreshed")
+
+
+def test_the_strength_of_many_is_that_of_the_weakest():
+    two = replace(at_two_nodes([fresh(**NO_AGE), hit("/a", **OLD)]), changed=False)
+    assert "new in all 2 copies, by label only" in judged(two).observed
+
+
+def test_variants_of_which_no_values_are_known_are_told():
+    seen = proof()
+    verdict = judged(replace(seen, scene=replace(seen.scene, unlooked={f"{BASE}/a": ("accept-language",)})))
+    assert {"variants": "warn"} == trouble(verdict)
+    assert ["answers vary by accept-language, of which no values are named"] == says(verdict, "variants")
+
+
+def test_unnamed_variants_are_old_for_sure_where_one_is_purged_at_a_time():
+    seen = proof(one_variant=True)
+    verdict = judged(replace(seen, scene=replace(seen.scene, unlooked={f"{BASE}/a": ("accept-language",)})))
+    assert {"variants": "unknown"} == trouble(verdict)
+
+
+def test_a_copy_that_came_before_a_purge_of_the_other_variants_is_new():
+    """The last purge of all of them counts."""
+    purges = (Purged(NOW + 1, NOW + 1.1, "200"), Purged(NOW + 6, NOW + 6.1, "200", partly=True))
+    assert {} == trouble(
+        judged(proof([fresh(**SAME), again(**SAME)], again(**SAME, at=NOW + 7), purges=purges, **DRILL))
+    )
+
+
+def test_another_query_that_is_a_hit_at_once_is_no_copy_of_its_own():
+    """Nobody asked for it before."""
+    seen = proof(others=(A, B, FAR, QUERY), warm={QUERY: [old(QUERY.path, age="90")] * 2}, seen={QUERY: GONE})
+    assert {} == trouble(judged(seen))
+
+
+def test_what_is_still_old_is_found_for_another_purge():
+    assert [] == old_ones(SHOP, proof())
+    assert [A] == old_ones(SHOP, proof([later("/a"), later("/a")]))
+    assert [] == old_ones(SHOP, proof([later("/a"), fresh(), again()]))
+
+
+@pytest.mark.parametrize(
+    ("first", "marker", "holds", "saw"),
+    [
+        (fresh(), None, True, "another etag (proven by content)"),
+        (fresh(etag='W/"one"', body=b"page"), None, True, "content unchanged, born 1.0s after the purge (by birth time)"),
+        (fresh(age=[]), None, True, "another etag (proven by content)"),
+        (again(age=[]), None, None, "another etag, HIT; name a marker in the rule, to prove by it"),
+        (again(age=[]), ETAG, True, "a new marker (proven by content)"),
+        (fresh(etag=[], last_modified="today"), None, True, "other content, born 1.0s after the purge (by birth time)"),
+    ],
+)  # fmt: skip
+def test_an_etag_proves_without_being_named_unless_another_server_may_have_its_own(first, marker, holds, saw):
+    """A weak one is the same as a strong one: caches weaken them."""
+    told = new(old("/a"), [first], Terms(marker, NOW + 1))
+    assert (holds, saw) == (told.holds, told.saw)
+
+
+def test_a_miss_without_age_is_dated_by_the_hit_after_it():
+    """As Squid answers."""
+    told = new(old("/a"), [fresh(**NO_AGE), again(**SAME)], Terms(None, NOW + 1))
+    assert (True, "content unchanged, born 1.0s after the purge (by birth time)") == (told.holds, told.saw)
+
+
+def test_a_label_says_nothing_where_a_new_copy_takes_the_old_one_s_place():
+    terms = Terms(None, NOW + 1, labels_tell=False)
+    assert new(hit("/a", **OLD), [hit("/a", **OLD)], terms).holds is None
+    assert new(hit("/a", **OLD), [miss("/a", **OLD)], terms).holds is True
+
+
+def test_a_neighbour_that_another_server_answers_for_is_not_judged():
+    terms = Terms(None, NOW + 1)
+    before, after = old("/a/b", x_served_by="cache-ams-1"), miss("/a/b", at=NOW + 2, x_served_by="cache-ams-2")
+    fastly = [replace(one, probe=replace(one.probe, edge="fastly")) for one in (before, after)]
+    assert untouched(*fastly, terms).holds is None
+    assert (
+        untouched(fastly[0], replace(fastly[1], headers=(*fastly[1].headers[:-1], before.headers[-1])), terms).holds
+        is False
+    )
+
+
+def test_a_late_look_without_age_can_only_say_that_the_old_page_is_not_back():
+    terms = Terms(None, NOW + 1)
+    assert still_new(old("/a"), [fresh()], hit("/a", body=b"page"), terms).holds is False
+    assert still_new(old("/a"), [fresh()], hit("/a", body=b"new"), terms).holds is True
+
+
+def test_a_flight_is_as_long_as_the_origin_takes_within_bounds():
+    def took(seconds):
+        return replace(miss("/a"), phases=Phases(first_byte=seconds))
+
+    rule = Rule.model_validate({**RULE, "response_time": {"miss": {"p95": "3s"}}})
+    assert FLIGHT[0] == flight(None, [took(0.1), hit("/a")])
+    assert 2.5 == flight(None, [took(0.1), took(2.5)])
+    assert 3.0 == flight(rule, [took(0.1)])
+    assert FLIGHT[1] == flight(rule, [took(60)])
+
+
+def test_a_stale_window_is_waited_for_within_bounds():
+    assert 0 == stale_window([hit("/a")])
+    assert 3 == stale_window([hit("/a", "max-age=9, stale-while-revalidate=3")])
+    assert FLIGHT[1] == stale_window([hit("/a", "max-age=9, stale-while-revalidate=600")])

@@ -94,7 +94,7 @@ def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "0005"
 
 def upgrade():
     with op.batch_alter_table("run", recreate="auto") as table:

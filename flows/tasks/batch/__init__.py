@@ -24,6 +24,7 @@ from flows.tasks.batch.progress import in_prefect, on_terminal
 from flows.tasks.batch.quarantine import Replayed, dismiss, replay
 from flows.tasks.batch.running import Outcome, Progress, run
 from flows.tasks.batch.sources import SqlQuery
+from flows.tasks.batch.target import open_target
 
 __all__ = [
     "Applied",
@@ -48,6 +49,7 @@ __all__ = [
     "give_up",
     "in_prefect",
     "on_terminal",
+    "open_target",
     "replay",
     "run",
 ]

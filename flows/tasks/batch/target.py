@@ -1,10 +1,12 @@
 """The target database: where effects and checkpoints are written together, and whose clock is the clock."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, inspect, text
+from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 
 from flows.tasks.batch.errors import BatchError
@@ -77,6 +79,26 @@ _BOUNDS = text(
     "SELECT set_config('statement_timeout', :bound, true),"
     " set_config('idle_in_transaction_session_timeout', :bound, true)"
 )
+
+
+def open_target(variable: str) -> Engine:
+    """The database whose address is in an environment variable, as a job's parameters are shown to everybody.
+
+    `dispose()` closes it.
+
+    Raises:
+        BatchError: the variable is not set, or holds no such address. It is not quoted: it holds a password.
+    """
+    try:
+        where = make_url(os.environ.get(variable, ""))
+    except (ArgumentError, ValueError):
+        where = None
+    if where is None or where.get_backend_name() not in {"sqlite", "postgresql"}:
+        saw = "saw text that is no database URL of that kind" if os.environ.get(variable) else "saw nothing"
+        raise BatchError(f"{variable}: {saw}; wanted postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE")
+    if where.get_backend_name() == "sqlite":
+        return create_engine(where, hide_parameters=True, connect_args={"timeout": 30})
+    return create_engine(where.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True)
 
 
 def prepare(engine: Engine) -> None:

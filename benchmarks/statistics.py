@@ -1,0 +1,203 @@
+"""What the comparisons and the detector say of services whose truth is known: simulated, with fixed seeds.
+
+A service here has a lognormal body (sd .5 of the logarithms), 2 % Pareto spikes, AR(1) on the log scale, and a slow
+drift. An arm is asked 300 times in rounds of five, each round shuffled with the other arm's.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from flows.rules.aligned_ranks import Rounds, location, shift, tail
+from flows.rules.chance import false_discovery, two_sided
+from flows.rules.change_points import Kind, changes
+from flows.rules.comparison import ALPHA, Speed, Times, Word, measure, settle
+from flows.rules.order_statistics import interval
+from flows.rules.placebo import moved
+from flows.rules.trial import Arm
+
+Row = tuple[str, str, str, bool]
+
+#: Rounds, requests of each arm in one, and the services simulated of each kind.
+ROUNDS, EACH, RUNS = 60, 5, 1000
+SIGMA = 0.5
+#: Autocorrelation, and the drift's standard deviation at the end.
+SERVICES = ((0.0, 0.0), (0.6, 0.10), (0.9, 0.15))
+
+
+def rows() -> list[Row]:
+    return [*_side_by_side(), *_tails(), *_coverage(), *_many_routes(), *_before_after(), *_detector()]
+
+
+def _side_by_side() -> Iterator[Row]:
+    """The verdict itself, with no margin at all, so that only chance stands between it and a false alarm."""
+    for place, ((phi, drift), power) in enumerate(zip(SERVICES, (0.55, 0.65, 0.9), strict=True)):
+        service = f"phi {phi:g}, drift {drift:.0%}"
+        words = [_word(run, margin=0.0) for run in _pairs(100 + place, phi, drift)]
+        alarms = np.mean([word in {Word.SLOWER, Word.PROBABLY_SLOWER, Word.FASTER} for word in words])
+        yield _at_most(f"side by side: false alarms, {service}", alarms, 0.06)
+        logs = _pairs(110 + place, phi, drift, slower=0.1)
+        found = np.mean([two_sided(location(_rounds(run))) <= ALPHA for run in logs])
+        yield _at_least(f"side by side: +10 % is seen, {service}", found, power)
+    words = [_word(run, margin=0.05) for run in _pairs(119, 0.6, 0.1, slower=0.2, runs=300)]
+    said = np.mean([word in {Word.SLOWER, Word.PROBABLY_SLOWER} for word in words])
+    yield _at_least("side by side: +20 % is called slower, or probably so, margin 5%", said, 0.95)
+    yield _at_most(
+        "side by side: +20 % is called unchanged, margin 5%", np.mean([w == Word.UNCHANGED for w in words]), 0
+    )
+
+
+def _tails() -> Iterator[Row]:
+    """Six requests in a hundred become four times as slow."""
+    seen = [tail(_rounds(run)).p <= ALPHA for run in _pairs(120, 0.0, 0.0, tail_share=0.06, tail_factor=4)]
+    yield _at_least("tail: 6 % of requests four times as slow are seen", np.mean(seen), 0.5)
+    null = [tail(_rounds(run)).p <= ALPHA for run in _pairs(121, 0.6, 0.1)]
+    yield _at_most("tail: false alarms, phi 0.6, drift 10%", np.mean(null), 0.06)
+
+
+def _coverage() -> Iterator[Row]:
+    """Intervals that should hold the truth 95 times in 100."""
+    for place, (phi, drift) in enumerate(SERVICES):
+        found = [shift(_rounds(run)) for run in _pairs(130 + place, phi, drift, slower=0.1)]
+        share = np.mean([one.low <= 1.1 <= one.high for one in found])
+        width = np.median([one.high - one.low for one in found])
+        what = f"interval of the ratio: coverage, phi {phi:g}, drift {drift:.0%} (median width {width:.0%})"
+        yield _between(what, share, 0.93, 0.97)
+    # A sample's places are whole numbers, so that exactly 95 % can't be had.
+    samples = np.sort(np.random.default_rng(140).lognormal(-3, SIGMA, (2000, 300)))
+    for share, z in ((0.5, 0.0), (0.95, 1.644854)):
+        truth = math.exp(-3 + SIGMA * z)
+        ends = [interval(one, share) for one in samples]
+        held = np.mean([low <= truth <= high for low, high in ends])
+        yield _between(f"interval of p{share * 100:.0f} by order statistics: coverage", held, 0.93, 0.97)
+
+
+def _many_routes() -> Iterator[Row]:
+    """Twenty routes asked 200 times, of which three became slower by a quarter; false discoveries among the found."""
+    routes, slow, runs = 20, 3, 150
+    found, false = [], []
+    logs = iter(_pairs(150, 0.3, 0.1, runs=runs * routes, rounds=40))
+    for _ in range(runs):
+        truth = np.arange(routes) < slow
+        ps = []
+        for slower in truth:
+            run = next(logs)
+            run[:, EACH:] += math.log(1.25) * slower
+            rounds = _rounds(run)
+            ps += [two_sided(location(rounds)), tail(rounds).p]
+        called = np.array(false_discovery(ps)).reshape(routes, 2).min(axis=1) <= ALPHA
+        found.append(called[truth].mean())
+        false.append(called[~truth].sum() / max(1, called.sum()))
+    yield _at_most("20 routes, 3 slower by 25 %: false share of what is called", np.mean(false), 0.05)
+    yield _at_least("20 routes, 3 slower by 25 %: found", np.mean(found), 0.9)
+
+
+def _before_after() -> Iterator[Row]:
+    """In production: 30 windows of 200 requests before, one after; between windows the service moves by itself."""
+    windows, requests, runs = 30, 200, 400
+    for place, tau in enumerate((0.0, 0.02, 0.05, 0.10)):
+        rng = np.random.default_rng(160 + place)
+        logs = _service(rng, (runs * (windows + 1), requests), 0.3, 0.0).reshape(runs, windows + 1, requests)
+        medians = np.median(logs, axis=2) + rng.normal(0, tau, (runs, windows + 1))
+        history, after = medians[:, None, :-1], medians[:, -1:]
+        null = np.mean([moved(*one)[0].p <= ALPHA for one in zip(history, after, strict=True)])
+        more = np.mean([moved(*one)[0].p <= ALPHA for one in zip(history, after + math.log(1.2), strict=True)])
+        what = f"before and after: false alarms, windows move by {tau:.0%} (+20 % seen {more:.0%})"
+        yield _at_most(what, null, 0.1)
+    rng = np.random.default_rng(170)
+    routes = 20
+    own = rng.normal(0, 0.03, (runs, routes, windows + 1)) + rng.normal(0, 0.05, (runs, 1, windows + 1))
+    null = np.mean([one.p <= ALPHA for run in own for one in moved(run[:, :-1], run[:, -1])])
+    yield _at_most("before and after: false alarms, all routes move together by 5%", null, 0.1)
+
+
+def _detector() -> Iterator[Row]:
+    """Histories of a hundred runs: sd .04 of the logarithms, phi .3, three runs in a hundred with a spike."""
+    false = np.mean([bool(changes(one)) for one in _histories(180, 600)])
+    yield _at_most("detector: stable histories with a change point", false, 0.02)
+    for after, step, least in ((5, 0.2, 0.95), (12, 0.1, 0.8)):
+        found = [
+            any(one.kind is Kind.STEP and abs(one.first - (100 - after)) <= 5 for one in changes(history))
+            for history in _histories(180 + after, 400, step, after)
+        ]
+        yield _at_least(f"detector: +{step:.0%} found after {after} runs", np.mean(found), least)
+    crept = [[one.kind for one in changes(one)] == [Kind.DRIFT] for one in _histories(199, 300, creep=0.3)]
+    yield _at_least("detector: a creep of 30% over all runs is called a drift", np.mean(crept), 0.9)
+
+
+def _service(rng: np.random.Generator, shape: tuple[int, int], phi: float, drift: float) -> np.ndarray:
+    """Logarithms of a service's times, one service a row, in the order of its requests."""
+    runs, length = shape
+    new = rng.normal(0, 1, (length, runs))
+    body = np.empty((length, runs))
+    body[0] = new[0]
+    for place in range(1, length):
+        body[place] = phi * body[place - 1] + math.sqrt(1 - phi * phi) * new[place]
+    spikes = (rng.random(shape) < 0.02) * np.log(3 / rng.random(shape) ** 0.5)
+    # Brownian: nobody knows where it goes, and it goes slowly.
+    slow = np.cumsum(rng.normal(0, drift / math.sqrt(length), shape), axis=1)
+    return SIGMA * body.T + spikes + slow
+
+
+def _pairs(  # noqa: PLR0913 - what two arms may differ in
+    seed: int,
+    phi: float,
+    drift: float,
+    *,
+    slower: float = 0.0,
+    tail_share: float = 0.0,
+    tail_factor: float = 1.0,
+    runs: int = RUNS,
+    rounds: int = ROUNDS,
+) -> Iterator[np.ndarray]:
+    """Logarithms of both arms' times, shape (rounds, 2 * EACH), the candidate's in the right half."""
+    rng = np.random.default_rng(seed)
+    logs = _service(rng, (runs, rounds * 2 * EACH), phi, drift).reshape(runs, rounds, 2 * EACH)
+    logs = rng.permuted(logs, axis=2)
+    hit = rng.random((runs, rounds, EACH)) < tail_share
+    logs[:, :, EACH:] += math.log1p(slower) + hit * math.log(tail_factor)
+    yield from logs
+
+
+def _rounds(logs: np.ndarray) -> Rounds:
+    return Rounds.of(np.exp(logs).ravel(), *_labels(logs))
+
+
+def _labels(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rounds, places = np.indices(logs.shape)
+    return rounds.ravel(), places.ravel() >= EACH
+
+
+def _word(logs: np.ndarray, margin: float) -> Word:
+    rounds, candidate = _labels(logs)
+    arms = np.where(candidate, Arm.CANDIDATE, Arm.BASELINE)
+    measured: list[Speed] = [measure(Times("/", "miss", np.exp(logs).ravel(), rounds, arms))]
+    (speed,), _ = settle(measured, [], margin)
+    return speed.word
+
+
+def _histories(seed: int, runs: int, step: float = 0.0, after: int = 0, creep: float = 0.0) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    length, phi = 100, 0.3
+    logs = np.empty((runs, length))
+    logs[:, 0] = rng.normal(0, 1, runs)
+    for place in range(1, length):
+        logs[:, place] = phi * logs[:, place - 1] + math.sqrt(1 - phi * phi) * rng.normal(0, 1, runs)
+    logs *= 0.04
+    logs += (rng.random(logs.shape) < 0.03) * rng.uniform(0.2, 1.0, logs.shape)
+    logs[:, length - after :] += math.log1p(step)
+    logs += np.linspace(0, math.log1p(creep), length)
+    yield from np.exp(logs - 3)
+
+
+def _at_most(what: str, measured: float, wanted: float) -> Row:
+    return what, f"{measured:.1%}", f"at most {wanted:.0%}", bool(measured <= wanted)
+
+
+def _at_least(what: str, measured: float, wanted: float) -> Row:
+    return what, f"{measured:.1%}", f"at least {wanted:.0%}", bool(measured >= wanted)
+
+
+def _between(what: str, measured: float, low: float, high: float) -> Row:
+    return what, f"{measured:.1%}", f"{low:.0%} to {high:.0%}", bool(low <= measured <= high)

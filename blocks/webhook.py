@@ -1,0 +1,72 @@
+"""An address that machines are told at, by POST."""
+
+import asyncio
+from typing import Any, ClassVar
+
+import httpx
+from prefect.blocks.core import Block, schema_extra
+from pydantic import ConfigDict, Field, SecretStr
+
+from blocks.asking import bounded, retry_after
+
+#: Seconds for one whole request.
+PATIENCE = 10.0
+#: Bytes of an answer that are read; only its status counts.
+MOST = 4096
+
+
+class WebhookError(Exception):
+    """A message that was not, or may not have been, taken: what was seen, without address, headers and answer.
+
+    `permanent` means that the same request would be refused again. `retry_after` are the seconds asked to wait.
+    """
+
+    def __init__(self, says: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(says)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+def _hide_inner(schema: dict[str, Any], kind: type[Block]) -> None:
+    """Mark each header as secret. Prefect itself marks the mapping only, and then shows its values."""
+    schema_extra(schema, kind)
+    schema["secret_fields"] = ["headers.*" if name == "headers" else name for name in schema["secret_fields"]]
+
+
+class OutgoingWebhook(Block):
+    """Posts a text to one address; whoever answers there knows a repeated message by its `Idempotency-Key`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_hide_inner)
+
+    _block_type_name = "Outgoing Webhook"
+    _block_type_slug = "outgoing-webhook"
+
+    url: SecretStr
+    """The address; a token is often a part of it, so all of it is a secret."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Headers to send along, such as Authorization."""
+    content_type: str = "application/json"
+
+    async def post(self, body: str, key: str) -> None:
+        """Send a text. Redirects are not followed.
+
+        Raises:
+            WebhookError: no answer, or another one than 2xx.
+        """
+        own = {"User-Agent": "roundsman", "Content-Type": self.content_type, "Idempotency-Key": key}
+        try:
+            headers = {name: secret.get_secret_value() for name, secret in self.headers.items()} | own
+            request = httpx.Request("POST", self.url.get_secret_value(), content=body.encode(), headers=headers)
+            async with asyncio.timeout(PATIENCE), httpx.AsyncClient(timeout=PATIENCE) as client:
+                response = await bounded(await client.send(request, stream=True), MOST)
+        except (UnicodeEncodeError, httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol):
+            # Once the block is mended the message can be sent, so it is not dead by this. What is wrong is a secret.
+            raise WebhookError("saw an address or a header that can't be used; mend the block's settings") from None
+        except (httpx.HTTPError, OSError, TimeoutError) as error:
+            raise WebhookError(f"saw no answer ({type(error).__name__}), wanted 2xx") from None
+        if not response.is_success:
+            status = response.status_code
+            later = status in {408, 425, 429} or status >= 500
+            raise WebhookError(
+                f"it answered {status}, wanted 2xx", permanent=not later, retry_after=retry_after(response)
+            )

@@ -1,0 +1,77 @@
+"""The model of a batch job: articles from a feed, and a purge of each route that changed."""
+
+import logging
+from dataclasses import dataclass, field
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.tasks.batch import Outcome
+from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
+from flows.tasks.hooks import speak_for
+from flows.tasks.outbox import Delivered
+from flows.tasks.site_file import load
+
+log = logging.getLogger("roundsman")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of an import: the rows, and the purges of what they changed."""
+
+    outcome: Outcome
+    delivered: Delivered = field(default_factory=Delivered)
+    waiting: int = 0
+    dead: int = 0
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="Each article of the feed is in the shop's database, and no edge has an old copy of one that changed.",
+    on_fail="Readers may get old articles. First look: the run's message; then run it again, which doubles nothing.",
+    rollback=NothingToUndo("the feed says how things are: an older edition of it, imported again, is the way back"),
+    max_runtime=3600.0,
+)
+@flow(
+    name="import-catalogue",
+    flow_run_name="{site}: import",
+    persist_result=False,
+    timeout_seconds=3540,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def import_catalogue(
+    site: str,
+    feed: str,
+    dry_run: bool = True,  # noqa: FBT001, FBT002 - a job's parameters are given by name
+) -> State[Imported]:
+    """Import a feed of articles, and purge the routes that changed. Safe to run again: nothing is done twice.
+
+    The shop's database is where ROUNDSMAN_CATALOGUE_URL says.
+
+    Args:
+        site: A name in deployments/sites/, or a path to a site file: its edge is purged.
+        feed: A file of JSON lines or CSV, or the address of a paged API, with `route`, `title` and `text`.
+        dry_run: Whether to change nothing, and only say what would change.
+    """
+    promised = load(site)
+    outcome = await import_articles(promised, feed, dry_run=dry_run)
+    if dry_run:
+        for change in outcome.changes:
+            log.info("%s: would change %s", promised.site, change.key)
+        return Completed(message=f"a dry run: {counts(outcome)}", data=Imported(outcome))
+    imported = Imported(outcome, *await send_purges(promised))
+    said = f"{counts(outcome)}; purges sent: {imported.delivered.sent}"
+    if imported.waiting or imported.dead:
+        # What waits is sent by the next run, whatever it imports.
+        look = f"python -m flows outbox --in {VARIABLE}"
+        said = f"{said}, waiting: {imported.waiting}, dead: {imported.dead}; readers may get old copies; see {look}"
+        return Failed(name="NotDelivered", message=said, data=imported)
+    return Completed(message=said, data=imported)
+
+
+def counts(outcome: Outcome) -> str:
+    """`1,000 rows, 3 changed, 0 in quarantine`, and whether all this was done before."""
+    told = f"{outcome.rows:,} rows, {outcome.changed:,} changed, {outcome.quarantined:,} in quarantine"
+    return f"{told} (imported before)" if outcome.again else told

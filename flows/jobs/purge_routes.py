@@ -1,0 +1,82 @@
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from flows.jobs.inspect_site import run_id
+from flows.rules.purge_plan import Plan, Wish
+from flows.rules.purge_report import Purging
+from flows.rules.report import Report
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.rules.targeted_purge import judge_all
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import ready, record
+from flows.tasks.prove import Trial, plan, prove
+from flows.tasks.report import conclude, publish
+from flows.tasks.site_file import load
+
+log = logging.getLogger("roundsman")
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="The routes are new, nothing else is, and they are cached again.",
+    on_fail="Readers may get old pages, or lose copies they should not. First look: the run's artifact, then the edge.",
+    rollback=NothingToUndo("a dropped copy is fetched again by the next request"),
+    max_runtime=1800.0,
+)
+@flow(
+    name="purge-routes",
+    flow_run_name="{site}: purge",
+    persist_result=False,
+    timeout_seconds=1740,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def purge_routes(
+    site: str,
+    routes: Sequence[str],
+    dry_run: bool = True,  # noqa: FBT001, FBT002 - a job's parameters are given by name
+    soft: bool = False,  # noqa: FBT001, FBT002
+    changed: bool = False,  # noqa: FBT001, FBT002
+) -> State[Purging]:
+    """Purge some routes of a site, and prove that they are new and nothing else is. A dry run only plans.
+
+    Args:
+        site: A name in deployments/sites/, or a path to a site file.
+        routes: Paths such as /articles/tomatoes, or URLs of the site.
+        dry_run: Whether to plan only; nothing is purged then.
+        soft: Whether the old copies become stale instead of being dropped.
+        changed: Whether the pages have another content now, so that the old one is a failure however new its copy.
+    """
+    promised, started = load(site), datetime.now(UTC)
+    wish = Wish(tuple(routes), soft=soft, accept=frozenset(promised.accept), most=promised.purge_at_most)
+    if dry_run:
+        found = await plan(promised, wish)
+        return _refused(promised.site, started, found) or Completed(
+            message=f"a dry run: {len(found.requests)} requests for {len(found.urls)} URLs",
+            data=Purging(promised.site, started, found),
+        )
+    await asyncio.to_thread(ready)
+    log.info("%s: purging %s", promised.site, ", ".join(routes))
+    seen = await prove(promised, Trial(wish, changed=changed, regardless=True))
+    if refused := _refused(promised.site, started, seen.plan):
+        return refused
+    verdicts = judge_all(promised, seen, routes)
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts))
+    written = await record(report, job=purge_routes.name, return_state=True)
+    if not written.is_completed():
+        log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
+    await publish(report, "purge", "purge-verdicts", return_state=True)
+    return conclude(report, Purging(promised.site, started, seen.plan, report))
+
+
+def _refused(site: str, started: datetime, found: Plan) -> State[Purging] | None:
+    """The end of a run whose plan was refused: nothing was done."""
+    if not found.refusals:
+        return None
+    said = "; ".join(map(str, found.refusals))
+    return Failed(name="Refused", message=f"nothing was purged: {said}", data=Purging(site, started, found))

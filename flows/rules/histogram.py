@@ -1,0 +1,82 @@
+"""A histogram of times that is merged without loss: an hour's is exactly that of its minutes.
+
+The buckets are DDSketch's (Masson, Rim, Lee: VLDB 2019): bucket i holds what lies in (g^(i-1), g^i], with
+g = (1 + e) / (1 - e), and answers 2 g^i / (g + 1), which is within e of all of it.
+"""
+
+import math
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+#: How far a quantile may be from the sample's own, as a share of it.
+ERROR = 0.01
+#: Seconds. What is shorter or longer counts as this.
+SHORTEST, LONGEST = 1e-6, 3600.0
+
+_BASE = (1 + ERROR) / (1 - ERROR)
+_FIRST = math.ceil(math.log(SHORTEST) / math.log(_BASE))
+_BUCKETS = math.ceil(math.log(LONGEST) / math.log(_BASE)) - _FIRST + 1
+_VERSION = b"\x01"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """How many times fell into each bucket, from a microsecond to an hour."""
+
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, times: Iterable[float]) -> Self:
+        """The histogram of some times in seconds; ValueError when one is no number."""
+        seconds = np.fromiter(times, dtype=float)
+        if np.isnan(seconds).any():
+            raise ValueError("saw a time that is no number, wanted seconds")
+        places = np.ceil(np.log(np.clip(seconds, SHORTEST, LONGEST)) / math.log(_BASE)).astype(int) - _FIRST
+        return cls(np.bincount(places, minlength=_BUCKETS))
+
+    @classmethod
+    def merged(cls, parts: Iterable[Self]) -> Self:
+        """All of them as one."""
+        return cls(np.sum([np.zeros(_BUCKETS, dtype=np.int64), *(part.counts for part in parts)], axis=0))
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Self:
+        """Read what `to_bytes` wrote; ValueError for anything else, however it came to be there."""
+        reader = zlib.decompressobj()
+        try:
+            # One byte more than there may be, so that a longer one is noticed and never unpacked.
+            plain = reader.decompress(blob[1:], _BUCKETS * 8 + 1)
+        except zlib.error:
+            plain = b""
+        if blob[:1] != _VERSION or len(plain) != _BUCKETS * 8 or not reader.eof:
+            raise ValueError(f"saw {len(blob)} bytes that are no histogram of version {_VERSION[0]}")
+        return cls(np.frombuffer(plain, dtype="<u8").astype(np.int64))
+
+    def to_bytes(self) -> bytes:
+        """A few hundred bytes for some thousand times."""
+        # The low bytes of all counts first, then the next: mostly zeros in a row, which pack well.
+        return _VERSION + zlib.compress(self.counts.astype("<u8").tobytes(), 9)
+
+    @property
+    def total(self) -> int:
+        """How many times are in it."""
+        return int(self.counts.sum())
+
+    def quantile(self, share: float) -> float:
+        """The nearest-rank quantile in seconds, within 1 %; ValueError when it is empty."""
+        if not (total := self.total):
+            raise ValueError("an empty histogram has no quantile")
+        rank = max(1, math.ceil(share * total))
+        place = int(np.searchsorted(np.cumsum(self.counts), rank)) + _FIRST
+        return 2 * _BASE**place / (_BASE + 1)
+
+    def share_above(self, seconds: float) -> float:
+        """Which share took longer than this, to the width of a bucket; ValueError when it is empty."""
+        if not (total := self.total):
+            raise ValueError("an empty histogram has no shares")
+        place = math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) / math.log(_BASE)) - _FIRST
+        return int(self.counts[place + 1 :].sum()) / total

@@ -1,0 +1,93 @@
+"""Before and after a release in production, where nothing can be interleaved: a change against the route's own ones.
+
+Two windows of a route differ by far more than the noise within them says: a service that drifts by 5 % between windows
+makes a plain test cry wolf one time in five. So the change is measured in the route's own earlier changes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.rules.chance import student, student_quantile
+
+#: Earlier windows that a route needs; with fewer its own movement is not known.
+HISTORY = 20
+#: Routes that must move together before a common shift is believed and taken off.
+TOGETHER = 5
+#: Makes the median absolute deviation of normal values their standard deviation.
+_MAD = 1.4826
+#: How much of a sample's knowledge of its spread is in that, for normal values.
+_WORTH = 0.37
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One route after a release: by what factor it differs from its history, and what could have been seen at all.
+
+    `low` and `high` are the ends of the 95 % interval of `ratio`. `movement` is the route's own from window to window,
+    and `smallest` the least slowing down that is found four times in five, both as shares (0.25 is 25 %).
+    """
+
+    ratio: float
+    low: float
+    high: float
+    p: float
+    movement: float
+    smallest: float
+
+    @property
+    def sentence(self) -> str:
+        """What this comparison can't see, in words."""
+        seen = f"a change under {self.smallest:.0%} can't be seen"
+        return f"this route moves by {self.movement:.0%} by itself from window to window; {seen}"
+
+
+def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = ()) -> list[Moved]:
+    """Compare the window after a release with the earlier ones, for each route.
+
+    d = after - median(history); s = 1.4826 MAD(history); p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is
+    worth 37 % of the values that a standard deviation would be, and a median's variance is pi / 2 of a mean's (with
+    H-1 and 1/H instead, 7 % of all nothings are called a change at p < .05, and 2 % at p < .01). What all routes, or
+    the control routes if there are any, did alike in a window is taken off first: a network or a host, no release.
+
+    Args:
+        history: medians of the logarithms of times in H earlier windows, shape (routes, H); of the same hour of the
+            week where there is a season.
+        after: the same of the window after the release, shape (routes,).
+        controls: rows of routes that the release did not touch.
+
+    Raises:
+        ValueError: there are fewer than 20 earlier windows.
+    """
+    windows = history.shape[1]
+    if windows < HISTORY:
+        raise ValueError(f"saw {windows} earlier windows, wanted {HISTORY}: the route's own movement is not known")
+    middle = np.median(history, axis=1)
+    before, change = history - middle[:, None], after - middle
+    if controls or len(history) >= TOGETHER:
+        rows = list(controls) or slice(None)
+        before = before - np.median(before[rows], axis=0)
+        change = change - np.median(change[rows])
+        again = np.median(before, axis=1)
+        before, change = before - again[:, None], change - again
+    spread = _MAD * np.median(np.abs(before), axis=1) * math.sqrt(1 + math.pi / 2 / windows)
+    return [_moved(float(one), float(wide), windows) for one, wide in zip(change, spread, strict=True)]
+
+
+def _moved(change: float, spread: float, windows: int) -> Moved:
+    if spread == 0:
+        # Windows that never differ: any change at all is one, and none is none.
+        return Moved(math.exp(change), math.exp(change), math.exp(change), float(change == 0), 0.0, 0.0)
+    df = round(_WORTH * (windows - 1))
+    half = student_quantile(0.975, df) * spread
+    smallest = half + student_quantile(0.8, df) * spread
+    return Moved(
+        ratio=math.exp(change),
+        low=math.exp(change - half),
+        high=math.exp(change + half),
+        p=student(change / spread, df),
+        movement=math.expm1(spread),
+        smallest=math.expm1(smallest),
+    )

@@ -1,0 +1,15 @@
+"""Messages that are not tried any more."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.add_column("outbox", sa.Column("dead_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("outbox", "dead_at")

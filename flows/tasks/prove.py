@@ -1,0 +1,192 @@
+"""A purge with its proof: warm, purge twice, look again. It records what happened and judges nothing.
+
+It takes about five seconds where a purge is done at once: two until old and new copies differ in age, one until a
+fetch that was under way has ended, one more for the late look; and six seconds more where the old copy stays. One
+target with six neighbours and a control, on one server, costs about 35 requests: a first look, two or three for each
+page before the purge, two for the target and one for each other page afterwards, and one late.
+"""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urljoin
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.edge import Edge
+from blocks.purge import PurgeError
+from flows.rules.exchange import Exchange, Probe
+from flows.rules.purge_evidence import age_to_wait, kept_again, warm_enough
+from flows.rules.purge_plan import Plan, Wish, plan_purge
+from flows.rules.purge_views import Scene, View, scene
+from flows.rules.site import Site
+from flows.rules.targeted_purge import PATIENCE, TRIES, Proof, flight, old_ones, stale_window
+from flows.tasks.ask import ask, outside, pause
+from flows.tasks.commands import run
+from flows.tasks.probe import now
+from flows.tasks.purge import carry_out, edges_of, powers_of
+
+#: How often a redirect is followed on the site.
+REDIRECTS = 5
+#: Seconds that the first purge may take for a second one to be sent; else a check would take too long.
+LONG = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to purge and to prove.
+
+    `touch` is a command that changes the content; `changed` says that it has been changed already. `regardless`: purge
+    also what was not stored, so that nothing can be proven. `again=False` purges once only.
+    """
+
+    wish: Wish
+    touch: Sequence[str] = ()
+    changed: bool = False
+    regardless: bool = False
+    again: bool = True
+    patience: float = PATIENCE
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def name(self) -> str:
+        """What is purged, in a few words."""
+        first, *more = (*self.wish.routes, *self.wish.keys)
+        return f"{first} and {len(more)} more" if more else first
+
+
+@task(task_run_name="plan the purge", cache_policy=NO_CACHE, persist_result=False)
+async def plan(site: Site, wish: Wish) -> Plan:
+    """The plan of a purge, with the ends of its redirects; nothing is purged."""
+    tiers = powers_of(await edges_of(site))
+    return (await _planned(site, wish, tiers))[0]
+
+
+@task(task_run_name="purge and prove {trial.name}", cache_policy=NO_CACHE, persist_result=False)
+async def prove(site: Site, trial: Trial) -> Proof:
+    """Purge some routes, and see what became of them, of their neighbours and of a far control."""
+    edges = await edges_of(site)
+    tiers = powers_of(edges)
+    planned, seen = await _planned(site, replace(trial.wish, run=f"{trial.nonce}-0"), tiers)
+    known = {"plan": planned, "seen": seen, "soft": trial.wish.soft}
+    if planned.refusals or not all(answers[-1].answered for answers in seen.values()):
+        return Proof(**known)
+    views = scene(site, planned, tiers, seen, trial.nonce)
+    known |= {"scene": views, "labels_tell": not any(tier.refills for tier in tiers)}
+    known |= {"one_variant": any(tier.one_variant for tier in tiers)}
+    proof = Proof(**known, warm=await _warm(site, views), changed=trial.changed or bool(trial.touch))
+    if not trial.regardless and not all(warm_enough(proof.warm[view]) for view in views.targets):
+        return proof
+    await pause(max(age_to_wait(proof.warm[view][-1], now()) for view in views.views))
+    if trial.touch:
+        with outside():
+            problem = await run(trial.touch, timeout=30)
+        if problem:
+            return replace(proof, touch_problem=problem)
+    try:
+        proof = await _purge(site, trial, edges, proof)
+    except PurgeError as error:
+        return replace(proof, problem=str(error), permanent=error.permanent)
+    others = dict(zip(views.others, await _ask(site, views.others), strict=True))
+    await pause(proof.purges[-1].ended + _flight(site, proof) + _window(proof) - now())
+    late = dict(zip(views.targets, await _ask(site, views.targets), strict=True))
+    return replace(proof, others=others, late=late)
+
+
+async def _purge(site: Site, trial: Trial, edges: Mapping[str, Edge], proof: Proof) -> Proof:
+    """Purge, purge again, and look; once more where one variant hides another, and look longer where nothing is new."""
+    proof = await _once(site, trial, edges, proof)
+    if trial.again and proof.purges[0].ended - proof.purges[0].started <= LONG:
+        # A fetch that was under way during the first purge may have stored the old page.
+        await pause(_flight(site, proof))
+        proof = await _once(site, trial, edges, proof)
+    proof = await _look(site, proof, proof.scene.targets)
+    rounds = proof.plan.rounds if trial.again and proof.plan.rounds > 1 else 0
+    while (old := old_ones(site, proof)) and len(proof.purges) <= rounds:
+        # The look has brought them into sight again; to purge the others as well would only hide them.
+        proof = await _look(site, await _once(site, trial, edges, proof, old), old)
+    until = now() + trial.patience
+    while (old := old_ones(site, proof)) and now() < until:
+        await pause(min(1.0, trial.patience))
+        proof = await _look(site, proof, old)
+    return proof
+
+
+async def _once(site: Site, trial: Trial, edges: Mapping[str, Edge], proof: Proof, only: Sequence[View] = ()) -> Proof:
+    """Carry out a plan of its own, of all variants or `only` of some; what was seen of these before counts no more."""
+    run = f"{trial.nonce}-{len(proof.purges)}"
+    wish = replace(trial.wish, run=run, redirects=_redirects(proof.seen))
+    planned = plan_purge(site, wish, powers_of(edges))
+    if only:
+        wanted = [request for request in planned.requests if any(view.is_of(request) for view in only)]
+        planned = replace(planned, requests=tuple(wanted))
+    purged = replace(await carry_out(edges, planned), partly=bool(only))
+    after = {view: seen for view, seen in proof.after.items() if only and view not in only}
+    return replace(proof, purges=(*proof.purges, purged), after=after)
+
+
+async def _planned(site: Site, wish: Wish, tiers: Sequence) -> tuple[Plan, dict[str, list[Exchange]]]:
+    """The plan, and a first answer of each target: where it leads, and by what it varies."""
+    seen: dict[str, list[Exchange]] = {}
+    planned = plan_purge(site, wish, tiers)
+    for _ in range(REDIRECTS):
+        unseen = [url for url in planned.urls if url not in seen]
+        if planned.refusals or not unseen:
+            break
+        for url, exchange in zip(unseen, await ask(site, [Probe(url) for url in unseen]), strict=True):
+            seen[url] = [exchange]
+        planned = plan_purge(site, replace(wish, redirects=_redirects(seen)), tiers)
+    return planned, seen
+
+
+def _redirects(seen: Mapping[str, Sequence[Exchange]]) -> dict[str, str]:
+    return {
+        url: urljoin(url, answers[-1].header("location"))
+        for url, answers in seen.items()
+        if answers[-1].status // 100 == 3 and answers[-1].header("location")
+    }
+
+
+async def _warm(site: Site, views: Scene) -> dict[View, list[Exchange]]:
+    """Ask every view until its last two answers are hits on one copy, a bounded number of times.
+
+    The targets first: a neighbour that is a hit at once may then be a target's own copy under another name.
+    """
+    warm: dict[View, list[Exchange]] = defaultdict(list)
+    for some in (views.targets, views.others):
+        for _ in range(TRIES):
+            cold = [view for view in some if not warm_enough(warm[view])]
+            if not cold:
+                break
+            for view, exchange in zip(cold, await _ask(site, cold), strict=True):
+                warm[view].append(exchange)
+    return dict(warm)
+
+
+async def _look(site: Site, proof: Proof, views: Sequence[View]) -> Proof:
+    """Ask some targets until each is kept again, a bounded number of times."""
+    found: dict[View, list[Exchange]] = defaultdict(list)
+    for _ in range(TRIES):
+        if not (cold := [view for view in views if not kept_again(found[view])]):
+            break
+        for view, exchange in zip(cold, await _ask(site, cold), strict=True):
+            found[view].append(exchange)
+    more = {view: [*proof.after.get(view, ()), *found[view]] for view in views}
+    return replace(proof, after={**proof.after, **more})
+
+
+async def _ask(site: Site, views: Sequence[View]) -> list[Exchange]:
+    return await ask(site, [view.probe for view in views], connections=4)
+
+
+def _flight(site: Site, proof: Proof) -> float:
+    """Seconds that a fetch from the origin may take."""
+    warm = [exchange for answers in proof.warm.values() for exchange in answers]
+    return max(flight(site.rule_for(view.path), warm) for view in proof.scene.targets)
+
+
+def _window(proof: Proof) -> float:
+    """Seconds in which a softly purged copy may still be served."""
+    return stale_window([answers[-1] for answers in proof.after.values()]) if proof.soft else 0.0

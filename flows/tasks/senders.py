@@ -1,0 +1,133 @@
+"""How a message leaves the house: words to people by a notification block, a purge by an edge, a webhook by POST."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+from pydantic import BaseModel, Secret, SecretStr
+
+from blocks.edge import Edge
+from blocks.purge import By
+from blocks.registry import BlockError
+from blocks.webhook import OutgoingWebhook
+from flows.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
+from flows.rules.notice import clipped, scrubbed
+from flows.rules.site import Site
+from flows.rules.site_file import SiteFileError
+from flows.tasks.service_tables import OutboxRow
+from flows.tasks.site_file import all_sites, check
+from flows.tasks.vendors import block, saved
+
+#: Seconds for sending one message, and for a purge, which asks every node. Both are well below the lease.
+PATIENCE, PURGE_PATIENCE = 15.0, 40.0
+
+Wanted = TypeVar("Wanted", bound=Block)
+
+
+async def send(site: Site | None, row: OutboxRow) -> Trouble | None:
+    """Send a message, by its kind. Returns None when it was sent, else what went wrong, without secrets."""
+    secrets: list[str] = []
+    patience = PURGE_PATIENCE if row.kind == PURGE else PATIENCE
+    try:
+        async with asyncio.timeout(patience):
+            await _BY_KIND.get(row.kind, _notify)(site, row, secrets)
+    except TimeoutError:
+        return Trouble(f"no end after {patience:g}s")
+    except Exception as error:  # noqa: BLE001 - a channel may raise whatever it likes; it is kept with the message
+        said = str(error) or str(getattr(error, "log", ""))  # Prefect's own hides its words there
+        return Trouble(
+            clipped(f"{type(error).__name__}: {scrubbed(said, secrets)}"),
+            permanent=_is_permanent(row, error),
+            wait=getattr(error, "retry_after", None) or 0.0,
+        )
+    return None
+
+
+def _is_permanent(row: OutboxRow, error: Exception) -> bool:
+    """Whether the message itself is wrong; what a site file or Prefect lacks can be mended."""
+    unreadable = row.kind == PURGE and isinstance(error, ValueError) and not isinstance(error, BlockError)
+    return unreadable or getattr(error, "permanent", False)
+
+
+async def _notify(site: Site | None, row: OutboxRow, secrets: list[str]) -> None:
+    mend = "name a notification block"
+    sender = _as(NotificationBlock, await _block(site, row.channel), row, "that can't tell anybody anything", mend)
+    secrets += _secrets(sender)
+    with sender.raise_on_failure():
+        answer = cast("Any", sender.notify)(row.body, row.subject)
+        if inspect.isawaitable(answer):
+            await answer
+
+
+async def _purge(site: Site | None, row: OutboxRow, _: list[str]) -> None:
+    """Purge what the message names, the site's shield first.
+
+    When nobody knows whether a purge was done, it is sent again after the lease or the pause: a second one drops the
+    new copy as well, which costs one fetch, while one that is missing leaves readers with the old page.
+    """
+    if site is None:
+        raise BlockError(row.channel, f"no site file of {row.site!r}", "put it into deployments/sites/")
+    wanted = Purge.from_body(row.body)
+    by, items = (By.URL, [site.url(route) for route in wanted.routes]) if wanted.routes else (By.KEY, wanted.keys)
+    shield = [site.shield] if site.shield and row.channel == site.edge else []
+    for name in (*shield, row.channel):
+        edge = _as(Edge, await block(site, name), row, "that can't purge", "name the site's edge")
+        await edge.purge(items, by)
+
+
+async def _post(site: Site | None, row: OutboxRow, _: list[str]) -> None:
+    """Post the body; a repeat carries the same `Idempotency-Key`, so that the other side can tell."""
+    found = await _block(site, row.channel)
+    hook = _as(OutgoingWebhook, found, row, "that posts no webhooks", "name a block such as outgoing-webhook/shop")
+    await hook.post(row.body, row.dedup_key)
+
+
+_BY_KIND: dict[str, Callable[[Site | None, OutboxRow, list[str]], Awaitable[None]]] = {PURGE: _purge, WEBHOOK: _post}
+
+
+def _as(kind: type[Wanted], found: Block, row: OutboxRow, saw: str, mend: str) -> Wanted:
+    if not isinstance(found, kind):
+        raise BlockError(row.channel, f"a block {saw}", mend)
+    return found
+
+
+async def _block(site: Site | None, channel: str) -> Block:
+    """A channel's block: from the site's file, else from Prefect.
+
+    What is no site's, such as that Prefect's server is gone, goes by any site file that declares the channel: Prefect
+    can't be asked for it then.
+    """
+    site = site or await asyncio.to_thread(_declaring, channel)
+    return await (block(site, channel) if site else saved(channel))
+
+
+def _declaring(channel: str) -> Site | None:
+    """The first site of the project whose file holds the settings of a channel."""
+    for path in all_sites():
+        with suppress(SiteFileError):
+            if channel in (site := check(path)).blocks:
+                return site
+    return None
+
+
+def _secrets(sender: BaseModel) -> Iterator[str]:
+    """Every secret of a block, and the parts of those that are addresses."""
+    for name in type(sender).model_fields:
+        value = getattr(sender, name)
+        if isinstance(value, Secret | SecretStr):
+            for text in _texts(value.get_secret_value()):
+                yield text
+                yield from (part for part in re.split(r"[/:@?&=,#]+", text) if len(part) > 5)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif value is not None:
+        yield str(value)

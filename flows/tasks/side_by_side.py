@@ -1,0 +1,59 @@
+"""Asking an old and a new release in turn."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.rules.comparison import Speed
+from flows.rules.exchange import Probe
+from flows.rules.interleaving import Turn, turns
+from flows.rules.report import Report, markdown
+from flows.rules.site import Rule, Site
+from flows.rules.trial import Arm, Trial
+from flows.tasks.ask import outside, user_agent
+from flows.tasks.picture import forest
+from flows.tasks.sampler import probe_apart
+
+
+@task(task_run_name="compare {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, samples: int) -> dict[str, list[Trial]]:
+    """Ask a rule's routes at two addresses (scheme and host), in rounds, the baseline as two arms.
+
+    One at a time and due at the site's rate, so that no arm waits for another; what comes back is in the order asked,
+    without the warm-up.
+    """
+    order = turns(rule, samples, random.SystemRandom().shuffle)
+    addresses = {Arm.BASELINE: baseline, Arm.AGAIN: baseline, Arm.CANDIDATE: candidate}
+    probes = [_probe(site, turn, addresses[turn.arm], place) for place, turn in enumerate(order)]
+    with outside():
+        seen = await probe_apart(probes, manners=site.manners, user_agent=user_agent(site), connections=1)
+    found: dict[str, list[Trial]] = {turn.path: [] for turn in order}
+    for turn, exchange in zip(order, seen, strict=True):
+        if turn.round >= 0:
+            found[turn.path].append(Trial(turn.arm, turn.round, exchange, turn.fresh))
+    return found
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish_comparison(report: Report, speeds: Sequence[Speed], margin: float) -> None:
+    """Write the comparison as a page with a picture."""
+    picture = await asyncio.to_thread(forest, speeds, margin)
+    page = markdown(report, picture, "How much longer the candidate takes, by route and cache state")
+    said = f"{report.site}: {report.summary}"
+    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=said)
+
+
+def _probe(site: Site, turn: Turn, address: str, place: int) -> Probe:
+    joint = "&" if "?" in turn.path else "?"
+    own = f"{joint}roundsman={secrets.token_hex(8)}" if turn.fresh else ""
+    return Probe(
+        f"{address}{turn.path}{own}",
+        at=place / site.manners.rate,
+        edge=(site.edge or "").partition("/")[0],
+        status_header=site.status_header or "",
+    )

@@ -1,0 +1,58 @@
+"""Purges of real caches, proven: what a test says of one, and what comes back."""
+
+from dataclasses import dataclass
+
+from flows.rules.purge_plan import Wish
+from flows.rules.site import Site
+from flows.rules.targeted_purge import Proof, judge_all
+from flows.rules.verdict import Verdict
+from flows.tasks.prove import Trial, prove
+from tests.jobs.conftest import articles, control, site
+
+MARKER = {"marker": {"header": "x-origin-gen"}}
+
+
+@dataclass
+class Outcome:
+    """What a purge came to: each claim that is no pass, and what was seen."""
+
+    verdict: Verdict
+    proof: Proof
+
+    @property
+    def is_pass(self):
+        return self.verdict.outcome == "pass"
+
+    @property
+    def trouble(self):
+        found = self.verdict.findings
+        return {f.claim.removeprefix("targeted-purge/"): f.outcome.value for f in found if f.outcome != "pass"}
+
+    @property
+    def said(self):
+        return self.verdict.observed
+
+    def saw(self, claim):
+        return [f.saw for f in self.verdict.findings if f.claim == f"targeted-purge/{claim}"]
+
+
+def shop(url, kind, name, *, family="articles", settings=(), purge=(), rule=(), **more):
+    """A site behind a cache of some kind, whose pages no other test asks for."""
+    purge = {"canary": f"/{family}/{name}/one", **MARKER, **dict(purge)}
+    own = {
+        "paths": [f"/{family}/{name}/**"],
+        "examples": {"cached": [f"/{family}/{name}/{page}" for page in ("one", "two", "three")]},
+    }
+    block = f"{kind.replace('_', '-')}/lab"
+    written = site(url, [articles(name, purge=purge, **{**own, **dict(rule)}), control(name)], block)
+    written["blocks"][block] = dict(settings)
+    written["blocks"] |= more.pop("blocks", {})
+    return Site.model_validate({**written, **more})
+
+
+async def purged(place, *routes, soft=False, **trial):
+    """Purge the canary, or other routes, and judge it."""
+    routes = routes or (place.rules[0].purge.canary,)
+    proof = await prove.fn(place, Trial(Wish(routes, soft=soft, accept=frozenset(place.accept)), **trial))
+    verdicts = judge_all(place, proof, routes)
+    return Outcome(verdicts[0], proof)

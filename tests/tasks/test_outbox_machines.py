@@ -1,0 +1,280 @@
+"""Purges and webhooks out of the outbox, and what becomes of messages that can't be sent."""
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from flows.rules.batch import Outgoing
+from flows.rules.delivery import MOST_ATTEMPTS, PURGE, WEBHOOK, Purge
+from flows.tasks.batch.chunks import send
+from flows.tasks.batch.target import prepare, writing
+from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
+from tests.tasks.batch.work import opened
+from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written
+from tests.tasks.test_outbox import PAST, change, put
+
+
+class Node(ThreadingHTTPServer):
+    """A server that keeps what it was asked, and answers as it is told."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.asked = []
+        self.status = 200
+        self.retry_after = ""
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def seen(self):
+        """Method and path of each request."""
+        return [(method, path) for method, path, *_ in self.asked]
+
+
+class Asked(BaseHTTPRequestHandler):
+    def handle_one_request(self):
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline or not self.parse_request():
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.asked.append((self.command, self.path, self.headers, body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        if self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
+        self.end_headers()
+
+    def log_message(self, *said):
+        """Say nothing."""
+
+
+@contextmanager
+def node():
+    with Node() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def edge():
+    with node() as server:
+        yield server
+
+
+@pytest.fixture
+def shield():
+    with node() as server:
+        yield server
+
+
+@pytest.fixture
+def target(url):
+    """A batch job's own database, which is not the ledger."""
+    engine = opened(url)
+    prepare(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def site(edge, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOOK", f"{edge.url}/hook/hush-hush")
+    monkeypatch.setenv("HOOK_KEY", "hush-hush")
+    blocks = {
+        "varnish/shop": {"nodes": [edge.url]},
+        "outgoing-webhook/shop": {"url": {"env": "HOOK"}, "headers": {"Authorization": {"env": "HOOK_KEY"}}},
+        "custom-webhook/ops": webhook("ops", f"{edge.url}/ops"),
+    }
+    return keep_site(tmp_path, monkeypatch, written("ops", blocks=blocks) | {"edge": "varnish/shop"})
+
+
+def enqueue(engine, *outgoing, origin="job/1"):
+    with writing(engine) as connection:
+        send(connection, outgoing, origin)
+
+
+def a_purge(*routes, key="key", body=""):
+    return Outgoing(PURGE, "varnish/shop", key, body or Purge(routes).as_body(), f"purge {key}", "shop")
+
+
+def a_webhook(body='{"a": 1}', key="key"):
+    return Outgoing(WEBHOOK, "outgoing-webhook/shop", key, body, "tell the shop", "shop")
+
+
+async def test_a_purge_is_sent_by_the_site_s_edge_once(target, site, edge):
+    enqueue(target, a_purge("/a", "/b"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert Delivered(0, 0) == await deliver.fn(target=target)
+    assert [("PURGE", "/a"), ("PURGE", "/b")] == edge.seen()
+    assert {"example.test"} == {headers["host"] for _, _, headers, _ in edge.asked}
+    assert (0, 0) == undelivered(target)
+
+
+async def test_the_shield_is_purged_before_the_edge(target, site, edge, shield, tmp_path, monkeypatch):
+    """Else the edge fetches the old copy again."""
+    blocks = {"varnish/shop": {"nodes": [edge.url]}, "varnish/shield": {"nodes": [shield.url]}}
+    both = {"edge": "varnish/shop", "shield": "varnish/shield"}
+    keep_site(tmp_path, monkeypatch, written(blocks=blocks) | both)
+    shield.status = 503
+    enqueue(target, a_purge("/a"))
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    assert ([("PURGE", "/a")], []) == (shield.seen(), edge.seen())
+    shield.status = 200
+    change(target, due_at=PAST)
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert [("PURGE", "/a")] == edge.seen()
+
+
+async def test_a_purge_of_which_nobody_knows_whether_it_was_done_is_sent_again(target, site, edge):
+    edge.status = 502
+    enqueue(target, a_purge("/a"))
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    edge.status = 200
+    assert Delivered(0, 0) == await deliver.fn(target=target)
+    change(target, due_at=PAST)
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert [("PURGE", "/a")] * 2 == edge.seen()
+
+
+async def test_a_webhook_carries_its_idempotency_key_and_the_same_one_again(target, site, edge):
+    edge.status = 503
+    enqueue(target, a_webhook(), origin="0123456789abcdef/7")
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    edge.status = 204
+    change(target, due_at=PAST)
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert [("POST", "/hook/hush-hush")] * 2 == edge.seen()
+    for _, _, headers, body in edge.asked:
+        assert ("0123456789abcdef/7/key", "hush-hush") == (headers["idempotency-key"], headers["authorization"])
+        assert ("application/json", {"a": 1}) == (headers["content-type"], json.loads(body))
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "says"),
+    [
+        (a_purge("/a"), 405, "PurgeError: Varnish at http://127.0.0.1"),
+        (a_purge(body="no purge"), 200, "JSONDecodeError: "),
+        (a_purge(body='{"routes": ["/a*"]}'), 200, "ValueError: saw "),
+        (a_purge(body='{"keys": ["a,b"]}'), 200, "ValueError: saw "),
+        (a_webhook(), 404, "WebhookError: it answered 404, wanted 2xx"),
+        (a_webhook(), 301, "WebhookError: it answered 301, wanted 2xx"),
+    ],
+)
+async def test_what_would_be_refused_again_is_dead_at_once_and_holds_up_nothing(
+    target, site, edge, message, status, says
+):
+    edge.status = status
+    enqueue(target, message)
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    [dead] = dead_letters(target)
+    assert (1, message.channel, message.subject, 1) == (dead.id, dead.channel, dead.subject, dead.attempts)
+    assert dead.error.startswith(says)
+    assert "hush" not in dead.error
+    assert (0, 1) == undelivered(target)
+    edge.status = 200
+    enqueue(target, a_purge("/good", key="good"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"), [(a_purge("/a"), 500), (a_purge("/a"), 429), (a_webhook(), 429), (a_webhook(), 500)]
+)
+async def test_trouble_of_the_other_side_kills_a_message_only_after_many_attempts(target, site, edge, message, status):
+    edge.status = status
+    enqueue(target, message)
+    change(target, attempts=MOST_ATTEMPTS - 2)
+    await deliver.fn(target=target)
+    assert [] == dead_letters(target)
+    change(target, due_at=PAST)
+    await deliver.fn(target=target)
+    assert [MOST_ATTEMPTS] == [dead.attempts for dead in dead_letters(target)]
+    asked = len(edge.asked)
+    change(target, due_at=PAST)
+    assert Delivered(0, 0) == await deliver.fn(target=target)
+    assert asked == len(edge.asked)
+
+
+async def test_what_a_webhook_asks_to_wait_is_waited(target, site, edge):
+    edge.status, edge.retry_after = 429, "600"
+    enqueue(target, a_webhook())
+    await deliver.fn(target=target)
+    [row] = outbox(target)
+    assert 590 < (row.due_at - row.created_at).total_seconds() < 610
+
+
+async def test_a_purge_without_a_site_file_waits_for_one(target, edge, tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path)
+    enqueue(target, a_purge("/a"))
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    assert [] == dead_letters(target)
+    assert outbox(target)[0].error.startswith("BlockError: varnish/shop: saw no site file of 'shop'")
+
+
+async def test_a_site_that_is_handed_in_needs_no_file_of_the_project(target, site, edge, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path / "empty")
+    enqueue(target, a_purge("/a"))
+    assert Delivered(1, 0) == await deliver.fn(target=target, site=site)
+    assert [("PURGE", "/a")] == edge.seen()
+
+
+async def test_a_dead_message_is_sent_again_when_somebody_says_so(target, site, edge):
+    edge.status = 405
+    enqueue(target, a_purge("/a", key="one"), a_purge("/b", key="two"))
+    await deliver.fn(target=target)
+    two, one = dead_letters(target)
+    edge.status = 200
+    assert (0, 1) == (replay(target, 99), replay(target, one.id))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert [two.id] == [dead.id for dead in dead_letters(target)]
+    assert 1 == replay(target)
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert ([], 0, (0, 0)) == (dead_letters(target), replay(target), undelivered(target))
+
+
+async def test_the_ledger_s_outbox_takes_purges_beside_its_messages(ledger, url, site, edge, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    enqueue(ledger, a_purge("/a"))
+    put(ledger)
+    assert Delivered(2, 0) == await deliver.fn()
+    assert {("PURGE", "/a"), ("POST", "/ops")} == set(edge.seen())
+
+
+async def test_a_recovery_does_not_wait_for_a_trouble_that_is_dead(ledger, url, site, edge, monkeypatch):
+    """What it told as well is dead with it, and comes back with it."""
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    many = [verdict(subject=f"/{letter}") for letter in "abcde"]
+    await asyncio.to_thread(told, site, a_report(0, *many))
+    edge.status = 500
+    change(ledger, attempts=MOST_ATTEMPTS - 1)
+    await deliver.fn(target=ledger)
+    assert (0, 1) == undelivered(ledger)
+    assert all(row.dead_at for row in outbox(ledger))
+    edge.status = 200
+    put(ledger, key=outbox(ledger)[4].dedup_key, kind="resolved")
+    assert Delivered(1, 0) == await deliver.fn(target=ledger)
+    assert 1 == replay(ledger)
+    assert not any(row.dead_at for row in outbox(ledger))
+    assert Delivered(1, 0) == await deliver.fn(target=ledger)
+    assert all(row.sent_at for row in outbox(ledger))
+
+
+async def test_two_deliverers_on_a_database_of_somebody_else_send_a_message_once(target, site, edge):
+    """SQLite's own driver would begin late: both would read the same row."""
+    enqueue(target, *(a_purge(f"/{number}", key=f"{number}") for number in range(20)))
+    done = await asyncio.gather(*(deliver.fn(target=target) for _ in range(4)))
+    assert (20, 0) == (sum(one.sent for one in done), sum(one.failed for one in done))
+    assert sorted(("PURGE", f"/{number}") for number in range(20)) == sorted(edge.seen())
