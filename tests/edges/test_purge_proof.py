@@ -17,6 +17,8 @@ from tests.edges.conftest import KINDS
 from tests.edges.proof import purged, shop
 from tests.edges.table import table
 
+pytestmark = pytest.mark.slow
+
 TOUCH = ("touch",)
 
 

@@ -10,6 +10,8 @@ from tests.edges import lab
 from tests.edges.proof import purged, shop
 from tests.vendor_api import TOKEN, VendorApi, served
 
+pytestmark = pytest.mark.slow
+
 TOUCH = ("touch",)
 FASTLY = {"service": "s", "token": TOKEN}
 CLOUDFRONT = {"distribution": "E1", "access_key_id": f"AKID{TOKEN}", "secret_access_key": TOKEN}
