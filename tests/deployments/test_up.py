@@ -130,7 +130,10 @@ def test_everything_answers_and_ctrl_c_ends_it_when_the_round_has_ended(tmp_path
         assert {spec.name for spec in specs.project_specs()} == names
         (worker,) = api.post("/work_pools/roundsman/workers/filter", json={}).json()
         assert "ONLINE" == worker["status"]
-        wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        wanted = {
+            "flows": {"name": {"any_": ["inspect-site"]}},  # the watch runs each minute as well
+            "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
+        }
         until("the demo's first round is under way", lambda: api.post("/flow_runs/count", json=wanted).json())
         os.kill(running.process.pid, signal.SIGINT)
         assert up.DONE == running.ended()

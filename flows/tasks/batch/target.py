@@ -5,9 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, create_engine, inspect, make_url, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    FunctionElement,
+    Table,
+    create_engine,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
 
 from flows.tasks.batch.errors import BatchError
 from flows.tasks.batch.tables import OUTBOX, TABLES
@@ -104,22 +117,35 @@ def open_target(variable: str) -> Engine:
 def prepare(engine: Engine) -> None:
     """Make the kit's tables in a target that has them not. Workers that start at once wait for each other.
 
+    A target that an older version made gets the columns that have come since; those may be empty.
+
     Raises:
         BatchError: the database has a table of the same name that is somebody else's, or is of another kind.
     """
     if engine.dialect.name not in {"sqlite", "postgresql"}:
         raise BatchError(f"the target is a database of {engine.dialect.name}; wanted SQLite or PostgreSQL")
-    if _lacks(engine):
+    if _lacks(engine) or any(_lost(engine, table) for table in TABLES):
         with writing(engine) as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             LedgerTable.metadata.create_all(connection, tables=TABLES)
-    for table in TABLES:
-        there = {column["name"] for column in inspect(engine).get_columns(table.name)}
-        if lost := {column.name for column in table.columns} - there:
-            more = "; the outbox of another program?" if table is OUTBOX else ""
-            saw = f"table {table.name} of the target without {', '.join(sorted(lost))}{more}"
-            raise BatchError(f"saw {saw}; wanted a database, or a schema, in which that name is this project's")
+            for table in TABLES:
+                _complete(connection, table)
+
+
+def _complete(connection: Connection, table: Table) -> None:
+    lost = _lost(connection, table)
+    if foreign := sorted(column.name for column in lost if not column.nullable):
+        more = "; the outbox of another program?" if table is OUTBOX else ""
+        saw = f"table {table.name} of the target without {', '.join(foreign)}{more}"
+        raise BatchError(f"saw {saw}; wanted a database, or a schema, in which that name is this project's")
+    for column in lost:
+        connection.execute(DDL(f"ALTER TABLE {table.name} ADD COLUMN {CreateColumn(column).compile(connection)}"))
+
+
+def _lost(bind: Engine | Connection, table: Table) -> list[Column[Any]]:
+    there = {column["name"] for column in inspect(bind).get_columns(table.name)}
+    return [column for column in table.columns if column.name not in there]
 
 
 def has_tables(engine: Engine) -> bool:
