@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -38,6 +38,31 @@ def stop(process, patience=20):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def cut_power(worker, run):
+    """Kill a worker and the process of a run that it started, as when their machine goes; they are gone then.
+
+    Prefect starts a run in a process group of its own: it outlives its worker.
+
+    Args:
+        worker: The worker's process.
+        run: The run, as the API gives it.
+    """
+    number = int(run["infrastructure_pid"])
+    for group in (worker.pid, number):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    worker.wait()
+    until("the run's process is gone", lambda: run["id"] not in _environment_of(number))
+
+
+def _environment_of(number):
+    """Of a process; nothing when it is gone, or waits to be buried."""
+    try:
+        return Path(f"/proc/{number}/environ").read_text()
+    except OSError:
+        return ""
 
 
 def until(say, condition, seconds=90):

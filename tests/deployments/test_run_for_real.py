@@ -21,7 +21,7 @@ from deployments.specs import POOL, ROOT
 from tests import needs
 from tests.deployments.test_board_browser import browser
 from tests.receiver import receiver
-from tests.service import client, environment, serving_prefect, until, working
+from tests.service import client, cut_power, environment, serving_prefect, until, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness, pytest.mark.waits]
 
@@ -245,7 +245,10 @@ def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_within_15_seconds(se
 
 
 def in_a_round(service):
-    return until("a round is under way", lambda: service.runs("RUNNING"), 150)[0]
+    def started():
+        return [run for run in service.runs("RUNNING") if run["infrastructure_pid"]]
+
+    return until("a round is under way", started, 150)[0]
 
 
 def test_a_round_whose_worker_is_killed_is_told_once_and_the_next_slot_runs(service):
@@ -268,8 +271,7 @@ def test_a_round_whose_worker_is_killed_is_told_once_and_the_next_slot_runs(serv
 def test_a_round_that_dies_with_its_worker_is_closed_told_once_and_the_next_slot_runs(service):
     """Prefect leaves it Running for ever, and its slot taken."""
     run = in_a_round(service)
-    os.killpg(service.process.pid, signal.SIGKILL)
-    service.process.wait()
+    cut_power(service.process, run)
     service.worker.close()
     died = datetime.now(UTC)
     assert run["id"] in [one["id"] for one in service.runs("RUNNING")]
