@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.__main__ import quiet_prefect
+from flows.commands.common import quiet_prefect
 
 RUNS = 3
 WANTED = 3.0

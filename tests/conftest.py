@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from flows.__main__ import _EMBEDDED
+from flows.commands.common import EMBEDDED
 
-os.environ.update(_EMBEDDED)
+os.environ.update(EMBEDDED)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flows.__main__ import quiet_prefect
+from flows.commands.common import quiet_prefect
 from flows.rules.report import Report
 from flows.rules.verdict import Outcome
 

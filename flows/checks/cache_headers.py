@@ -1,7 +1,8 @@
 from prefect import flow
 
 from flows.rules.cache_headers import judge_rule
-from flows.rules.site import Audience, Site
+from flows.rules.promises import Audience
+from flows.rules.site import Site
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
 from flows.tasks.look_cache import examine, look_again

@@ -1,7 +1,8 @@
 from prefect import flow
 
+from flows.rules.promises import Audience
 from flows.rules.response_time import CHECK, judge, judge_health
-from flows.rules.site import Audience, Site
+from flows.rules.site import Site
 from flows.rules.subject import could_not_look
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER

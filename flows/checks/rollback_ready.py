@@ -2,8 +2,9 @@ from datetime import UTC, datetime
 
 from prefect import flow
 
+from flows.rules.promises import Audience
 from flows.rules.rollback_ready import judge, judge_release
-from flows.rules.site import RELEASE, Audience, Site
+from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Verdict
 from flows.tasks.commands import find_commands
 from flows.tasks.ledger import find_rehearsals

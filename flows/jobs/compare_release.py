@@ -11,7 +11,7 @@ from flows.rules.comparison_verdict import CHECK, judge_site
 from flows.rules.interleaving import compared
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.site import Address
+from flows.rules.site_words import Address
 from flows.rules.subject import could_not_look
 from flows.rules.trial import Trial
 from flows.tasks.ask import Clock, looking

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from flows.rules.cache_control import left
 from flows.rules.cache_copy import Extra, Step, asked, difference, kept, silence, states, tells
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.promises import Bypass, Rule, glob
 from flows.rules.quantity import spoken
-from flows.rules.site import Bypass, Rule, Site, glob
+from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding
 
 BYPASS = Claim("cache-headers/bypass", "Who meets a bypass condition is not answered from the store.")

@@ -11,8 +11,8 @@ from flows.rules.cache_control import age, birth, directives, lifetime, seconds
 from flows.rules.cache_copy import GRAIN, kept
 from flows.rules.cache_status import CacheState, cache_state
 from flows.rules.exchange import Exchange
+from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
-from flows.rules.site import Rule
 from flows.rules.verdict import Claim, Finding, Outcome
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111"

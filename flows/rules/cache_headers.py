@@ -20,8 +20,9 @@ from flows.rules import (
 from flows.rules.cache_control import birth, directives, is_private, lifetime, storable, targeted_of
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.exchange import Exchange
+from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Span, spoken
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 from flows.rules.visitor import Visitor

@@ -11,7 +11,8 @@ from flows.rules.cache_bypass import NOT_KEPT
 from flows.rules.cache_copy import Extra, Step, asked, difference, kept, silence, states
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.site import Key, Rule, Site
+from flows.rules.promises import Key, Rule
+from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding
 
 SAME = Claim("cache-headers/key-same", "Requests that the rule calls the same get one copy.")

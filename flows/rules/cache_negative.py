@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from flows.rules.cache_control import lifetime, storable
 from flows.rules.cache_copy import Extra, Step, kept, observed, silence, tells
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
-from flows.rules.site import Rule, Site
+from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111"

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from flows.rules.cache_copy import Extra, Step, observed, silence
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.site import Encoding, Rule, Site
+from flows.rules.promises import Encoding, Rule
+from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding, Outcome
 
 ENCODING = Claim(

@@ -7,10 +7,11 @@ from flows.rules.deception import Disguise
 from flows.rules.exchange import Exchange
 from flows.rules.logged_in_claims import CLEANED
 from flows.rules.own_key import NAME, from_store, shown
+from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import spoken
 from flows.rules.reflection import Injection
 from flows.rules.sentinel import shows
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 from flows.rules.verdict import Finding
 from flows.rules.visitor import Step, Visitor, cast, leaks
 from flows.rules.walk import Walk

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from flows.rules.comparison import Compared, Shares, Speed, Word
 from flows.rules.content_comparison import BODY, POLICY, STATUS, Difference
+from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
-from flows.rules.site import Rule, Site
+from flows.rules.site import Site
 from flows.rules.subject import verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 

@@ -3,7 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
-from flows.rules.site import Audience, CachePromise, Examples, Rollback, Rule, Site
+from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
+from flows.rules.site import Site
 
 
 def infer(url: str) -> Site:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flows.rules.site import Audience, Rule
+from flows.rules.promises import Audience, Rule
 from flows.rules.trial import Arm
 
 #: Requests of each kind to either release in one round: few, so that a round is short and drift is the same for all.

@@ -28,7 +28,8 @@ from flows.rules.logged_in_claims import (
     STORED,
 )
 from flows.rules.own_key import NAME, Query, from_store
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.promises import Audience, Rule
+from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 from flows.rules.visitor import Step, Visitor, cast, leaks

@@ -8,7 +8,7 @@ from enum import StrEnum
 from flows.rules.cache_control import birth
 from flows.rules.cache_status import cache_state, read
 from flows.rules.exchange import Exchange
-from flows.rules.site import Marker
+from flows.rules.promises import Marker
 
 #: Seconds: the grain of Age on both sides of a birth time.
 GRAIN = 1.0

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from urllib.parse import urljoin
 
+from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import spoken
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 
 #: URLs of one plan, unless the caller says otherwise.
 MOST_URLS = 100

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from flows.rules.cache_key import address, alias
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.promises import Audience, Rule
 from flows.rules.purge_plan import Headers, Plan, Powers, Request
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 
 #: Neighbours that are watched, of all targets together.
 MOST = 24

@@ -6,9 +6,10 @@ from dataclasses import replace
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.order_statistics import interval, needed, quantile
+from flows.rules.promises import Audience, Quantiles, Rule
 from flows.rules.quantity import spoken
 from flows.rules.series import Series
-from flows.rules.site import Audience, Health, Quantiles, Rule, Site
+from flows.rules.site import Health, Site
 from flows.rules.subject import could_not_look, unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
 from flows.rules.rehearsal import Rehearsal
-from flows.rules.site import RELEASE, Rule, Site
+from flows.rules.site import RELEASE, Site
 from flows.rules.subject import could_not_look, verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 

@@ -1,224 +1,26 @@
 """The promise a team writes down for its site: who owns it, what each route should do, and how to go back."""
 
-import re
 from collections.abc import Iterator
-from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field
 
 from flows.rules.alert import KEPT, Policy, quorum
-from flows.rules.quantity import Duration, Span
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-def _like(pattern: str, wanted: str) -> Any:
-    """A string of some form, with words for what was wanted instead of the expression itself."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"wanted {wanted}")
-        return text
-
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]
+from flows.rules.promises import Audience, Rule
+from flows.rules.quantity import Duration
+from flows.rules.site_words import Address, BlockName, EnvName, HeaderName, Model, Name, Path, Text
 
 
-if TYPE_CHECKING:
-    Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
-else:
-    Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
-    BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
-    Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
-    Address = _like(r"https?://[^/?#@\s]+", "scheme and host without a path, such as https://www.example.com")
-    Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
-    KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
-    HeaderName = _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, such as X-Cache-Status")
-    EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Audience(StrEnum):
-    """Who may share one copy of a page."""
-
-    EVERYONE = "everyone"
-    MEMBER = "member"
-    NOBODY = "nobody"
-    UNSAID = "unsaid"
-
-
-class Encoding(StrEnum):
-    """A content coding that a page is asked for in."""
-
-    IDENTITY = "identity"
-    GZIP = "gzip"
-    BR = "br"
-
-
-class Key(_Model):
-    """Which differences between two requests lead to another copy of a page, and which do not.
-
-    `query NAME` a parameter, `order` that of the parameters, `case` upper or lower in the path, `slash` one at its end,
-    `host NAME` another name of the site.
-    """
-
-    same: tuple[KeyPart, ...] = ()
-    """What leads to the same copy, such as query utm_source."""
-    apart: tuple[KeyPart, ...] = ()
-    """What leads to another copy, such as query page."""
-
-
-class CachePromise(_Model):
-    """How a route is cached."""
-
-    by: Audience
-    """`everyone`: a shared cache keeps it. `member`: only the member's own browser may. `nobody`: no one keeps it.
-    `unsaid`: no promise yet; only what the headers say and what the edge does are compared."""
-    edge_ttl: Span | None = None
-    """How long a shared copy stays fresh, such as 10m..24h."""
-    browser_ttl: Span | None = None
-    """How long a browser may use its own copy without asking, such as <=5m."""
-    vary: tuple[str, ...] | None = None
-    """The request headers that a response may vary on; others are a finding."""
-    encodings: tuple[Encoding, ...] = ()
-    """The content codings to try: identity, gzip, br. The page must be the same in each."""
-    key: Key | None = None
-    """What leads to the same copy of a page, and what to another one."""
-    missing: Span | None = None
-    """How long the answer to a path that does not exist may be kept, such as <=1m."""
-
-
-class Bypass(_Model):
-    """When the edge must not answer from its store, and why."""
-
-    when: Condition
-    """`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`."""
-    because: Text
-
-
-class Examples(_Model):
-    """Routes to try."""
-
-    cached: tuple[Path, ...] = ()
-    """Routes that the edge should answer from its store."""
-    not_cached: tuple[Path, ...] = ()
-    """Routes that it never should."""
-
-
-class Quantiles(_Model):
-    """Upper bounds for the time to the first byte."""
-
-    p50: Duration | None = None
-    p95: Duration | None = None
-
-
-class Budget(_Model):
-    """Response-time budgets by what the cache did."""
-
-    hit: Quantiles | None = None
-    """When a stored copy answers."""
-    miss: Quantiles | None = None
-    """When the origin had to answer."""
-
-
-class Marker(_Model):
-    """What in a response changes when its content does. Without one, birth time and label must do."""
-
-    header: Text | None = None
-    """The name of a header, such as etag."""
-    pattern: Text | None = None
-    """A regular expression on the body; its first group, or the whole match."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.header is None) == (self.pattern is None):
-            raise ValueError("wanted one of header or pattern")
-        if self.pattern:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise ValueError(f"wanted a regular expression: {error}") from error
-        return self
-
-
-class PurgeDrill(_Model):
-    """The route on which a purge is proven."""
-
-    canary: Path
-    marker: Marker | None = None
-    touch: tuple[Text, ...] = ()
-    """A command, as a list of words, that changes the canary's content at the origin."""
-    variants: dict[HeaderName, tuple[Text, ...]] = Field(default_factory=dict)
-    """The values of each header that the rule's pages vary on, such as {accept-language: [de, en]}: every variant is
-    purged, and looked at."""
-
-
-class Rollback(_Model):
-    """How to go back."""
-
-    note: Text
-    command: tuple[Text, ...] = Field(min_length=1)
-    """The command as a list of words; no shell reads it."""
-    rehearsed_by: Text | None = None
-    """The job that rehearses it."""
-
-
-class Rule(_Model):
-    """One cache rule, written for the person who debugs it."""
-
-    name: Name
-    owner: Text | None = None
-    """Who answers for it; the site's owner when left out."""
-    paths: tuple[Path, ...] = Field(min_length=1)
-    """Globs: `*` within one segment, `**` across them. The first rule that matches a path decides."""
-    cache: CachePromise
-    bypass: tuple[Bypass, ...] = ()
-    examples: Examples
-    status: int = Field(default=200, ge=100, le=599)
-    """The status its examples answer with (a member page's: to a member)."""
-    response_time: Budget | None = None
-    allow_shared_key: bool = False
-    """Whether test members may ask for the very URL that readers ask for, when its query makes no other copy."""
-    purge: PurgeDrill | None = None
-    expected_result: Text
-    rollback: Rollback
-
-    def matches(self, path: str) -> bool:
-        """Whether the rule speaks of a path; a query is left aside."""
-        return any(glob(pattern).fullmatch(path.partition("?")[0]) for pattern in self.paths)
-
-    @property
-    def routes(self) -> tuple[str, ...]:
-        """Every example."""
-        return self.examples.cached + self.examples.not_cached
-
-    @property
-    def bypasses_cookies(self) -> bool:
-        """Whether it promises that a logged-in request is not answered from the store."""
-        return any(re.match(r"cookie |header authorization$", bypass.when, re.IGNORECASE) for bypass in self.bypass)
-
-
-class Health(_Model):
+class Health(Model):
     """Where the site says that it is up."""
 
     path: Path
     expect: int = 200
 
 
-class Version(_Model):
+class Version(Model):
     """Where the site says what it runs."""
 
     path: Path
@@ -226,7 +28,7 @@ class Version(_Model):
     """The field of a JSON answer; the whole body when left out."""
 
 
-class Release(_Model):
+class Release(Model):
     """How a release comes and goes."""
 
     version: Version | None = None
@@ -234,7 +36,7 @@ class Release(_Model):
     rollback: tuple[Text, ...] = ()
 
 
-class Schedule(_Model):
+class Schedule(Model):
     """When the jobs run."""
 
     inspect: Text
@@ -243,7 +45,7 @@ class Schedule(_Model):
     timezone: Text = "UTC"
 
 
-class Manners(_Model):
+class Manners(Model):
     """How gently the site is asked."""
 
     rate: float = Field(default=20, gt=0, le=5000)
@@ -256,7 +58,7 @@ class Manners(_Model):
     """Response times taken for one route and cache state."""
 
 
-class Notify(_Model):
+class Notify(Model):
     """Who is told of trouble, how soon and how often."""
 
     channels: tuple[BlockName, ...] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
@@ -274,13 +76,13 @@ class Notify(_Model):
         return Policy.of(self.after, self.recover, self.remind)
 
 
-class Env(_Model):
+class Env(Model):
     """A secret that is read from the environment when it is needed."""
 
     env: EnvName
 
 
-class Site(_Model):
+class Site(Model):
     """One site and everything promised about it."""
 
     site: Name
@@ -335,12 +137,6 @@ class Site(_Model):
     def host(self) -> str:
         """Host and, if written, port."""
         return urlsplit(self.base_url).netloc
-
-
-def glob(pattern: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression: `*` stays within a segment, `**` crosses them."""
-    parts = re.split(r"(\*\*|\*)", pattern)
-    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
 
 
 #: Under which name the rollback of the whole site is kept.

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from flows.rules.exchange import Exchange
-from flows.rules.site import Rule, Site
+from flows.rules.promises import Rule
+from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 

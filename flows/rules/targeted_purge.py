@@ -11,6 +11,7 @@ from flows.rules.cache_control import directives, left, seconds, targeted_of
 from flows.rules.cache_copy import difference, observed
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
+from flows.rules.promises import Rule
 from flows.rules.purge_evidence import (
     Strength,
     Terms,
@@ -24,7 +25,7 @@ from flows.rules.purge_evidence import (
 from flows.rules.purge_plan import Plan
 from flows.rules.purge_views import MADE_UP, Kind, Scene, View
 from flows.rules.quantity import spoken
-from flows.rules.site import Rule, Site
+from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 

@@ -10,8 +10,9 @@ from flows.rules import deception, reflection
 from flows.rules.deception import Disguise
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.own_key import Query, own, probe, prove, read
+from flows.rules.promises import Audience, Rule
 from flows.rules.reflection import Injection
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 from flows.rules.visitor import Step, Visitor, cast, leaks
 
 #: Who asks, in order: A and B are the members, N is nobody.

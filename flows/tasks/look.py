@@ -6,8 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.promises import Audience, Rule
 from flows.rules.response_time import states
-from flows.rules.site import Audience, Rule, Site
+from flows.rules.site import Site
 from flows.rules.visitor import STRANGER, Visitor
 from flows.tasks.ask import ask
 

@@ -12,7 +12,8 @@ from flows.rules.cache_copy import Look
 from flows.rules.cache_freshness import LATE
 from flows.rules.cache_headers import VISITS, late_at, plan
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.site import Rule, Site
+from flows.rules.promises import Rule
+from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 from flows.tasks.ask import ask, pause
 from flows.tasks.probe import now

@@ -12,7 +12,8 @@ from flows.rules import walk as plan
 from flows.rules.cleaning import left
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.own_key import probe
-from flows.rules.site import Rule, Site
+from flows.rules.promises import Rule
+from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 from flows.rules.walk import Purge, Walk
 from flows.tasks.ask import ask, outside

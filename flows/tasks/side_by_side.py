@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 from flows.rules.comparison import Speed
 from flows.rules.exchange import Probe
 from flows.rules.interleaving import Turn, turns
+from flows.rules.promises import Rule
 from flows.rules.report import Report, markdown
-from flows.rules.site import Rule, Site
+from flows.rules.site import Site
 from flows.rules.trial import Arm, Trial
 from flows.tasks.ask import outside, user_agent
 from flows.tasks.picture import forest

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from flows.rules.exchange import Phases
+from flows.rules.promises import Marker, Rule
 from flows.rules.purge_evidence import Terms, new, still_new, untouched
 from flows.rules.purge_plan import Plan, Refusal
 from flows.rules.purge_views import Kind, Scene, View
-from flows.rules.site import Marker, Rule
 from flows.rules.targeted_purge import (
     FLIGHT,
     Proof,

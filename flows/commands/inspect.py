@@ -1,0 +1,35 @@
+"""`python -m flows inspect SITE`: look at a site now."""
+
+import argparse
+from typing import Any
+
+from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("inspect", help="look at a site now")
+    parser.add_argument("site", help="a name in deployments/sites/, a path to a site file, or a URL")
+    parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="one check; may be repeated")
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    quiet_prefect()
+    from flows import terminal
+    from flows.jobs.inspect_site import Check
+    from flows.rules.report import as_json
+    from flows.tasks.site_file import load
+
+    known = [check.value for check in Check]
+    if unknown := [name for name in args.only if name not in known]:
+        raise InputError(f"--only: saw {unknown[0]!r}, wanted one of {', '.join(known)}")
+    writable(args.json)
+    load(args.site)
+    ledger_ready()
+    round_ = terminal.walk(args.site, [Check(name) for name in args.only])
+    report = carried_out(round_, "the round", "the round was not finished, and nothing of it was recorded")
+    terminal.show(report)
+    write_json(args.json, as_json(report))
+    return report.exit_code

@@ -1,0 +1,35 @@
+"""`python -m flows lint`: check site files."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from flows.commands.common import WRONG_INPUT
+from flows.rules.site_file import SiteFileError
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("lint", help="check site files and run nothing")
+    parser.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; else all of deployments/sites/")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from flows.tasks.site_file import all_sites, load
+
+    wrong = 0
+    for site in args.sites or [os.path.relpath(path) for path in all_sites()]:
+        try:
+            read = load(site)
+        except SiteFileError as error:
+            print(error, file=sys.stderr)
+            wrong = WRONG_INPUT
+        else:
+            kept = [name for name in (read.edge, *read.sessions) if name and name not in read.blocks]
+            note = f"; not looked up, because Prefect keeps them: {', '.join(kept)}" if kept else ""
+            print(
+                f"{site}: {len(read.rules)} rules, {sum(len(rule.routes) for rule in read.rules)} examples: fine{note}"
+            )
+    return wrong

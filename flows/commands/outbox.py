@@ -1,0 +1,55 @@
+"""`python -m flows outbox`: what could not be sent, and sending it again."""
+
+import argparse
+import sys
+from typing import Any
+
+from flows.commands.common import COULD_NOT_LOOK, InputError, quiet_prefect
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("outbox", help="messages, purges and webhooks that could not be sent")
+    parser.add_argument("--replay", default="", metavar="ID", help="send a dead one again; `all` for every one")
+    parser.add_argument(
+        "--in", dest="variable", default="", metavar="VARIABLE", help="of the database in this variable"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.replay not in {"", "all"} and not args.replay.isdecimal():
+        raise InputError(f"--replay: saw {args.replay!r}, wanted the number of a dead message, or all")
+    quiet_prefect()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from flows.rules.notice import plain
+    from flows.tasks.batch import BatchError, open_target
+    from flows.tasks.batch.target import has_tables
+    from flows.tasks.ledger import LedgerError, open_ledger
+    from flows.tasks.outbox import dead_letters, replay, undelivered
+
+    try:
+        engine = open_target(args.variable) if args.variable else open_ledger()
+    except (BatchError, LedgerError) as error:
+        raise InputError(str(error)) from None
+    try:
+        if not has_tables(engine):
+            raise InputError(f"--in {args.variable}: saw a database without an outbox, wanted that of a batch job")
+        if args.replay:
+            again = replay(engine, None if args.replay == "all" else int(args.replay))
+            if not again and args.replay != "all":
+                raise InputError(f"--replay {args.replay}: no dead message has this number")
+            print(f"{again} will be sent again, with the next delivery")
+            return 0
+        waiting, dead = undelivered(engine)
+        print(f"{waiting} wait, {dead} dead")
+        for one in dead_letters(engine):
+            told = f"{one.attempts} attempts until {one.dead_at:%Y-%m-%d %H:%M} UTC"
+            print(f"{one.id:>6}  {one.kind}  {one.channel}  {plain(one.subject)} ({told})\n        {plain(one.error)}")
+    except SQLAlchemyError as error:  # its own text may hold the address
+        print(f"the outbox can't be read: {type(error).__name__}", file=sys.stderr)
+        return COULD_NOT_LOOK
+    finally:
+        engine.dispose()
+    return 1 if dead else 0

@@ -1,0 +1,176 @@
+"""What a rule of a site promises: who may share a page, when the edge is passed by, how quickly, and the way back."""
+
+import re
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from flows.rules.quantity import Duration, Span
+from flows.rules.site_words import Condition, HeaderName, KeyPart, Model, Name, Path, Text
+
+
+class Audience(StrEnum):
+    """Who may share one copy of a page."""
+
+    EVERYONE = "everyone"
+    MEMBER = "member"
+    NOBODY = "nobody"
+    UNSAID = "unsaid"
+
+
+class Encoding(StrEnum):
+    """A content coding that a page is asked for in."""
+
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    BR = "br"
+
+
+class Key(Model):
+    """Which differences between two requests lead to another copy of a page, and which do not.
+
+    `query NAME` a parameter, `order` that of the parameters, `case` upper or lower in the path, `slash` one at its end,
+    `host NAME` another name of the site.
+    """
+
+    same: tuple[KeyPart, ...] = ()
+    """What leads to the same copy, such as query utm_source."""
+    apart: tuple[KeyPart, ...] = ()
+    """What leads to another copy, such as query page."""
+
+
+class CachePromise(Model):
+    """How a route is cached."""
+
+    by: Audience
+    """`everyone`: a shared cache keeps it. `member`: only the member's own browser may. `nobody`: no one keeps it.
+    `unsaid`: no promise yet; only what the headers say and what the edge does are compared."""
+    edge_ttl: Span | None = None
+    """How long a shared copy stays fresh, such as 10m..24h."""
+    browser_ttl: Span | None = None
+    """How long a browser may use its own copy without asking, such as <=5m."""
+    vary: tuple[str, ...] | None = None
+    """The request headers that a response may vary on; others are a finding."""
+    encodings: tuple[Encoding, ...] = ()
+    """The content codings to try: identity, gzip, br. The page must be the same in each."""
+    key: Key | None = None
+    """What leads to the same copy of a page, and what to another one."""
+    missing: Span | None = None
+    """How long the answer to a path that does not exist may be kept, such as <=1m."""
+
+
+class Bypass(Model):
+    """When the edge must not answer from its store, and why."""
+
+    when: Condition
+    """`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`."""
+    because: Text
+
+
+class Examples(Model):
+    """Routes to try."""
+
+    cached: tuple[Path, ...] = ()
+    """Routes that the edge should answer from its store."""
+    not_cached: tuple[Path, ...] = ()
+    """Routes that it never should."""
+
+
+class Quantiles(Model):
+    """Upper bounds for the time to the first byte."""
+
+    p50: Duration | None = None
+    p95: Duration | None = None
+
+
+class Budget(Model):
+    """Response-time budgets by what the cache did."""
+
+    hit: Quantiles | None = None
+    """When a stored copy answers."""
+    miss: Quantiles | None = None
+    """When the origin had to answer."""
+
+
+class Marker(Model):
+    """What in a response changes when its content does. Without one, birth time and label must do."""
+
+    header: Text | None = None
+    """The name of a header, such as etag."""
+    pattern: Text | None = None
+    """A regular expression on the body; its first group, or the whole match."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.header is None) == (self.pattern is None):
+            raise ValueError("wanted one of header or pattern")
+        if self.pattern:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"wanted a regular expression: {error}") from error
+        return self
+
+
+class PurgeDrill(Model):
+    """The route on which a purge is proven."""
+
+    canary: Path
+    marker: Marker | None = None
+    touch: tuple[Text, ...] = ()
+    """A command, as a list of words, that changes the canary's content at the origin."""
+    variants: dict[HeaderName, tuple[Text, ...]] = Field(default_factory=dict)
+    """The values of each header that the rule's pages vary on, such as {accept-language: [de, en]}: every variant is
+    purged, and looked at."""
+
+
+class Rollback(Model):
+    """How to go back."""
+
+    note: Text
+    command: tuple[Text, ...] = Field(min_length=1)
+    """The command as a list of words; no shell reads it."""
+    rehearsed_by: Text | None = None
+    """The job that rehearses it."""
+
+
+class Rule(Model):
+    """One cache rule, written for the person who debugs it."""
+
+    name: Name
+    owner: Text | None = None
+    """Who answers for it; the site's owner when left out."""
+    paths: tuple[Path, ...] = Field(min_length=1)
+    """Globs: `*` within one segment, `**` across them. The first rule that matches a path decides."""
+    cache: CachePromise
+    bypass: tuple[Bypass, ...] = ()
+    examples: Examples
+    status: int = Field(default=200, ge=100, le=599)
+    """The status its examples answer with (a member page's: to a member)."""
+    response_time: Budget | None = None
+    allow_shared_key: bool = False
+    """Whether test members may ask for the very URL that readers ask for, when its query makes no other copy."""
+    purge: PurgeDrill | None = None
+    expected_result: Text
+    rollback: Rollback
+
+    def matches(self, path: str) -> bool:
+        """Whether the rule speaks of a path; a query is left aside."""
+        return any(glob(pattern).fullmatch(path.partition("?")[0]) for pattern in self.paths)
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Every example."""
+        return self.examples.cached + self.examples.not_cached
+
+    @property
+    def bypasses_cookies(self) -> bool:
+        """Whether it promises that a logged-in request is not answered from the store."""
+        return any(re.match(r"cookie |header authorization$", bypass.when, re.IGNORECASE) for bypass in self.bypass)
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A path pattern as a regular expression: `*` stays within a segment, `**` crosses them."""
+    parts = re.split(r"(\*\*|\*)", pattern)
+    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))

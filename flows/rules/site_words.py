@@ -1,0 +1,38 @@
+"""The words that the files of this project are made of, and what is said when one is written wrong."""
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _like(pattern: str, wanted: str) -> Any:
+    """A string of some form, with words for what was wanted instead of the expression itself."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"wanted {wanted}")
+        return text
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]
+
+
+if TYPE_CHECKING:
+    Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
+else:
+    Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
+    BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
+    Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
+    Address = _like(r"https?://[^/?#@\s]+", "scheme and host without a path, such as https://www.example.com")
+    Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
+    KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
+    HeaderName = _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, such as X-Cache-Status")
+    EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
+
+
+class Model(BaseModel):
+    """A part of a file that people write: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
