@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.rules.runbook import RUNBOOKS, Command
+from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Command
 from flows.tasks.commands import path_of
 from flows.tasks.hooks import speak_for
 
@@ -21,3 +21,8 @@ def test_a_job_has_a_runbook_whose_way_back_exists_and_its_failure_is_spoken_for
     if isinstance(runbook.rollback, Command):
         assert path_of(runbook.rollback.argv[0])
         assert runbook.rollback.rehearsed_by in {"", *JOBS}
+
+
+def test_the_round_belongs_to_the_owner_of_its_site():
+    importlib.import_module("flows.jobs.inspect_site")
+    assert SITE_OWNER == RUNBOOKS["flows.jobs.inspect_site.inspect_site"].owner

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Command, NothingToUndo, Runbook
+from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from flows.rules.spread import cron, minute
 
 WHOLE = {
@@ -104,12 +104,6 @@ def test_times_that_no_run_could_keep_are_refused(times, says):
 def test_a_command_reads_as_a_shell_would_take_it():
     assert "make back 'RULE=two words'" == str(Command(["make", "back", "RULE=two words"]))
     assert "nothing to undo: it only looks" == str(WHOLE["rollback"])
-
-
-def test_the_round_belongs_to_the_owner_of_its_site():
-    import flows.jobs.inspect_site  # noqa: F401 - it is imported for what it writes down
-
-    assert SITE_OWNER == RUNBOOKS["flows.jobs.inspect_site.inspect_site"].owner
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,268 @@
+"""Reading sitemaps as they come in: bytes in, addresses out, and nothing that a hostile file could make large.
+
+Source: https://www.sitemaps.org/protocol.html. A text file with an address on each line is one as well.
+"""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import SplitResult, urlsplit
+from xml.parsers import expat
+
+#: The protocol's own bounds: bytes of a file once it is unpacked, and its addresses.
+MOST_BYTES, MOST_URLS = 52_428_800, 50_000
+#: Letters of one address.
+LONGEST = 2048
+#: Elements within each other; a sitemap needs three, an extension one or two more.
+_DEEPEST = 16
+#: What may stand before the first letter, and how much of it: byte order marks, and spaces in UTF-8 or UTF-16.
+_BEFORE, _BLANK = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n", 4096
+_PARTS = {"urlset": "url", "sitemapindex": "sitemap"}
+
+
+class Kind(StrEnum):
+    """What a file lists."""
+
+    URLS = "urls"
+    SITEMAPS = "sitemaps"
+
+
+class SitemapError(ValueError):
+    """A file that is no sitemap, or is not read to its end; what was read before it may be used."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """One file. `feed` it whatever has arrived, and `close` it in the end.
+
+    Raises:
+        SitemapError: by both; says what was seen and what was wanted.
+    """
+
+    kind: Kind = Kind.URLS
+    count: int = 0
+    """Addresses read."""
+    _size: int = 0
+    _first: bytes = b""
+    """What has arrived until it can be told whether it is packed."""
+    _head: bytes = b""
+    """What was unpacked until it can be told what it is."""
+    _unpack: "zlib._Decompress | None" = None
+    _parser: "_Xml | _Lines | None" = None
+    _ended: bool = False
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The addresses that a piece brings to an end, as they are written."""
+        if self._parser is None and not self._unpack:
+            self._first += chunk
+            if len(self._first) < 4:
+                return []
+            chunk, self._first = self._first, b""
+            if chunk[:2] == b"\x1f\x8b":
+                self._unpack = zlib.decompressobj(wbits=31)
+        return self._take(self._unpacked(chunk) if self._unpack else chunk)
+
+    def close(self) -> list[str]:
+        """The last addresses; the file has to be whole."""
+        found = self._take(self._first) if self._first else []
+        if self._unpack and not self._unpack.eof:
+            raise SitemapError("saw a packed file that is cut off, wanted all of it")
+        if self._parser is None:
+            raise SitemapError("saw an empty file, wanted a sitemap")
+        return found + self._count(self._parser.close())
+
+    def _unpacked(self, chunk: bytes) -> bytes:
+        try:
+            # One byte more than may come, so that a bomb is noticed and not unpacked.
+            return self._unpack.decompress(chunk, MOST_BYTES - self._size + 1) if self._unpack else chunk
+        except zlib.error:
+            raise SitemapError("saw a packed file that is broken, wanted gzip") from None
+
+    def _take(self, chunk: bytes) -> list[str]:
+        self._size += len(chunk)
+        if self._size > MOST_BYTES:
+            raise SitemapError(f"saw more than {MOST_BYTES:,} bytes, wanted a smaller file and an index of several")
+        if self._parser is None:
+            chunk, self._head = self._head + chunk, b""
+            if not (begins := chunk[:_BLANK].lstrip(_BEFORE)) and len(chunk) < _BLANK:
+                self._head = chunk
+                return []
+            self._parser = _Xml() if begins[:1] == b"<" else _Lines()
+        found = self._parser.feed(chunk)
+        self.kind = self._parser.kind
+        return self._count(found)
+
+    def _count(self, found: list[str]) -> list[str]:
+        self.count += len(found)
+        if self.count > MOST_URLS:
+            raise SitemapError(f"saw more than {MOST_URLS:,} addresses, wanted fewer and an index of several files")
+        return found
+
+
+class _Lines:
+    """A text file: an address on each line."""
+
+    kind = Kind.URLS
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > 4 * LONGEST:
+            raise SitemapError(f"saw a line of more than {4 * LONGEST:,} bytes, wanted XML, or an address on each line")
+        return [text for line in lines if (text := self._text(line))]
+
+    def close(self) -> list[str]:
+        text = self._text(self._rest)
+        return [text] if text else []
+
+    @staticmethod
+    def _text(line: bytes) -> str:
+        try:
+            text = line.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise SitemapError("saw bytes that are no UTF-8, wanted XML, or an address on each line") from None
+        if text and not re.match(r"https?://", text, re.IGNORECASE):
+            raise SitemapError(f"saw the line {text[:60]!r}, wanted XML, or an address on each line")
+        return text
+
+
+class _Xml:
+    """The protocol's XML: only `loc` of its own namespace counts, so neither pictures nor other languages do."""
+
+    def __init__(self) -> None:
+        self.kind = Kind.URLS
+        self._found: list[str] = []
+        self._open: list[str] = []
+        self._wanted: list[str] = []
+        self._text: list[str] | None = None
+        self._length = 0
+        self._parser = parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._data
+        # Entities and external files begin here.
+        parser.StartDoctypeDeclHandler = self._doctype
+
+    def feed(self, chunk: bytes) -> list[str]:
+        return self._parse(chunk, is_final=False)
+
+    def close(self) -> list[str]:
+        return self._parse(b"", is_final=True)
+
+    def _parse(self, chunk: bytes, *, is_final: bool) -> list[str]:
+        try:
+            self._parser.Parse(chunk, is_final)
+        except expat.ExpatError as error:
+            raise SitemapError(f"saw XML that is broken in line {error.lineno}, wanted a sitemap") from None
+        except (UnicodeError, LookupError, ValueError) as error:
+            if isinstance(error, SitemapError):
+                raise
+            raise SitemapError("saw an encoding that can't be read, wanted UTF-8") from None
+        found, self._found = self._found, []
+        return found
+
+    def _start(self, name: str, _: object) -> None:
+        if len(self._open) >= _DEEPEST:
+            raise SitemapError(f"saw more than {_DEEPEST} elements within each other, wanted a sitemap")
+        if not self._open:
+            space, _gap, root = name.rpartition(" ")
+            if root not in _PARTS:
+                raise SitemapError(f"saw <{root[:40]}>, wanted <urlset> or <sitemapindex>")
+            self.kind = Kind.SITEMAPS if root == "sitemapindex" else Kind.URLS
+            prefix = f"{space} " if space else ""
+            self._wanted = [name, prefix + _PARTS[root], prefix + "loc"]
+        self._open.append(name)
+        if self._open == self._wanted:
+            self._text, self._length = [], 0
+
+    def _end(self, _: str) -> None:
+        if self._text is not None and self._open == self._wanted:
+            if text := "".join(self._text).strip():
+                self._found.append(text)
+            self._text = None
+        self._open.pop()
+
+    def _data(self, data: str) -> None:
+        if self._text is not None:
+            self._length += len(data)
+            if self._length > 4 * LONGEST:
+                raise SitemapError(f"saw a <loc> of more than {4 * LONGEST:,} letters, wanted an address")
+            self._text.append(data)
+
+    def _doctype(self, *_: object) -> None:
+        raise SitemapError("saw a DOCTYPE, which can name files and entities; wanted a sitemap without one")
+
+
+@dataclass(slots=True)
+class Left:
+    """How many addresses are not asked, and why, with an example of each."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, why: str, address: str) -> None:
+        """Count one."""
+        self.counts[why] = self.counts.get(why, 0) + 1
+        self.examples.setdefault(why, address[:200])
+
+    def __str__(self) -> str:
+        return "; ".join(f"{count:,} {why}, such as {self.examples[why]}" for why, count in self.counts.items())
+
+
+def own_paths(base_url: str, addresses: Sequence[str], left: Left) -> list[str]:
+    """The paths, with their queries, of the addresses that are the site's own; the others are counted in `left`."""
+    plain = base_url.rstrip("/") + "/"
+    found = []
+    for address in addresses:
+        # What nearly all look like, without the cost of taking them apart.
+        if address.startswith(plain) and len(address) <= LONGEST and _PLAIN.fullmatch(address):
+            found.append(address[len(plain) - 1 :])
+        elif path := _own(base_url, address, left):
+            found.append(path)
+    return found
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9:/?&=._~+,;@!$'()*%-]+")
+
+
+def _own(base_url: str, address: str, left: Left) -> str:
+    if len(address) > LONGEST:
+        left.add(f"longer than {LONGEST:,} letters", address)
+        return ""
+    if any(letter.isspace() or not letter.isprintable() for letter in address):
+        left.add("with spaces or control characters", repr(address))
+        return ""
+    try:
+        told, own = urlsplit(address), urlsplit(base_url)
+        same = _origin(told) == _origin(own)
+    except ValueError:
+        left.add("that are no addresses", address)
+        return ""
+    if told.scheme not in {"http", "https"} or not told.hostname:
+        left.add("that are no addresses of http or https", address)
+    elif told.username is not None or told.password is not None:
+        left.add("with a user name", f"{told.scheme}://...@{told.hostname}")
+    elif not same:
+        left.add(f"of another host or scheme than {base_url}", address)
+    else:
+        return (told.path or "/") + (f"?{told.query}" if told.query else "")
+    return ""
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or usual
+
+
+def chosen(paths: Sequence[str], share: float) -> list[str]:
+    """A sample of the paths, about `share` of them: always the same ones, whatever else is listed."""
+    if share >= 1:
+        return list(paths)
+    bound = int(share * 2**64)
+    return [path for path in paths if int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest()) < bound]

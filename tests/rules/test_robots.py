@@ -1,0 +1,79 @@
+"""What robots.txt lets us ask for, by the words and the examples of RFC 9309."""
+
+import time
+
+import pytest
+
+from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
+
+
+def allows(lines, path, product="roundsman"):
+    return Robots.of("\n".join(lines).encode(), product).allows(path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines", "path"),
+    [
+        (True, [], "/a"),
+        (False, ["User-agent: *", "Disallow: /a"], "/a"),
+        (False, ["User-agent: *", "Disallow: /a"], "/abc?d"),
+        (True, ["User-agent: *", "Disallow: /a"], "/b/a"),
+        (True, ["User-agent: *", "Disallow:"], "/a"),
+        (True, ["User-agent: *", "Disallow: /"], "/robots.txt"),
+        (
+            True,
+            ["User-agent: *", "Disallow: /example/page/", "Allow: /example/page/disallowed.gif"],
+            "/example/page/disallowed.gif",
+        ),
+        (True, ["User-agent: *", "Disallow: /a", "Allow: /a"], "/a"),
+        (False, ["User-agent: *", "Allow: /", "Disallow: /*.gif$"], "/x/y.gif"),
+        (True, ["User-agent: *", "Disallow: /*.gif$"], "/x/y.gif?z"),
+        (False, ["User-agent: *", "Disallow: /this/*/exactly"], "/this/and/that/exactly?now"),
+        (True, ["User-agent: *", "Disallow: /this/*/exactly"], "/this/exactly"),
+        (False, ["User-agent: *", "Disallow: /a$"], "/a"),
+        (True, ["User-agent: *", "Disallow: /a$"], "/ab"),
+        (False, ["User-agent: *", "Disallow: /a%3cd.html"], "/a%3Cd.html"),
+        (False, ["User-agent: *", "Disallow: /%62ook"], "/book"),
+        (False, ["User-agent: *", "Disallow: /ツ"], "/%E3%83%84"),
+        (True, ["User-agent: *", "Disallow: /a/b"], "/a%2Fb"),
+        (False, ["user-agent:*", "DISALLOW:/a # not there"], "/a"),
+        (True, ["Disallow: /a"], "/a"),
+        (False, ["User-agent: *", "nonsense", "Sitemap: x", "Disallow: /a"], "/a"),
+        (True, ["User-agent: *", "Disallow: /a", "User-agent: roundsman", "Disallow: /b"], "/a"),
+        (False, ["User-agent: *", "Disallow: /a", "User-agent: Roundsman/2.0", "Disallow: /b"], "/b"),
+        (False, ["User-agent: other", "User-agent: roundsman", "Disallow: /b"], "/b"),
+        (False, ["User-agent: roundsman", "Disallow: /a", "User-agent: roundsman", "Disallow: /b"], "/a"),
+        (True, ["User-agent: roundsmanx", "Disallow: /"], "/a"),
+        (False, ["\ufeffUser-agent: *", "Disallow: /a"], "/a"),
+    ],
+)
+def test_the_most_specific_line_of_our_own_group_decides(wanted, lines, path):
+    assert wanted is allows(lines, path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [(True, 404), (True, 401), (False, 429), (False, 500), (False, 503), (False, 0), (False, 301)]
+)
+def test_what_an_answer_without_rules_means(wanted, status):
+    assert wanted is robots_of(status, b"User-agent: *\nDisallow: /").allows("/a")
+
+
+def test_an_answer_with_rules_is_read_and_names_its_sitemaps_once():
+    body = (
+        b"Sitemap: https://x/a.xml\r\nUser-agent: *\rDisallow: /no\nsitemap: https://x/a.xml\nSITEMAP:https://x/b.xml"
+    )
+    robots = robots_of(200, body)
+    assert (["/yes"], 1) == allowed(robots, ["/yes", "/no/1"])
+    assert ("https://x/a.xml", "https://x/b.xml") == robots.sitemaps
+    assert (["/yes"], 0) == allowed(Robots(), ["/yes"])
+
+
+def test_nothing_is_allowed_when_nobody_knows():
+    assert not NOTHING.allows("/")
+
+
+def test_a_line_of_many_stars_and_a_huge_file_cost_little():
+    begun = time.process_time()
+    assert allows(["User-agent: *", f"Disallow: /{'*a' * 500}b"], "/" + "a" * 2000)
+    Robots.of(b"User-agent: *\n" + b"Disallow: /x\n" * 10 * MOST)
+    assert time.process_time() - begun < 20

@@ -1,0 +1,171 @@
+"""Sitemaps, also those that were made to hurt: what is read of them, and the sentence with which one is refused."""
+
+import gzip
+import zlib
+from collections import deque
+
+import pytest
+
+from flows.rules.sitemap import LONGEST, MOST_BYTES, MOST_URLS, Kind, Left, Reader, SitemapError, chosen, own_paths
+
+SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+BASE = "https://shop.test"
+
+
+def urlset(*inner, space=SPACE):
+    return f'<?xml version="1.0"?><urlset {space}>{"".join(inner)}</urlset>'.encode()
+
+
+def url(address, more=""):
+    return f"<url>{more}<loc>{address}</loc></url>"
+
+
+def read(body, size=7):
+    """A file that comes in small pieces."""
+    reader = Reader()
+    found = [one for start in range(0, len(body), size) for one in reader.feed(body[start : start + size])]
+    return reader.kind, found + reader.close()
+
+
+ALTERNATE = '<x:link xmlns:x="http://www.w3.org/1999/xhtml" rel="alternate" hreflang="de" href="https://shop.test/de"/>'
+IMAGE = '<i:image xmlns:i="http://www.google.com/schemas/sitemap-image/1.1"><i:loc>https://shop.test/i.png</i:loc></i:image>'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "body"),
+    [
+        ([], urlset()),
+        (
+            ["https://shop.test/a", "https://shop.test/b"],
+            urlset(url("https://shop.test/a"), url("https://shop.test/b")),
+        ),
+        (["https://shop.test/a?b=1&c=2"], urlset(url("https://shop.test/a?b=1&amp;c=2"))),
+        (["https://shop.test/a"], urlset(url("\n  https://shop.test/a\n"))),
+        (["https://shop.test/a"], urlset(url("<![CDATA[https://shop.test/a]]>"))),
+        (["https://shop.test/a"], urlset(url("https://shop.test/a", ALTERNATE + IMAGE))),
+        (["https://shop.test/a"], urlset(url("https://shop.test/a"), space="")),
+        (["https://shop.test/a"], b"\xef\xbb\xbf" + urlset(url("https://shop.test/a"))),
+        (["https://shop.test/ü"], urlset(url("https://shop.test/ü"))),
+        (["https://shop.test/a"], urlset(url("https://shop.test/a")).decode().encode("utf-16")),
+        (
+            ["https://shop.test/ü"],
+            urlset(url("https://shop.test/ü")).decode().replace("?>", ' encoding="iso-8859-1"?>', 1).encode("latin-1"),
+        ),
+        (["https://shop.test/a", "https://shop.test/b"], b"https://shop.test/a\r\n\r\nhttps://shop.test/b"),
+        (["https://shop.test/a"], urlset("<url><loc/></url>", url("https://shop.test/a"))),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_addresses_of_a_file_and_nothing_else(wanted, body, packed):
+    assert (Kind.URLS, wanted) == read(gzip.compress(body) if packed else body)
+
+
+def test_an_index_says_that_it_lists_sitemaps():
+    body = f"<sitemapindex {SPACE}><sitemap><loc>https://shop.test/1.xml.gz</loc></sitemap></sitemapindex>"
+    assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(body.encode())
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+
+
+@pytest.mark.parametrize(
+    ("says", "body"),
+    [
+        ("empty", b""),
+        ("empty", gzip.compress(b"")),
+        ("DOCTYPE", BOMB.encode() + urlset(url("&b;"))),
+        ("DOCTYPE", OUTSIDE.encode() + urlset(url("&a;"))),
+        ("DOCTYPE", b"<!DOCTYPE html><html><body>Not found</body></html>"),
+        ("saw <html>, wanted <urlset>", b"<html><body>Not found</body></html>"),
+        ("saw <rss>", b"<rss><channel/></rss>"),
+        ("within each other", urlset("<a>" * 20)),
+        ("broken in line 1", urlset(url("https://shop.test/a"))[:-3]),
+        ("broken in line", urlset(url("https://shop.test/a&b"))),
+        ("broken in line", urlset(url("https://shop.test/\x00"))),
+        ("encoding", urlset().replace(b"?>", b' encoding="x-nobody-knows"?>')),
+        ("broken in line", urlset(url("https://shop.test/ü")).decode().encode("latin-1")),
+        ("letters, wanted an address", urlset(url("https://shop.test/" + "a" * 9000))),
+        ("cut off", gzip.compress(urlset(url("https://shop.test/a")))[:-12]),
+        ("broken, wanted gzip", b"\x1f\x8b\x08" + b"x" * 100),
+        ("wanted XML, or an address on each line", b"Not found"),
+        ("wanted XML, or an address on each line", b"\xff\xd8\xff\xe0 a picture\n"),
+        ("a line of more than", b"https://shop.test/" + b"a" * 9000),
+        (f"more than {MOST_URLS:,} addresses", b"https://shop.test/a\n" * (MOST_URLS + 1)),
+    ],
+)
+def test_a_file_that_is_none_is_refused_with_a_sentence(says, body):
+    with pytest.raises(SitemapError, match=says):
+        read(body, size=4096)
+
+
+def test_what_was_read_before_the_trouble_may_be_used():
+    reader = Reader()
+    found = reader.feed(b"https://shop.test/a\n")
+    with pytest.raises(SitemapError):
+        reader.feed(b"Not found\n")
+    assert ["https://shop.test/a"] == found
+
+
+def test_a_packed_bomb_is_noticed_and_not_unpacked():
+    """Two gigabytes of spaces are two megabytes packed."""
+    packer = zlib.compressobj(9, wbits=31)
+    packed = (
+        packer.compress(urlset()[:-9]) + b"".join(packer.compress(b" " * 2**20) for _ in range(64)) + packer.flush()
+    )
+    reader, pieces = Reader(), iter(range(0, len(packed), 1000))
+    with pytest.raises(SitemapError, match=f"more than {MOST_BYTES:,} bytes"):
+        deque((reader.feed(packed[start : start + 1000]) for start in pieces), maxlen=0)
+    assert reader._size <= MOST_BYTES + 1
+    assert next(pieces), "the rest was not even looked at"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "address"),
+    [
+        ("/a", f"{BASE}/a"),
+        ("/", BASE),
+        ("/", f"{BASE}/"),
+        ("/?q=1", f"{BASE}?q=1"),
+        ("/a", "https://SHOP.test/a"),
+        ("/a", "https://shop.test:443/a"),
+        ("/a", f"{BASE}/a#part"),
+        ("/ü", f"{BASE}/ü"),
+        ("of another host or scheme", "https://shop.test.evil.test/a"),
+        ("of another host or scheme", "http://shop.test/a"),
+        ("of another host or scheme", "https://shop.test:8443/a"),
+        ("of another host or scheme", "https://169.254.169.254/latest/meta-data"),
+        ("of another host or scheme", "https://[::1]/a"),
+        ("with a user name", "https://shop.test:pass@evil.test/a"),
+        ("with a user name", "https://me@shop.test/a"),
+        ("no addresses of http", "ftp://shop.test/a"),
+        ("no addresses of http", "javascript:alert(1)"),
+        ("no addresses of http", "/a"),
+        ("no addresses", "https://shop.test:no/a"),
+        ("with spaces or control", f"{BASE}/a b"),
+        ("with spaces or control", f"{BASE}/a\x01"),
+        ("longer than", f"{BASE}/{'a' * LONGEST}"),
+    ],
+)
+def test_only_the_sites_own_addresses_are_asked_and_the_others_are_counted(wanted, address):
+    left = Left()
+    found = own_paths(BASE, [address], left)
+    assert ([wanted], "") == (found, str(left)) if wanted.startswith("/") else not found
+    assert wanted.startswith("/") or wanted in str(left)
+
+
+def test_what_is_left_aside_is_told_with_a_count_and_an_example_and_no_password():
+    left = Left()
+    own_paths(BASE, ["https://a.test/1", "https://a.test/2", "https://me:secret@shop.test/"], left)
+    assert f"2 of another host or scheme than {BASE}, such as https://a.test/1; 1 with a user name" in str(left)
+    assert "secret" not in str(left)
+
+
+def test_a_sample_is_always_the_same_and_about_as_large_as_was_asked_for():
+    paths = [f"/articles/{number}" for number in range(10_000)]
+    tenth = chosen(paths, 0.1)
+    assert 900 < len(tenth) < 1100
+    assert tenth == chosen(paths, 0.1)
+    assert set(tenth) >= set(chosen(paths[::2], 0.1)), "what else is listed does not matter"
+    assert paths == chosen(paths, 1)
+    assert [] == chosen(paths, 0)
