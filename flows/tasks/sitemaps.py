@@ -1,0 +1,224 @@
+"""Reading a site's robots.txt and sitemaps: from its own host only, piece by piece, unchanged files from the disk."""
+
+import hashlib
+import json
+import tempfile
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin
+
+import httpx
+
+from flows.rules.robots import MOST, Robots, allowed, robots_of
+from flows.rules.site import Site
+from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths
+from flows.tasks.ask import user_agent
+
+#: Where files are kept that were read, under the current folder.
+FOLDER = Path(".roundsman") / "sitemaps"
+#: Files of one site (an index may list so many, by the protocol), redirects of one file, seconds for all of it.
+MOST_FILES, MOST_REDIRECTS, PATIENCE = 50_000, 3, 300.0
+_PIECE = 1 << 16
+
+#: Takes some paths of the site that are to be asked, with their queries. One may come twice.
+Take = Callable[[list[str]], None]
+
+
+class RobotsError(Exception):
+    """Nobody could say what may be asked for."""
+
+
+@dataclass(slots=True)
+class Listed:
+    """What a site's sitemaps listed."""
+
+    files: int = 0
+    unchanged: int = 0
+    """Files that were not sent again, because they are as they were."""
+    paths: int = 0
+    disallowed: int = 0
+    """By robots.txt."""
+    left: Left = field(default_factory=Left)
+    """Addresses that are not the site's."""
+    troubles: list[str] = field(default_factory=list)
+    """A sentence for each file that was not read, or not to its end."""
+
+
+def read_sitemaps(
+    site: Site, take: Take, *, start: Sequence[str] = (), most: int = 1_000_000, folder: Path = FOLDER
+) -> Listed:
+    """Read all sitemaps of a site, and hand over the paths that they list, some at a time. Blocks until the end.
+
+    Args:
+        site: The site; nothing is asked of another host than its own.
+        take: Is given the paths that robots.txt allows.
+        start: Addresses or paths of sitemaps; those that robots.txt names when left out, else `/sitemap.xml`.
+        most: Paths after which no further file is begun.
+        folder: Where files are kept, so that an unchanged one is not sent again.
+
+    Raises:
+        RobotsError: robots.txt was not answered, so that nobody knows what may be asked for (RFC 9309 section 2.3.1.4).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with httpx.Client(headers={"user-agent": user_agent(site)}, timeout=site.manners.timeout) as client:
+        reading = _Reading(site, client, folder)
+        robots = reading.robots()
+        first = start or robots.sitemaps or ["/sitemap.xml"]
+        named = dict.fromkeys(reading.own(urljoin(site.base_url, one) for one in first))
+        waiting = deque((path, False) for path in named)
+        known = set(named)
+        listed = reading.listed
+        while waiting and listed.paths < most:
+            path, indexed = waiting.popleft()
+            listed.files += 1
+            try:
+                for kind, addresses in reading.file(path, indexed=indexed):
+                    paths = reading.own(addresses)
+                    if kind is Kind.URLS:
+                        paths, refused = allowed(robots, paths)
+                        listed.disallowed += refused
+                        listed.paths += len(paths)
+                        take(paths)
+                        continue
+                    fresh = [one for one in dict.fromkeys(paths) if one not in known][: MOST_FILES - len(known)]
+                    known.update(fresh)
+                    waiting += [(one, True) for one in fresh]
+            except (SitemapError, httpx.HTTPError, OSError) as error:
+                says = str(error) if isinstance(error, SitemapError) else f"no whole answer ({type(error).__name__})"
+                listed.troubles.append(f"{path}: {says}")
+        if waiting:
+            listed.troubles.append(f"not read: {len(waiting):,} more files, because {most:,} paths are enough")
+        return listed
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One walk through a site's sitemaps."""
+
+    site: Site
+    client: httpx.Client
+    folder: Path
+    listed: Listed = field(default_factory=Listed)
+
+    def own(self, addresses: Iterable[str]) -> list[str]:
+        return own_paths(self.site.base_url, list(addresses), self.listed.left)
+
+    def robots(self) -> Robots:
+        body, status = b"", 0
+        try:
+            with self._asked("/robots.txt", {}) as response:
+                status = response.status_code
+                for piece in _in_time(response):
+                    body += piece
+                    if len(body) >= MOST:
+                        break
+        except SitemapError:
+            return Robots()  # a redirect that leads away is an answer without rules (section 2.3.1.2)
+        except (httpx.HTTPError, OSError):
+            status = 0
+        if body[:2] == b"\x1f\x8b":  # some pack it unasked
+            with suppress(zlib.error):
+                body = zlib.decompressobj(wbits=31).decompress(body, MOST)
+        robots = robots_of(status, body)
+        if robots.lines and not 200 <= status < 300:
+            saw = f"it answered {status}" if status else "it did not answer"
+            raise RobotsError(f"{self.site.url('/robots.txt')}: {saw}, wanted its rules, or 404 when it has none")
+        return robots
+
+    def file(self, path: str, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
+        """The addresses of one file, some at a time, and what they are of."""
+        reader = Reader()
+        for piece in self._pieces(path):
+            found = reader.feed(piece)
+            if indexed and reader.kind is Kind.SITEMAPS:
+                raise SitemapError("saw an index that another index lists, wanted addresses of pages")
+            if found:
+                yield reader.kind, found
+        yield reader.kind, reader.close()
+
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        """A file's bytes as they come, from the site or, when it says that nothing changed, from the disk."""
+        place = self.folder / hashlib.sha256(self.site.url(path).encode()).hexdigest()[:32]
+        kept = _open(place)
+        try:
+            validators = _validators(kept)
+            with self._asked(path, validators) as response:
+                if response.status_code == 304 and kept and validators:
+                    self.listed.unchanged += 1
+                    while piece := kept.read(_PIECE):
+                        yield piece
+                    return
+                if response.status_code != 200:
+                    raise SitemapError(f"it answered {response.status_code}, wanted 200")
+                if (coding := response.headers.get("content-encoding", "identity")) not in {"identity", "gzip"}:
+                    raise SitemapError(f"saw the content coding {coding[:20]!r}, wanted none, or gzip")
+                with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as copy:
+                    fresh = Path(copy.name)
+                    try:
+                        names = {"etag": "if-none-match", "last-modified": "if-modified-since"}
+                        told = {ask: response.headers[name] for name, ask in names.items() if name in response.headers}
+                        copy.write(json.dumps(told).encode() + b"\n")
+                        size = 0
+                        for piece in _in_time(response):
+                            size += len(piece)
+                            if size > MOST_BYTES:
+                                raise SitemapError(f"saw more than {MOST_BYTES:,} bytes, wanted a smaller file")
+                            copy.write(piece)
+                            yield piece
+                        copy.flush()
+                        if told:
+                            fresh.replace(place)
+                    finally:
+                        fresh.unlink(missing_ok=True)
+        finally:
+            if kept:
+                kept.close()
+
+    @contextmanager
+    def _asked(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """The answer to a GET; redirects are followed on the site's own host."""
+        for _ in range(MOST_REDIRECTS + 1):
+            # What is packed is unpacked by the reader, which knows when it is too much.
+            asked = {"accept-encoding": "identity", **headers}
+            with self.client.stream("GET", self.site.url(path), headers=asked) as response:
+                if not response.is_redirect or response.status_code == 304:
+                    yield response
+                    return
+                left = Left()
+                found = own_paths(
+                    self.site.base_url, [urljoin(self.site.url(path), response.headers["location"])], left
+                )
+                if not found:
+                    raise SitemapError(f"saw a redirect to addresses {left}; wanted the site's own host")
+                [path] = found
+        raise SitemapError(f"saw more than {MOST_REDIRECTS} redirects, wanted the file itself")
+
+
+def _in_time(response: httpx.Response) -> Iterator[bytes]:
+    """The bytes as they were sent; one that trickles is given up."""
+    end = time.monotonic() + PATIENCE
+    for piece in response.iter_raw(_PIECE):
+        yield piece
+        if time.monotonic() > end:
+            raise SitemapError(f"saw no end after {PATIENCE:g} s, wanted a quicker answer")
+
+
+def _open(place: Path) -> BinaryIO | None:
+    try:
+        return place.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+def _validators(kept: BinaryIO | None) -> dict[str, str]:
+    """What a kept file was sent with; its bytes follow."""
+    try:
+        return dict(json.loads(kept.readline(_PIECE))) if kept else {}
+    except ValueError:
+        return {}

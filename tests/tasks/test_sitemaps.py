@@ -1,0 +1,236 @@
+"""A site's sitemaps as they are read over the network, also from a site that means no good."""
+
+import gzip
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from flows.rules.site import Site
+from flows.tasks import sitemaps
+from flows.tasks.sitemaps import RobotsError, read_sitemaps
+
+SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+
+
+class Shop(ThreadingHTTPServer):
+    """`pages` says what a path answers: status, headers, and a body or its pieces. `asked` is what was asked for."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pages, self.asked, self.sent = {}, [], 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def robots(self, *lines):
+        self.pages["/robots.txt"] = (200, {}, "\n".join(lines).encode())
+
+    def urls(self, path, *paths, packed=False, **headers):
+        inner = "".join(f"<url><loc>{one if '://' in one else self.url + one}</loc></url>" for one in paths)
+        body = f"<urlset {SPACE}>{inner}</urlset>".encode()
+        self.pages[path] = (200, {"ETag": '"1"', **headers}, gzip.compress(body) if packed else body)
+
+    def index(self, path, *paths):
+        inner = "".join(f"<sitemap><loc>{one if '://' in one else self.url + one}</loc></sitemap>" for one in paths)
+        self.pages[path] = (200, {}, f"<sitemapindex {SPACE}>{inner}</sitemapindex>".encode())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        status, headers, body = self.server.pages.get(self.path, (404, {}, b""))
+        if status == 200 and headers.get("ETag", "-") == self.headers.get("If-None-Match"):
+            status, body = 304, b""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        pieces = [body] if isinstance(body, bytes) else body
+        if isinstance(body, bytes):
+            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            for piece in pieces:
+                self.wfile.write(piece)
+                self.server.sent += len(piece)
+        except OSError:
+            pass
+        self.close_connection = True
+
+    def log_message(self, *said):
+        """Say nothing."""
+
+
+@contextmanager
+def serving():
+    with Shop() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def shop():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def read(shop, tmp_path):
+    def reading(**more):
+        rule = {
+            "name": "all",
+            "paths": ["/**"],
+            "cache": {"by": "everyone"},
+            "examples": {"cached": ["/"]},
+            "expected_result": "It answers.",
+            "rollback": {"note": "none", "command": ["true"]},
+        }
+        site = Site(
+            site="shop", base_url=shop.url, owner="web <web@shop.test>", manners={"timeout": "5s"}, rules=[rule]
+        )
+        paths = []
+        return read_sitemaps(site, paths.extend, folder=tmp_path / "kept", **more), paths
+
+    return reading
+
+
+def test_all_files_of_an_index_are_read_once_and_what_robots_forbids_is_left_out(shop, read):
+    shop.robots("User-agent: *", "Disallow: /private", f"Sitemap: {shop.url}/index.xml", "Sitemap: /index.xml")
+    shop.index("/index.xml", "/a.xml", "/b.xml.gz", "/a.xml")
+    shop.urls("/a.xml", "/1", "/2", "/private/3")
+    shop.urls("/b.xml.gz", "/4?page=2", packed=True)
+    listed, paths = read()
+    assert ["/1", "/2", "/4?page=2"] == paths
+    assert (3, 3, 1, []) == (listed.files, listed.paths, listed.disallowed, listed.troubles)
+    assert ["/robots.txt", "/index.xml", "/a.xml", "/b.xml.gz"] == shop.asked
+
+
+@pytest.mark.parametrize("start", [(), ["/other.xml"]])
+def test_without_a_word_from_robots_it_is_the_usual_file_or_the_one_that_was_named(start, shop, read):
+    shop.urls("/sitemap.xml", "/usual")
+    shop.urls("/other.xml", "/other")
+    assert ["/other" if start else "/usual"] == read(start=start)[1]
+
+
+def test_an_unchanged_file_comes_from_the_disk_and_a_changed_one_anew(shop, read):
+    shop.urls("/sitemap.xml", "/1", packed=True)
+    first, second = read(), read()
+    assert (0, 1) == (first[0].unchanged, second[0].unchanged)
+    assert ["/1"] == first[1] == second[1]
+    shop.urls("/sitemap.xml", "/2", ETag='"2"')
+    changed, paths = read()
+    assert (0, ["/2"]) == (changed.unchanged, paths)
+
+
+def test_a_kept_file_that_was_spoiled_is_not_believed(shop, read, tmp_path):
+    shop.urls("/sitemap.xml", "/1")
+    read()
+    [kept] = (tmp_path / "kept").iterdir()
+    kept.write_bytes(b"no validators\n<urlset/>")
+    assert ["/1"] == read()[1]
+
+
+def test_a_file_that_broke_off_is_told_and_not_kept_and_the_next_one_is_read(shop, read, tmp_path):
+    shop.robots("Sitemap: /a.xml", "Sitemap: /b.xml")
+    shop.pages["/a.xml"] = (200, {"ETag": '"1"', "Content-Length": "9999"}, [f"<urlset {SPACE}><url>".encode()])
+    shop.urls("/b.xml", "/1")
+    listed, paths = read()
+    assert ["/1"] == paths
+    assert ["/a.xml: no whole answer (RemoteProtocolError)"] == listed.troubles
+    assert 1 == len(list((tmp_path / "kept").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "headers", "body"),
+    [
+        ("it answered 500, wanted 200", 500, {}, b""),
+        ("it answered 304, wanted 200", 304, {}, b""),
+        ("saw the content coding 'br'", 200, {"Content-Encoding": "br"}, b"xxxx"),
+        ("saw <html>", 200, {}, b"<html/>"),
+        ("of another host or scheme", 302, {"Location": "http://169.254.169.254/latest"}, b""),
+        ("more than 3 redirects", 302, {"Location": "/sitemap.xml"}, b""),
+        ("an index that another index lists", 200, {}, f"<sitemapindex {SPACE}/>".encode()),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_told_in_a_sentence(says, status, headers, body, shop, read):
+    shop.index("/index.xml", "/sitemap.xml")
+    shop.pages["/sitemap.xml"] = (status, headers, body)
+    listed, paths = read(start=["/index.xml"])
+    assert [] == paths
+    [trouble] = listed.troubles
+    assert trouble.startswith("/sitemap.xml: ")
+    assert says in trouble
+
+
+def test_a_redirect_within_the_site_is_followed(shop, read):
+    shop.pages["/sitemap.xml"] = (301, {"Location": f"{shop.url}/new.xml"}, b"")
+    shop.urls("/new.xml", "/1")
+    assert ["/1"] == read()[1]
+
+
+def test_nothing_is_asked_of_another_host(shop, read):
+    with serving() as other:
+        other.urls("/sitemap.xml", "/1")
+        shop.robots(f"Sitemap: {other.url}/sitemap.xml", "Sitemap: /index.xml")
+        shop.index("/index.xml", f"{other.url}/sitemap.xml", "/a.xml", "http://10.0.0.1/a.xml")
+        shop.urls("/a.xml", "/1", f"{other.url}/2")
+        listed, paths = read()
+        assert (["/1"], []) == (paths, other.asked)
+        assert f"4 of another host or scheme than {shop.url}" in str(listed.left)
+
+
+def test_an_index_that_lists_itself_ends(shop, read):
+    shop.index("/sitemap.xml", "/sitemap.xml", "/a.xml")
+    shop.urls("/a.xml", "/1")
+    assert ["/1"] == read()[1]
+    assert 1 == shop.asked.count("/sitemap.xml")
+
+
+def test_two_gigabytes_are_not_read(shop, read, monkeypatch):
+    monkeypatch.setattr(sitemaps, "MOST_BYTES", 2_000_000)
+    lines = f"{shop.url}/page\n".encode() * 1000
+    shop.pages["/sitemap.xml"] = (200, {}, (lines for _ in range(2_000_000_000 // len(lines))))
+    listed, _ = read()
+    assert shop.sent < 50_000_000
+    [trouble] = listed.troubles
+    assert "wanted a smaller file" in trouble or "wanted fewer" in trouble
+
+
+def test_no_further_file_is_begun_once_there_are_enough_paths(shop, read):
+    shop.index("/sitemap.xml", "/a.xml", "/b.xml")
+    shop.urls("/a.xml", "/1", "/2")
+    shop.urls("/b.xml", "/3")
+    listed, paths = read(most=2)
+    assert ["/1", "/2"] == paths
+    assert ["not read: 1 more files, because 2 paths are enough"] == listed.troubles
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_when_nobody_knows_what_may_be_asked_nothing_is(status, shop, read):
+    shop.pages["/robots.txt"] = (status, {}, b"")
+    shop.urls("/sitemap.xml", "/1")
+    with pytest.raises(RobotsError, match=f"it answered {status}, wanted its rules, or 404"):
+        read()
+    assert ["/robots.txt"] == shop.asked
+
+
+def test_robots_that_were_packed_unasked_count_as_well(shop, read):
+    shop.pages["/robots.txt"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(b"User-agent: *\nDisallow: /no"))
+    shop.urls("/sitemap.xml", "/no", "/yes")
+    assert ["/yes"] == read()[1]
+
+
+def test_a_site_that_is_gone_is_told(shop, read):
+    shop.server_close()
+    shop.shutdown()
+    with pytest.raises(RobotsError, match="did not answer"):
+        read()
