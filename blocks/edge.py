@@ -175,8 +175,8 @@ class Edge(Block):
             batches[-1] += (item,)
         return [batch for batches in groups.values() for batch in batches]
 
-    async def send(self, order: Order, client: httpx.AsyncClient) -> Receipt:
-        """Send one order; ValueError, TypeError and PurgeError as for `purge`."""
+    async def send(self, order: Order, client: httpx.AsyncClient, *, patient: bool = True) -> Receipt:
+        """Send one order; ValueError, TypeError and PurgeError as for `purge`. `patient`: a 429 is waited for once."""
         self._checked(order.items, order.by)
         name = self.get_block_type_name()
         if order.soft and order.by not in self.soft_by:
@@ -191,7 +191,7 @@ class Edge(Block):
         started = time.perf_counter()
         response = await self._answer(request, client)
         wait = retry_after(response)
-        if response.status_code == 429 and wait is not None and wait <= PATIENCE:
+        if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
             # A 429 was not done, so it may be sent again; a second one is told.
             await asyncio.sleep(wait)
             response = await self._answer(self.request(order), client)

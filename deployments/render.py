@@ -90,7 +90,7 @@ def table(specs: list[Spec]) -> str:
         [
             f"`{spec.name}`",
             spec.promise,
-            f"`{spec.cron}` {spec.timezone}",
+            f"`{spec.cron}` {spec.timezone}" if spec.cron else "when another job starts it",
             spec.owner.partition("<")[0].strip(),
             spec.runbook.expects,
             spec.runbook.on_fail,

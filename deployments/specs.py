@@ -1,6 +1,6 @@
 """What runs, when, and on which pool: one deployment for each job of each site, and one for each job of the project."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,12 @@ from typing import Any
 from prefect import Flow
 
 from flows.jobs.inspect_site import inspect_site
+from flows.jobs.prune_ledger import prune_ledger
 from flows.jobs.publish_status import publish_status
+from flows.jobs.purge_published import purge_published
+from flows.jobs.rehearse_release import rehearse_release
+from flows.jobs.sweep_shard import sweep_shard
+from flows.jobs.sweep_site import sweep_site
 from flows.jobs.watch_jobs import watch_jobs
 from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
@@ -42,6 +47,7 @@ class Timetable:
 PROJECT = (
     Timetable(watch_jobs, "* * * * *", grace=60),
     Timetable(publish_status, "*/5 * * * *", artifacts=("status",)),
+    Timetable(prune_ledger, "23 3 * * *", parameters={"dry_run": False}),
 )
 
 
@@ -52,6 +58,7 @@ class Spec:
     name: str
     job: Flow[..., Any]
     cron: str
+    """Empty when only another job, or a person, starts it."""
     timezone: str
     owner: str
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +66,8 @@ class Spec:
     waits: bool = False
     grace: int | None = None
     artifacts: Sequence[str] = ()
+    limit: int = 1
+    """Runs at once."""
 
     @property
     def runbook(self) -> Runbook:
@@ -95,9 +104,9 @@ class Spec:
         Raises:
             ValueError: a schedule that Prefect would refuse, after it had deployed the ones before.
         """
-        if problem := schedule_problem(Schedule(inspect=self.cron, timezone=self.timezone)):
+        if self.cron and (problem := schedule_problem(Schedule(inspect=self.cron, timezone=self.timezone))):
             raise ValueError(f"{self.name}: {problem[0]}: saw {problem[1]}, {problem[2]}")
-        limit: dict[str, Any] = {"limit": 1, "collision_strategy": "ENQUEUE" if self.waits else "CANCEL_NEW"}
+        limit: dict[str, Any] = {"limit": self.limit, "collision_strategy": "ENQUEUE" if self.waits else "CANCEL_NEW"}
         if self.grace is not None:
             limit["grace_period_seconds"] = self.grace
         return {
@@ -107,7 +116,7 @@ class Spec:
             "description": self.description,
             "tags": [TAG, f"owner:{self.owner.partition('<')[0].strip()}", *self.tags, f"job:{self.job.fn.__name__}"],
             "parameters": self.parameters,
-            "schedules": [{"slug": self.name, "cron": self.cron, "timezone": self.timezone}],
+            "schedules": [{"slug": self.name, "cron": self.cron, "timezone": self.timezone}] if self.cron else [],
             "concurrency_limit": limit,
             "work_pool": {"name": POOL, "job_variables": {"env": dict(ENV)}},
         }
@@ -115,20 +124,32 @@ class Spec:
 
 def specs(sites: Iterable[Site]) -> list[Spec]:
     """The deployments of some sites; a site without a schedule has none."""
-    return [
-        Spec(
-            name=f"inspect-{site.site}",
-            job=inspect_site,
-            cron=cron(site.schedule.inspect, site.site),
-            timezone=site.schedule.timezone,
-            owner=owner(inspect_site, site),
-            parameters={"site": site.site},
-            tags=(f"site:{site.site}",),
-            artifacts=(f"round-{site.site}", f"verdicts-{site.site}"),
+    return [spec for site in sites if site.schedule for spec in _of(site, site.schedule)]
+
+
+def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
+    def spec(job: Flow[..., Any], name: str, when: str, **more: Any) -> Spec:
+        timed = cron(when, f"{name}-{site.site}" if job is not inspect_site else site.site) if when else ""
+        parameters = {"site": site.site, **more.pop("parameters", {})}
+        common = {"owner": owner(job, site), "tags": (f"site:{site.site}",), "parameters": parameters}
+        return Spec(f"{name}-{site.site}", job, timed, schedule.timezone, **common, **more)
+
+    kept = (f"round-{site.site}", f"verdicts-{site.site}")
+    yield spec(inspect_site, "inspect", schedule.inspect, artifacts=kept)
+    if schedule.sweep:
+        yield spec(sweep_site, "sweep", schedule.sweep, artifacts=(f"sweep-{site.site}",))
+        # Started by the sweep, with the shard's own parameters.
+        parameters = {"sweep": 0, "shard": 0}
+        yield spec(sweep_shard, "sweep-shard", "", waits=True, limit=site.sweep.workers, parameters=parameters)
+    if schedule.purge:
+        kept = (f"published-{site.site}", f"published-verdicts-{site.site}")
+        parameters = {"dry_run": False}
+        yield spec(
+            purge_published, "purge-published", schedule.purge, waits=True, artifacts=kept, parameters=parameters
         )
-        for site in sites
-        if site.schedule
-    ]
+    if schedule.rehearse:
+        kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
+        yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)
 
 
 def shared_specs(timetables: Iterable[Timetable] = PROJECT) -> list[Spec]:

@@ -7,7 +7,7 @@ from flows.rules.rollback_ready import judge, judge_release
 from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Verdict
 from flows.tasks.commands import find_commands
-from flows.tasks.ledger import find_rehearsals
+from flows.tasks.rehearsals import find_rehearsals, hold_against_now
 
 
 @flow(
@@ -20,5 +20,6 @@ async def check_rollback_ready(site: Site) -> list[Verdict]:
     verdicts = [judge(site, rule, found[rule.name], rehearsed.get(rule.name), now) for rule in promised]
     if site.release and site.release.rollback:
         command = site.release.rollback
-        verdicts.append(judge_release(site, command, found[RELEASE], rehearsed.get(RELEASE), now))
+        last = await hold_against_now(site, rehearsed.get(RELEASE))
+        verdicts.append(judge_release(site, command, found[RELEASE], last, now))
     return verdicts

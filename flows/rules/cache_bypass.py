@@ -115,5 +115,16 @@ def _example(site: Site, bypass: Bypass) -> str | None:
     return next((path for path in listed if glob(pattern).fullmatch(path.partition("?")[0])), None)
 
 
+def passed_by(rule: Rule, path: str) -> bool:
+    """Whether the edge is not to answer a path from its store, by the path or its query alone."""
+    plain, _, query = path.partition("?")
+    names = {part.partition("=")[0] for part in query.split("&")}
+    for bypass in rule.bypass:
+        kind, _, what = bypass.when.partition(" ")
+        if (kind == "path" and glob(what).fullmatch(plain)) or (kind == "query" and what in names):
+            return True
+    return False
+
+
 def _after(bypass: Bypass) -> str:
     return f"after {bypass.when}"

@@ -99,7 +99,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
             findings = list(_findings(site, rule, path, seen, visitor))
             if path in rule.examples.cached:
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
-        findings.append(_agreement(seen, visitor, targeted))
+        findings.append(agreement(seen, visitor, targeted))
     told = "" if visitor.problem else observed(seen)
     return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 
@@ -143,6 +143,13 @@ def _findings(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visit
 
 def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A page for everyone: storable, with the promised lifetimes, and really kept."""
+    yield from shareable(rule, seen, targeted)
+    holds = bool(kept(seen[1:])) if tells(seen) else None
+    yield HIT.against(states(seen), "HIT within two more requests", holds=holds, evidence=seen)
+
+
+def shareable(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    """What the headers of a page for everyone say: storable, with the promised lifetimes."""
     first, promise, hidden = seen[0], rule.cache, _hidden(seen, targeted)
     answer = storable(first, targeted=targeted)
     why = answer.why if answer.yes else f"{answer.why}{hidden}"
@@ -157,8 +164,6 @@ def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> It
         wanted = {name.lower() for name in promise.vary}
         shown = ", ".join(sorted(varies)) or "no Vary"
         yield VARY.against(shown, ", ".join(sorted(wanted)) or "no Vary", holds=varies <= wanted, evidence=[first])
-    holds = bool(kept(seen[1:])) if tells(seen) else None
-    yield HIT.against(states(seen), "HIT within two more requests", holds=holds, evidence=seen)
 
 
 def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:
@@ -205,7 +210,7 @@ def _old(seen: Sequence[Exchange]) -> list[Exchange]:
     return [exchange for exchange in seen if (birth(exchange) or first) < first - GRAIN]
 
 
-def _agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:
+def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:
     """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts."""
     answer = storable(seen[0], authorized=visitor.authorized, targeted=targeted)
     stored = kept(seen) or _old(seen)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from heapq import nsmallest
 
@@ -104,6 +104,31 @@ def passed(verdicts: Iterable[Verdict]) -> list[Group]:
             pile = piles.get(key) or piles.setdefault(key, _Pile(verdict, Finding("", "", Outcome.PASS, says, "")))
             pile.add(verdict, says, "")
     return _sorted(piles.values())
+
+
+def merged(groups: Iterable[Group]) -> list[Group]:
+    """Groups that were made apart, of subjects that none of them shares, as if they had been made together."""
+    piles: dict[tuple[object, ...], list[Group]] = {}
+    for one in groups:
+        key = (
+            one.check, one.rule, one.owner, one.rollback, one.claim, one.outcome, one.severity, shape(one.saw),
+            shape(one.wanted),
+        )  # fmt: skip
+        piles.setdefault(key, []).append(one)
+    return sorted(map(_merged, piles.values()), key=lambda one: _order(0, one))
+
+
+def _merged(parts: Sequence[Group]) -> Group:
+    first = min(parts, key=lambda one: one.examples)
+    return replace(
+        first,
+        varied=any(one.varied or (one.saw, one.wanted) != (first.saw, first.wanted) for one in parts),
+        count=sum(one.count for one in parts),
+        subjects=sum(one.subjects for one in parts),
+        examples=tuple(nsmallest(EXAMPLES, (example for one in parts for example in one.examples))),
+        by_rfc=_one_or_other(sorted({one.by_rfc for one in parts if one.by_rfc})),
+        observed=_one_or_other(sorted({one.observed for one in parts if one.observed})),
+    )
 
 
 @lru_cache(maxsize=16384)

@@ -59,7 +59,7 @@ class Histogram:
     def to_bytes(self) -> bytes:
         """A few hundred bytes for some thousand times."""
         # The low bytes of all counts first, then the next: mostly zeros in a row, which pack well.
-        return _VERSION + zlib.compress(self.counts.astype("<u8").tobytes(), 9)
+        return _VERSION + zlib.compress(self.counts.astype("<u8").tobytes())
 
     @property
     def total(self) -> int:

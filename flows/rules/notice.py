@@ -8,7 +8,7 @@ from datetime import datetime
 
 from flows.rules.alert import WINDOW, Alert, Kind, changes
 from flows.rules.grouping import EXAMPLES, Group, group, held
-from flows.rules.rehearsal import Rehearsal
+from flows.rules.rehearsal import Rehearsal, ago, rehearsed
 from flows.rules.report import seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.subject import summary
@@ -35,6 +35,7 @@ FIRST_LOOK = {
     "targeted-purge": "the edge's status and its purge credentials; then the evidence in the run",
     "response-time": "the edge's hit ratio and the origin's load; then the last release",
     "rollback-ready": "whether the command still exists where this runs, then rehearse it",
+    "rehearse-release": "where the site was left, in the run; then what the command of the failed leg said",
     "ledger": "whether the database answers and its disk has room",
 }
 
@@ -144,24 +145,6 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
         text = text.replace(secret, "...")
     text = _URL.sub(_only_host, plain(text))
     return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
-
-
-def rehearsed(rehearsal: Rehearsal | None, now: datetime) -> str:
-    """When a rollback was last tried, and how long it took: `rehearsed 2 days ago, 47 s`."""
-    if rehearsal is None:
-        return "never rehearsed"
-    when = f"{ago(rehearsal.finished_at, now)}, {rehearsal.seconds:.0f} s"
-    return f"rehearsed {when}" if rehearsal.ok else f"its rehearsal failed {when}"
-
-
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago something was, in one unit: `2 days ago`."""
-    seconds = max((now - then).total_seconds(), 0.0)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
 
 
 def clipped(text: str, most: int = WIDTH) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -170,6 +171,7 @@ class Rule(Model):
         return any(re.match(r"cookie |header authorization$", bypass.when, re.IGNORECASE) for bypass in self.bypass)
 
 
+@lru_cache(maxsize=1024)
 def glob(pattern: str) -> re.Pattern[str]:
     """A path pattern as a regular expression: `*` stays within a segment, `**` crosses them."""
     parts = re.split(r"(\*\*|\*)", pattern)

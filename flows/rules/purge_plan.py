@@ -151,6 +151,11 @@ def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
     )
 
 
+def misnamed(site: Site, wish: Wish) -> list[Refusal]:
+    """What of a wish no edge would be asked, whatever it can."""
+    return [*_targets(site, wish)[1], *_guard(wish, ())]
+
+
 def _targets(site: Site, wish: Wish) -> tuple[list[str], list[Refusal]]:
     """The URLs that the routes stand for, each followed by where it leads."""
     urls: list[str] = []

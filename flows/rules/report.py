@@ -143,7 +143,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 
 def markdown(report: Report, picture: str, shows: str = "Time to first byte by route and cache state") -> str:
     """The report for Prefect's UI. `picture` is a data URI, or empty, and `shows` what is in it."""
-    needing = [_item(one) for one in group(report.verdicts) if is_heavy(one)]
+    needing = [item(one) for one in group(report.verdicts) if is_heavy(one)]
     needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
     found = rows(report.verdicts)
     heads = [name for name in found[0] if name not in {"claim", "rollback"}] if found else ["outcome"]
@@ -164,7 +164,7 @@ def is_heavy(one: Group) -> bool:
     return one.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
 
 
-def _item(one: Group) -> str:
+def item(one: Group) -> str:
     """A fault as an item of a list, to be read on a screen rather than in a log."""
     back = f" Rollback: `{one.rollback}`" if one.rollback and one.outcome is Outcome.FAIL else ""
     harm = f" Severity **{one.severity}**." if one.severity else ""

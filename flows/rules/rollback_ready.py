@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from flows.rules.promises import Rule
-from flows.rules.quantity import spoken
-from flows.rules.rehearsal import Rehearsal
+from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, rehearsed, why_stale
 from flows.rules.site import RELEASE, Site
 from flows.rules.subject import could_not_look, verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
@@ -14,11 +13,10 @@ from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 CHECK = "rollback-ready"
 
 COMMAND = Claim(f"{CHECK}/command", "The rollback command is there and may be run.")
-REHEARSED = Claim(f"{CHECK}/rehearsed", "The rollback was rehearsed in the last 14 days.", breach=Outcome.WARN)
+REHEARSED = Claim(
+    f"{CHECK}/rehearsed", "The rollback was rehearsed in the last 14 days, with what runs now.", breach=Outcome.WARN
+)
 WORKED = Claim(f"{CHECK}/worked", "The last rehearsal went well.")
-
-#: Seconds after which a rehearsal says little about today.
-STALE = 14 * 86400
 
 
 def judge(site: Site, rule: Rule, found: str, rehearsal: Rehearsal | None, now: datetime) -> Verdict:
@@ -41,8 +39,7 @@ def _findings(command: Sequence[str], found: str, rehearsal: Rehearsal | None, n
     if rehearsal is None:
         yield REHEARSED.against("never rehearsed", "a rehearsal", holds=False)
         return
-    since = (now - rehearsal.finished_at).total_seconds()
-    days = f"{since / 86400:.0f} days ago" if since >= 2 * 86400 else f"{since / 3600:.0f} hours ago"
-    took = spoken(round(rehearsal.seconds))
-    yield REHEARSED.against(f"rehearsed {days}, {took}", "at most 14 days ago", holds=since <= STALE)
-    yield WORKED.against("it went well" if rehearsal.ok else "it failed", "it went well", holds=rehearsal.ok)
+    saw, current = rehearsed(rehearsal, now), not why_stale(rehearsal, now)
+    yield REHEARSED.against(saw, "at most 14 days ago, of what runs now", holds=current)
+    if rehearsal.stale != OTHER_COMMAND:
+        yield WORKED.against("it went well" if rehearsal.ok else "it failed", "it went well", holds=rehearsal.ok)

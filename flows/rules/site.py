@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from flows.rules.alert import KEPT, Policy, quorum
 from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Duration
+from flows.rules.rehearsal_promise import Drill, Environments
 from flows.rules.site_words import Address, BlockName, EnvName, HeaderName, Model, Name, Path, Text
 
 
@@ -32,8 +33,14 @@ class Release(Model):
     """How a release comes and goes."""
 
     version: Version | None = None
+    schema_head: Version | None = None
+    """Where the site says which migration its database is at."""
     deploy: tuple[Text, ...] = ()
+    """The command, as a list of words, that brings the new release."""
     rollback: tuple[Text, ...] = ()
+    """The command, as a list of words, that puts the previous one back."""
+    environments: Environments = Field(default_factory=Environments)
+    rehearsal: Drill = Field(default_factory=Drill)
 
 
 class Schedule(Model):
@@ -42,6 +49,12 @@ class Schedule(Model):
     inspect: Text
     """`hourly`, `daily` (between three and four), or a cron expression of five fields. A minute written `H`, as in
     `H */2 * * *`, comes from the site's name, so that sites do not start together; the words do so too."""
+    rehearse: Text | None = None
+    """When the release is rehearsed in staging, in the same words; never by itself when left out."""
+    sweep: Text | None = None
+    """When all pages of the sitemaps are looked at, in the same words; never by itself when left out."""
+    purge: Text | None = None
+    """When the purge queue is worked off, such as `* * * * *` for each minute; never by itself when left out."""
     timezone: Text = "UTC"
 
 
@@ -56,6 +69,21 @@ class Manners(Model):
     """Bytes of a response after decompression; a longer one is cut off and counts as no answer."""
     samples: int = Field(default=100, ge=1, le=10_000)
     """Response times taken for one route and cache state."""
+
+
+class Sweep(Model):
+    """How every page of the sitemaps is looked at."""
+
+    sitemaps: tuple[Text, ...] = ()
+    """Addresses or paths; those that robots.txt names when left out, else /sitemap.xml."""
+    share: float = Field(default=1, gt=0, le=1)
+    """How many of the pages are looked at; always the same ones."""
+    most: int = Field(default=1_000_000, ge=1, le=50_000_000)
+    """Pages after which no further sitemap is read."""
+    rate: float = Field(default=20, gt=0, le=100_000)
+    """Requests a second, at most, from all workers together."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Shards under way at once, each with its part of the rate."""
 
 
 class Notify(Model):
@@ -120,6 +148,7 @@ class Site(Model):
     notify: Notify | None = None
     """Who is told what a round found; nobody when left out."""
     manners: Manners = Field(default_factory=Manners)
+    sweep: Sweep = Field(default_factory=Sweep)
 
     def url(self, path: str) -> str:
         """The address of a path."""
@@ -151,6 +180,8 @@ def conflicts(site: Site) -> Iterator[Conflict]:
     for place, channel in enumerate(channels):
         if channel in channels[:place]:
             yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
+    if site.schedule and site.schedule.purge and not site.edge:
+        yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
     named: set[str] = set()
     listed: dict[str, str] = {}
     for index, rule in enumerate(site.rules):

@@ -4,7 +4,7 @@ Without fresh facts an answer is `unknown`: nothing is well because nobody looke
 """
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -133,10 +133,10 @@ def _slow(facts: Facts) -> Answer:
         proof = rehearsed(facts.rehearsals.get(heavy.rule or RELEASE), now) if heavy.rollback else ""
         runbook = {"owner": heavy.owner, "expected": heavy.expected, "rollback": heavy.rollback, "rehearsed": proof}
     off = [one for one in findings if _speed(one.claim, one.outcome) is not Outcome.PASS]
-    details = tuple(f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off)
+    details = [f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off]
     says = _how_slow(timed, findings, heavy, outcome)
     since = _since(facts.times) or timed.started
-    return Answer(Question.SLOW, outcome, says, since, details=_few(details), **runbook, **common)
+    return Answer(Question.SLOW, outcome, says, since, details=(*_few(details), *_day(facts)), **runbook, **common)
 
 
 def _how_slow(timed: Round, findings: Sequence[Told], heavy: Told, outcome: Outcome) -> str:
@@ -152,6 +152,15 @@ def _how_slow(timed: Round, findings: Sequence[Told], heavy: Told, outcome: Outc
         Outcome.WARN: ("Perhaps", "exceeded, within the sample's doubt"),
     }.get(outcome, ("Unknown", "not to be judged"))
     return f"{word}: {count} of {len(findings)} budgets {'is' if count == 1 else 'are'} {how}. {what}."
+
+
+def _day(facts: Facts) -> Iterator[str]:
+    """The slowest route of the last day for each cache state, from every sample that was taken."""
+    for state in sorted({one.state for one in facts.lately}):
+        one = max((one for one in facts.lately if one.state == state), key=lambda one: one.p95_ms)
+        day, week = milliseconds(one.p95_ms), milliseconds(one.week_p95_ms)
+        kind = f"a {state} of {one.path}" if state else one.path
+        yield f"in the last day the slowest is {kind}: p95 {day} in {one.samples:,} samples, {week} in the week"
 
 
 def _name(told: Told) -> str:

@@ -91,6 +91,18 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Lately:
+    """Response times of one route and cache state in all rounds of the last day, and of the week for comparison."""
+
+    path: str
+    state: str
+    samples: int
+    """Of the day."""
+    p95_ms: float
+    week_p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """A round of a site. `stale_at` is when it is too old to speak for now: the second slot after it has come."""
 
@@ -153,6 +165,7 @@ class Facts:
     """The last round that took response times."""
     times: tuple[Mark, ...] = ()
     """What became of the budgets in each round, with the round's highest p95."""
+    lately: tuple[Lately, ...] = ()
     jobs: JobFacts = field(default_factory=JobFacts)
     releases: tuple[Release, ...] = ()
     """Each change of version; an empty one says that it could not be read from then on."""

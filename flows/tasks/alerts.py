@@ -20,10 +20,13 @@ from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Outcome, Verdict
-from flows.tasks.ledger import find_rehearsals, open_ledger
+from flows.tasks.ledger import open_ledger
+from flows.tasks.rehearsals import find_rehearsals
 from flows.tasks.service_tables import AlertRow, OutboxRow, ReleaseRow
 
 _ALONE: Mapping[str, int] = MappingProxyType({})
+#: Checks of other jobs: a round that is silent about them says nothing.
+APART = frozenset({"rehearse-release"})
 #: A check and its subject; the alerts of a site are told apart by them.
 Subject = tuple[str, str]
 
@@ -188,7 +191,9 @@ def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:
         for verdict in report.verdicts
         if any(finding.claim == f"{verdict.check}/looked" for finding in verdict.findings)
     }
-    return alert.check not in blind and (full or (alert.subject == site.site and alert.check in looked))
+    return alert.check not in blind and (
+        (full and alert.check not in APART) or (alert.subject == site.site and alert.check in looked)
+    )
 
 
 def _alert(row: AlertRow) -> Alert:

@@ -19,10 +19,11 @@ TAIL = 2000
 
 def path_of(argv0: str) -> str:
     """Where a command's program is, or "" when there is none that may be run. The project's own come first."""
-    return shutil.which(argv0, path=_environment()["PATH"]) or ""
+    return shutil.which(argv0, path=environment()["PATH"]) or ""
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What a command finds in its environment: ours, with the project's own programs first on the PATH."""
     own = str(Path(sys.executable).parent)
     return {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
 
@@ -52,7 +53,7 @@ async def run(argv: Sequence[str], *, timeout: float) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            env=_environment(),
+            env=environment(),
         )
     except OSError as error:
         return f"{program} can't be run: {error.strerror}"

@@ -228,6 +228,8 @@ def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook) -> _
                 rehearsal.from_version,
                 rehearsal.to_version,
                 rehearsal.finished_at,
+                rehearsal.schema_head,
+                rehearsal.stale,
             ),
         )
 

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from flows.rules.exchange import Exchange, told
-from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.response_time import quantile
-from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.service_tables import LatencyRow
@@ -148,18 +145,6 @@ async def record(report: Report, job: str = "inspect-site") -> None:
     await asyncio.to_thread(_record, report, job, flow_run.get_id())
 
 
-@task(
-    task_run_name="find rehearsals of {site.site}",
-    retries=3,
-    retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-async def find_rehearsals(site: Site) -> dict[str, Rehearsal | None]:
-    """The last rehearsal of each rule's rollback, by the rule's name, and of the site's release as `release`."""
-    return await asyncio.to_thread(_rehearsals, site)
-
-
 def alembic_config(engine: Engine, migrations: Path = _MIGRATIONS) -> "Config":
     """What an Alembic command needs to work on an open ledger."""
     from alembic.config import Config  # noqa: PLC0415 - a ledger that is up to date never needs it
@@ -212,7 +197,8 @@ def _engine(where: URL) -> Engine:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # The driver would begin a transaction only before an INSERT, so that half a migration could stay.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+    # The first one holds for a file that is new, and has to come before anything is written into it.
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -327,19 +313,3 @@ def _record(report: Report, job: str, flow_run_id: str | None) -> None:
         )
     finally:
         engine.dispose()
-
-
-def _rehearsals(site: Site) -> dict[str, Rehearsal | None]:
-    commands = {rule.name: rule.rollback.command for rule in site.rules}
-    if site.release and site.release.rollback:
-        commands[RELEASE] = site.release.rollback
-    engine = open_ledger()
-    try:
-        found = {name: last_rehearsal(engine, site.site, name, command) for name, command in commands.items()}
-    finally:
-        engine.dispose()
-    return {name: row and _rehearsal(row) for name, row in found.items()}
-
-
-def _rehearsal(row: RehearsalRow) -> Rehearsal:
-    return Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})

@@ -159,3 +159,7 @@ class RehearsalRow(LedgerTable, table=True):
     from_version: str
     to_version: str
     finished_at: datetime = Field(sa_type=UtcTime)
+    schema_head: str | None = None
+    """The migration that the database was at; None when the site does not tell."""
+    stale: str | None = None
+    """Why it says nothing about today any more, as the last round saw it."""

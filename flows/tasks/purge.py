@@ -3,14 +3,16 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict
 from itertools import groupby
+from typing import Protocol
 
 import httpx
 
 from blocks.edge import Edge
 from blocks.purge import Order, PurgeError, Receipt
-from flows.rules.purge_plan import Plan, Powers
+from flows.rules.purge_plan import Plan, Powers, Request
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.targeted_purge import Purged
@@ -20,6 +22,20 @@ from flows.tasks.vendors import block
 
 #: Seconds that an edge may take at most until it says that a purge is done everywhere.
 LONGEST = 300.0
+
+
+class Gate(Protocol):
+    """What each request of a purge waits for, and is told of each refusal."""
+
+    async def wait(self, name: str, edge: Edge, items: int) -> None:
+        """Return when a request with so many items may be sent."""
+
+    async def told(self, name: str, edge: Edge, error: PurgeError) -> None:
+        """Hear what an edge said in place of a success."""
+
+
+#: Set where several workers have to keep to a vendor's rate together.
+gate: ContextVar[Gate | None] = ContextVar("gate", default=None)
 
 
 async def edges_of(site: Site) -> Mapping[str, Edge]:
@@ -34,8 +50,10 @@ def powers_of(edges: Mapping[str, Edge]) -> tuple[Powers, ...]:
     return tuple(Powers(name=name, **edge.powers()) for name, edge in edges.items())
 
 
-async def carry_out(edges: Mapping[str, Edge], plan: Plan) -> Purged:
+async def carry_out(edges: Mapping[str, Edge], plan: Plan, *, linger: bool = True) -> Purged:
     """Send every request, tier by tier; a tier is begun when the one before is done on every node.
+
+    `linger=False` does not wait in the end where an edge never says that it is done.
 
     A node in trouble does not keep the others of its tier from being asked, but the next tier would only fetch the old
     copy again, and is not begun.
@@ -50,22 +68,35 @@ async def carry_out(edges: Mapping[str, Edge], plan: Plan) -> Purged:
                 done: list[tuple[Edge, Receipt]] = []
                 errors: list[PurgeError] = []
                 for request in tier:
-                    asked = asdict(request)
-                    edge = edges[asked.pop("edge")]
-                    del asked["tier"]
                     try:
-                        done.append((edge, await edge.send(Order(**asked), client)))
+                        done.append((edges[request.edge], await _send(edges[request.edge], request, client)))
                     except PurgeError as error:
                         errors.append(error)
                 if errors:
                     raise PurgeError.of(errors, [receipt for _, receipt in done])
                 answers = Counter(f"{one.status}{' (was not there)' if one.absent else ''}" for _, one in done)
                 said += [f"{many} x {answer}" if many > 1 else answer for answer, many in answers.items()]
-                unsettled = unsettled or await _settle(done, client)
+                is_last = request.tier == plan.requests[-1].tier
+                unsettled = unsettled or await _settle(done, client, linger=linger or not is_last)
     return Purged(started, now(), ", ".join(said), unsettled)
 
 
-async def _settle(done: Sequence[tuple[Edge, Receipt]], client: httpx.AsyncClient) -> str:
+async def _send(edge: Edge, request: Request, client: httpx.AsyncClient) -> Receipt:
+    """One request of a plan, when it is its turn."""
+    asked = asdict(request)
+    name = asked.pop("edge")
+    del asked["tier"]
+    if (turns := gate.get()) is None:
+        return await edge.send(Order(**asked), client)
+    await turns.wait(name, edge, len(request.items))
+    try:
+        return await edge.send(Order(**asked), client, patient=False)
+    except PurgeError as error:
+        await turns.told(name, edge, error)
+        raise
+
+
+async def _settle(done: Sequence[tuple[Edge, Receipt]], client: httpx.AsyncClient, *, linger: bool) -> str:
     """Wait until some purges are done on every node; what is not, in words, when the patience is over."""
     begun = now()
     for edge, receipt in done:
@@ -77,6 +108,6 @@ async def _settle(done: Sequence[tuple[Edge, Receipt]], client: httpx.AsyncClien
                 return f"{name} took the purge, and had not done it after {took}"
             await asyncio.sleep(min(pause, max(0.0, until - now())))
             pause = min(10.0, 2 * pause)
-        if settled is None:
+        if settled is None and linger:
             await asyncio.sleep(max(0.0, until - now()))
     return ""

@@ -75,11 +75,12 @@ def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
     """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
     if schedule.timezone not in available_timezones():
         return "timezone", repr(schedule.timezone), "wanted a timezone such as Europe/Berlin"
-    try:
-        CronSchedule(cron=cron(schedule.inspect, ""), timezone=schedule.timezone)
-    except ValueError:
-        wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"
-        return "inspect", repr(schedule.inspect), wanted
+    for field, said in schedule.model_dump(exclude={"timezone"}, exclude_none=True).items():
+        try:
+            CronSchedule(cron=cron(said, ""), timezone=schedule.timezone)
+        except ValueError:
+            wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"
+            return field, repr(said), wanted
     return None
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -22,6 +22,7 @@ from flows.rules.status_facts import (
     DAYS,
     Facts,
     JobFacts,
+    Lately,
     Latency,
     Look,
     Mark,
@@ -34,6 +35,8 @@ from flows.rules.status_facts import (
 from flows.rules.verdict import Outcome
 from flows.tasks.ledger import command_hash
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
+from flows.tasks.rehearsals import known, last_rehearsal_of, of_other
+from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, ReleaseRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 
@@ -52,9 +55,9 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
     week = now - timedelta(days=DAYS)
     runs = _runs(session, site.site, week)
     times = _times(session, site.site, week)
-    releases = _releases(session, site.site)
+    releases = read_releases(session, site.site)
     timed = next((run for run in runs if run.id in times), None)
-    before, after = _around(session, site.site, releases)
+    before, after = (_whole(session, rounds) for rounds in rounds_around(session, site.site, releases))
     rounds = _rounds(session, site, [run for run in (timed, before, after) if run])
     return Facts(
         site,
@@ -63,6 +66,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         rounds=tuple(Mark(run.started_at, Outcome(run.outcome)) for run in reversed(runs)),
         timed=rounds.get(timed.id) if timed else None,
         times=tuple(times[run.id] for run in reversed(runs) if run.id in times),
+        lately=_lately(session, site.site, now),
         jobs=read_jobs(session, site.site, now),
         releases=releases,
         before=rounds.get(before.id) if before else None,
@@ -171,7 +175,18 @@ def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
     }
 
 
-def _releases(session: Session, site: str) -> tuple[Release, ...]:
+def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
+    """The samples of the last day beside those of the week, by route and cache state."""
+    day = times_of(session, site, now - timedelta(days=1), now)
+    week = times_of(session, site, now - timedelta(days=DAYS), now)
+    return tuple(
+        Lately(key.path, key.cache_state, day[key].total, *(one[key].quantile(0.95) * 1000 for one in (day, week)))
+        for key in sorted(day, key=astuple)
+    )
+
+
+def read_releases(session: Session, site: str) -> tuple[Release, ...]:
+    """The last changes of a site's version, ascending."""
     found = session.execute(
         select(ReleaseRow.version, ReleaseRow.seen_at)
         .where(ReleaseRow.site == site)
@@ -181,22 +196,27 @@ def _releases(session: Session, site: str) -> tuple[Release, ...]:
     return tuple(Release(*row) for row in reversed(found))
 
 
-def _around(session: Session, site: str, releases: Sequence[Release]) -> tuple[RunRow | None, RunRow | None]:
-    """The whole rounds next to the last deployment: one that met the old version only, and one the new one only.
+def last_look_before(session: Session, site: str, at: datetime) -> datetime | None:
+    """When a site's health was last looked at before a time."""
+    return session.scalar(select(func.max(HealthRow.at)).where(HealthRow.site == site, HealthRow.at < at))
+
+
+def rounds_around(
+    session: Session, site: str, releases: Sequence[Release]
+) -> tuple[Sequence[RunRow], Sequence[RunRow]]:
+    """The rounds next to the last deployment: those that met the old version only, and those that met only the new one.
 
     A deployment is seen at the first look after it, so the old version is sure up to the look before.
     """
     made = deployments(releases)
     if not made:
-        return None, None
+        return (), ()
     seen = made[-1].seen_at
-    old_until = (
-        session.scalar(select(func.max(HealthRow.at)).where(HealthRow.site == site, HealthRow.at < seen)) or seen
-    )
+    old_until = last_look_before(session, site, seen) or seen
     rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND).limit(NEAR)
     before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
     after = rounds.where(RunRow.started_at >= seen).order_by(RunRow.started_at)
-    return _whole(session, session.scalars(before).all()), _whole(session, session.scalars(after).all())
+    return session.scalars(before).all(), session.scalars(after).all()
 
 
 def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
@@ -263,8 +283,5 @@ def _rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
     last: dict[tuple[str, str], RehearsalRow] = {}
     for row in rows:
         last.setdefault((row.rule, row.command_hash), row)
-    return {name: _rehearsal(last.get((name, digest))) for name, digest in commands.items()}
-
-
-def _rehearsal(row: RehearsalRow | None) -> Rehearsal | None:
-    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
+    found = {name: known(last.get((name, digest))) for name, digest in commands.items()}
+    return {name: one or of_other(last_rehearsal_of(session, site.site, name)) for name, one in found.items()}

@@ -60,7 +60,7 @@ def test_trouble_is_told_with_all_that_is_needed_to_act():
         "last change: version 1.8.2, first seen 3 hours ago",
         "owner: web-platform",
         "first look: ask the route twice and read Cache-Status and Age; then what changed last at the edge",
-        "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s)",
+        "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s, 2 to 1)",
         f"run: {LINK}",
         f"key: {KEY}",
     ] == said.body.splitlines()
@@ -105,7 +105,7 @@ def test_flapping_is_named():
     ("rehearsal", "says"),
     [
         (None, "make cdn-rollback RULE=articles (never rehearsed)"),
-        (replace(PROOF, ok=False), "make cdn-rollback RULE=articles (its rehearsal failed 2 days ago, 47 s)"),
+        (replace(PROOF, ok=False), "make cdn-rollback RULE=articles (its rehearsal failed 2 days ago, 47 s, 2 to 1)"),
     ],
 )
 def test_a_way_back_says_what_it_is_worth(rehearsal, says):
@@ -115,7 +115,7 @@ def test_a_way_back_says_what_it_is_worth(rehearsal, says):
 @pytest.mark.parametrize("command", ["make " + "x" * WIDTH, "make 'a\nb'", "make a  b"])
 def test_half_a_command_is_not_shown(command):
     line = next(line for line in notice(on=verdict(rollback=command)).body.splitlines() if line.startswith("rollback"))
-    assert "rollback: its command does not fit a message, see the site file (rehearsed 2 days ago, 47 s)" == line
+    assert "rollback: its command does not fit a message, see the site file (rehearsed 2 days ago, 47 s, 2 to 1)" == line
 
 
 def test_what_is_not_known_is_said_or_left_out():
@@ -165,7 +165,7 @@ def test_many_that_break_alike_are_told_in_one_message():
         "last change: version 1.8.2, first seen 3 hours ago",
         "owner: web-platform",
         "first look: ask the route twice and read Cache-Status and Age; then what changed last at the edge",
-        "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s)",
+        "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s, 2 to 1)",
         f"run: {LINK}",
         "key: key of /articles/00 and 49 more",
     ] == said.body.splitlines()

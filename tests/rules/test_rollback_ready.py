@@ -4,22 +4,41 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.rehearsal import Rehearsal
+from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
 from flows.rules.rollback_ready import judge, judge_release
 from tests.rules.make import site
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
 
 
-def rehearsal(*, days, ok=True):
-    return Rehearsal(ok, 47.3, "1.8.2", "1.8.1", NOW - timedelta(days=days))
+def rehearsal(*, days, ok=True, stale=None):
+    return Rehearsal(ok, 47.3, "1.8.2", "1.8.1", NOW - timedelta(days=days), "b2", stale)
 
 
+QUOTED = "47 s, 1.8.2 to 1.8.1"
 CASES = [
-    ("/usr/bin/make", rehearsal(days=2), "pass", {"rehearsed": "rehearsed 2 days ago, 47s"}),
-    ("/usr/bin/make", rehearsal(days=0.5), "pass", {"rehearsed": "rehearsed 12 hours ago, 47s"}),
-    ("/usr/bin/make", rehearsal(days=15), "warn", {"rehearsed": "rehearsed 15 days ago, 47s"}),
-    ("/usr/bin/make", rehearsal(days=2, ok=False), "fail", {"worked": "it failed"}),
+    ("/usr/bin/make", rehearsal(days=2), "pass", {"rehearsed": f"rehearsed 2 days ago, {QUOTED}"}),
+    ("/usr/bin/make", rehearsal(days=0.5), "pass", {"rehearsed": f"rehearsed 12 hours ago, {QUOTED}"}),
+    (
+        "/usr/bin/make",
+        rehearsal(days=15),
+        "warn",
+        {"rehearsed": f"rehearsed 15 days ago, {QUOTED}, stale: older than 14 days"},
+    ),
+    (
+        "/usr/bin/make",
+        rehearsal(days=2, stale="1.9 runs now"),
+        "warn",
+        {"rehearsed": f"rehearsed 2 days ago, {QUOTED}, stale: 1.9 runs now"},
+    ),
+    (
+        "/usr/bin/make",
+        rehearsal(days=2, ok=False),
+        "fail",
+        {"rehearsed": f"its rehearsal failed 2 days ago, {QUOTED}", "worked": "it failed"},
+    ),
+    # What another command did says nothing of this one.
+    ("/usr/bin/make", rehearsal(days=2, ok=False, stale=OTHER_COMMAND), "warn", {}),
     ("/usr/bin/make", None, "warn", {"rehearsed": "never rehearsed"}),
     ("", rehearsal(days=2), "fail", {"command": "no program make (of `make back`)"}),
 ]
@@ -36,3 +55,23 @@ def test_a_rollback_is_ready_when_it_is_there_and_was_rehearsed(found, last, out
         assert outcome == verdict.outcome
         assert saw.items() <= said.items()
         assert "make back" == verdict.rollback
+
+
+NOWS = [
+    ("1.8.2", "b2", None),
+    ("1.8.1", "b2", None),
+    ("", "", None),
+    ("1.8.2", "", None),
+    ("1.9.0", "b2", "1.9.0 runs now"),
+    ("1.8.2", "c3", "the schema is at c3 now, and was at b2"),
+    ("1.9.0", "c3", "1.9.0 runs now; the schema is at c3 now, and was at b2"),
+]
+
+
+@pytest.mark.parametrize(("version", "schema_head", "stale"), NOWS)
+def test_a_rehearsal_is_stale_when_another_version_or_another_schema_runs(version, schema_head, stale):
+    assert stale == held_against(rehearsal(days=1, stale="of yesterday"), version, schema_head).stale
+
+
+def test_a_rehearsal_of_another_command_stays_stale():
+    assert OTHER_COMMAND == held_against(rehearsal(days=1, stale=OTHER_COMMAND), "1.8.2", "b2").stale

@@ -114,7 +114,7 @@ def test_a_slow_route_names_its_own_runbook_its_rehearsal_and_the_run():
     history = tuple(Mark(ago(hours=hours), outcome) for hours, outcome in ((3, P), (2, F), (1, F)))
     answer = ask(Question.SLOW, timed=walked(told(outcome=F)), times=history, rehearsals=proof, ui="http://ui/")
     assert ("web", "Quick.", "make x") == (answer.owner, answer.expected, answer.rollback)
-    assert ("rehearsed 2 days ago, 47 s", ago(hours=2)) == (answer.rehearsed, answer.since)
+    assert ("rehearsed 2 days ago, 47 s, b to a", ago(hours=2)) == (answer.rehearsed, answer.since)
     assert "http://ui/runs/flow-run/run-1" == answer.link
     assert ("/a hit-p95: saw p95 60ms (55ms to 70ms, 80 samples), wanted at most 50ms",) == answer.details
 

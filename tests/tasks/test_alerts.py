@@ -259,7 +259,7 @@ def test_a_message_quotes_the_last_release_and_the_last_rehearsal(ledger):
     told(OPS, a_report(0, BAD))
     assert {
         "last change: version 1.8.2, first seen 3 hours ago",
-        "rollback: make back (rehearsed 2 days ago, 47 s)",
+        "rollback: make back (rehearsed 2 days ago, 47 s, 2 to 1)",
     } <= set(outbox(ledger)[0].body.splitlines())
 
 

@@ -157,7 +157,7 @@ async def test_a_failure_is_told_with_what_the_ledger_knows_and_kept_once(broken
         "Flow run exceeded timeout of 5.0 second(s)",
         "version 1.8.2, first seen 2 hours ago",
         "owner: web-platform",
-        "make back (rehearsed 2 days ago, 47 s)",
+        "make back (rehearsed 2 days ago, 47 s, 2 to 1)",
         f"/runs/flow-run/{run.id}",
     ):
         assert line in message["body"]

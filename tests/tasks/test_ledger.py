@@ -19,8 +19,9 @@ from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
-from flows.tasks.ledger import command_hash, find_rehearsals, last_rehearsal, record, write_round
+from flows.tasks.ledger import command_hash, last_rehearsal, record, write_round
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from flows.tasks.rehearsals import find_rehearsals
 from tests import postgres
 from tests.tasks.rounds import EMPTY, END, FULL, MISS, START, VERDICTS, a_round, counted, finding, python, verdict
 

@@ -1,80 +1,13 @@
 """A site's sitemaps as they are read over the network, also from a site that means no good."""
 
 import gzip
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from flows.rules.site import Site
 from flows.tasks import sitemaps
 from flows.tasks.sitemaps import RobotsError, read_sitemaps
-
-SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
-
-
-class Shop(ThreadingHTTPServer):
-    """`pages` says what a path answers: status, headers, and a body or its pieces. `asked` is what was asked for."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.pages, self.asked, self.sent = {}, [], 0
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-    def robots(self, *lines):
-        self.pages["/robots.txt"] = (200, {}, "\n".join(lines).encode())
-
-    def urls(self, path, *paths, packed=False, **headers):
-        inner = "".join(f"<url><loc>{one if '://' in one else self.url + one}</loc></url>" for one in paths)
-        body = f"<urlset {SPACE}>{inner}</urlset>".encode()
-        self.pages[path] = (200, {"ETag": '"1"', **headers}, gzip.compress(body) if packed else body)
-
-    def index(self, path, *paths):
-        inner = "".join(f"<sitemap><loc>{one if '://' in one else self.url + one}</loc></sitemap>" for one in paths)
-        self.pages[path] = (200, {}, f"<sitemapindex {SPACE}>{inner}</sitemapindex>".encode())
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        status, headers, body = self.server.pages.get(self.path, (404, {}, b""))
-        if status == 200 and headers.get("ETag", "-") == self.headers.get("If-None-Match"):
-            status, body = 304, b""
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        pieces = [body] if isinstance(body, bytes) else body
-        if isinstance(body, bytes):
-            self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        try:
-            for piece in pieces:
-                self.wfile.write(piece)
-                self.server.sent += len(piece)
-        except OSError:
-            pass
-        self.close_connection = True
-
-    def log_message(self, *said):
-        """Say nothing."""
-
-
-@contextmanager
-def serving():
-    with Shop() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+from tests.tasks.shop import SPACE, serving
 
 
 @pytest.fixture

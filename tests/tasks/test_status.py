@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from flows.rules.rehearsal import Rehearsal
+from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal
 from flows.rules.series import Series
 from flows.rules.site import Site
 from flows.rules.status import status
@@ -180,7 +180,8 @@ def test_a_rehearsal_counts_for_the_command_that_is_written_now(ledger):
         digest = command_hash(["make", command])
         add(ledger, RehearsalRow(rule=rule, command_hash=digest, finished_at=NOW - days * DAY, **kept))
     proof = Rehearsal(ok=True, seconds=47.0, from_version="b", to_version="a", finished_at=NOW - 2 * DAY)
-    assert {"articles": None, "release": proof} == facts(ledger).rehearsals
+    other = replace(proof, finished_at=NOW - DAY, stale=OTHER_COMMAND)
+    assert {"articles": other, "release": proof} == facts(ledger).rehearsals
 
 
 def test_a_pass_of_the_watch_that_could_not_look_does_not_count(ledger):

@@ -7,7 +7,14 @@ A new migration, once a table is changed and a ledger is open:
 from alembic import context
 from sqlalchemy import Connection, text
 
-from flows.tasks import service_tables  # noqa: F401 - its tables are of the same catalogue
+from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
+    migration_tables,
+    purge_queue_tables,
+    rehearsal_tables,
+    samples_tables,
+    service_tables,
+    sweep_tables,
+)
 from flows.tasks.batch import tables  # noqa: F401 - so are these
 from flows.tasks.ledger_tables import LedgerTable
 

@@ -1,0 +1,24 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+
+from flows.rules.migration_plan import Migrations
+from flows.rules.migration_record import recorded
+from flows.rules.migration_rehearsal import judge
+from flows.rules.verdict import Verdict
+from flows.tasks.migration_ledger import remember_rehearsal
+from flows.tasks.migration_picture import publish_rehearsal
+from flows.tasks.migration_rehearsal import rehearse_migrations
+
+
+@flow(name="check-migration-rehearsal", flow_run_name="{name}: migrations", timeout_seconds=21000, persist_result=False)
+async def check_migration_rehearsal(
+    name: str, owner: str, plan: Migrations, live: str = "", folder: Path | None = None
+) -> list[Verdict]:
+    """Would the pending migrations run on production without keeping anybody waiting, and can they be taken back?"""
+    facts = await rehearse_migrations(name, plan, live, folder)
+    verdicts = judge(name, owner, plan, facts)
+    await remember_rehearsal(recorded(name, plan, facts, verdicts, datetime.now(UTC)))
+    await publish_rehearsal(name, plan, facts, verdicts)
+    return verdicts

@@ -1,0 +1,70 @@
+"""`python -m flows purges`: the purge queue, what can't be purged, and purging it again."""
+
+import argparse
+import sys
+from typing import Any
+
+from flows.commands.common import COULD_NOT_LOOK, InputError, quiet_prefect
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("purges", help="the purge queue: what waits, and what could not be purged")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--replay", default="", metavar="ID", help="purge a quarantined one again; `all` for every one")
+    way.add_argument("--dismiss", default="", metavar="ID", help="give a quarantined one up")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.replay not in {"", "all"} and not args.replay.isdecimal():
+        raise InputError(f"--replay: saw {args.replay!r}, wanted the number of a quarantined change, or all")
+    if args.dismiss and not args.dismiss.isdecimal():
+        raise InputError(f"--dismiss: saw {args.dismiss!r}, wanted the number of a quarantined change")
+    quiet_prefect()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from flows.tasks.ledger import LedgerError, open_ledger
+
+    try:
+        engine = open_ledger()
+    except LedgerError as error:
+        raise InputError(str(error)) from None
+    try:
+        return _changed(engine, args) if args.replay or args.dismiss else _shown(engine)
+    except SQLAlchemyError as error:  # its own text may hold the address
+        print(f"the purge queue can't be read: {type(error).__name__}", file=sys.stderr)
+        return COULD_NOT_LOOK
+    finally:
+        engine.dispose()
+
+
+def _changed(engine: Any, args: argparse.Namespace) -> int:
+    from flows.tasks.purge_queue import dismiss, replay
+
+    if args.dismiss:
+        many, said = dismiss(engine, int(args.dismiss)), "given up"
+    else:
+        many = replay(engine, None if args.replay == "all" else int(args.replay))
+        said = f"{many} will be purged again, with the next run"
+    if not many and args.replay != "all":
+        raise InputError(f"{args.dismiss or args.replay}: no quarantined change has this number")
+    print(said)
+    return 0
+
+
+def _shown(engine: Any) -> int:
+    from flows.rules.notice import plain
+    from flows.rules.quantity import spoken
+    from flows.tasks.purge_queue import counts, oldest, quarantined
+
+    found, age = counts(engine), oldest(engine)
+    since = f", the oldest for {spoken(round(age))}" if found["waiting"] or found["claimed"] else ""
+    print(
+        f"{found['waiting']} wait, {found['claimed']} are being purged{since}; "
+        f"{found['done']} done, {found['quarantined']} quarantined"
+    )
+    for one in quarantined(engine):
+        print(f"{one.id:>6}  {one.site}  {one.kind} {plain(one.item)} ({one.attempts} attempts)")
+        print(f"        {plain(one.error)}")
+    return 1 if found["quarantined"] else 0

@@ -1,0 +1,39 @@
+"""`python -m flows rehearse SITE`: deploy, roll back and deploy again, and prove each."""
+
+import argparse
+from typing import Any
+
+from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("rehearse", help="rehearse a release and its rollback; a dry run unless --apply")
+    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("--environment", default="staging", metavar="NAME", help="staging (the default) or production")
+    parser.add_argument("--confirm", default="", metavar="SITE:VERSION", help="for production: what runs there now")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--dry-run", action="store_true", help="print the plan and run no command (this is the default)")
+    way.add_argument("--apply", action="store_true", help="rehearse it")
+    add_json(parser, "plan and report")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    quiet_prefect()
+    from flows import terminal_rehearsal as terminal
+    from flows.rules.rehearsal_verdict import rehearsal_json
+    from flows.tasks.site_file import load
+
+    if "://" in args.site:
+        raise InputError(f"rehearse: saw the URL {args.site}, wanted a site file: its commands are written there")
+    writable(args.json)
+    load(args.site)
+    if args.apply:
+        ledger_ready()
+    done = "the next rehearsal looks where it stands, and ends it" if args.apply else "no command was run"
+    how = {"environment": args.environment, "confirm": args.confirm, "dry_run": not args.apply}
+    one = carried_out(terminal.rehearse(args.site, **how), "the rehearsal", done)
+    terminal.show_rehearsal(one)
+    write_json(args.json, rehearsal_json(one))
+    return one.exit_code

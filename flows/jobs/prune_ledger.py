@@ -1,0 +1,55 @@
+"""Keep the ledger as large as it has to be, and no larger."""
+
+import logging
+from datetime import UTC, datetime
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from flows.rules.runbook import NothingToUndo, job
+from flows.tasks.hooks import speak_for
+from flows.tasks.prune import Pruned, prune
+
+log = logging.getLogger("roundsman")
+
+_MEGABYTE = 1e6
+
+
+@job(
+    owner="roundsman operators",
+    expects="Every sample is rolled up, and the ledger holds nothing that is older than its retention and not needed.",
+    on_fail="Nothing is lost: the ledger grows, and status pages get slower. First look: the run's logs, which say how "
+    "far it came, then the disk of the ledger. Run it again: it goes on where it stopped.",
+    rollback=NothingToUndo(
+        "only what is past its retention goes, by the table in README.md; a backup of the ledger still has it"
+    ),
+    max_runtime=3600.0,
+)
+@flow(
+    name="prune-ledger",
+    flow_run_name="prune the ledger",
+    persist_result=False,
+    timeout_seconds=3540,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, FBT002 - parameters are given by name
+    """Roll the samples of response times up, and delete from the ledger what is old and not needed any more.
+
+    Args:
+        dry_run: Whether to change nothing, and only say what would be done.
+    """
+    pruned = await prune(datetime.now(UTC), dry_run=dry_run)
+    said = told(pruned, dry_run=dry_run)
+    log.info(said)
+    return Completed(message=said, data=pruned)
+
+
+def told(pruned: Pruned, *, dry_run: bool) -> str:
+    """`rolled up 12 hours of samples; deleted 3 alerts; gave back 1.2 MB, 0.4 MB are free inside the file`."""
+    gone = ", ".join(f"{count:,} {what}" for what, count in pruned.gone.items() if count) or "nothing"
+    if dry_run:
+        return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}"
+    freed, spare = pruned.freed / _MEGABYTE, pruned.spare / _MEGABYTE
+    space = f"; gave back {freed:.1f} MB, {spare:.1f} MB are free inside the file" if freed or spare else ""
+    return f"rolled up {pruned.hours:,} hours of samples; deleted {gone}{space}"

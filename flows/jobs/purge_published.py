@@ -1,0 +1,87 @@
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from prefect import State, flow
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed, Failed
+from prefect.utilities.urls import url_for
+
+from flows.jobs.inspect_site import run_id
+from flows.rules.purge_queue import Pass
+from flows.rules.report import Report
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.tasks.alerts import tell
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import ready, record
+from flows.tasks.outbox import deliver
+from flows.tasks.purge_published import plan_published, prove_sample, purge_due
+from flows.tasks.report import conclude, publish
+from flows.tasks.site_file import load
+
+log = logging.getLogger("roundsman")
+
+HELD_UP = "HeldUp"
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="What an application says has changed is purged within a minute or two, and a sample of it is proven.",
+    on_fail="Readers may get old pages. First look: `python -m flows purges`, which says why, then the edge.",
+    rollback=NothingToUndo("a dropped copy is fetched again by the next request"),
+    max_runtime=600.0,
+)
+@flow(
+    name="purge-published",
+    flow_run_name="{site}: what was published",
+    persist_result=False,
+    timeout_seconds=540,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def purge_published(
+    site: str,
+    dry_run: bool = True,  # noqa: FBT001, FBT002 - a job's parameters are given by name
+    again: bool = True,  # noqa: FBT001, FBT002
+    proof: bool = True,  # noqa: FBT001, FBT002
+) -> State[Pass]:
+    """Purge the routes that an application says have changed, and prove a sample of them. A dry run only plans.
+
+    Args:
+        site: A name in deployments/sites/, or a path to a site file.
+        dry_run: Whether to plan only; nothing is purged then, and every change stays where it is.
+        again: Whether each is purged twice, the second time when a fetch that was under way has ended.
+        proof: Whether one of the routes is purged once more, with proof.
+    """
+    promised, started = load(site), datetime.now(UTC)
+    await asyncio.to_thread(ready)
+    if dry_run:
+        plans = await plan_published(promised)
+        many = sum(len(one.requests) for one in plans)
+        said = "; ".join(str(refusal) for one in plans for refusal in one.refusals)
+        return Completed(message=f"a dry run: {many} requests are next{f', and refused: {said}' if said else ''}")
+    done = await purge_due(promised, again=again)
+    log.info("%s: %s", promised.site, done)
+    # A round would count as having told of it.
+    if done.is_red or not (proof and done.purged):
+        return _concluded(done)
+    proven = await prove_sample(promised, done.routes)
+    done = done.and_then(proven)
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), proven.verdicts)
+    if not report.verdicts:
+        return _concluded(done)
+    written = await record(report, job=purge_published.name, return_state=True)
+    if not written.is_completed():
+        log.warning("%s: the proof was not recorded: %s", promised.site, written.message)
+    elif deployment.get_id():
+        await tell(promised, report, url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
+        await deliver(return_state=True)
+    await publish(report, "published", "published-verdicts", return_state=True)
+    return conclude(report, done)
+
+
+def _concluded(done: Pass) -> State[Pass]:
+    """The end of a run without a proof, or in which the queue itself needs somebody to look."""
+    if done.is_red:
+        return Failed(name=HELD_UP, message=str(done), data=done)
+    return Completed(message=str(done), data=done)

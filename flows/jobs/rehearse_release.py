@@ -1,0 +1,129 @@
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from prefect import State, flow
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed, Failed
+from prefect.transactions import atransaction
+from prefect.utilities.urls import url_for
+
+from flows.jobs.inspect_site import run_id
+from flows.rules.rehearsal_legs import COURSE
+from flows.rules.rehearsal_plan import LONGEST
+from flows.rules.rehearsal_promise import STAGING
+from flows.rules.rehearsal_verdict import CHECK, Rehearsing, judge
+from flows.rules.report import Report
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.rules.site import Site
+from flows.rules.subject import could_not_look
+from flows.tasks.alerts import tell
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import ready, record
+from flows.tasks.outbox import deliver
+from flows.tasks.rehearse import (
+    BEGINNING,
+    Refused,
+    begin,
+    carry_out,
+    compare_settings,
+    conclude_walk,
+    end_earlier,
+    prepare,
+    publish_rehearsal,
+    take_up,
+    under_way,
+)
+from flows.tasks.rehearse_walk import LegFailedError, Walk
+from flows.tasks.report import conclude
+from flows.tasks.site_file import load
+
+log = logging.getLogger("roundsman")
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="The release comes, goes back to what was there before, and comes again.",
+    on_fail="Nobody knows whether a bad release could be undone. First look: the run's artifact, where it was left.",
+    rollback=NothingToUndo(
+        "a rehearsal that goes wrong is ended by itself, or by the next run; it says where it stands"
+    ),
+    max_runtime=LONGEST + 900,
+    start_grace=300.0,
+)
+@flow(
+    name="rehearse-release",
+    flow_run_name="{site}: rehearse in {environment}",
+    persist_result=False,
+    timeout_seconds=LONGEST + 600,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def rehearse_release(
+    site: str,
+    environment: str = STAGING,
+    confirm: str = "",
+    dry_run: bool = True,  # noqa: FBT001, FBT002 - a job's parameters are given by name
+) -> State[Rehearsing]:
+    """Rehearse a release: deploy, verify, roll back by the real command, verify that all is as before, deploy again.
+
+    Args:
+        site: A name in deployments/sites/, or a path to a site file.
+        environment: Where, `staging` or `production`.
+        confirm: For production the site and the version that runs there now, such as shop:1.8.1.
+        dry_run: Whether to plan only; no command is run then.
+    """
+    promised, started = load(site), datetime.now(UTC)
+    plan = await prepare(promised, environment, confirm)
+    made = Rehearsing(promised.site, started, plan)
+    if plan.refusals:
+        return _refused(made, plan.refusals)
+    if dry_run:
+        return Completed(message="a dry run: no command was run", data=made)
+    await asyncio.to_thread(ready)
+    held = await take_up(plan, run_id())
+    if isinstance(held, Refused):
+        return _refused(replace(made, refused=(held.because,)), (held.because,))
+    try:
+        await (end_earlier(held.walk) if held.of_before else _rehearse(held.walk))
+        done = await conclude_walk(held, await compare_settings(promised))
+    finally:
+        await asyncio.to_thread(held.let_go)
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), (judge(promised, done),))
+    report = await _told(promised, report)
+    await publish_rehearsal(report, done, return_state=True)
+    return conclude(report, replace(made, rehearsed=done, report=report))
+
+
+async def _rehearse(walk: Walk) -> None:
+    """The whole course. When a leg fails, Prefect's transaction rolls back, and its hook ends the rehearsal."""
+    under_way.set(walk)
+    try:
+        async with atransaction():
+            await begin(walk)
+            for leg in COURSE[len(BEGINNING) :]:
+                await carry_out(walk, leg)
+    except LegFailedError as error:
+        log.warning("%s: %s", walk.site.site, error)
+        if walk.ran and not walk.ended:  # Prefect only logs what a hook breaks down with
+            raise
+
+
+async def _told(promised: Site, report: Report) -> Report:
+    """The report, recorded and told to whoever is told of rounds."""
+    written = await record(report, job=rehearse_release.name, return_state=True)
+    if not written.is_completed():
+        lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
+        return replace(report, verdicts=(*report.verdicts, lost))
+    if deployment.get_id():
+        link = url_for("flow-run", flow_run.get_id()) or ""
+        said = await tell(promised, report, link, full=False, return_state=True)
+        if not said.is_completed():
+            log.warning("%s: nobody was told of this rehearsal (%s): %s", promised.site, CHECK, said.message)
+        await deliver(return_state=True)
+    return report
+
+
+def _refused(made: Rehearsing, reasons: tuple[str, ...]) -> State[Rehearsing]:
+    return Failed(name="Refused", message=f"nothing was run: {'; '.join(reasons)}", data=made)

@@ -1,0 +1,59 @@
+"""Every page of a site's sitemaps, looked at once, by as many workers as the site allows."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.rules.sweep import Swept
+from flows.rules.verdict import Outcome
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import ready
+from flows.tasks.report import BREACH, UNKNOWN
+from flows.tasks.site_file import load
+from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
+
+log = logging.getLogger("roundsman")
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="Every page of the sitemaps is there, and its headers are as its rule says.",
+    on_fail="Pages may be gone, or be cached as they should not. First look: the run's artifact; then run it again.",
+    rollback=NothingToUndo("it only looks"),
+    max_runtime=24 * 3600.0,
+)
+@flow(
+    name="sweep-site",
+    flow_run_name="{site}: sweep",
+    persist_result=False,
+    timeout_seconds=24 * 3600 - 60,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def sweep_site(
+    site: str,
+    edition: str = "",
+    here: bool = False,  # noqa: FBT001, FBT002 - a job's parameters are given by name
+) -> State[Swept]:
+    """Look at every page of a site's sitemaps. Run again, it goes on where it was, and repeats no shard that ended.
+
+    Args:
+        site: A name in deployments/sites/, or a path to a site file.
+        edition: What makes this sweep another one than the last; today's date when left out.
+        here: Whether the pages are looked at in this run, instead of by runs of the deployment sweep-shard.
+    """
+    promised = load(site)
+    await asyncio.to_thread(ready)
+    sweep = await list_pages(promised, edition or f"{datetime.now(UTC):%Y-%m-%d}")
+    await look_at_all(promised, site, sweep, here=here)
+    swept = await sum_up(sweep)
+    log.info("%s: %s", promised.site, swept.summary)
+    await publish_sweep(swept, return_state=True)
+    name = {Outcome.FAIL: BREACH, Outcome.UNKNOWN: UNKNOWN}.get(swept.outcome)
+    if name:
+        return Failed(name=name, message=swept.summary, data=swept)
+    return Completed(message=swept.summary, data=swept)

@@ -1,0 +1,47 @@
+"""The section `migrations:` of a database file: what is rehearsed on a copy, and what may wait for how long."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.rules.quantity import Duration
+
+#: A table with how many rows it has in production.
+Rows = Annotated[int, Field(ge=0)]
+#: The name of an environment variable.
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Budget(BaseModel):
+    """What the migrations of one release may cost production."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reads_blocked: Duration = Field(default=1.0, description="how long a migration may keep readers of a table waiting")
+    writes_blocked: Duration = Field(default=5.0, description="how long it may keep writers waiting")
+    time: Duration = Field(default=600.0, description="how long it may take in all")
+    rows: int = Field(default=100_000, gt=0, description="rows that one migration may read and write")
+    growth: int = Field(default=10 * 2**30, gt=0, description="bytes that disk and write-ahead log may grow by")
+
+
+class Migrations(BaseModel):
+    """Alembic migrations, and the copy that they are rehearsed on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: str = Field(default="alembic.ini", description="Alembic's file, from the project's folder")
+    golden: Variable = Field(description="the environment variable with the URL of the database to copy")
+    url: Variable = Field(
+        default="DATABASE_URL", description="the variable in which Alembic and the smoke test find the copy's URL"
+    )
+    python: str = Field(default="python", description="the Python that has Alembic and what the migrations import")
+    smoke: tuple[str, ...] = Field(default=(), description="a command that tries the old release on the new schema")
+    smoke_timeout: Duration = Field(default=60.0, description="how long the smoke test may take")
+    timeout: Duration = Field(default=1800.0, description="how long Alembic may take to go up or down")
+    rows: dict[str, Rows] = Field(
+        default_factory=dict, description="rows in production by table; what is left out is asked of the database"
+    )
+    lossy: tuple[Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+){1,2}$")], ...] = Field(
+        default=(), description="columns, as table.column, whose values may change"
+    )
+    budget: Budget = Field(default_factory=Budget)

@@ -1,0 +1,179 @@
+"""Migrations: would they run on production, whom would they keep waiting, and can they be taken back?
+
+One verdict for each migration, on what it does to others, and one for all of them together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flows.rules.migration_claims import (
+    CHECK,
+    DRIFT,
+    GROWTH,
+    HEADS,
+    HELD,
+    PATIENCE,
+    PRODUCTION,
+    READS,
+    REWRITES,
+    ROWS,
+    STATISTICS,
+    TIME,
+    UPGRADE,
+    WRITES,
+    listed,
+    seconds,
+    short,
+)
+from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
+from flows.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale
+from flows.rules.migration_plan import Budget, Migrations
+from flows.rules.migration_return import judge_return
+from flows.rules.verdict import Finding, Verdict
+
+#: Seconds of other work that a lock may be held for.
+_HELD = 0.1
+#: A share of a table's rows; PostgreSQL's own autovacuum looks at it again after as many.
+_MANY = 0.1
+_EXPECTED = "The migrations run on production, keep nobody waiting, and can be taken back."
+#: Locks that nothing should be done under but what needs them.
+_HEAVY = frozenset({"AccessExclusiveLock", "EXCLUSIVE", "RESERVED"})
+
+
+def judge(name: str, owner: str, plan: Migrations, facts: MigrationFacts) -> list[Verdict]:
+    """Judge a rehearsal of the database `name`: first each migration, in order, then all together."""
+    rollback = f"alembic downgrade {facts.start or 'base'}"
+    about: list[tuple[str, Sequence[Finding]]] = []
+    if facts.up and facts.before:
+        factors = factors_of(plan, facts)
+        taken = holds(facts.up, factors)
+        for revision, says in facts.pending.items():
+            found = tuple(_revision(revision, facts.up, taken, factors, plan.budget))
+            about.append((" ".join(filter(None, (name, revision, says))), found))
+    about.append((name, tuple(_whole(plan, facts))))
+    return [Verdict(CHECK, subject, "", owner, _EXPECTED, rollback, tuple(found)) for subject, found in about]
+
+
+def factors_of(plan: Migrations, facts: MigrationFacts) -> dict[str, float]:
+    """How many times the copy's rows production has, by table; what the plan says goes before what was seen."""
+    return scale(facts.before.rows if facts.before else {}, {**facts.live_rows, **plan.rows})
+
+
+def _revision(
+    revision: str, up: Leg, taken: Sequence[Hold], factors: Mapping[str, float], budget: Budget
+) -> Iterator[Finding]:
+    if revision not in up.revisions:
+        yield UPGRADE.against("not reached: one before it failed", "it runs", holds=None)
+        return
+    if up.error and revision == up.revisions[-1]:
+        yield UPGRADE.against(up.error, "it runs", holds=False)
+        return
+    mine = [one for one in up.statements if one.revision == revision]
+    own = [one for one in taken if one.revision == revision]
+    yield UPGRADE.against(f"it ran in {seconds(sum(one.seconds for one in mine))}", "it runs", holds=True)
+    for claim, reads, most in ((READS, True, budget.reads_blocked), (WRITES, False, budget.writes_blocked)):
+        waits = blocked(own, reads=reads)
+        worst = max(waits.values(), default=0.0)
+        yield claim.against(_waiting(own, reads=reads), f"at most {seconds(most)}", holds=worst <= most)
+    anew = list(dict.fromkeys(name for one in mine for name in one.rewritten))
+    yield REWRITES.against(listed(anew) or "nothing", "nothing", holds=not anew)
+    yield _rows(mine, factors, budget)
+    yield _held(own, factors)
+    heavy = [one for one in own if not one.taken_by.lock_timeout]
+    if own:
+        saw = f"none at {short(heavy[0].taken_by.sql)}" if heavy else "it is set"
+        yield PATIENCE.against(saw, "SET lock_timeout before it", holds=not heavy)
+
+
+def _waiting(own: Sequence[Hold], *, reads: bool) -> str:
+    """Who waits how long, here and in production, and for which statement."""
+    here, there = blocked(own, reads=reads, projected=False), blocked(own, reads=reads)
+    if not there:
+        return "nobody waits"
+    table = next(iter(there))
+    by = max(
+        (one for one in own if one.table == table and (one.stops_reads or not reads)), key=lambda one: one.projected
+    )
+    more = f"; also {listed(one for one in there if one != table)}" if len(there) > 1 else ""
+    grown = there[table] > 1.05 * here[table]
+    then = f", {seconds(there[table])} with production's rows" if grown else ""
+    return f"{table}: {seconds(here[table])} here{then}, by {by.mode} of {short(by.taken_by.sql)}{more}"
+
+
+def _rows(mine: Sequence[Statement], factors: Mapping[str, float], budget: Budget) -> Finding:
+    read = sum(sum(one.scanned.values()) for one in mine)
+    written = sum(sum(one.written.values()) for one in mine)
+    there = sum(one.rows * longer(one, factors) for one in mine)
+    then = f", {there:.0f} with production's rows" if there > 1.05 * (read + written) else ""
+    return ROWS.against(f"{read} read, {written} written{then}", f"at most {budget.rows}", holds=there <= budget.rows)
+
+
+def _held(own: Sequence[Hold], factors: Mapping[str, float]) -> Finding:
+    """Alembic's own word that the migration is done stands in the same transaction, and costs next to nothing."""
+    wanted = f"at most {seconds(_HELD)} of other work"
+    worst, saw = _HELD, "nothing of weight"
+    for hold in own:
+        took = sum(one.seconds * longer(one, factors) for one in hold.later)
+        if hold.mode in _HEAVY and took > worst:
+            slowest = max(hold.later, key=lambda one: one.seconds)
+            worst, saw = took, f"{hold.mode} on {hold.table} held for {seconds(took)} more, by {short(slowest.sql)}"
+    return HELD.against(saw, wanted, holds=worst == _HELD)
+
+
+def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
+    if facts.trouble:
+        yield UPGRADE.against(facts.trouble, "Alembic says what is pending", holds=False)
+        return
+    heads = listed(facts.heads) or "none"
+    yield HEADS.against(heads, "one head", holds=len(facts.heads) == 1)
+    yield from _production(facts)
+    if not facts.pending:
+        yield UPGRADE.against(f"nothing is pending: the golden database is at {facts.start}", "it runs", holds=True)
+        return
+    if facts.up is None or facts.before is None:
+        raise ValueError("what is pending was not run")
+    if not facts.up.error:
+        took = projected_seconds(facts.up, factors_of(plan, facts))
+        saw = f"{seconds(facts.up.seconds)} here, {seconds(took)} with production's rows"
+        yield TIME.against(saw, f"at most {seconds(plan.budget.time)}", holds=took <= plan.budget.time)
+    if facts.upgraded:
+        yield _statistics(facts.before, facts.upgraded, facts.up)
+        yield _growth(plan, facts, facts.before, facts.upgraded)
+    if facts.drift is not None:
+        yield DRIFT.against(facts.drift or "nothing to add", "nothing to add", holds=not facts.drift)
+    yield from judge_return(plan, facts)
+
+
+def _production(facts: MigrationFacts) -> Iterator[Finding]:
+    wanted = f"{facts.start or 'before the first'}, or {listed(facts.heads)}"
+    if facts.live_trouble:
+        yield PRODUCTION.against(facts.live_trouble, wanted, holds=None)
+    elif facts.live_revision is not None:
+        known = {facts.start, ",".join(facts.heads)}
+        yield PRODUCTION.against(
+            facts.live_revision or "before the first", wanted, holds=facts.live_revision in known
+        )  # fmt: skip
+
+
+def _statistics(before: Snapshot, after: Snapshot, up: Leg) -> Finding:
+    lost = {one for one in before.statistics - after.statistics if one in after.types or one in after.rows}
+    looked = " ".join(one.sql.upper() for one in up.statements if one.sql.upper().startswith("ANALYZE"))
+    for statement in up.statements:
+        for table, rows in statement.written.items():
+            grown = rows > _MANY * max(1, before.rows.get(table, 0))
+            if grown and looked.strip() != "ANALYZE" and table.upper() not in looked:
+                lost.add(table)
+    saw = f"changed, and not looked at since: {listed(sorted(lost))}" if lost else "all are known"
+    return STATISTICS.against(saw, "ANALYZE of what was changed", holds=not lost)
+
+
+def _growth(plan: Migrations, facts: MigrationFacts, before: Snapshot, after: Snapshot) -> Finding:
+    log = facts.up.wal if facts.up else 0
+    most = max(factors_of(plan, facts).values(), default=1.0)
+    there = max(log, after.size - before.size) * most
+    saw = f"disk {_mb(after.size - before.size)}, log {_mb(log)} here"
+    then = f", at most {_mb(there)} with production's rows" if most > 1 else ""
+    return GROWTH.against(saw + then, f"at most {_mb(plan.budget.growth)}", holds=there <= plan.budget.growth)
+
+
+def _mb(size: float) -> str:
+    return f"{size / 2**20:.0f} MB"

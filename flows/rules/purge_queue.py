@@ -1,0 +1,186 @@
+"""The purge queue: what is purged together, what becomes of a change, and what a proof beside other purges is worth."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from flows.rules.delivery import Trouble, is_over, pause
+from flows.rules.promises import Audience
+from flows.rules.purge_plan import Powers, Wish, misnamed
+from flows.rules.quantity import spoken
+from flows.rules.site import Site
+from flows.rules.targeted_purge import NEIGHBOUR
+from flows.rules.verdict import Outcome, Verdict
+
+#: Seconds for which a change is whose claimed it; then its worker is held for dead. A living one renews it in time.
+LEASE = 60.0
+#: Routes or keys of one claim, and changes of them: with more, a worker that dies takes more with it.
+MOST_ITEMS, MOST_CHANGES = 100, 5000
+#: Seconds after which a run claims nothing more; the next one is due in a minute.
+PASS = 45.0
+#: Seconds that a change may wait before a run that could not purge it is red.
+LATE = 300.0
+#: Characters of one route or key.
+LONGEST = 2000
+
+
+class State(StrEnum):
+    """Where a change is."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    DONE = "done"
+    QUARANTINED = "quarantined"
+    DISMISSED = "dismissed"
+
+
+class Kind(StrEnum):
+    """What a change names."""
+
+    ROUTE = "route"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row that was claimed, and how often it has been."""
+
+    id: int
+    item: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Changes of one kind that a worker holds by a token; several of them may name the same item."""
+
+    token: str
+    kind: Kind
+    changes: tuple[Change, ...]
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What to purge: each route or key once."""
+        return tuple(dict.fromkeys(change.item for change in self.changes))
+
+    def of(self, items: Iterable[str]) -> list[Change]:
+        """The changes of some items."""
+        wanted = set(items)
+        return [change for change in self.changes if change.item in wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one run of the queue did. `routes` are those that it purged; `troubles` say what held it up."""
+
+    done: int = 0
+    purged: int = 0
+    quarantined: int = 0
+    retried: int = 0
+    routes: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
+    waiting: int = 0
+    oldest: float = 0.0
+    """Seconds that the oldest waiting change has waited."""
+    verdicts: tuple[Verdict, ...] = ()
+
+    def and_then(self, more: "Pass") -> "Pass":
+        """This and what was done next."""
+        summed = {name: getattr(self, name) + getattr(more, name) for name in _SUMMED}
+        return replace(self, **summed)
+
+    @property
+    def is_red(self) -> bool:
+        """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
+        return bool(self.quarantined or (self.troubles and self.oldest > LATE))
+
+    def __str__(self) -> str:
+        said = f"{self.done} changes done with {self.purged} purges"
+        said += f", {self.quarantined} quarantined" if self.quarantined else ""
+        said += f", {self.waiting} wait, the oldest for {spoken(round(self.oldest))}" if self.waiting else ""
+        return "; ".join([said, *dict.fromkeys(self.troubles)])
+
+
+_SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a claim is: what went wrong with which item; what is in neither was purged, or not tried."""
+
+    met: dict[str, Trouble] = field(default_factory=dict)
+    untried: tuple[str, ...] = ()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the edge is in trouble, so that there is no use in going on now."""
+        return any(not trouble.permanent for trouble in self.met.values())
+
+
+def together(items: Sequence[str], kind: Kind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:
+    """Items in parts that fit one request of every edge, and the site's guard."""
+    by = wish_of(kind, ())[0]
+    size = min([site.purge_at_most, *(powers.limits.get(by, 1) for powers in tiers)])
+    for start in range(0, len(items), size):
+        yield tuple(items[start : start + size])
+
+
+def wish_of(kind: Kind, items: Sequence[str]) -> tuple[str, Mapping[str, tuple[str, ...]]]:
+    """What an edge calls this kind, and the fields of a wish for some items."""
+    return ("url", {"routes": tuple(items)}) if kind is Kind.ROUTE else ("surrogate key", {"keys": tuple(items)})
+
+
+def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
+    """What to plan for some items of a claim.
+
+    Its run is the same when the same changes are purged again after an unknown result, so that a vendor that does an
+    order only once can tell; and another one for each newer change of the same items, and for the second `time`.
+    """
+    said = f"{time} {sorted(change.id for change in claim.of(items))}"
+    run = f"queue-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+    named = wish_of(claim.kind, items)[1]
+    return Wish(**named, accept=frozenset(site.accept), most=site.purge_at_most, run=run)
+
+
+def after(change: Change, trouble: Trouble, chance: float) -> tuple[State, int, str]:
+    """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
+    if is_over(change.attempts, trouble):
+        return State.QUARANTINED, 0, trouble.says
+    return State.WAITING, int(pause(change.attempts, trouble, chance).total_seconds() * 1000), trouble.says
+
+
+def halves(items: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Two parts, to find the one item that a refusal is about."""
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
+
+
+def unfit(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
+    """Why these are not taken into the queue, in words; empty when they are. What the edge can't do is told later."""
+    for item in (*routes, *keys):
+        if not item or len(item) > LONGEST or not item.isprintable():
+            return f"saw {item[:80]!r}, wanted 1 to {LONGEST} printable characters"
+    return "; ".join(map(str, misnamed(site, Wish(tuple(routes), tuple(keys), most=len(routes) + len(keys)))))
+
+
+def sample(site: Site, routes: Sequence[str], chance: float) -> str:
+    """The route to prove: one of those that were purged and that everyone shares, by a `chance` of 0..1.
+
+    Else the first canary of the site; empty where there is none either.
+    """
+    shared = [route for route in dict.fromkeys(routes) if _is_shared(site, route)]
+    if shared:
+        return shared[min(int(chance * len(shared)), len(shared) - 1)]
+    return next((rule.purge.canary for rule in site.rules if rule.purge), "")
+
+
+def _is_shared(site: Site, route: str) -> bool:
+    rule = site.rule_for(route.removeprefix(site.base_url))
+    return rule is not None and rule.cache.by is Audience.EVERYONE
+
+
+def spoiled(verdicts: Iterable[Verdict], *, disturbed: bool) -> bool:
+    """Whether a proof says nothing: its neighbours went, and the queue purged other routes meanwhile."""
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    return disturbed and any(one.claim == NEIGHBOUR.id and one.outcome is Outcome.FAIL for one in findings)

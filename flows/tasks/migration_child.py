@@ -1,0 +1,170 @@
+"""One way up or down of Alembic, in a process of its own, which writes what each statement did as lines of JSON.
+
+It needs Alembic and SQLAlchemy and nothing of this project: the Python that runs it is the migrations' own. Its order
+comes as JSON in the environment, so that no URL is seen in the list of processes.
+Nothing but the copy is ever connected to: each new connection is asked where it leads.
+"""
+
+import importlib.util
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from migration_watchers import PostgreSQL, SQLite
+
+sys.path.pop(0)  # this folder: its other modules are not the migrations' business
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.pool import Pool
+
+
+class Recorder:
+    """Writes what each statement did, with a clock that stands still while it looks."""
+
+    def __init__(self, out: Any, watcher: Any) -> None:
+        self.out, self.watcher = out, watcher
+        self.revision = ""
+        self._begun, self._quiet = time.monotonic(), 0.0
+        self._open: dict[str, Any] | None = None
+        self._started = 0.0
+
+    def now(self) -> float:
+        """Seconds since the leg began, without those spent on looking."""
+        return time.monotonic() - self._begun - self._quiet
+
+    def write(self, **fact: Any) -> None:
+        """Write a line that stays when the process is killed."""
+        self.out.write(json.dumps(fact) + "\n")
+        self.out.flush()
+
+    def listen(self) -> None:
+        """Hear of every statement of every engine in this process."""
+        event.listen(Engine, "before_cursor_execute", self._before)
+        event.listen(Engine, "after_cursor_execute", self._after)
+        event.listen(Engine, "handle_error", self._failed)
+        event.listen(Engine, "commit", self._ends)
+        event.listen(Engine, "rollback", self._ends)
+
+    def close(self, connection: Connection | None) -> None:
+        """Write the last statement, with what it did. Its locks stay, so that it is in time before the next."""
+        done, self._open = self._open, None
+        if done is None:
+            return
+        if connection is not None:
+            done |= self._aside(self.watcher.after, connection, done["sql"])
+        self.write(kind="statement", **done)
+
+    def _before(self, connection: Connection, _cursor: Any, sql: str, *_: Any) -> None:
+        sql = " ".join(sql.split())
+        # A loop that runs one statement for each row is one statement here; looking after each would take minutes.
+        if self._open is None or self._open["sql"] != sql or self._open["revision"] != self.revision:
+            self.close(connection)
+            self._aside(self.watcher.before, connection, sql)
+            self._open = {"sql": sql, "revision": self.revision, "at": self.now(), "seconds": 0.0, "times": 0}
+        self._started = self.now()
+
+    def _after(self, connection: Connection, *_: Any) -> None:
+        if self._open is not None:
+            self._open["times"] += 1
+            self._open["seconds"] += self.now() - self._started
+        if self.watcher.alone(connection):
+            self.close(connection)
+
+    def _failed(self, context: Any) -> None:
+        if self._open is not None and context.connection is not None:
+            self._open["seconds"] += self.now() - self._started
+            self._open["times"] += 1
+            self.close(None)
+
+    def _ends(self, connection: Connection) -> None:
+        self.close(connection)
+        self.write(kind="end", at=self.now())
+        self.watcher.ended()
+
+    def _aside(self, look: Any, *about: Any) -> Any:
+        begun = time.monotonic()
+        try:
+            return look(*about)
+        finally:
+            self._quiet += time.monotonic() - begun
+
+
+def run(order: dict[str, Any], out: Any) -> None:
+    """Walk one leg: `up`, `down` to a revision, or `look`, which runs nothing and tells what is pending."""
+    url = make_url(order["url"])
+    if url.drivername == "postgresql" and not importlib.util.find_spec("psycopg2"):
+        url = url.set(drivername="postgresql+psycopg")
+    written = url.render_as_string(hide_password=False)
+    os.environ[order["variable"]] = written
+    config = Config(order["config"])
+    config.set_main_option("sqlalchemy.url", written.replace("%", "%%"))
+    watcher = (SQLite if url.get_backend_name() == "sqlite" else PostgreSQL)(order["copy"])
+    event.listen(Pool, "connect", lambda raw, _record: watcher.refuse_others(raw))
+    if order["leg"] == "check":
+        from alembic.command import check  # noqa: PLC0415 - asked for once
+
+        check(config)
+        return
+    script = ScriptDirectory.from_config(config)
+    recorder = Recorder(out, watcher)
+
+    def steps(current: Any, _context: Any) -> Any:
+        if order["leg"] == "look":
+            recorder.write(kind="look", **_pending(script, current))
+            return
+        way = script._upgrade_revs if order["leg"] == "up" else script._downgrade_revs  # noqa: SLF001 - as alembic.command
+        for step in way(order["to"], current):
+            recorder.close(None)
+            recorder.revision = step.revision.revision
+            recorder.write(kind="step", revision=recorder.revision)
+            yield step
+
+    recorder.listen()
+    try:
+        with EnvironmentContext(config, script, fn=steps, destination_rev=order["to"]):
+            script.run_env()
+    finally:
+        recorder.close(None)
+        recorder.write(kind="leg", seconds=recorder.now(), wal=max(0, watcher.wal[1] - watcher.wal[0]))
+
+
+def _pending(script: ScriptDirectory, current: tuple[str, ...]) -> dict[str, Any]:
+    heads = script.get_heads()
+    steps = script._upgrade_revs("heads", current)  # noqa: SLF001 - as alembic.command does
+    return {
+        "current": list(current),
+        "heads": list(heads),
+        "pending": {step.revision.revision: (step.revision.doc or "").strip() for step in steps},
+    }
+
+
+def _why(error: BaseException) -> str:
+    """The error's first line; the lines below it and the statement's parameters can hold rows of the database."""
+    cause = getattr(error, "orig", None) or error
+    line = str(cause).strip().partition("\n")[0]
+    return f"{type(cause).__name__}: {line}" if line else type(cause).__name__
+
+
+def main() -> int:
+    """Take the order from the environment; 0 when the leg came through."""
+    order = json.loads(os.environ.pop("ROUNDSMAN_LEG"))
+    logging.basicConfig(level=logging.WARNING)
+    os.chdir(Path(order["config"]).parent)
+    with Path(order["out"]).open("a", encoding="utf-8") as out:
+        try:
+            run(order, out)
+        except BaseException as error:  # noqa: BLE001 - whatever a migration raises is what there is to tell
+            out.write(json.dumps({"kind": "error", "type": type(error).__name__, "says": _why(error)}) + "\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

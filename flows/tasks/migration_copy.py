@@ -1,0 +1,222 @@
+"""The copy that migrations are rehearsed on: made of the golden database, never the live one, and gone in the end."""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from flows.rules.migration_copy import copy_name, is_copy, is_left_over
+
+_WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
+#: Seconds to wait for the server.
+_PATIENCE = 10
+_READS_ONLY = "-c default_transaction_read_only=on -c lock_timeout=1s -c statement_timeout=10s"
+#: Of a copy's file, which stands beside the golden database.
+_SUFFIX = ".db"
+
+
+class RehearsalError(Exception):
+    """The rehearsal can't begin; says what was seen, what was wanted, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy: its URL as the migrations' project writes it, and the name that it must be reached by."""
+
+    url: str = field(repr=False)
+    name: str
+    """The database's name, or the file's path on SQLite."""
+
+
+def address(variable: str) -> URL:
+    """The URL in an environment variable.
+
+    Raises:
+        RehearsalError: there is none, or none of a database that can be copied.
+    """
+    given = os.environ.get(variable, "")
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        saw = "text that is no database URL" if given else "nothing"
+        raise RehearsalError(f"saw {saw} in {variable}; wanted {_WANTED}") from None
+    if url.get_backend_name() not in {"postgresql", "sqlite"}:
+        raise RehearsalError(f"saw a URL of {url.get_backend_name()} in {variable}; wanted {_WANTED}")
+    if url.get_backend_name() == "sqlite" and (url.database or ":memory:") == ":memory:":
+        raise RehearsalError(f"saw a database in memory in {variable}; wanted a file")
+    return url
+
+
+@contextmanager
+def connected(url: URL, *, reads_only: bool = False) -> Iterator[Connection]:
+    """A connection of our own driver, each statement by itself. `reads_only`: the database refuses what would write.
+
+    Raises:
+        RehearsalError: it can't be reached.
+    """
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "").absolute()
+        mode = "ro" if reads_only else "rw"
+        engine = create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        )
+    else:
+        plain = url.set(drivername="postgresql+psycopg")
+        patience: dict[str, Any] = {"connect_timeout": _PATIENCE, **({"options": _READS_ONLY} if reads_only else {})}
+        engine = create_engine(plain, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=patience)
+    try:
+        with _explained(url), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def copied(project: str, golden: URL, live: URL | None, now: datetime) -> Iterator[Copy]:
+    """A copy of the golden database, dropped at the end.
+
+    Raises:
+        RehearsalError: the golden database is the live one, somebody is connected to it, or it can't be copied.
+    """
+    if live is not None and golden.get_backend_name() == "postgresql" and same_database(golden, live):
+        raise RehearsalError(
+            "saw the live database as golden; wanted one restored from its backup: a server copies a database only "
+            "while nobody is connected to it"
+        )
+    name = copy_name(project, now, secrets.token_hex(4))
+    url = _beside(golden, name)
+    refuse_live(url, live)
+    try:
+        _make(golden, url, name)
+        refuse_live(url, live)
+        yield Copy(url.render_as_string(hide_password=False), url.database or "")
+    finally:
+        drop(golden, name)
+
+
+def refuse_live(target: URL, live: URL | None) -> None:
+    """The last look before anything is changed.
+
+    Raises:
+        RehearsalError: migrations would run on the live database, or on one that is not named as a copy.
+    """
+    if not is_copy(Path(target.database or "").name.removesuffix(_SUFFIX)):
+        raise RehearsalError("saw a database that is not named as a copy; wanted a copy, and nothing was changed")
+    if live is not None and target.get_backend_name() == live.get_backend_name() and _leads_to(target, live):
+        raise RehearsalError("saw the live database as the copy; nothing was changed")
+
+
+def _leads_to(target: URL, live: URL) -> bool:
+    """Whether the target is the live database; one that is not there yet can't be."""
+    if target.get_backend_name() == "sqlite":
+        return same_database(target, live)
+    with connected(target.set(database="postgres"), reads_only=True) as server:
+        ask = text("SELECT count(*) FROM pg_database WHERE datname = :name")
+        there = server.execute(ask, {"name": target.database}).scalar_one()
+    return bool(there) and same_database(target, live)
+
+
+def drop_left_over(project: str, golden: URL, now: datetime, longest: float) -> list[str]:
+    """Drop the copies of a project that a killed rehearsal left behind. Returns their names.
+
+    Only what is named as a copy of this project and is older than a rehearsal can last (`longest` seconds).
+    """
+    if golden.get_backend_name() == "sqlite":
+        found = [path.name.removesuffix(_SUFFIX) for path in _folder(golden).glob(f"rehearsal_*{_SUFFIX}")]
+    else:
+        with connected(golden.set(database="postgres")) as server:
+            found = list(server.execute(text("SELECT datname FROM pg_database")).scalars())
+    old = sorted(name for name in found if is_left_over(name, project, now, longest))
+    for name in old:
+        drop(golden, name)
+    return old
+
+
+def drop(golden: URL, name: str) -> None:
+    """Drop a copy, with whoever is connected to it. One that is not there is no trouble.
+
+    Raises:
+        RehearsalError: it is not named as a copy.
+    """
+    if not is_copy(name):
+        raise RehearsalError(f"saw {name}, which is not named as a copy; it was not dropped")
+    if golden.get_backend_name() == "sqlite":
+        for end in ("", "-wal", "-shm", "-journal"):
+            (_folder(golden) / f"{name}{_SUFFIX}{end}").unlink(missing_ok=True)
+        return
+    with connected(golden.set(database="postgres")) as server:
+        server.exec_driver_sql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+
+
+def same_database(one: URL, other: URL) -> bool:
+    """Whether two addresses lead to one database, by whatever name each calls its host or file."""
+    if one.get_backend_name() != other.get_backend_name():
+        return False
+    if one.get_backend_name() == "sqlite":
+        with suppress(FileNotFoundError):
+            return Path(one.database or "").samefile(other.database or "")
+        return False
+    return _identity(one) == _identity(other)
+
+
+def _identity(url: URL) -> tuple[Any, ...]:
+    """The server's own number, given when it was set up, and the database's. A standby has its primary's."""
+    with connected(url, reads_only=True) as connection:
+        ask = (
+            "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "FROM pg_control_system()"
+        )
+        return tuple(connection.execute(text(ask)).one())
+
+
+def _make(golden: URL, url: URL, name: str) -> None:
+    if golden.get_backend_name() == "sqlite":
+        # The backup API reads in one transaction, beside whoever writes.
+        source = f"{Path(golden.database or '').absolute().as_uri()}?mode=ro"
+        with (
+            _explained(golden),
+            closing(sqlite3.connect(source, uri=True)) as original,
+            closing(sqlite3.connect(url.database or "")) as copy,
+        ):
+            original.backup(copy)
+        return
+    with connected(golden.set(database="postgres")) as server:
+        template = _quoted(golden.database or "")
+        # Its files are copied as they are, which takes a third of the time of going through the log.
+        server.exec_driver_sql(f"CREATE DATABASE {_quoted(name)} TEMPLATE {template} STRATEGY FILE_COPY")
+
+
+def _beside(golden: URL, name: str) -> URL:
+    if golden.get_backend_name() == "sqlite":
+        return golden.set(database=str(_folder(golden) / f"{name}{_SUFFIX}"))
+    return golden.set(database=name)
+
+
+def _folder(golden: URL) -> Path:
+    return Path(golden.database or "").absolute().parent
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def _explained(url: URL) -> Iterator[None]:
+    """Says in words what the database refused. A message that repeats the password is left out."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = getattr(error, "orig", None) or error
+        said = str(cause).strip().partition("\n")[0] or type(cause).__name__
+        if url.password and str(url.password) in said:
+            said = type(cause).__name__
+        shown = url.database if url.get_backend_name() == "sqlite" else f"{url.host}/{url.database}"
+        raise RehearsalError(f"saw {said} at {shown}; wanted a database that can be reached and read") from None

@@ -1,0 +1,110 @@
+"""The rehearsal of migrations: a copy, up, the old release, down, up, and up once more; then the copy is gone."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import URL, text
+
+from flows.rules.migration_facts import MigrationFacts
+from flows.rules.migration_plan import Migrations
+from flows.tasks.migration_copy import RehearsalError, address, connected, copied, drop_left_over
+from flows.tasks.migration_legs import Rehearsing, drift, pending, smoke, walk
+from flows.tasks.migration_snapshot import snapshot
+
+#: Seconds after which no rehearsal is under way any more.
+LONGEST = 6 * 3600.0
+
+
+@task(task_run_name="rehearse the migrations of {name}", cache_policy=NO_CACHE, persist_result=False)
+async def rehearse_migrations(
+    name: str, plan: Migrations, live: str = "", folder: Path | None = None
+) -> MigrationFacts:
+    """Rehearse what is pending, on a copy of the golden database that is dropped at the end.
+
+    Args:
+        name: The database's, as its file calls it.
+        plan: What to rehearse.
+        live: The environment variable with the live database's URL; it is only read. Empty when there is none.
+        folder: The project's folder, in which `plan.config` is; the current one when left out.
+
+    Raises:
+        RehearsalError: there is no copy to rehearse on, or the copy would be the live database.
+    """
+    stop = threading.Event()
+    at_work = asyncio.create_task(asyncio.to_thread(_rehearse, name, plan, live, folder or Path.cwd(), stop))
+    try:
+        return await asyncio.shield(at_work)
+    except asyncio.CancelledError:
+        stop.set()  # the thread ends its command and drops the copy
+        await asyncio.wait({at_work})
+        raise
+
+
+def _rehearse(name: str, plan: Migrations, live: str, folder: Path, stop: threading.Event) -> MigrationFacts:
+    golden, production = address(plan.golden), address(live) if live else None
+    now = datetime.now(UTC)
+    drop_left_over(name, golden, now, LONGEST)
+    with copied(name, golden, production, now) as copy:
+        at = Rehearsing(plan, copy, folder, live, {"stop": stop.is_set})
+        return MigrationFacts(dialect=golden.get_backend_name(), **_legs(at), **_live(production))
+
+
+def _legs(at: Rehearsing) -> dict[str, Any]:
+    told, trouble = pending(at)
+    if not told:
+        return {"trouble": trouble or "Alembic said nothing"}
+    facts = {"start": ",".join(told["current"]), "heads": tuple(told["heads"]), "pending": told["pending"]}
+    if not told["pending"]:
+        return facts
+    before = facts["before"] = snapshot(at.copy)
+    up = facts["up"] = walk(at, "up", "heads")
+    if up.error:
+        return facts
+    facts |= {"upgraded": snapshot(at.copy, before), "drift": drift(at), "smoke": smoke(at)}
+    back = told["current"][0] if told["current"] else "base"
+    down = facts["down"] = walk(at, "down", back)
+    if down.error:
+        return facts
+    facts["downgraded"] = snapshot(at.copy, before)
+    again = facts["again"] = walk(at, "up", "heads")
+    if again.error:
+        return facts
+    facts["upgraded_again"] = snapshot(at.copy, before)
+    facts["once_more"] = walk(at, "up", "heads")
+    return facts | {"after_all": snapshot(at.copy, before)}
+
+
+def _live(url: URL | None) -> dict[str, Any]:
+    """Production's revision and its rows by table, as its statistics have them: nothing is counted there."""
+    if url is None:
+        return {}
+    sqlite = url.get_backend_name() == "sqlite"
+    try:
+        with connected(url, reads_only=True) as connection:
+            if sqlite:
+                names = (
+                    connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+                )
+                rows = {name: _last_row(connection, name) for name in names if not name.startswith("sqlite_")}
+            else:
+                ask = "SELECT c.oid::regclass::text, c.reltuples::bigint FROM pg_class c WHERE c.relkind IN ('r', 'p')"
+                rows = {name: count for name, count in connection.exec_driver_sql(ask) if count >= 0}
+                names = list(rows)
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    except RehearsalError as error:
+        return {"live_trouble": str(error)}
+    return {"live_revision": ",".join(found), "live_rows": rows}
+
+
+def _last_row(connection: Any, table: str) -> int:
+    """As many rows as there are numbers; counting them would read the table."""
+    quoted = '"' + table.replace('"', '""') + '"'
+    try:
+        return connection.exec_driver_sql(f"SELECT max(rowid) FROM {quoted}").scalar() or 0  # noqa: S608 - a quoted name
+    except Exception:  # noqa: BLE001 - a table without such numbers
+        return 0

@@ -1,0 +1,100 @@
+"""SQLite at rest. Tables are spelled from the pragmas: the text of a table that was rebuilt reads otherwise.
+
+What no pragma tells (CHECK, AUTOINCREMENT) is taken out of the text.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from flows.rules.migration_facts import Snapshot
+
+#: Rows that are read at a time; a checksum depends on it, so it is the same for all.
+_CHUNK = 2000
+
+
+def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot:
+    """Read the schema, and every row of every table once. `first`: keys by table that rows are put in order by."""
+    say = connection.exec_driver_sql
+    master = [tuple(row) for row in say("SELECT type, name, tbl_name, sql FROM sqlite_master")]
+    mine = [one for one in master if not one[2].startswith(("sqlite_", "alembic_version"))]
+    lines, rows, sums, types, keys = [f"user_version {say('PRAGMA user_version').scalar()}"], {}, {}, {}, {}
+    for kind, name, _, sql in mine:
+        if kind != "table":
+            if sql and kind != "index":
+                lines.append(f"{kind} {name} {_plain(sql)}")
+            continue
+        columns = [tuple(row) for row in say(f"PRAGMA table_xinfo({_quoted(name)})")]
+        lines += _table(connection, name, columns, sql)
+        kinds = {column[1]: column[2] for column in columns if not column[6]}
+        keys[name] = tuple(column[1] for column in sorted(columns, key=lambda one: one[5]) if column[5])
+        order = [one for one in first.get(name, keys[name]) if one in kinds]
+        rows[name], digests = _digests(connection, name, sorted(kinds), order)
+        sums |= {f"{name}.{column}": digest for column, digest in digests.items()}
+        types |= {f"{name}.{column}": kinds[column] for column in kinds}
+    told = {one[1] for one in master}
+    known = set(say("SELECT DISTINCT tbl FROM sqlite_stat1").scalars()) if "sqlite_stat1" in told else set()
+    size = say("PRAGMA page_count").scalar_one() * say("PRAGMA page_size").scalar_one()
+    broken = [f"{row[0]}: a row refers to none of {row[2]}" for row in say("PRAGMA foreign_key_check")]
+    broken += [line for line in say("PRAGMA integrity_check").scalars() if line != "ok"]
+    return Snapshot(
+        tuple(sorted(lines)), rows, sums, types, frozenset(known), size, tuple(dict.fromkeys(broken)), keys=keys
+    )
+
+
+def _table(connection: Connection, name: str, columns: Sequence[tuple], sql: str) -> Iterator[str]:
+    say, table = connection.exec_driver_sql, _quoted(name)
+    options = [
+        word for word in ("AUTOINCREMENT", "WITHOUT ROWID", "STRICT") if re.search(rf"\b{word}\b", sql, re.IGNORECASE)
+    ]
+    yield " ".join(["table", name, *options])
+    for _, column, kind, required, default, key, hidden in columns:
+        yield f"column {name}.{column} {kind.upper()} notnull={required} default={default} key={key} hidden={hidden}"
+    for key in say(f"PRAGMA foreign_key_list({table})"):
+        yield f"foreign key {name}.{key[3]} to {key[2]}.{key[4]} on update {key[5]} on delete {key[6]}"
+    for index in say(f"PRAGMA index_list({table})").all():
+        parts = [f"{one[2]} {one[3]} {one[4]}" for one in say(f"PRAGMA index_xinfo({_quoted(index[1])})") if one[5]]
+        # One that a constraint brings is called by its place in the list.
+        called = index[1] if index[3] == "c" else index[3]
+        yield f"index {name} {called} unique={index[2]} partial={index[4]} {', '.join(parts)}"
+    for check in _checks(sql):
+        yield f"check {name} {check}"
+
+
+def _checks(sql: str) -> Iterator[str]:
+    """What stands in the brackets of each CHECK."""
+    for match in re.finditer(r"\bCHECK\s*\(", sql, re.IGNORECASE):
+        depth, end = 1, match.end()
+        while depth and end < len(sql):
+            depth += {"(": 1, ")": -1}.get(sql[end], 0)
+            end += 1
+        yield _plain(sql[match.end() : end - 1])
+
+
+def _plain(sql: str) -> str:
+    """A text without what does not change its meaning: line ends, and quotes around names."""
+    return " ".join(sql.replace('"', "").replace("`", "").split())
+
+
+def _digests(
+    connection: Connection, table: str, columns: Sequence[str], key: Sequence[str]
+) -> tuple[int, dict[str, str]]:
+    """A count of rows and a digest of each column, in the order of the key, so that values that change places show."""
+    hashes = [hashlib.blake2b(digest_size=16) for _ in columns]
+    order = f" ORDER BY {', '.join(map(_quoted, key))}" if key else ""
+    wanted = ", ".join(map(_quoted, columns))
+    raw = connection.connection.cursor()
+    raw.execute(f"SELECT {wanted} FROM {_quoted(table)}{order}")  # noqa: S608 - quoted names
+    count = 0
+    while chunk := raw.fetchmany(_CHUNK):
+        count += len(chunk)
+        for digest, values in zip(hashes, zip(*chunk, strict=True), strict=True):
+            digest.update(repr(values).encode(errors="surrogatepass"))
+    raw.close()
+    return count, {column: digest.hexdigest() for column, digest in zip(columns, hashes, strict=True)}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,114 @@
+"""One pass over the whole ledger: roll up, delete what nothing needs, and give its space back."""
+
+import asyncio
+import logging
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from flows.rules.retention import SAMPLES
+from flows.tasks.ledger import open_ledger
+from flows.tasks.prune_rows import count_old, delete_old, find_old
+from flows.tasks.prune_samples import count_old_samples, prune_roll_ups, prune_samples
+from flows.tasks.rollup import roll_up
+from flows.tasks.samples_tables import SampleDueRow
+
+log = logging.getLogger("roundsman")
+
+ROLLED_UP = "roll-ups of samples"
+#: Which share of an SQLite file may stay free: tomorrow's rows go there, and need no new space.
+SPARE = 0.1
+#: Pages that are given back in one transaction.
+PAGES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a pass did, or would do."""
+
+    hours: int
+    """Hours of samples that were rolled up."""
+    gone: dict[str, int] = field(default_factory=dict)
+    """Rows by what they were; those that went along with them are not counted."""
+    freed: int = 0
+    """Bytes that an SQLite file is shorter now."""
+    spare: int = 0
+    """Bytes inside an SQLite file that are used again."""
+
+
+@task(
+    task_run_name="prune the ledger",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def prune(now: datetime, *, dry_run: bool) -> Pruned:
+    """Roll samples up and delete what is old; with `dry_run` count it only. Goes on wherever an earlier one stopped.
+
+    Raises:
+        LedgerError: the ledger can't be opened.
+    """
+    return await asyncio.to_thread(_prune, now, dry_run=dry_run)
+
+
+def prune_all(engine: Engine, now: datetime) -> Pruned:
+    """As `prune` without a dry run, in an open ledger. Each batch is a transaction, so it may be stopped anywhere."""
+    hours = roll_up(engine)
+    log.info("rolled up: %d hours of samples", hours)
+    gone = {SAMPLES.what: prune_samples(engine, now), ROLLED_UP: prune_roll_ups(engine, now)}
+    with Session(engine) as session:
+        doomed = find_old(session, now)
+    for old in doomed:
+        gone[old.retention.what] = gone.get(old.retention.what, 0) + delete_old(engine, old)
+        log.info("deleted: %d %s", gone[old.retention.what], old.retention.what)
+    return Pruned(hours, gone, *give_back(engine))
+
+
+def would_prune(engine: Engine, now: datetime) -> Pruned:
+    """What `prune_all` would do now. Rounds are counted, and what goes along with them is not."""
+    with Session(engine) as session:
+        hours = session.scalar(select(func.count()).select_from(SampleDueRow)) or 0
+        raw, spans = count_old_samples(session, now)
+        gone = {SAMPLES.what: raw, ROLLED_UP: spans}
+        for old in find_old(session, now):
+            gone[old.retention.what] = gone.get(old.retention.what, 0) + count_old(session, old)
+    return Pruned(hours, gone)
+
+
+def give_back(engine: Engine) -> tuple[int, int]:
+    """Shorten an SQLite file by what it has free beyond its share; says by how many bytes, and how many stay free.
+
+    Never by VACUUM, which keeps all others out while it writes the whole file anew. A ledger that was made before files
+    could be shortened stays as long as it is, and its free pages are used again. PostgreSQL does this by itself.
+    """
+    if engine.dialect.name != "sqlite":
+        return 0, 0
+    # Not in a transaction of the engine's: each step ends before the next one begins, so that others can write.
+    with closing(engine.raw_connection()) as opened, closing(opened.cursor()) as cursor:
+
+        def asked(pragma: str) -> int:
+            return int(cursor.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+        size, pages, free = asked("page_size"), asked("page_count"), asked("freelist_count")
+        kept = int(pages * SPARE)
+        before = free
+        while asked("auto_vacuum") == 2 and free > kept:
+            cursor.execute(f"PRAGMA incremental_vacuum({min(PAGES, free - kept)})").fetchall()
+            free = asked("freelist_count")
+        # The log of changes would else stay as long as the longest time between two checkpoints made it.
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return (before - free) * size, free * size
+
+
+def _prune(now: datetime, *, dry_run: bool) -> Pruned:
+    engine = open_ledger()
+    try:
+        return would_prune(engine, now) if dry_run else prune_all(engine, now)
+    finally:
+        engine.dispose()

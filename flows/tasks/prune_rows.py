@@ -1,0 +1,187 @@
+"""Deleting what nothing needs any more, in batches by primary key."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, delete, exists, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from flows.rules import retention
+from flows.rules.alert import State as Alert
+from flows.rules.batch import Status
+from flows.rules.retention import Retention
+from flows.rules.slots import State as Slot
+from flows.rules.status_facts import deployments
+from flows.tasks.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from flows.tasks.ledger_tables import ExchangeRow, LedgerTable, RunRow, VerdictRow
+from flows.tasks.purge_queue_tables import PublishedChangeRow
+from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, OutboxRow, ReleaseRow, SlotRow, WatchRow
+from flows.tasks.slots import BLIND
+from flows.tasks.status_facts import last_look_before, read_releases, rounds_around
+from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow
+
+#: Rows of one transaction, so that nobody waits long for it. A round takes all it found along.
+BATCH, ROUNDS = 2000, 20
+
+
+@dataclass(frozen=True)
+class Old:
+    """Which rows of a table are to go."""
+
+    retention: Retention
+    table: type[LedgerTable]
+    where: ColumnElement[bool]
+    """Holds at the very moment of deleting, too."""
+    batch: int = BATCH
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The table's primary key."""
+        return tuple(self.table.__table__.primary_key.columns)  # type: ignore[attr-defined]
+
+
+def find_old(session: Session, now: datetime) -> list[Old]:
+    """All that is to go, in the order in which it goes."""
+    needed = _needed_rounds(session)
+    at = {one.what: now - one.age for one in retention.RETENTION if one.days}
+    named = exists().where(AlertRow.run_id == RunRow.id, _is_open())
+
+    def rounds(one: Retention) -> ColumnElement[bool]:
+        return and_(RunRow.started_at < at[one.what], RunRow.id.not_in(needed), ~named)
+
+    evidence = ExchangeRow.run_id.in_(select(RunRow.id).where(rounds(retention.EXCHANGES)))
+    return [
+        Old(retention.EXCHANGES, ExchangeRow, evidence),
+        Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), ROUNDS),
+        Old(retention.ALERTS, AlertRow, _alerts(at[retention.ALERTS.what])),
+        Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
+        Old(retention.SLOTS, SlotRow, _slots(session, at[retention.SLOTS.what])),
+        Old(retention.WATCHES, WatchRow, _watches(session, at[retention.WATCHES.what])),
+        Old(retention.EVENTS, JobEventRow, JobEventRow.at < at[retention.EVENTS.what]),
+        Old(retention.HEALTH, HealthRow, _health(session, at[retention.HEALTH.what])),
+        Old(retention.CHUNKS, ImportChunkRow, _chunks(at[retention.CHUNKS.what])),
+        Old(retention.QUARANTINE, ImportRowErrorRow, _quarantine(at[retention.QUARANTINE.what])),
+        Old(retention.CHANGES, PublishedChangeRow, _changes(at[retention.CHANGES.what])),
+        *_sweeps(session, at[retention.SWEEPS.what]),
+    ]
+
+
+def count_old(session: Session, old: Old) -> int:
+    """How many rows would go; not counted are those that go along with them."""
+    return session.scalar(select(func.count()).select_from(old.table).where(old.where)) or 0
+
+
+def delete_old(engine: Engine, old: Old) -> int:
+    """Delete the rows, a transaction for each batch; returns how many. Safe to stop, to repeat, and beside itself."""
+    gone, key = 0, tuple_(*old.key)
+    last: Sequence[Any] | None = None
+    while True:
+        after = [key > tuple_(*last)] if last else []
+        # In the order of their keys, so that two that delete at once never wait for each other in a ring.
+        some = select(*old.key).where(old.where, *after).order_by(*old.key).limit(old.batch).with_for_update()
+        with Session(engine.execution_options(writes=True)) as session, session.begin():
+            found = session.execute(some).all()
+            if found:
+                doomed = delete(old.table).where(key.in_([tuple(row) for row in found]), old.where)
+                gone += session.execute(doomed, execution_options={"synchronize_session": False}).rowcount
+        if len(found) < old.batch:
+            return gone
+        last = found[-1]
+
+
+def _is_open() -> ColumnElement[bool]:
+    return AlertRow.state.not_in([Alert.OK, Alert.RESOLVED])
+
+
+def _needed_rounds(session: Session) -> list[str]:
+    return sorted({*session.scalars(_last_rounds()), *_around_deployments(session)})
+
+
+def _last_rounds() -> Any:
+    """The last round of each rule and check, and of each job of a site."""
+    newest = (RunRow.started_at.desc(), RunRow.id.desc())
+    by_rule = (RunRow.site, RunRow.job, VerdictRow.rule, VerdictRow.check)
+    with_rule = select(RunRow.id, func.row_number().over(partition_by=by_rule, order_by=newest).label("place"))
+    ruled = with_rule.join(VerdictRow, VerdictRow.run_id == RunRow.id).subquery()
+    any_one = select(
+        RunRow.id, func.row_number().over(partition_by=(RunRow.site, RunRow.job), order_by=newest).label("place")
+    ).subquery()
+    return select(ruled.c.id).where(ruled.c.place == 1).union(select(any_one.c.id).where(any_one.c.place == 1))
+
+
+def _around_deployments(session: Session) -> Iterator[str]:
+    """The rounds among which a status looks for the ones before and after the last deployment."""
+    for site in session.scalars(select(ReleaseRow.site).distinct()).all():
+        for rounds in rounds_around(session, site, read_releases(session, site)):
+            yield from (run.id for run in rounds)
+
+
+def _alerts(before: datetime) -> ColumnElement[bool]:
+    spoken = exists().where(RunRow.id == AlertRow.run_id, RunRow.started_at >= before)
+    unsent = exists().where(OutboxRow.dedup_key == AlertRow.dedup_key, OutboxRow.sent_at.is_(None))
+    return and_(~_is_open(), AlertRow.since < before, ~spoken, ~unsent)
+
+
+def _messages(before: datetime) -> ColumnElement[bool]:
+    told_with = aliased(OutboxRow)
+    waits = exists().where(told_with.told_with == OutboxRow.id, told_with.sent_at.is_(None))
+    wanted = exists().where(AlertRow.dedup_key == OutboxRow.dedup_key, _is_open())
+    return and_(OutboxRow.sent_at < before, ~waits, ~wanted)
+
+
+def _slots(session: Session, before: datetime) -> ColumnElement[bool]:
+    settled = SlotRow.state.not_in([Slot.WAITING, Slot.STARTED])
+    place = func.row_number().over(partition_by=SlotRow.deployment, order_by=SlotRow.slot_at.desc()).label("place")
+    last = select(SlotRow.id, place).where(settled).subquery()
+    kept = session.scalars(select(last.c.id).where(last.c.place <= 2)).all()
+    runs = and_(SlotRow.started_at.is_not(None), SlotRow.ended_at.is_(None))
+    return and_(settled, ~runs, SlotRow.slot_at < before, SlotRow.id.not_in(kept))
+
+
+def _watches(session: Session, before: datetime) -> ColumnElement[bool]:
+    looked = session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+    # Since when nobody could look is what its message is recognised by.
+    return WatchRow.at < (min(before, looked) if looked else datetime.min.replace(tzinfo=before.tzinfo))
+
+
+def _health(session: Session, before: datetime) -> ColumnElement[bool]:
+    sites = session.scalars(select(ReleaseRow.site).distinct()).all()
+    made = {site: deployments(read_releases(session, site)) for site in sites}
+    seen = {site: last_look_before(session, site, some[-1].seen_at) for site, some in made.items() if some}
+    kept = [and_(HealthRow.site == site, HealthRow.at == at) for site, at in seen.items() if at]
+    return and_(HealthRow.at < before, *(~one for one in kept))
+
+
+def _chunks(before: datetime) -> ColumnElement[bool]:
+    # Not what was cancelled or failed: it may go on, from its last chunk and by the others' guard.
+    return exists().where(
+        ImportJobRow.id == ImportChunkRow.job_id,
+        ImportJobRow.status == Status.SUCCEEDED,
+        ImportJobRow.finished_ms < _ms(before),
+        ImportJobRow.chunk_no > ImportChunkRow.chunk_no,
+    )
+
+
+def _quarantine(before: datetime) -> ColumnElement[bool]:
+    return ImportRowErrorRow.resolved_ms < _ms(before)  # type: ignore[operator,return-value]
+
+
+def _changes(before: datetime) -> ColumnElement[bool]:
+    ended = PublishedChangeRow.state.in_(["done", "dismissed"])
+    return and_(ended, PublishedChangeRow.ended_ms < _ms(before))  # type: ignore[operator]
+
+
+def _sweeps(session: Session, before: datetime) -> Iterator[Old]:
+    """Their pages and groups first, which would else be nobody's when the pass is stopped in between."""
+    place = func.row_number().over(partition_by=SweepRow.site, order_by=SweepRow.started_at.desc()).label("place")
+    ended = select(SweepRow.id, SweepRow.ended_at, place).where(SweepRow.ended_at.is_not(None)).subquery()
+    doomed = session.scalars(select(ended.c.id).where(ended.c.place > 2, ended.c.ended_at < before)).all()
+    for table, column in ((SweepPageRow, SweepPageRow.sweep_id), (SweepGroupRow, SweepGroupRow.sweep_id)):
+        yield Old(retention.SWEEPS, table, column.in_(doomed))
+    yield Old(retention.SWEEPS, SweepRow, SweepRow.id.in_(doomed), ROUNDS)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,203 @@
+"""One run of the purge queue: claim, purge, purge again, settle; and the proof of a sample."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Engine
+
+from blocks.edge import Edge
+from blocks.purge import PurgeError
+from flows.rules import purge_queue as rules
+from flows.rules.delivery import Trouble
+from flows.rules.notice import plain
+from flows.rules.purge_plan import Plan, Wish, plan_purge
+from flows.rules.purge_queue import LEASE, PASS, Claim, Kind, Pass, Progress, State
+from flows.rules.site import Site
+from flows.rules.targeted_purge import flight, judge_all
+from flows.tasks import purge_queue as queue
+from flows.tasks.ask import pause
+from flows.tasks.ledger import open_ledger
+from flows.tasks.probe import now
+from flows.tasks.prove import Trial, prove
+from flows.tasks.purge import carry_out, edges_of, powers_of
+from flows.tasks.purge_rate import paced
+
+log = logging.getLogger("roundsman")
+
+
+@task(task_run_name="plan what was published at {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def plan_published(site: Site) -> list[Plan]:
+    """The plans of what is due; nothing is purged, and nothing stays claimed."""
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        tiers = powers_of(await edges_of(site))
+        claim = await asyncio.to_thread(queue.claim, engine, site.site)
+        if claim is None:
+            return []
+        await asyncio.to_thread(queue.release, engine, claim)
+        parts = rules.together(claim.items, claim.kind, site, tiers)
+        return [plan_purge(site, rules.wish(site, claim, part, 0), tiers) for part in parts]
+    finally:
+        engine.dispose()
+
+
+@task(task_run_name="purge what was published at {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def purge_due(site: Site, seconds: float = PASS, *, again: bool = True) -> Pass:
+    """Purge what is due, until nothing is, the edge is in trouble, or the time is over.
+
+    Safe beside itself: a change belongs to whoever claimed it until the lease ends, and all keep to one rate.
+
+    Args:
+        site: The site whose changes are purged.
+        seconds: After these nothing more is claimed.
+        again: Whether each is purged twice, the second time when a fetch that was under way has ended.
+
+    Raises:
+        LedgerError: the ledger can't be opened.
+        BlockError: the site's edge can't be had; nothing was claimed.
+    """
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        edges = await edges_of(site)
+        found, until = Pass(), now() + seconds
+        with paced(engine):
+            while now() < until and (claim := await asyncio.to_thread(queue.claim, engine, site.site)):
+                work = _Work(site, edges, claim)
+                found = found.and_then(await _carried_out(engine, work, again=again))
+                if work.progress.held_up:
+                    break
+        waiting = (await asyncio.to_thread(queue.counts, engine, site.site))[State.WAITING]
+        return replace(found, waiting=waiting, oldest=await asyncio.to_thread(queue.oldest, engine, site.site))
+    finally:
+        engine.dispose()
+
+
+@task(task_run_name="prove a sample at {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def prove_sample(site: Site, routes: Sequence[str]) -> Pass:
+    """Purge one of some routes once more, with proof; no verdict where there is none to prove."""
+    route = rules.sample(site, routes, random.random())  # noqa: S311 - any will do
+    if not route:
+        return Pass()
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        since = await asyncio.to_thread(queue.clock, engine)
+        wish = Wish((route,), accept=frozenset(site.accept), most=site.purge_at_most)
+        with paced(engine):
+            seen = await prove.fn(site, Trial(wish, regardless=True))
+        disturbed = await asyncio.to_thread(queue.purged_since, engine, site.site, since)
+    finally:
+        engine.dispose()
+    if seen.plan.refusals:
+        return Pass(troubles=(f"no sample was proven: {seen.plan.refusals[0]}",))
+    verdicts = tuple(judge_all(site, seen, [route]))
+    if rules.spoiled(verdicts, disturbed=disturbed):
+        return Pass(troubles=("no sample was proven: other changes were purged meanwhile",))
+    return Pass(verdicts=verdicts)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A claim under way."""
+
+    site: Site
+    edges: Mapping[str, Edge]
+    claim: Claim
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def left(self) -> list[str]:
+        """The items that have met no trouble."""
+        over = {*self.progress.met, *self.progress.untried}
+        return [item for item in self.claim.items if item not in over]
+
+
+async def _carried_out(engine: Engine, work: _Work, *, again: bool) -> Pass:
+    """Purge a claim and settle it. What is stopped on the way is given back."""
+    try:
+        async with _kept(engine, work.claim):
+            await _purge_all(work, 0)
+            if again and not work.progress.held_up:
+                await pause(max(flight(work.site.rule_for(item), []) for item in work.claim.items))
+                await _purge_all(work, 1)
+    except BaseException:
+        await asyncio.to_thread(queue.release, engine, work.claim)
+        raise
+    return await asyncio.to_thread(_settled, engine, work)
+
+
+def _settled(engine: Engine, work: _Work) -> Pass:
+    """Write down what became of a claim."""
+    claim, met = work.claim, work.progress.met
+    ends = [
+        queue.Failed(change.id, *rules.after(change, met[change.item], random.random()))  # noqa: S311 - so they spread
+        for change in claim.of(met)
+    ]
+    done = queue.settle(engine, claim, ends, [change.id for change in claim.of(work.progress.untried)])
+    lost = sum(one.state is State.QUARANTINED for one in ends)
+    log.info("%s: %d changes done, %d put off, %d quarantined", work.site.site, done, len(ends) - lost, lost)
+    return Pass(
+        done=done,
+        purged=len(work.left),
+        quarantined=lost,
+        retried=len(ends) - lost,
+        routes=tuple(work.left) if claim.kind is Kind.ROUTE else (),
+        troubles=tuple(dict.fromkeys(trouble.says for trouble in met.values())),
+    )
+
+
+async def _purge_all(work: _Work, time: int) -> None:
+    """Purge every item that has met no trouble; once the edge itself is in trouble, the rest is left untried."""
+    for part in list(rules.together(work.left, work.claim.kind, work.site, powers_of(work.edges))):
+        await _purge_part(work, part, time)
+
+
+async def _purge_part(work: _Work, part: Sequence[str], time: int) -> None:
+    """Purge some items together; after a refusal in halves, so that only what it is about is refused."""
+    progress = work.progress
+    if progress.held_up:
+        progress.untried += tuple(part)
+    elif trouble := await _trouble(work, part, time):
+        if trouble.permanent and len(part) > 1:
+            for half in rules.halves(part):
+                await _purge_part(work, half, time)
+        else:
+            progress.met |= dict.fromkeys(part, trouble)
+
+
+async def _trouble(work: _Work, part: Sequence[str], time: int) -> Trouble | None:
+    """Plan and purge; None when it is done, else what was met."""
+    planned = plan_purge(work.site, rules.wish(work.site, work.claim, part, time), powers_of(work.edges))
+    if planned.refusals:
+        return Trouble("; ".join(map(str, planned.refusals)), permanent=True)
+    try:
+        purged = await carry_out(work.edges, planned, linger=False)
+    except PurgeError as error:
+        return Trouble(plain(str(error)), permanent=error.permanent, wait=error.retry_after or 0.0)
+    return Trouble(purged.unsettled) if purged.unsettled else None
+
+
+@asynccontextmanager
+async def _kept(engine: Engine, claim: Claim) -> AsyncIterator[None]:
+    """Renew a claim for as long as the block runs: a vendor's rate can make it long."""
+    renewing = asyncio.create_task(_renew(engine, claim))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        with suppress(asyncio.CancelledError):
+            await renewing
+
+
+async def _renew(engine: Engine, claim: Claim) -> None:
+    while True:
+        await asyncio.sleep(LEASE / 4)
+        try:
+            await asyncio.to_thread(queue.renew, engine, claim)
+        except Exception as error:  # noqa: BLE001 - the lease may end then, and somebody else goes on
+            log.warning("the lease was not renewed: %s", type(error).__name__)

@@ -1,0 +1,103 @@
+"""A vendor's rate, kept by all workers together: its tokens are a row of the database."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil
+
+from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from blocks.edge import Edge
+from blocks.purge import PurgeError, Rate
+from flows.rules.token_bucket import Bucket, Level, blocked, full, take
+from flows.tasks.batch.target import NowMs, writing
+from flows.tasks.purge import gate
+from flows.tasks.purge_queue_tables import BUCKET
+
+#: Seconds after which a waiting worker looks again, as a vendor may have asked for more meanwhile.
+LOOK_AGAIN = 5.0
+#: Seconds that a request waits for its turn at most; after that its changes rest instead, and no worker waits.
+LONGEST = 60.0
+
+
+class Pace:
+    """Lets every request wait for its tokens. Edges are told apart by name: one account has one name everywhere."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def wait(self, name: str, edge: Edge, items: int) -> None:
+        """Return when a request with so many items may be sent.
+
+        Raises:
+            PurgeError: that takes too long; it says how long.
+        """
+        seconds = await self._missing(name, edge, items)
+        while seconds:
+            if seconds > LONGEST:
+                raise PurgeError(f"{name} wants to be left alone for {seconds:.0f} s", retry_after=seconds)
+            await asyncio.sleep(min(max(seconds, 0.01), LOOK_AGAIN))
+            seconds = await self._missing(name, edge, items)
+
+    async def _missing(self, name: str, edge: Edge, items: int) -> float:
+        """Seconds until there are tokens; 0 when they are taken."""
+        rates = edge.rates()
+        return await asyncio.to_thread(_take, self._engine, name, rates, items) if rates else 0.0
+
+    async def told(self, name: str, edge: Edge, error: PurgeError) -> None:
+        """Leave an edge alone for as long as it asked for: none of the workers asks it before."""
+        if edge.rates() and error.retry_after:
+            await asyncio.to_thread(_block, self._engine, name, edge.rates(), error.retry_after)
+
+
+@contextmanager
+def paced(engine: Engine) -> Iterator[None]:
+    """Every purge within this block keeps to the vendors' rates."""
+    before = gate.set(Pace(engine))
+    try:
+        yield
+    finally:
+        gate.reset(before)
+
+
+def _take(engine: Engine, name: str, rates: Sequence[Rate], items: int) -> float:
+    """Take a request's tokens of every rate, or none of any; the seconds to wait in that case."""
+    with writing(engine) as connection:
+        now, levels = _levels(connection, name, rates)
+        taken = [
+            take(bucket, level, now, items if rate.of == "items" else 1) for rate, (bucket, level) in levels.items()
+        ]
+        if wait := max(seconds for _, seconds in taken):
+            return wait
+        for rate, (level, _) in zip(levels, taken, strict=True):
+            _write(connection, name, rate, level)
+    return 0.0
+
+
+def _block(engine: Engine, name: str, rates: Sequence[Rate], seconds: float) -> None:
+    with writing(engine) as connection:
+        now, levels = _levels(connection, name, rates)
+        for rate, (_, level) in levels.items():
+            _write(connection, name, rate, blocked(level, now, seconds))
+
+
+def _levels(connection: Connection, name: str, rates: Sequence[Rate]) -> tuple[float, dict[Rate, tuple[Bucket, Level]]]:
+    """The database's time, and the levels as they are, locked until the end of the transaction."""
+    buckets = {rate: Bucket.below(rate.per_second, rate.burst) for rate in rates}
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = [{"name": f"{name} {rate.of}", "tokens": bucket.burst, "at_ms": 0} for rate, bucket in buckets.items()]
+    connection.execute(dialect.insert(BUCKET).on_conflict_do_nothing(), new)
+    found = {}
+    for rate, bucket in sorted(buckets.items(), key=lambda one: one[0].of):
+        row = connection.execute(select(BUCKET).filter_by(name=f"{name} {rate.of}").with_for_update()).one()
+        found[rate] = bucket, Level(row.tokens, row.at_ms / 1000)
+    # The clock is read once all rows are ours: before, it could be older than what they say.
+    now = connection.execute(select(NowMs())).scalar_one() / 1000
+    return now, {rate: (bucket, level if level.at else full(bucket, now)) for rate, (bucket, level) in found.items()}
+
+
+def _write(connection: Connection, name: str, rate: Rate, level: Level) -> None:
+    # Rounded up: rounded down, the same moment would fill it twice.
+    values = {"tokens": level.tokens, "at_ms": ceil(round(level.at * 1000, 3))}
+    connection.execute(update(BUCKET).filter_by(name=f"{name} {rate.of}").values(**values))

@@ -1,0 +1,83 @@
+"""What the ledger knows of rehearsals: the last one of each rollback, and whether it still says anything."""
+
+import asyncio
+from dataclasses import fields, replace
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
+from flows.rules.site import RELEASE, Site
+from flows.tasks.ledger import last_rehearsal, open_ledger
+from flows.tasks.ledger_tables import RehearsalRow
+from flows.tasks.rehearse_look import look, schema_head
+
+
+@task(
+    task_run_name="find rehearsals of {site.site}",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def find_rehearsals(site: Site) -> dict[str, Rehearsal | None]:
+    """The last rehearsal of each rule's rollback, by the rule's name, and of the site's release as `release`."""
+    return await asyncio.to_thread(_rehearsals, site)
+
+
+@task(task_run_name="hold {site.site}'s rehearsal against what runs", cache_policy=NO_CACHE, persist_result=False)
+async def hold_against_now(site: Site, rehearsal: Rehearsal | None) -> Rehearsal | None:
+    """The last rehearsal of a site's release, stale if another version or another schema runs now.
+
+    It is written down, for the notices that quote it.
+    """
+    if rehearsal is None or rehearsal.stale == OTHER_COMMAND or not (site.release and site.release.version):
+        return rehearsal
+    now = held_against(rehearsal, (await look(site)).running, await schema_head(site))
+    if now != rehearsal:
+        await asyncio.to_thread(_keep_staleness, site.site, now)
+    return now
+
+
+def last_rehearsal_of(session: Session, site: str, rule: str) -> RehearsalRow | None:
+    """The last rehearsal of a rule's rollback, whichever command that was then."""
+    newest = select(RehearsalRow).filter_by(site=site, rule=rule).order_by(RehearsalRow.finished_at.desc())
+    return session.scalars(newest.limit(1)).first()
+
+
+def _rehearsals(site: Site) -> dict[str, Rehearsal | None]:
+    commands = {rule.name: rule.rollback.command for rule in site.rules}
+    if site.release and site.release.rollback:
+        commands[RELEASE] = site.release.rollback
+    engine = open_ledger()
+    try:
+        found = {name: last_rehearsal(engine, site.site, name, command) for name, command in commands.items()}
+        with Session(engine) as session:
+            others = {name: last_rehearsal_of(session, site.site, name) for name, row in found.items() if row is None}
+    finally:
+        engine.dispose()
+    return {name: known(row) or of_other(others.get(name)) for name, row in found.items()}
+
+
+def _keep_staleness(site: str, rehearsal: Rehearsal) -> None:
+    engine = open_ledger()
+    try:
+        with Session(engine.execution_options(writes=True)) as session, session.begin():
+            same = select(RehearsalRow).filter_by(site=site, rule=RELEASE, finished_at=rehearsal.finished_at)
+            for row in session.scalars(same):
+                row.stale = rehearsal.stale
+    finally:
+        engine.dispose()
+
+
+def known(row: RehearsalRow | None) -> Rehearsal | None:
+    """A rehearsal as it was written down."""
+    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
+
+
+def of_other(row: RehearsalRow | None) -> Rehearsal | None:
+    """A rehearsal of a command that is not the one of today."""
+    one = known(row)
+    return one and replace(one, stale=OTHER_COMMAND)

@@ -1,0 +1,325 @@
+"""Sweeping a site: its pages listed and cut into shards, a shard looked at, and what came of it all.
+
+A shard is a batch job (`flows.tasks.batch`): what was seen is written with the checkpoint, so that no page is lost or
+counted twice, wherever a worker is killed.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect.runtime import flow_run
+from sqlalchemy import Connection, Engine, String, and_, cast, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flows.rules.batch import Applied, Status
+from flows.rules.exchange import Probe
+from flows.rules.grouping import Group, group, merged
+from flows.rules.site import Site
+from flows.rules.sitemap import chosen
+from flows.rules.sweep import BUCKETS, Page, Swept, bucket, counted, judge, shards
+from flows.rules.verdict import Outcome, Severity, Verdict
+from flows.tasks.ask import user_agent
+from flows.tasks.batch.attempt import Batch
+from flows.tasks.batch.running import run
+from flows.tasks.batch.sources import Chunk, Row
+from flows.tasks.batch.tables import JOB
+from flows.tasks.batch.target import NowMs, writing
+from flows.tasks.ledger import open_ledger
+from flows.tasks.probe import Prober
+from flows.tasks.sitemaps import Listed, read_sitemaps
+from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP
+
+#: The kind of a shard's batch job.
+KIND = "sweep"
+#: Seconds for which a shard is whose worker writes to it. A chunk is much shorter: `_LONG` seconds, and one more batch.
+LEASE, _LONG = 120.0, 10.0
+#: Pages of one transaction, and of those that are asked before the time is looked at.
+CHUNK, _TURN = 2000, 250
+CONNECTIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """How far a shard is."""
+
+    number: int
+    pages: int
+    done: int
+    ended: bool
+    left: bool
+    """Somebody worked on it and was not heard of for longer than the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A page that was looked at: its place in the shard, what is kept, and what is wrong with it."""
+
+    position: int
+    page: Page
+    verdict: Verdict | None
+
+
+def enlist(engine: Engine, site: Site, edition: str) -> int:
+    """The sweep of this edition; its pages are listed when nobody did so before. Blocks until they are.
+
+    Raises:
+        RobotsError: nobody could say what may be asked for.
+    """
+    with writing(engine) as connection:
+        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        values = {"site": site.site, "edition": edition, "status": "listing", "notes": [], "listed": 0}
+        new = dialect.insert(SWEEP).values(**values, started_at=datetime.now(UTC))
+        connection.execute(new.on_conflict_do_nothing(index_elements=["site", "edition"]))
+        found = select(SWEEP.c.id, SWEEP.c.status).filter_by(site=site.site, edition=edition)
+        number, status = connection.execute(found).one()
+    if status == "listing":
+        with tempfile.TemporaryDirectory() as folder:
+            buckets = _Buckets(Path(folder))
+            with buckets.opened():
+                listed = read_sitemaps(site, buckets.take, start=site.sweep.sitemaps, most=site.sweep.most)
+            _write_shards(engine, number, buckets, site.sweep.share, _notes(listed))
+    return number
+
+
+class _Buckets:
+    """Pages on the disk while they are listed, so that a million of them need no memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._places = [folder / f"{number:03}" for number in range(BUCKETS)]
+        self._files: list[Any] = []
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        try:
+            self._files = [place.open("wb") for place in self._places]
+            yield
+        finally:
+            for file in self._files:
+                file.close()
+
+    def take(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self._files[bucket(path)].write(path.encode("utf-8", "surrogatepass") + b"\n")
+
+    def pages(self, number: int, share: float) -> list[str]:
+        """Those of one bucket, each once and in an order that does not hang on that of the sitemaps."""
+        lines = set(self._places[number].read_bytes().split(b"\n")) - {b""}
+        return chosen(sorted(line.decode("utf-8", "surrogatepass") for line in lines), share)
+
+    def sizes(self, share: float) -> list[int]:
+        return [len(self.pages(number, share)) for number in range(BUCKETS)]
+
+
+def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, share: float, notes: list[str]) -> None:
+    """All at once, so that nobody begins a sweep that is listed in part; and once, whoever else has listed it."""
+    sizes = buckets.sizes(share)
+    with writing(engine, patience=300.0) as connection:
+        own = select(SWEEP.c.status).where(SWEEP.c.id == sweep).with_for_update()
+        if connection.execute(own).scalar_one() != "listing":
+            return
+        for number, members in enumerate(shards(sizes)):
+            text = "\n".join(path for one in members for path in buckets.pages(one, share))
+            plain = text.encode("utf-8", "surrogatepass")
+            connection.execute(
+                insert(SHARD).values(
+                    sweep_id=sweep,
+                    number=number,
+                    pages=sum(sizes[one] for one in members),
+                    paths=zlib.compress(plain),
+                    digest=hashlib.sha256(plain).hexdigest(),
+                )
+            )
+        done = update(SWEEP).where(SWEEP.c.id == sweep)
+        connection.execute(done.values(status="sweeping", listed=sum(sizes), notes=notes))
+
+
+def _notes(listed: Listed) -> list[str]:
+    notes = list(listed.troubles)
+    if listed.disallowed:
+        notes.append(f"{listed.disallowed:,} pages that robots.txt does not allow")
+    if told := str(listed.left):
+        notes.append(f"addresses: {told}")
+    return notes
+
+
+def standing(engine: Engine, sweep: int) -> list[Shard]:
+    """How far each shard is."""
+    job = and_(JOB.c.kind == KIND, JOB.c.source == _name_of(sweep, SHARD.c.number))
+    over = and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms <= NowMs())
+    found = (
+        select(
+            SHARD.c.number,
+            SHARD.c.pages,
+            func.coalesce(JOB.c.position, 0),
+            func.coalesce(JOB.c.status == Status.SUCCEEDED, False),
+            func.coalesce(or_(over, JOB.c.status == Status.FAILED), False),
+        )
+        .select_from(SHARD.outerjoin(JOB, job))
+        .where(SHARD.c.sweep_id == sweep)
+        .order_by(SHARD.c.number)
+    )
+    with engine.connect() as connection:
+        return [
+            Shard(number, pages, done, bool(ended), bool(left))
+            for number, pages, done, ended, left in connection.execute(found)
+        ]
+
+
+def _name_of(sweep: int, number: Any) -> Any:
+    return f"{sweep}/" + (str(number) if isinstance(number, int) else cast(number, String))
+
+
+def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
+    engine: Engine, site: Site, sweep: int, number: int, *, rate: float, lease: float = LEASE
+) -> Batch:
+    """A shard as a batch job: reading it is looking at its pages.
+
+    Args:
+        engine: The ledger's.
+        site: The site as it is promised now.
+        sweep: Of which it is a part.
+        number: Which part.
+        rate: Requests a second, at most: what this shard has of the site's rate.
+        lease: Seconds after which another worker may take it over.
+    """
+    with engine.connect() as connection:
+        row = connection.execute(select(SHARD.c.paths, SHARD.c.digest).filter_by(sweep_id=sweep, number=number)).one()
+    source = Pages(site, f"{sweep}/{number}", unpacked(row.paths), row.digest, rate)
+    return Batch(
+        kind=KIND,
+        source=source,
+        target=engine,
+        apply=partial(_write, sweep, number),
+        chunk=CHUNK,
+        lease=lease,
+        params={},
+    )
+
+
+def unpacked(paths: bytes) -> list[str]:
+    """The paths of a shard, as they are kept."""
+    return zlib.decompress(paths).decode("utf-8", "surrogatepass").split("\n")
+
+
+@dataclass
+class Pages:
+    """Pages of a shard as a source of rows: to read one is to ask for it and to judge the answer."""
+
+    site: Site
+    name: str
+    paths: list[str] = field(repr=False)
+    digest: str
+    rate: float
+    _prober: Prober | None = None
+
+    def prepare(self, *, fresh: bool) -> None:
+        """Nothing to do: the pages are listed."""
+
+    def fingerprint(self) -> str:
+        """Of the paths."""
+        return self.digest
+
+    def read(self, cursor: str, most: int) -> Chunk:
+        """Look at the next pages; fewer than `most` when they are slow."""
+        begin = at = int(cursor or 0)
+        end, late = min(begin + most, len(self.paths)), time.monotonic() + _LONG
+        turn = max(1, min(_TURN, int(self.rate * _LONG)))
+        rows: list[Row] = []
+        while at < end and (at == begin or time.monotonic() < late):
+            paths = self.paths[at : min(at + turn, end)]
+            rows += [
+                Row(path, Seen(at + place, *found))
+                for place, (path, found) in enumerate(zip(paths, self._look(paths), strict=True))
+            ]
+            at += len(paths)
+        told = hashlib.sha256("\n".join(self.paths[begin:at]).encode("utf-8", "surrogatepass")).hexdigest()
+        return Chunk(rows, str(at), told, ended=at >= len(self.paths))
+
+    def _look(self, paths: Sequence[str]) -> list[tuple[Page, Verdict | None]]:
+        if self._prober is None:
+            manners = self.site.manners.model_copy(update={"rate": self.rate})
+            self._prober = Prober(manners, user_agent(self.site), CONNECTIONS)
+        kind, header = (self.site.edge or "").partition("/")[0], self.site.status_header or ""
+        probes = [Probe(self.site.url(path), edge=kind, status_header=header) for path in paths]
+        seen = self._prober.ask(probes)
+        return [judge(self.site, path, exchange) for path, exchange in zip(paths, seen, strict=True)]
+
+    def parse(self, raw: str) -> Any:
+        """A page is not replayed.
+
+        Raises:
+            ValueError: always; no page goes into quarantine.
+        """
+        raise ValueError(f"the page {raw[:80]} is looked at by its sweep only")
+
+    def share(self, cursor: str) -> float | None:
+        """By pages."""
+        return int(cursor or 0) / len(self.paths)
+
+
+def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen]) -> Applied:
+    connection.execute(
+        insert(PAGE),
+        [{"sweep_id": sweep, "shard": shard, "position": row.position, **_columns(row.page)} for row in rows],
+    )
+    verdicts = [row.verdict for row in rows if row.verdict]
+    if groups := group(verdicts):
+        connection.execute(insert(GROUP), [{"sweep_id": sweep, "shard": shard, "told": asdict(one)} for one in groups])
+    return Applied(changed=len(rows))
+
+
+def _columns(page: Page) -> dict[str, Any]:
+    return {
+        "status": page.status,
+        "outcome": page.outcome,
+        "state": page.state,
+        "first_byte": page.first_byte,
+        "size": page.size,
+    }
+
+
+async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: float = LEASE) -> int:
+    """Look at the pages of one shard, and write down what was seen. Says how many pages it has.
+
+    Raises:
+        BatchError: the shard can't go on; what was written stays, and the next run goes on from there.
+    """
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        batch = await asyncio.to_thread(shard_job, engine, site, sweep, number, rate=rate, lease=lease)
+        return (await run(batch, run_id=str(flow_run.get_id() or ""))).rows
+    finally:
+        engine.dispose()
+
+
+def conclude(engine: Engine, sweep: int) -> Swept:
+    """What the sweep has found until now. It is marked as done when all its pages were looked at."""
+    with writing(engine) as connection:
+        row = connection.execute(select(SWEEP).where(SWEEP.c.id == sweep)).one()
+        told = select(PAGE.c.outcome, func.count()).where(PAGE.c.sweep_id == sweep).group_by(PAGE.c.outcome)
+        outcomes = counted((weight, count) for weight, count in connection.execute(told))
+        groups = [
+            _group(one) for one in connection.execute(select(GROUP.c.told).where(GROUP.c.sweep_id == sweep)).scalars()
+        ]
+        pages, now = sum(outcomes.values()), datetime.now(UTC)
+        if pages == row.listed and row.status == "sweeping":
+            connection.execute(update(SWEEP).where(SWEEP.c.id == sweep).values(status="done", ended_at=now))
+    seconds = ((row.ended_at or now) - row.started_at).total_seconds()
+    return Swept(row.site, row.edition, pages, row.listed, outcomes, merged(groups), row.notes, seconds)
+
+
+def _group(told: dict[str, Any]) -> Group:
+    severity = Severity(told["severity"]) if told["severity"] else None
+    return Group(
+        **{**told, "outcome": Outcome(told["outcome"]), "severity": severity, "examples": tuple(told["examples"])}
+    )

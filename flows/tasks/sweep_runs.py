@@ -1,0 +1,142 @@
+"""Having a sweep done: its shards as runs of a deployment, as many at once as the site allows, until each has ended.
+
+What tells that a shard has ended is the ledger, not the state of a run.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from sqlalchemy import Engine
+
+from flows.rules.site import Site
+from flows.rules.sweep import Swept, markdown
+from flows.tasks.ledger import open_ledger
+from flows.tasks.sweep import Shard, conclude, enlist, standing, sweep_pages
+
+log = logging.getLogger("roundsman")
+
+#: So often a shard is begun anew in one run of the sweep.
+TRIES = 3
+#: Seconds between two looks at how far the shards are.
+LOOK = 2.0
+
+
+class SweepError(Exception):
+    """The sweep can't be brought to its end; says what was seen and what to do."""
+
+
+@asynccontextmanager
+async def _ledger() -> AsyncIterator[Engine]:
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@task(task_run_name="list the pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def list_pages(site: Site, edition: str) -> int:
+    """The number of the sweep of this edition; its pages are listed when nobody did so before.
+
+    Raises:
+        RobotsError: nobody could say what may be asked for.
+    """
+    async with _ledger() as engine:
+        return await asyncio.to_thread(enlist, engine, site, edition)
+
+
+@task(task_run_name="look at all pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None:
+    """Have every shard of a sweep looked at.
+
+    Args:
+        site: The site.
+        where: How the runs of shards find it: a name in deployments/sites/, or a path.
+        sweep: The sweep's number.
+        here: One shard after another in this process, instead of runs of the deployment.
+
+    Raises:
+        SweepError: a shard ended three times without being done.
+    """
+    artifact = await acreate_progress_artifact(0.0, description=f"sweep of {site.site}")
+    async with _ledger() as engine:
+        runs = _Runs(site, where, sweep)
+        while open_ := [one for one in await asyncio.to_thread(standing, engine, sweep) if not one.ended]:
+            if here:
+                await sweep_pages(site, sweep, open_[0].number, site.sweep.rate)
+            else:
+                await runs.tend(open_)
+                await asyncio.sleep(LOOK)
+            shards = await asyncio.to_thread(standing, engine, sweep)
+            done, pages = sum(one.done for one in shards), sum(one.pages for one in shards)
+            await aupdate_progress_artifact(
+                artifact, 100.0 * done / max(pages, 1), description=f"{done:,} of {pages:,} pages"
+            )
+
+
+@dataclass
+class _Runs:
+    """The runs of shards that are under way."""
+
+    site: Site
+    where: str
+    sweep: int
+    tries: dict[int, int] = field(default_factory=dict)
+    """The try that each shard is at; those of earlier runs of the sweep count."""
+    begun: dict[int, int] = field(default_factory=dict)
+    """How many tries this run of the sweep has begun."""
+    runs: dict[int, FlowRun] = field(default_factory=dict)
+
+    async def tend(self, shards: list[Shard]) -> None:
+        """Begin what is to be begun: the first shards that have not ended, and those whose run did without them."""
+        for shard in shards[: self.site.sweep.workers]:
+            run = await self._run(shard.number)
+            # A worker that was killed leaves its run Running; the lease tells.
+            if run.state and (run.state.is_final() or (shard.left and run.state.is_running())):
+                self.tries[shard.number] = self.tries.get(shard.number, 1) + 1
+                self.runs.pop(shard.number)
+                log.info(
+                    "%s: shard %d was left at %d of %d pages", self.site.site, shard.number, shard.done, shard.pages
+                )
+
+    async def _run(self, number: int) -> FlowRun:
+        if known := self.runs.get(number):
+            async with get_client() as client:
+                return await client.read_flow_run(known.id)
+        if self.begun.get(number, 0) >= TRIES:
+            raise SweepError(
+                f"shard {number} of sweep {self.sweep} ended {TRIES} times without being done; look at its last run, "
+                "then run the sweep again: it goes on where it is"
+            )
+        # The same key is the same run: when the sweep itself is run again, it finds those it has begun.
+        key = f"sweep-{self.sweep}-{number}-{self.tries.get(number, 1)}"
+        rate = self.site.sweep.rate / self.site.sweep.workers
+        parameters = {"site": self.where, "sweep": self.sweep, "shard": number, "rate": rate}
+        name = f"sweep-shard/sweep-shard-{self.site.site}"
+        run = await run_deployment(name, parameters=parameters, idempotency_key=key, timeout=0, as_subflow=False)
+        if not (run.state and run.state.is_final()):
+            self.begun[number] = self.begun.get(number, 0) + 1
+        self.runs[number] = run
+        return run
+
+
+@task(task_run_name="sum up", cache_policy=NO_CACHE, persist_result=False)
+async def sum_up(sweep: int) -> Swept:
+    """What the sweep has found."""
+    async with _ledger() as engine:
+        return await asyncio.to_thread(conclude, engine, sweep)
+
+
+@task(task_run_name="publish {swept.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish_sweep(swept: Swept) -> None:
+    """Write the sweep as a page."""
+    await acreate_markdown_artifact(markdown(swept), key=f"sweep-{swept.site}", description=swept.summary)

@@ -1,0 +1,151 @@
+"""A sweep by real workers: shards as runs of a deployment, and none lost when one is killed."""
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import select, text
+
+from deployments.specs import specs
+from flows.jobs.sweep_site import sweep_site
+from flows.rules.verdict import Outcome
+from flows.tasks import sweep
+from flows.tasks.ledger import open_ledger
+from flows.tasks.site_file import check
+from flows.tasks.sweep import unpacked
+from flows.tasks.sweep_tables import PAGE, SHARD
+from tests import service
+from tests.tasks.shop import serving
+
+PAGES = 3000
+
+
+def site_file(folder, shop, **sweep):
+    rule = {
+        "name": "articles",
+        "paths": ["/articles/**"],
+        "cache": {"by": "everyone", "edge_ttl": "5m..1h"},
+        "examples": {"cached": ["/articles/1"]},
+        "expected_result": "A copy at most an hour old.",
+        "rollback": {"note": "kept", "command": ["make", "back"]},
+    }
+    site = {"site": "shop", "base_url": shop.url, "owner": "web <web@shop.test>", "rules": [rule]}
+    path = folder / "shop.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {**site, "sweep": {"rate": 100_000, **sweep}, "schedule": {"inspect": "daily", "sweep": "daily"}}
+        )
+    )
+    return path
+
+
+def looked_at(number):
+    engine = open_ledger()
+    with engine.connect() as connection:
+        rows = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
+        paths = {
+            row.number: unpacked(row.paths) for row in connection.execute(select(SHARD).filter_by(sweep_id=number))
+        }
+    engine.dispose()
+    return [paths[shard][position] for shard, position in rows]
+
+
+def positions():
+    engine = open_ledger()
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT run_id, position FROM import_job WHERE status = 'running'")).all()
+    engine.dispose()
+    return dict(found)
+
+
+@pytest.fixture
+def shop():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    monkeypatch.chdir(tmp_path)
+    return url
+
+
+@pytest.mark.slow
+@pytest.mark.harness
+async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledger, tmp_path):
+    shop.urls("/sitemap.xml", *(f"/articles/{number}" for number in range(300)), "/gone")
+    site = str(site_file(tmp_path, shop))
+    state = await sweep_site(site, edition="first", here=True, return_state=True)
+    assert ("Breach", "301 pages: 1 failed, 300 passed") == (state.name, state.message)
+    swept = await state.aresult(raise_on_failure=False)
+    assert [("/gone",)] == [one.examples for one in swept.groups]
+    shop.urls("/more.xml", "/articles/1")
+    asked = len(shop.asked)
+    again = await sweep_site(site, edition="first", here=True, return_state=True)
+    assert (state.message, asked) == (again.message, len(shop.asked))
+
+
+@pytest.mark.slow
+@pytest.mark.harness
+async def test_a_shard_whose_process_is_killed_is_begun_anew_and_no_page_is_lost_or_doubled(
+    shop, ledger, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sweep, "shards", partial(sweep.shards, most=1200))
+    paths = [f"/articles/{number}" for number in range(PAGES)]
+    shop.urls("/sitemap.xml", *paths)
+    path = site_file(tmp_path, shop, workers=2, rate=100)
+    variables = service.environment(tmp_path, ROUNDSMAN_LEDGER_URL=ledger)
+    with service.serving_prefect(tmp_path, variables) as api:
+        service.prefect(variables, "work-pool", "create", "roundsman", "--type", "process")
+        [shard] = [one for one in specs([check(path)]) if one.name.startswith("sweep-shard")]
+        deploy(api, shard)
+        with (
+            service.working("roundsman", variables, tmp_path / "worker.log"),
+            temporary_settings(updates={PREFECT_API_URL: variables["PREFECT_API_URL"]}),
+        ):
+            sweeping = asyncio.create_task(sweep_site(str(path), edition="first", return_state=True))
+            killed = await asyncio.to_thread(kill_one, api)
+            state = await sweeping
+        runs = api.post("/flow_runs/filter", json={"flows": {"name": {"any_": ["sweep-shard"]}}}).json()
+    assert (Outcome.PASS.value, f"{PAGES:,} pages: {PAGES:,} passed") == (
+        (await state.aresult()).outcome,
+        state.message,
+    )
+    assert sorted(paths) == sorted(looked_at(1))
+    states = {one["id"]: one["state"]["type"] for one in runs}
+    assert "CRASHED" == states.pop(killed)
+    assert {"COMPLETED"} == set(states.values())
+    assert 4 == len(runs), "three shards, and one of them twice"
+
+
+def deploy(api, spec):
+    flow = api.post("/flows/", json={"name": spec.job.name}).raise_for_status().json()
+    made = {
+        "name": spec.name,
+        "flow_id": flow["id"],
+        "entrypoint": spec.rendered()["entrypoint"],
+        "work_pool_name": "roundsman",
+        "parameters": spec.parameters,
+        "concurrency_limit": spec.limit,
+        "concurrency_options": {"collision_strategy": "ENQUEUE"},
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(service.ROOT)}}],
+    }
+    api.post("/deployments/", json=made).raise_for_status()
+
+
+def kill_one(api):
+    """Kill the process of a run that has written down some pages; the run's id."""
+
+    def busy():
+        return next((run for run, position in positions().items() if position), None)
+
+    run = service.until("a shard has written pages", busy, 180)
+    pid = service.until("its process is known", lambda: api.get(f"/flow_runs/{run}").json()["infrastructure_pid"])
+    os.killpg(int(pid), signal.SIGKILL)
+    return run

@@ -1,0 +1,125 @@
+"""How a sweep is cut up, how a page is judged by one look, and what the sweep says in the end."""
+
+import pytest
+
+from flows.rules.grouping import group, merged
+from flows.rules.sweep import BUCKETS, CHECK, Swept, bucket, counted, judge, markdown, shards
+from flows.rules.verdict import Outcome
+from tests.rules.make import exchange, site
+
+ARTICLES = {
+    "name": "articles",
+    "paths": ["/articles/**"],
+    "cache": {"by": "everyone", "edge_ttl": "5m..1h", "vary": ["accept-encoding"]},
+    "bypass": [{"when": "path /articles/preview/*", "because": "drafts"}, {"when": "query token", "because": "drafts"}],
+    "examples": {"cached": ["/articles/first"], "not_cached": ["/articles/draft"]},
+    "expected_result": "A copy at most an hour old.",
+    "rollback": {"note": "kept", "command": ["make", "back"]},
+}
+ACCOUNT = {
+    **ARTICLES,
+    "name": "account",
+    "paths": ["/account/**"],
+    "cache": {"by": "member"},
+    "bypass": [],
+    "examples": {"not_cached": ["/account/me"]},
+}
+SHOP = site(ARTICLES, ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes", "most"),
+    [
+        ([], [], 10),
+        ([], [0, 0], 10),
+        ([[0, 1]], [5, 5], 10),
+        ([[0], [1]], [5, 6], 10),
+        ([[0], [2, 3]], [20, 0, 5, 5], 10),
+    ],
+)
+def test_shards_are_neighbouring_buckets_that_are_about_full(wanted, sizes, most):
+    assert wanted == shards(sizes, most)
+
+
+def test_a_page_falls_into_the_same_bucket_each_time_and_they_fill_evenly():
+    sizes = [0] * BUCKETS
+    for number in range(25_600):
+        sizes[bucket(f"/articles/{number}")] += 1
+    assert 50 < min(sizes) <= max(sizes) < 160
+    assert bucket("/ü") == bucket("/ü")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "claim", "path", "how"),
+    [
+        (Outcome.PASS, "", "/articles/a", {"cache_control": "public, max-age=600"}),
+        (Outcome.FAIL, "cache-headers/storable", "/articles/a", {"cache_control": "private"}),
+        (Outcome.FAIL, "cache-headers/edge-ttl", "/articles/a", {"cache_control": "public, max-age=1"}),
+        (Outcome.FAIL, "cache-headers/vary", "/articles/a", {"cache_control": "public, max-age=600", "vary": "cookie"}),
+        (Outcome.FAIL, f"{CHECK}/status", "/articles/a", {"status": 404}),
+        (Outcome.UNKNOWN, f"{CHECK}/answers", "/articles/a", {"error": "timeout", "status": 0}),
+        (Outcome.PASS, "", "/articles/draft", {"cache_control": "private"}),
+        (Outcome.PASS, "", "/articles/preview/1", {"cache_control": "no-store"}),
+        (Outcome.PASS, "", "/articles/a?token=1", {"cache_control": "no-store"}),
+        (Outcome.FAIL, "cache-headers/storable", "/articles/a?tokens=1", {"cache_control": "no-store"}),
+        (Outcome.PASS, "", "/account/me", {"status": 302}),
+        (Outcome.FAIL, f"{CHECK}/status", "/account/me", {"status": 500}),
+        (Outcome.PASS, "", "/no/rule", {"cache_control": "private"}),
+        (Outcome.FAIL, f"{CHECK}/status", "/no/rule", {"status": 410}),
+    ],
+)
+def test_a_page_is_judged_by_its_rule_and_one_look(outcome, claim, path, how):
+    page, verdict = judge(SHOP, path, exchange(path, **how))
+    assert (outcome.weight, how.get("status", 200)) == (page.outcome, page.status)
+    found = [one.claim for one in verdict.findings if one.outcome is outcome] if verdict else [""]
+    assert claim in found
+    assert verdict is None or (CHECK, path) == (verdict.check, verdict.subject)
+
+
+def test_a_page_that_is_kept_against_its_headers_is_found():
+    kept = exchange("/no/rule", "private", age="30", x_cache="HIT")
+    assert Outcome.FAIL.weight == judge(SHOP, "/no/rule", kept)[0].outcome
+
+
+def test_groups_of_parts_are_those_of_the_whole():
+    verdicts = [
+        judge(SHOP, f"/articles/{n}", exchange(f"/articles/{n}", "private" if n % 3 else "max-age=1"))[1]
+        for n in range(90)
+    ]
+    parts = [one for start in range(0, 90, 7) for one in group(verdicts[start : start + 7])]
+    assert group(verdicts) == merged(parts)
+    assert merged(parts) == merged(reversed(parts))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "summary", "pages", "listed", "counts"),
+    [
+        (Outcome.PASS, "3 pages: 3 passed", 3, 3, {0: 3}),
+        (Outcome.FAIL, "3 pages: 1 failed, 2 passed", 3, 3, {0: 2, 3: 1}),
+        (Outcome.UNKNOWN, "2 pages: 2 passed; 1 were not looked at", 2, 3, {0: 2}),
+        (Outcome.FAIL, "2 pages: 1 failed, 1 warned; 1 were not looked at", 2, 3, {1: 1, 3: 1}),
+        (Outcome.UNKNOWN, "0 pages: none looked at", 0, 0, {}),
+    ],
+)
+def test_a_sweep_that_is_not_whole_is_unknown_at_best(outcome, summary, pages, listed, counts):
+    swept = Swept("shop", "2026-01-01", pages, listed, counted(counts.items()))
+    assert (outcome, summary) == (swept.outcome, swept.summary)
+
+
+def test_the_page_of_a_sweep_shows_each_fault_once_and_what_was_left_out():
+    verdicts = [judge(SHOP, f"/articles/{n}", exchange(f"/articles/{n}", "private"))[1] for n in range(300)]
+    swept = Swept(
+        "shop",
+        "2026-01-01",
+        300,
+        300,
+        counted([(3, 300)]),
+        group(verdicts),
+        ["2 pages that robots.txt does not allow"],
+        61.2,
+    )
+    page = markdown(swept)
+    assert "# shop: 300 pages: 300 failed" in page
+    assert 1 == page.count("**FAIL /articles/0, /articles/1, /articles/10 and 297 more**")
+    assert "Rollback: `make back`" in page
+    assert "- 2 pages that robots.txt does not allow" in page

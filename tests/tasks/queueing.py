@@ -1,0 +1,129 @@
+"""A purge queue before a vendor that notes when it was asked; and workers that can be killed."""
+
+import asyncio
+import multiprocessing
+import os
+import time
+
+from sqlalchemy import text
+
+from flows.rules.site import Site
+from flows.tasks import purge_published, purge_queue
+from tests.vendor_api import TOKEN, Said, VendorApi
+
+RULE = {
+    "name": "articles",
+    "paths": ["/articles/**"],
+    "cache": {"by": "everyone"},
+    "examples": {"cached": ["/articles/one"]},
+    "expected_result": "A reader gets a copy at most an hour old.",
+    "rollback": {"note": "kept beside it", "command": ["true"]},
+}
+#: Its rate at Cloudflare: requests a second, and at once.
+PLAN, PER_SECOND, BURST = "pro", 5, 25
+
+#: Children are forked from a process that has all of this imported: starting Python anew takes a second each.
+children = multiprocessing.get_context("forkserver")
+children.set_forkserver_preload(["tests.tasks.queueing"])
+
+
+class TimedApi(VendorApi):
+    """A vendor that notes when each request came in, and can be told what to do then."""
+
+    def __init__(self):
+        super().__init__()
+        self.at: list[float] = []
+        self.refused: list[str] = []
+        self.on_request = lambda _: None
+
+    async def answer(self, asked):
+        self.at.append(time.monotonic())
+        self.on_request(asked)
+        if bad := [url for url in asked.json.get("files", []) if url.endswith(tuple(self.refused))]:
+            self.asked.append(asked)
+            return Said(400, {"success": False, "errors": [{"code": 1, "message": f"not in this zone: {bad[0]}"}]})
+        return await super().answer(asked)
+
+    @property
+    def urls(self) -> list[list[str]]:
+        """What each request named."""
+        return [asked.json["files"] for asked in self.asked]
+
+
+def shop(api: str, **more) -> Site:
+    """A site whose edge is this vendor."""
+    edge = {"zone": "z1", "token": {"env": "QUEUE_TOKEN"}, "plan": PLAN, "api": f"{api}/client/v4"}
+    written = {
+        "site": "shop",
+        "base_url": "https://www.example.com",
+        "owner": "web <w@example.com>",
+        "edge": "cloudflare/shop",
+        "blocks": {"cloudflare/shop": edge},
+        "rules": [RULE],
+    }
+    return Site.model_validate(written | more)
+
+
+def publish(engine, *items, site="shop", kind="route") -> None:
+    """As an application does: by SQL, with no more than it has to say."""
+    rows = [{"site": site, "kind": kind, "item": item} for item in items]
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO published_change (site, kind, item) VALUES (:site, :kind, :item)"), rows)
+
+
+def rows_of(engine, columns="item, state") -> list[tuple]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM published_change ORDER BY id"))]
+
+
+def let_be_due(engine) -> None:
+    """What rests is due, and every lease is over, as if the time had passed."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE published_change SET due_ms = 0, lease_until_ms = 0"))
+
+
+def count_ends(engine) -> None:
+    """From now on the database itself notes each time that a row becomes done."""
+    noted = "INSERT INTO ended VALUES (NEW.id);"
+    changed = "CREATE TRIGGER noted AFTER UPDATE OF state ON published_change"
+    sqlite = [f"{changed} WHEN NEW.state = 'done' BEGIN {noted} END"]
+    postgresql = [
+        f"CREATE FUNCTION note() RETURNS trigger AS $$ BEGIN {noted} RETURN NEW; END $$ LANGUAGE plpgsql",
+        f"{changed} FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION note()",
+    ]
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE ended (id INTEGER)"))
+        for statement in sqlite if engine.dialect.name == "sqlite" else postgresql:
+            connection.execute(text(statement))
+
+
+def above(at, per_second, burst) -> float:
+    """By how many requests a log is above a rate at its worst moment."""
+    tokens, last, worst = float(burst), at[0], 0.0
+    for moment in at:
+        tokens = min(float(burst), tokens + (moment - last) * per_second) - 1
+        last, worst = moment, max(worst, -tokens)
+    return worst
+
+
+def work(url: str, api: str, lease: float) -> None:
+    """A worker's process: it goes on for as long as anything waits or is claimed."""
+    os.environ |= {"ROUNDSMAN_LEDGER_URL": url, "QUEUE_TOKEN": TOKEN}
+    purge_queue.LEASE = purge_published.LEASE = lease
+    site, engine = shop(api), purge_queue_engine(url)
+    while any(purge_queue.counts(engine)[state] for state in ("waiting", "claimed")):
+        asyncio.run(purge_published.purge_due.fn(site, again=False))
+        time.sleep(0.05)
+    engine.dispose()
+
+
+def purge_queue_engine(url):
+    from flows.tasks.ledger import open_ledger
+
+    return open_ledger(url)
+
+
+def started(*args):
+    process = children.Process(target=work, args=args)
+    process.start()
+    return process

@@ -1,0 +1,264 @@
+"""What a rehearsal finds on a copy: ways back that are none, values that are lost, and who is never touched."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from flows.rules.migration_rehearsal import judge
+from flows.tasks.migration_copy import RehearsalError, copied, drop, drop_left_over, refuse_live
+from flows.tasks.migration_ledger import last_migration_rehearsal, write_migration_rehearsal
+from flows.tasks.migration_rehearsal import LONGEST, _rehearse
+from tests.tasks.migrating import Project, fill, outcomes, plan, told
+
+SHOP = {
+    "postgresql": [
+        "CREATE TABLE author (id integer PRIMARY KEY, name text)",
+        "INSERT INTO author SELECT i, 'author ' || i FROM generate_series(1, 50) i",
+        "CREATE TABLE page (id integer PRIMARY KEY, author_id integer, title text, views integer)",
+        "INSERT INTO page SELECT i, i % 50 + 1, 'page ' || i, i % 10 FROM generate_series(1, 1000) i",
+    ],
+    "sqlite": [
+        "CREATE TABLE author (id integer PRIMARY KEY, name text)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO author SELECT i, 'author ' || i FROM n",
+        "CREATE TABLE page (id integer PRIMARY KEY, author_id integer, title text, views integer)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO page SELECT i, i % 50 + 1, 'page ' || i, i % 10 FROM n",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def golden(request, tmp_path, monkeypatch):
+    """A database with 1,000 pages, which the rehearsal finds under SHOP_GOLDEN."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_server").fresh()
+        fill(url, SHOP["postgresql"])
+    else:
+        url = sqlite_database(tmp_path / "golden.db", SHOP["sqlite"])
+    monkeypatch.setenv("SHOP_GOLDEN", url)
+    return url
+
+
+def sqlite_database(path, statements):
+    with sqlite3.connect(path) as database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path / "project")
+
+
+def rehearse(project, live="", **more):
+    promised = plan(**more)
+    facts = _rehearse("shop", promised, live, project.folder, threading.Event())
+    return judge("shop", "content", promised, facts), facts
+
+
+def databases(url):
+    """All copies beside a golden database."""
+    if url.startswith("sqlite"):
+        return {path.name for path in Path(make_url(url).database).parent.glob("rehearsal*")}
+    with psycopg.connect(url) as server:
+        return {name for (name,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE 'rehearsal%'")}
+
+
+def state(url):
+    """All that is in a database."""
+    if url.startswith("sqlite"):
+        return Path(make_url(url).database).read_bytes()
+    with psycopg.connect(url) as server:
+        tables = server.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1")
+        sums = [server.execute(f"SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM {name} t").fetchone() for name in ("author", "page")]  # fmt: skip
+        return tables.fetchall(), sums
+
+
+#: What it does, how it is undone, and what is no pass of the verdict on all.
+BOTH = [
+    ("there and back", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note", {}),
+    ("loses a column", "ALTER TABLE page DROP COLUMN title", "ALTER TABLE page ADD title text", {"db311-data-after-downgrade": "fail"}),
+    ("loses rows", "DELETE FROM page WHERE views = 0", "pass", {"db311-data": "fail", "db311-data-after-downgrade": "fail"}),
+    ("changes values", "UPDATE page SET views = views + 1 WHERE id = 7", "UPDATE page SET views = views - 1 WHERE id = 7", {"db311-data": "fail"}),
+    ("swaps values", "UPDATE page SET views = 10 - views WHERE views IN (4, 6)", "UPDATE page SET views = 10 - views WHERE views IN (4, 6)", {"db311-data": "fail"}),
+    ("has no way back", "ALTER TABLE page ADD note text", "raise NotImplementedError('this can not be undone')", {"db310-downgrade": "fail", "db310-schema": "unknown", "db311-data-after-downgrade": "unknown"}),
+    ("fails on the way back", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN notes", {"db310-downgrade": "fail", "db310-schema": "unknown", "db311-data-after-downgrade": "unknown"}),
+    ("goes half the way back", "ALTER TABLE page ADD note text", "pass", {"db310-schema": "fail"}),
+    ("needs a script that is gone", "ALTER TABLE page ADD note text", "op.execute(Path('sql/back.sql').read_text())", {"db310-downgrade": "fail", "db310-schema": "unknown", "db311-data-after-downgrade": "unknown"}),
+    ("never came up", "ALTER TABLE pages ADD note text", "pass", {"db309-old-release": "unknown", "db310-downgrade": "unknown", "db311-data": "unknown"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("says", "up", "down", "wanted"), BOTH, ids=[row[0] for row in BOTH])
+def test_a_way_back_is_tried_and_what_it_loses_is_found(says, up, down, wanted, golden, project):
+    project.add(says, up, down)
+    before = state(golden)
+    verdicts, _ = rehearse(project)
+    assert wanted == {name: one for name, one in outcomes(verdicts[-1]).items() if name != "db308-statistics"}
+    assert ("fail" if says == "never came up" else "pass") == told(verdicts[0])["db301-upgrade"][0]
+    assert before == state(golden)
+    assert set() == databases(golden)
+
+
+def test_what_a_migration_may_change_is_written(golden, project):
+    project.add("counts anew", "UPDATE page SET views = 0 WHERE id = 7")
+    assert {} == outcomes(rehearse(project, lossy=("page.views",))[0][-1])
+    assert "other values in page.views" == told(rehearse(project)[0][-1])["db311-data"][1]
+
+
+def test_a_revision_whose_script_is_gone_is_named(golden, project):
+    project.add("first", "ALTER TABLE page ADD note text")
+    if golden.startswith("sqlite"):
+        sqlite_database(make_url(golden).database, ["CREATE TABLE alembic_version (version_num text)", "INSERT INTO alembic_version VALUES ('0000')"])  # fmt: skip
+    else:
+        fill(golden, [], "0000")
+    [verdict], _ = rehearse(project)
+    assert ("fail", "CommandError: Can't locate revision identified by '0000'") == told(verdict)["db301-upgrade"]
+
+
+def test_nothing_pending_is_no_trouble_and_two_heads_are(golden, project):
+    [verdict], facts = rehearse(project)
+    assert {"db314-head": "fail"} == outcomes(verdict)
+    for place in (1, 2):
+        written = project.add("head", "pass")
+        written.write_text(written.read_text().replace("'0001'\n", "None\n") if place == 2 else written.read_text())
+    written.write_text(written.read_text().replace("= '0002', '0001'", "= '0002', None"))
+    assert ("fail", "0001, 0002") == told(rehearse(project)[0][-1])["db314-head"]
+
+
+SMOKE = """
+import os, sys
+url = os.environ["SHOP_URL"]
+assert {url} == {os.environ[name] for name in ("SHOP_GOLDEN", "SHOP_LIVE")}, "only the copy is to be found"
+if url.startswith("sqlite"):
+    import sqlite3
+    sqlite3.connect(url.removeprefix("sqlite:///")).execute("SELECT title FROM page").fetchall()
+else:
+    import psycopg
+    psycopg.connect(url).execute("SELECT title FROM page").fetchall()
+"""
+
+
+@pytest.mark.parametrize(("change", "outcome"), [("ADD note text", "pass"), ("RENAME COLUMN title TO headline", "fail")])
+def test_the_old_release_is_tried_on_the_new_schema_and_finds_only_the_copy(
+    change, outcome, golden, project, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SHOP_LIVE", golden if golden.startswith("sqlite") else golden.rpartition("/")[0] + "/postgres")
+    project.add("changes pages", f"ALTER TABLE page {change}", "pass")
+    (tmp_path / "smoke.py").write_text(SMOKE)
+    verdicts, _ = rehearse(project, live="SHOP_LIVE", smoke=("python", "-W", "ignore", str(tmp_path / "smoke.py")))
+    assert outcome == told(verdicts[-1])["db309-old-release"][0], told(verdicts[-1])["db309-old-release"]
+
+
+def test_an_old_release_that_was_never_tried_is_told(golden, project):
+    project.add("adds", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
+    assert {"db309-old-release": "warn"} == outcomes(rehearse(project, smoke=())[0][-1])
+
+
+def test_a_migration_that_runs_at_each_start_is_found(golden, project):
+    project.add("adds", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
+    env = project.folder / "migrations/env.py"
+    again = "context.run_migrations()\n        connection.exec_driver_sql('UPDATE page SET views = views + 1 WHERE id = 1')"
+    env.write_text(env.read_text().replace("context.run_migrations()", again))
+    outcome, saw = told(rehearse(project)[0][-1])["db312-second-upgrade"]
+    assert ("fail", "page.views") == (outcome, saw)
+
+
+def test_who_connects_elsewhere_is_refused(golden, project, postgres_server, tmp_path):
+    """Its env.py has the live database's address written in it."""
+    project.add("adds", "ALTER TABLE page ADD note text")
+    live = postgres_server.fresh() if golden.startswith("postgresql") else sqlite_database(tmp_path / "live.db", SHOP["sqlite"])  # fmt: skip
+    if golden.startswith("postgresql"):
+        fill(live, SHOP["postgresql"])
+    before = state(live)
+    env = project.folder / "migrations/env.py"
+    env.write_text(env.read_text().replace('os.environ["SHOP_URL"]', repr(live)))
+    [verdict], _ = rehearse(project)
+    outcome, saw = told(verdict)["db301-upgrade"]
+    assert ("fail", True) == (outcome, "and not to the copy" in saw)
+    assert before == state(live)
+
+
+def test_the_live_database_is_no_golden_one_and_no_copy(postgres_server, project, monkeypatch):
+    live = postgres_server.fresh()
+    fill(live, SHOP["postgresql"])
+    monkeypatch.setenv("SHOP_GOLDEN", live)
+    monkeypatch.setenv("SHOP_LIVE", live.replace("127.0.0.1", "localhost"))
+    with pytest.raises(RehearsalError, match="saw the live database as golden"):
+        rehearse(project, live="SHOP_LIVE")
+    assert set() == databases(live)
+
+
+def test_a_copy_that_is_the_live_database_is_refused(golden, tmp_path):
+    now = datetime.now(UTC)
+    with copied("shop", make_url(golden), None, now) as copy:
+        url = make_url(copy.url)
+        other = url.set(host="localhost") if url.host else url
+        if not url.host:
+            (tmp_path / "link.db").symlink_to(url.database)
+            other = url.set(database=str(tmp_path / "link.db"))
+        with pytest.raises(RehearsalError, match="saw the live database as the copy"):
+            refuse_live(url, other)
+        with pytest.raises(RehearsalError, match="not named as a copy"):
+            refuse_live(make_url(golden), None)
+        with pytest.raises(RehearsalError, match="not named as a copy"):
+            drop(make_url(golden), "golden")
+    assert set() == databases(golden)
+
+
+KILLED = """
+import sys, threading
+from pathlib import Path
+from flows.tasks.migration_rehearsal import _rehearse
+from tests.tasks.migrating import plan
+_rehearse("shop", plan(), "", Path(sys.argv[1]), threading.Event())
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_left_by_a_killed_rehearsal_is_dropped_by_the_next(golden, project, tmp_path):
+    mark = tmp_path / "under way"
+    slow = project.add("waits", f"Path({str(mark)!r}).touch(); import time; time.sleep(300)")
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(project.folder)]) as process:
+        until(mark.exists)
+        os.kill(process.pid, signal.SIGKILL)
+    left = databases(golden)
+    assert left
+    now = datetime.now(UTC)
+    url = make_url(golden)
+    assert [] == drop_left_over("shop", url, now, LONGEST), "somebody could still be at work on it"
+    later = now + timedelta(seconds=LONGEST + 5)
+    assert [] == drop_left_over("another", url, later, LONGEST)
+    slow.write_text(slow.read_text().replace("time.sleep(300)", "pass"))
+    assert {name.partition(".")[0] for name in left} == set(drop_left_over("shop", url, later, LONGEST))
+    assert set() == databases(golden)
+    assert {} == outcomes(rehearse(project)[0][-1])
+
+
+def until(holds):
+    for _ in range(600):
+        if holds():
+            return
+        threading.Event().wait(0.05)
+    pytest.fail("it did not come so far")
+
+
+def test_a_rehearsal_that_breaks_down_leaves_no_copy(golden, project, monkeypatch):
+    def breaks(*_):
+        raise KeyError("whatever")
+
+    monkeypatch.setattr("flows.tasks.migration_rehearsal.snapshot", breaks)
+    project.add("adds", "ALTER TABLE page ADD note text")
+    with pytest.raises(KeyError):
+        rehearse(project)
+    assert set() == databases(golden)

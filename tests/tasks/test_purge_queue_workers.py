@@ -1,0 +1,46 @@
+"""Three workers that are killed again and again: each change is done once, none is lost, and the vendor is asked gently."""
+
+import random
+import threading
+import time
+from collections import Counter
+
+import pytest
+from sqlalchemy import text
+
+from tests.tasks.queueing import BURST, PER_SECOND, TimedApi, above, count_ends, publish, rows_of, started
+from tests.vendor_api import served
+
+CHANGES, ROUTES, KILLS = 10_000, 1600, 12
+
+
+@pytest.mark.slow
+def test_of_ten_thousand_changes_each_is_done_once_whoever_is_killed(ledger, url):
+    chance = random.Random(7)
+    routes = [f"/articles/{number % ROUTES}" for number in range(CHANGES)]
+    chance.shuffle(routes)
+    publish(ledger, *routes)
+    count_ends(ledger)
+    api, kills = TimedApi(), 0
+    with served(api) as address:
+        workers = [started(url, address, 1.5) for _ in range(3)]
+        late = time.monotonic() + 120
+        while any(worker.exitcode is None for worker in workers):
+            assert time.monotonic() < late, Counter(state for _, state in rows_of(ledger))
+            threading.Event().wait(chance.uniform(0.3, 1.5))
+            victim = chance.randrange(3)
+            if workers[victim].exitcode is None and kills < KILLS:
+                workers[victim].kill()
+                workers[victim].join()
+                workers[victim] = started(url, address, 1.5)
+                kills += 1
+    assert [0, 0, 0] == [worker.exitcode for worker in workers]
+    assert KILLS == kills
+    assert {("done", None)} == set(rows_of(ledger, "state, error"))
+    with ledger.connect() as connection:
+        ended = Counter(connection.execute(text("SELECT id FROM ended")).scalars())
+    assert {number: 1 for (number,) in rows_of(ledger, "id")} == ended
+    assert {f"https://www.example.com{route}" for route in routes} == {url for urls in api.urls for url in urls}
+    assert 0 == above(api.at, PER_SECOND, BURST)
+    assert len(api.at) > 3 * BURST, "so few may be asked at once"
+    assert sum(map(len, api.urls)) < CHANGES / 2, "changes of one route are purged together"

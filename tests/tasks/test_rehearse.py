@@ -1,0 +1,206 @@
+"""Rehearsals with real commands against two releases of the demo, and the ones that go wrong or are killed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from flows.rules.rehearsal_legs import COURSE, Leg, State, Way, is_safe, where
+from flows.tasks.ledger import open_ledger
+from flows.tasks.rehearse import Refused
+from flows.tasks.rehearse_ledger import FencedError, steps_of
+from flows.tasks.rehearse_walk import LegFailedError
+from tests.releases import BREAKS, DEAF, HALF, HANGS, NOOP, RELEASES, course, gone, killed_in, let_expire, serving, took
+
+OLD, NEW = RELEASES[1:]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.setenv("DEPLOY_TOKEN", "hush-4711")
+    (tmp_path / "place").mkdir()
+    with serving(tmp_path / "place") as place:
+        yield place
+
+
+@pytest.fixture
+def engine(place, tmp_path):
+    engine = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    yield engine
+    engine.dispose()
+
+
+async def rehearsed(path):
+    """A whole rehearsal, ended when a leg fails; what it was ended by, and the walk."""
+    held = await asyncio.to_thread(took, path)
+    try:
+        await course(held.walk)
+    except LegFailedError:
+        await held.walk.end()
+    finally:
+        held.let_go()
+    return held.walk
+
+
+async def test_a_release_comes_goes_and_comes_again(place, engine):
+    walk = await rehearsed(place.written())
+    assert [(leg, State.PASSED) for leg in COURSE] == [(step.leg, step.state) for step in walk.steps]
+    assert ["staging deploy 1.8.2", "staging back 1.8.1", "staging deploy 1.8.2"] == place.log
+    assert (OLD, NEW, NEW, True) == (walk.before, walk.after, walk.now.running, is_safe(walk.stand))
+    # What is in memory is in the ledger, with the output, and no secret in it.
+    assert tuple(walk.steps) == steps_of(engine, walk.attempt)
+    told = {step.leg: step.output for step in walk.steps}
+    assert "switching to 1.8.2 with ..." == told[Leg.DEPLOY]
+
+
+BAD = [
+    # A rollback that exits 0 and changes nothing: the new release was seen to be good, so it stays.
+    (NOOP, Leg.VERIFY_ROLL_BACK, "it runs 1.8.2 and is healthy; wanted 1.8.1, healthy", Way.NOTHING, NEW, True),
+    (HANGS, Leg.ROLL_BACK, "no end after 1s; it was killed with everything it started", Way.NOTHING, NEW, True),
+    (BREAKS, Leg.ROLL_BACK, "exit 7: broken", Way.DEPLOY, NEW, True),
+    (
+        HALF,
+        Leg.FINGERPRINT_BACK,
+        "not as before: /articles/tomatoes: status 500 instead of 200",
+        Way.NOTHING,
+        OLD,
+        True,
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "leg", "says", "way", "running", "safe"), BAD)
+async def test_a_rollback_that_does_not_work_is_told_and_ended_safely(place, script, leg, says, way, running, safe):
+    place.write("back", script)
+    walk = await rehearsed(place.written(rehearsal={"timeout": "1s"}))
+    failed = next(step for step in walk.steps if step.state is State.FAILED)
+    assert (leg, says) == (failed.leg, failed.detail)
+    assert (way, running, safe) == (walk.way, place.running, is_safe(walk.stand))
+    assert running == walk.now.running
+
+
+@pytest.mark.parametrize("script", [HANGS, pytest.param(DEAF, marks=pytest.mark.slow)])
+async def test_the_grandchildren_of_a_rollback_that_hangs_are_dead_afterwards(place, script):
+    place.write("back", script)
+    await rehearsed(place.written(rehearsal={"timeout": "1s"}))
+    assert gone((place.folder / "grandchild").read_text().strip())
+
+
+async def test_a_rollback_to_an_artefact_that_is_gone_is_told(place):
+    (place.folder / "releases" / OLD).rmdir()
+    walk = await rehearsed(place.written())
+    failed = next(step for step in walk.steps if step.state is State.FAILED)
+    assert (Leg.ROLL_BACK, "exit 4: releases/1.8.1 is gone", 4) == (failed.leg, failed.detail, failed.exit_code)
+    assert (Way.NOTHING, NEW) == (walk.way, place.running)
+
+
+async def test_a_deploy_that_breaks_the_site_is_rolled_back(place):
+    place.write("deploy", "#!/bin/sh\ncd @\necho 9.9.9 > current\n")
+    place.write("back", f"#!/bin/sh\ncd @\necho {OLD} > current\n")
+    walk = await rehearsed(place.written())
+    assert [Leg.VERIFY_DEPLOY, Leg.END_BY_ROLL_BACK] == [step.leg for step in walk.steps[-2:]]
+    assert (Way.ROLL_BACK, OLD) == (walk.way, place.running)
+
+
+async def test_a_site_that_can_not_be_mended_is_left_to_people(place):
+    place.write("deploy", "#!/bin/sh\ncd @\necho 9.9.9 > current\n")
+    place.write("back", NOOP)
+    walk = await rehearsed(place.written())
+    assert (Way.BY_HAND, False) == (walk.way, is_safe(walk.stand))
+    assert "which version runs can't be read and is not healthy" == where(walk.stand)
+
+
+async def test_a_deploy_that_changes_nothing_proves_nothing_and_runs_no_rollback(place):
+    place.run(NEW)
+    walk = await rehearsed(place.written())
+    assert "the deploy changed nothing: it runs 1.8.2 as before; nothing to go back from" == walk.steps[-1].detail
+    assert (["staging deploy 1.8.2"], Way.NOTHING) == (place.log, walk.way)
+
+
+#: The leg, where in it the run is killed, what runs then, what the next run does, and what runs at the end.
+KILLS = [
+    (Leg.PRECHECK, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.FINGERPRINT_BEFORE, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY, "before", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY, "after", NEW, Way.ROLL_BACK, OLD),
+    (Leg.VERIFY_DEPLOY, "begin", NEW, Way.ROLL_BACK, OLD),
+    (Leg.FINGERPRINT_DEPLOYED, "begin", NEW, Way.ROLL_BACK, OLD),
+    # The new release was seen to be good, and nobody knows how far the rollback came.
+    (Leg.ROLL_BACK, "begin", NEW, Way.NOTHING, NEW),
+    (Leg.ROLL_BACK, "before", NEW, Way.NOTHING, NEW),
+    # Rolled back once more it would run 1.8.0.
+    (Leg.ROLL_BACK, "after", OLD, Way.NOTHING, OLD),
+    (Leg.VERIFY_ROLL_BACK, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.FINGERPRINT_BACK, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY_AGAIN, "begin", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY_AGAIN, "before", OLD, Way.NOTHING, OLD),
+    (Leg.DEPLOY_AGAIN, "after", NEW, Way.NOTHING, NEW),
+    (Leg.VERIFY_DEPLOY_AGAIN, "begin", NEW, Way.NOTHING, NEW),
+]
+
+
+@pytest.mark.parametrize(("leg", "when", "left", "way", "running"), KILLS)
+async def test_a_run_that_is_killed_in_a_leg_is_known_to_the_next_one_which_ends_it(
+    place, engine, leg, when, left, way, running
+):
+    path = place.written()
+    assert -9 == await asyncio.to_thread(killed_in, path, str(engine.url), when, leg)
+    assert left == place.running
+    assert isinstance(await asyncio.to_thread(took, path), Refused)
+    let_expire(engine)
+    held = await asyncio.to_thread(took, path)
+    assert (True, leg) == (held.of_before, held.cut)
+    assert way == await held.walk.end()
+    assert (running, running, True) == (place.running, held.walk.now.running, is_safe(held.walk.stand))
+    held.let_go()
+
+
+def test_of_two_at_once_one_is_refused(place):
+    path = place.written()
+    first = took(path)
+    second = took(path)
+    assert isinstance(second, Refused)
+    assert "is rehearsing demo in staging" in second.because
+    first.let_go()
+    third = took(path)
+    assert third.of_before
+    third.let_go()
+
+
+async def test_a_run_that_was_taken_over_writes_and_runs_nothing_more(place, engine):
+    first = await asyncio.to_thread(took, place.written())
+    let_expire(engine)
+    second = await asyncio.to_thread(took, place.written())
+    with pytest.raises(FencedError):
+        await first.walk.walk(Leg.DEPLOY)
+    first.let_go()
+    second.lease.renew()
+    assert ([], ()) == (place.log, steps_of(engine, first.walk.attempt))
+    for one in (first, second):
+        one.engine.dispose()
+
+
+async def until(condition):
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it did not come about in 10 s")
+
+
+async def test_a_command_is_ended_when_the_lease_is_lost(place, engine, monkeypatch):
+    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 0.4)
+    place.write("deploy", HANGS)
+    held = await asyncio.to_thread(took, place.written())
+    await held.walk.walk(Leg.PRECHECK)
+    running = asyncio.ensure_future(held.walk.walk(Leg.DEPLOY))
+    await until((place.folder / "grandchild").exists)
+    let_expire(engine)
+    other = await asyncio.to_thread(took, place.written())
+    with pytest.raises(FencedError):
+        await running
+    assert gone(Path(place.folder / "grandchild").read_text().strip())
+    for one in (held, other):
+        one.engine.dispose()

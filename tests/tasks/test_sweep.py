@@ -1,0 +1,170 @@
+"""A sweep on a real server and both databases: every page once, whatever happens to the workers."""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select
+
+from flows.rules.site import Site
+from flows.rules.verdict import Outcome
+from flows.tasks import sitemaps, sweep
+from flows.tasks.ledger import open_ledger
+from flows.tasks.sweep import conclude, enlist, standing, sweep_pages
+from flows.tasks.sweep_tables import PAGE, SHARD
+from tests.tasks.shop import serving
+
+RULE = {
+    "name": "articles",
+    "paths": ["/articles/**"],
+    "cache": {"by": "everyone", "edge_ttl": "5m..1h"},
+    "examples": {"cached": ["/articles/1"]},
+    "expected_result": "A copy at most an hour old.",
+    "rollback": {"note": "kept", "command": ["make", "back"]},
+}
+
+
+@pytest.fixture
+def shop():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """Shards of some hundred pages, and nothing kept in the project's own folder."""
+    monkeypatch.setattr(sweep, "shards", lambda sizes: _shards(sizes, 200))
+    monkeypatch.setattr(sweep, "CHUNK", 50)
+    monkeypatch.setattr(sweep, "_TURN", 25)
+    monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
+    monkeypatch.chdir(tmp_path)
+
+
+_shards = sweep.shards
+
+
+def site_of(shop, **more):
+    return Site(
+        site="shop", base_url=shop.url, owner="web <web@shop.test>", rules=[RULE], sweep={"rate": 100_000, **more}
+    )
+
+
+def articles(shop, count):
+    paths = [f"/articles/{number}" for number in range(count)]
+    shop.urls("/sitemap.xml", *paths)
+    return set(paths)
+
+
+def looked_at(engine, number):
+    """Each page that was written down, by its path."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
+        paths = {
+            row.number: sweep.unpacked(row.paths)
+            for row in connection.execute(select(SHARD).filter_by(sweep_id=number))
+        }
+    return sorted(paths[shard][position] for shard, position in rows)
+
+
+async def swept(engine, url, site, number):
+    for shard in standing(engine, number):
+        await sweep_pages(site, number, shard.number, 100_000)
+
+
+async def test_every_page_is_looked_at_once_and_the_faults_are_grouped(shop, ledger, url, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    wanted = articles(shop, 600)
+    shop.pages["/articles/7"] = (404, {}, b"")
+    shop.pages["/articles/9"] = (200, {"Cache-Control": "private"}, b"")
+    number = enlist(ledger, site_of(shop), "today")
+    assert (3, 600) <= (len(standing(ledger, number)), sum(one.pages for one in standing(ledger, number)))
+    before = conclude(ledger, number)
+    assert (Outcome.UNKNOWN, 0, 600) == (before.outcome, before.pages, before.listed)
+    await swept(ledger, url, site_of(shop), number)
+    assert sorted(wanted) == looked_at(ledger, number)
+    after = conclude(ledger, number)
+    assert "600 pages: 2 failed, 598 passed" == after.summary
+    assert [("/articles/7",), ("/articles/9",)] == sorted(one.examples for one in after.groups)
+
+
+async def test_a_sweep_that_is_run_again_lists_and_asks_nothing_anew(shop, ledger, url, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    articles(shop, 300)
+    number = enlist(ledger, site_of(shop), "today")
+    await swept(ledger, url, site_of(shop), number)
+    first, asked = conclude(ledger, number), len(shop.asked)
+    assert number == enlist(ledger, site_of(shop), "today")
+    await swept(ledger, url, site_of(shop), number)
+    assert (asked, first) == (len(shop.asked), conclude(ledger, number))
+    assert number != enlist(ledger, site_of(shop), "tomorrow")
+
+
+def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
+    shop.robots("User-agent: *", "Disallow: /articles/1", "Sitemap: /sitemap.xml", "Sitemap: /gone.xml")
+    articles(shop, 600)
+    number = enlist(ledger, site_of(shop, share=0.5), "today")
+    found = conclude(ledger, number)
+    assert 200 < found.listed < 300
+    assert ["/gone.xml: it answered 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
+
+
+def test_two_that_list_at_once_make_one_sweep(shop, ledger):
+    articles(shop, 300)
+
+    async def both():
+        return await asyncio.gather(*(asyncio.to_thread(enlist, ledger, site_of(shop), "today") for _ in range(2)))
+
+    first, second = asyncio.run(both())
+    assert first == second
+    assert 300 == sum(one.pages for one in standing(ledger, first))
+
+
+async def test_the_rate_of_a_shard_is_kept(shop, ledger, url, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    articles(shop, 40)
+    number = enlist(ledger, site_of(shop), "today")
+    begun = datetime.now(UTC)
+    await sweep_pages(site_of(shop), number, 0, 40)
+    assert (datetime.now(UTC) - begun).total_seconds() > 39 / 40
+
+
+def worker(url, site, number):
+    """What a worker does until it is killed: the shards that have not ended, one after another."""
+    os.environ["ROUNDSMAN_LEDGER_URL"] = url
+    engine = open_ledger(url)
+
+    async def work():
+        while open_ := [one for one in standing(engine, number) if not one.ended]:
+            await sweep_pages(site, number, random.choice(open_).number, 100_000, lease=2.0)
+
+    asyncio.run(work())
+
+
+@pytest.mark.slow
+def test_three_workers_that_are_killed_at_random_lose_and_double_no_page(shop, ledger, url):
+    wanted = articles(shop, 1500)
+    number = enlist(ledger, site_of(shop), "today")
+    context, chance = multiprocessing.get_context("fork"), random.Random(7)
+    workers, kills = [], 0
+    while not all(one.ended for one in standing(ledger, number)):
+        workers = [one for one in workers if one.is_alive()]
+        while len(workers) < 3:
+            workers.append(context.Process(target=worker, args=(url, site_of(shop), number)))
+            workers[-1].start()
+        before = sum(one.done for one in standing(ledger, number))
+        workers[0].join(chance.uniform(0.3, 1.5))
+        if kills < 12 and workers[0].is_alive() and before < 1500:
+            os.kill(workers[0].pid, signal.SIGKILL)
+            workers[0].join()
+            kills += 1
+    for one in workers:
+        one.join(30)
+    assert kills > 3
+    with ledger.connect() as connection:
+        assert 1500 == connection.execute(select(func.count()).select_from(PAGE)).scalar_one()
+    assert sorted(wanted) == looked_at(ledger, number)
+    assert "1,500 pages: 1,500 passed" == conclude(ledger, number).summary
