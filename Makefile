@@ -30,7 +30,7 @@ test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing
 	@out=$$(mktemp); \
 	$(BIN)/python -m pytest -m waits >"$$out" 2>&1 & waits=$$!; \
 	trap 'kill $$waits 2>/dev/null; rm -f "$$out"' EXIT; \
-	$(BIN)/python -m pytest -m "not waits"; rest=$$?; \
+	$(BIN)/python -m pytest -m "not waits" -n auto --maxprocesses 4 --dist loadfile --durations 15; rest=$$?; \
 	wait $$waits; waited=$$?; cat "$$out"; \
 	[ $$rest = 0 ] && [ $$waited = 0 ]
 

@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from flows.commands import compare, inspect, lint, outbox, purge, purges, rehearse, status, watch
+from flows.commands import compare, inspect, lint, outbox, purge, purges, rehearse, status, sweep, watch
 from flows.commands.common import WRONG_INPUT, Ended, InputError
 from flows.rules.site_file import SiteFileError
 
 #: In the order of the help.
-COMMANDS = (inspect, purge, purges, compare, rehearse, lint, watch, outbox, status)
+COMMANDS = (inspect, sweep, purge, purges, compare, rehearse, lint, watch, outbox, status)
 
 
 def main(argv: list[str] | None = None) -> int:

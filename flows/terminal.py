@@ -112,9 +112,14 @@ def show(report: Report, console: Console | None = None) -> None:
     console = console or Console()
     faults = group(report.verdicts)
     console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
-    console.print(_table([*faults, *passed(report.verdicts)], wide=console.width >= WIDE))
+    show_groups([*faults, *passed(report.verdicts)], console)
+
+
+def show_groups(groups: Sequence[Group], console: Console) -> None:
+    """Print a table of groups, then a line for each that needs somebody."""
+    console.print(_table(groups, wide=console.width >= WIDE))
     console.print()
-    for one in faults:
+    for one in groups:
         if is_heavy(one):
             console.print(Text(line(one), style=_STYLES[one.outcome]), soft_wrap=True)
 

@@ -71,7 +71,7 @@ def as_json(report: Report) -> Mapping[str, Any]:
         "started_at": report.started.isoformat(),
         "outcome": report.outcome.value,
         "verdicts": [_verdict(verdict) for verdict in report.verdicts],
-        "groups": [_group(one) for one in group(report.verdicts)],
+        "groups": [group_json(one) for one in group(report.verdicts)],
     }
 
 
@@ -100,7 +100,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _group(one: Group) -> dict[str, Any]:
+def group_json(one: Group) -> dict[str, Any]:
+    """A group as plain data."""
     return {
         "check": one.check,
         "rule": one.rule,

@@ -70,6 +70,7 @@ FOR_EVER = Retention(
         "rehearsal_attempt",
         "rehearsal_leg",
         "rehearsal_lease",
+        "migration_rehearsal",
         "import_job",
         "sample_key",
         "purge_bucket",

@@ -158,9 +158,9 @@ def _day(facts: Facts) -> Iterator[str]:
     """The slowest route of the last day for each cache state, from every sample that was taken."""
     for state in sorted({one.state for one in facts.lately}):
         one = max((one for one in facts.lately if one.state == state), key=lambda one: one.p95_ms)
-        day, week = milliseconds(one.p95_ms), milliseconds(one.week_p95_ms)
         kind = f"a {state} of {one.path}" if state else one.path
-        yield f"in the last day the slowest is {kind}: p95 {day} in {one.samples:,} samples, {week} in the week"
+        week = f", {milliseconds(one.week_p95_ms)} in the week before" if one.week_p95_ms is not None else ""
+        yield f"in the last day the slowest is {kind}: p95 {milliseconds(one.p95_ms)} in {one.samples:,} samples{week}"
 
 
 def _name(told: Told) -> str:

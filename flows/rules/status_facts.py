@@ -92,14 +92,15 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """Response times of one route and cache state in all rounds of the last day, and of the week for comparison."""
+    """Response times of one route and cache state in all rounds of the last day, and of the 7 whole days before it."""
 
     path: str
     state: str
     samples: int
     """Of the day."""
     p95_ms: float
-    week_p95_ms: float
+    week_p95_ms: float | None = None
+    """None when nothing was sampled then."""
 
 
 @dataclass(frozen=True, slots=True)

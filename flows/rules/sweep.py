@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from flows.rules.cache_bypass import passed_by
 from flows.rules.cache_control import targeted_of
@@ -12,7 +13,7 @@ from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.grouping import Group
 from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
-from flows.rules.report import item
+from flows.rules.report import group_json, item
 from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict, worst
@@ -162,3 +163,19 @@ def markdown(swept: Swept) -> str:
     if swept.notes:
         parts += ["## Not looked at", "\n".join(f"- {note}" for note in swept.notes)]
     return "\n\n".join(parts)
+
+
+def as_json(swept: Swept) -> dict[str, Any]:
+    """The sweep as plain data; `schema` counts its editions."""
+    return {
+        "schema": 1,
+        "site": swept.site,
+        "edition": swept.edition,
+        "outcome": swept.outcome.value,
+        "pages": swept.pages,
+        "listed": swept.listed,
+        "outcomes": {one.value: count for one, count in swept.outcomes.items()},
+        "groups": [group_json(one) for one in swept.groups],
+        "notes": list(swept.notes),
+        "seconds": round(swept.seconds, 1),
+    }

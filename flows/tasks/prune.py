@@ -96,7 +96,7 @@ def give_back(engine: Engine) -> tuple[int, int]:
             return int(cursor.execute(f"PRAGMA {pragma}").fetchone()[0])
 
         size, pages, free = asked("page_size"), asked("page_count"), asked("freelist_count")
-        kept = int(pages * SPARE)
+        kept = int(SPARE * (pages - free) / (1 - SPARE))
         before = free
         while asked("auto_vacuum") == 2 and free > kept:
             cursor.execute(f"PRAGMA incremental_vacuum({min(PAGES, free - kept)})").fetchall()

@@ -4,7 +4,7 @@ What was there is replaced and never added to, so a roll-up may be stopped anywh
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 from sqlalchemy import Engine, Row, delete, insert, select
@@ -45,14 +45,20 @@ def measured(session: Session, key: int | None, begin: int, end: int) -> Mapping
 
     Arrays of shape (2, n): to the first byte, and in total.
     """
-    rows = session.execute(
-        select(SampleRow.at_us, SampleRow.first_byte_us, SampleRow.total_us, SampleRow.late_us).where(
-            SampleRow.key_id == key, SampleRow.at_us >= begin * _MICRO, SampleRow.at_us < end * _MICRO
+    # The connection's own rows: there may be very many.
+    rows = (
+        session.connection()
+        .execute(
+            select(SampleRow.at_us, SampleRow.first_byte_us, SampleRow.total_us, SampleRow.late_us).where(
+                SampleRow.key_id == key, SampleRow.at_us >= begin * _MICRO, SampleRow.at_us < end * _MICRO
+            )
         )
-    ).all()
+        .all()
+    )
     if not rows:
         return {}
-    at, first_byte, total, late = np.array(rows, dtype=np.int64).T
+    # Many times faster than an array of the rows, which numpy would ask for their columns one by one.
+    at, first_byte, total, late = np.fromiter(chain.from_iterable(rows), np.int64, 4 * len(rows)).reshape(-1, 4).T
     times = np.stack([first_byte + late, total + late]) / _MICRO
     starts = at // (FIVE_MINUTES * _MICRO) * FIVE_MINUTES
     return {int(start): times[:, starts == start] for start in np.unique(starts)}

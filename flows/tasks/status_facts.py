@@ -176,11 +176,19 @@ def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
 
 
 def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
-    """The samples of the last day beside those of the week, by route and cache state."""
-    day = times_of(session, site, now - timedelta(days=1), now)
-    week = times_of(session, site, now - timedelta(days=DAYS), now)
+    """The samples of the last day beside those of the 7 whole days before it, by route and cache state."""
+    since = now.astimezone(UTC) - timedelta(days=1)
+    before = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = times_of(session, site, since, now)
+    week = times_of(session, site, before - timedelta(days=DAYS), before)
     return tuple(
-        Lately(key.path, key.cache_state, day[key].total, *(one[key].quantile(0.95) * 1000 for one in (day, week)))
+        Lately(
+            key.path,
+            key.cache_state,
+            day[key].total,
+            day[key].quantile(0.95) * 1000,
+            week[key].quantile(0.95) * 1000 if key in week else None,
+        )
         for key in sorted(day, key=astuple)
     )
 

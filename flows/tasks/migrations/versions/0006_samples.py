@@ -19,7 +19,15 @@ def upgrade() -> None:
         sa.Column("warm", sa.Boolean(), nullable=False),
         sa.Column("raw_from", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_sample_key"),
-        sa.UniqueConstraint("site", "rule", "path", "series", "cache_state", "warm", name="uq_sample_key_site"),
+        sa.UniqueConstraint(
+            "site",
+            "rule",
+            "path",
+            "series",
+            "cache_state",
+            "warm",
+            name="uq_sample_key_site_rule_path_series_cache_state_warm",
+        ),
     )
     op.create_table(
         "sample",

@@ -1,0 +1,29 @@
+"""A sweep on a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+
+from flows.rules.sweep import Swept
+from flows.terminal import follow, show_groups
+
+
+async def sweep(site: str, edition: str, console: Console | None = None) -> Swept:
+    """Run `sweep_site` here and now, and say how far it is."""
+
+    async def run() -> Any:
+        from flows.jobs.sweep_site import sweep_site
+
+        return await sweep_site(site, edition, here=True, return_state=True)
+
+    return await follow(run, Swept, console)
+
+
+def show(swept: Swept, console: Console | None = None) -> None:
+    """What is wrong, with a count and three examples each, then what was not looked at."""
+    console = console or Console()
+    console.print(f"\n{swept.site}: {swept.summary}\n", style="bold", highlight=False, markup=False)
+    if swept.groups:
+        show_groups(swept.groups, console)
+    for note in swept.notes:
+        console.print(f"not looked at: {note}", highlight=False, markup=False, soft_wrap=True)
