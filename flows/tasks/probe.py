@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Self
 
 import certifi
@@ -180,8 +181,14 @@ def _refuse(probe: Probe) -> None:
 
 def _next_slot(url: str, rate: float, now: float) -> float:
     """Take the next turn at a URL's host; the moment on the monotonic clock from which it may be used."""
-    host = where(url)[1]
+    host = _host(re.match(r"[^:]*:?/*[^/?#]*", url)[0])
     with _slots_lock:
         slot = max(now, _slots.get(host, now))
         _slots[host] = slot + 1 / rate
     return slot
+
+
+@lru_cache(maxsize=1024)
+def _host(origin: str) -> str:
+    """The host of a URL's beginning; taking each URL apart would cost as much as a tenth of its exchange."""
+    return where(origin)[1]
