@@ -49,17 +49,24 @@ class Histogram:
         reader = zlib.decompressobj()
         try:
             # One byte more than there may be, so that a longer one is noticed and never unpacked.
-            plain = reader.decompress(blob[1:], _BUCKETS * 8 + 1)
+            plain = reader.decompress(blob[1:], 2 + _BUCKETS * 8 + 1)
         except zlib.error:
             plain = b""
-        if blob[:1] != _VERSION or len(plain) != _BUCKETS * 8 or not reader.eof:
+        first, held = int.from_bytes(plain[:2], "little"), plain[2:]
+        fits = len(plain) >= 2 and len(held) % 8 == 0 and first + len(held) // 8 <= _BUCKETS
+        if blob[:1] != _VERSION or not fits or not reader.eof:
             raise ValueError(f"saw {len(blob)} bytes that are no histogram of version {_VERSION[0]}")
-        return cls(np.frombuffer(plain, dtype="<u8").astype(np.int64))
+        counts = np.zeros(_BUCKETS, dtype=np.int64)
+        counts[first : first + len(held) // 8] = np.frombuffer(held, dtype="<u8")
+        return cls(counts)
 
     def to_bytes(self) -> bytes:
         """A few hundred bytes for some thousand times."""
-        # The low bytes of all counts first, then the next: mostly zeros in a row, which pack well.
-        return _VERSION + zlib.compress(self.counts.astype("<u8").tobytes())
+        # Only from the first bucket that holds anything to the last: a status reads a thousand of these.
+        used = np.flatnonzero(self.counts)
+        first, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+        held = self.counts[first:end].astype("<u8").tobytes()
+        return _VERSION + zlib.compress(first.to_bytes(2, "little") + held)
 
     @property
     def total(self) -> int:

@@ -228,7 +228,7 @@ def _spans(session: Session, keys: Sequence[int | None], begin: float, end: floa
     ]
     parts: dict[int, list[Histogram]] = {}
     rows = select(HistogramRow.key_id, HistogramRow.span, HistogramRow.start, HistogramRow.first_byte)
-    for key, span, start, blob in session.execute(rows.where(HistogramRow.key_id.in_(keys), or_(*pieces))):
+    for key, span, start, blob in session.connection().execute(rows.where(HistogramRow.key_id.in_(keys), or_(*pieces))):
         if span == DAY or start not in due.get(key, ()):
             parts.setdefault(key, []).append(Histogram.from_bytes(blob))
     for key, times in _not_rolled_up(session, due):

@@ -1,0 +1,69 @@
+"""The job that keeps the ledger small: a dry run says what would go, the real one does it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from flows.jobs.prune_ledger import prune_ledger, told
+from flows.rules.samples import Sample, SampleKey
+from flows.tasks.ledger import VARIABLE, open_ledger
+from flows.tasks.prune import Pruned
+from flows.tasks.samples import keep_samples, record_samples
+from flows.tasks.samples_tables import SampleRow
+
+KEY = SampleKey("shop", "articles", "/a", cache_state="hit")
+
+
+def fortnight(many: int) -> list[Sample]:
+    at = (datetime.now(UTC) - timedelta(days=15)).timestamp()
+    return [Sample(KEY, at + number, 0.01, 0.02) for number in range(many)]
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv(VARIABLE, url)
+    engine = open_ledger(url)
+    yield engine
+    engine.dispose()
+
+
+def count(ledger) -> int:
+    with Session(ledger) as session:
+        return session.scalar(select(func.count()).select_from(SampleRow))
+
+
+@pytest.mark.harness
+@pytest.mark.slow
+async def test_it_changes_nothing_unless_told_to(ledger):
+    record_samples(ledger, fortnight(40))
+    dry = await prune_ledger(return_state=True)
+    assert ("COMPLETED", 40) == (dry.type, count(ledger))
+    assert "a dry run: would roll up" in dry.message
+    assert "40 samples, one by one" in dry.message
+    done = await prune_ledger(dry_run=False, return_state=True)
+    assert ("COMPLETED", 0) == (done.type, count(ledger))
+    assert "deleted 40 samples, one by one" in done.message
+
+
+async def test_a_round_keeps_its_samples_and_rolls_them_up(ledger):
+    assert 40 == await keep_samples.fn(fortnight(40))
+    assert "deleted nothing" in told(Pruned(0, {"alerts": 0}), dry_run=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "pruned", "dry"),
+    [
+        ("rolled up 2 hours of samples; deleted 1,200 alerts", Pruned(2, {"alerts": 1200, "messages": 0}), False),
+        ("a dry run: would roll up 0 hours of samples and delete nothing", Pruned(0), True),
+        (
+            "rolled up 0 hours of samples; deleted nothing; gave back 2.5 MB, 0.5 MB are free inside the file",
+            Pruned(0, {}, 2_500_000, 500_000),
+            False,
+        ),
+    ],
+)
+def test_what_it_did_is_said_in_a_sentence(said, pruned, dry):
+    assert said == told(pruned, dry_run=dry)
