@@ -3,12 +3,25 @@
 import argparse
 import sys
 
-from flows.commands import compare, inspect, lint, outbox, purge, purges, rehearse, status, sweep, watch
+from flows.commands import (
+    compare,
+    import_feed,
+    inspect,
+    lint,
+    outbox,
+    purge,
+    purges,
+    quarantine,
+    rehearse,
+    status,
+    sweep,
+    watch,
+)
 from flows.commands.common import WRONG_INPUT, Ended, InputError
 from flows.rules.site_file import SiteFileError
 
 #: In the order of the help.
-COMMANDS = (inspect, sweep, purge, purges, compare, rehearse, lint, watch, outbox, status)
+COMMANDS = (inspect, sweep, purge, purges, compare, rehearse, lint, watch, import_feed, quarantine, outbox, status)
 
 
 def main(argv: list[str] | None = None) -> int:

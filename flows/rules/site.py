@@ -176,12 +176,7 @@ Conflict = tuple[tuple[str | int, ...], str, str]
 
 def conflicts(site: Site) -> Iterator[Conflict]:
     """What a site file says twice or against itself: place, what was seen, what to do."""
-    channels = site.notify.channels if site.notify else ()
-    for place, channel in enumerate(channels):
-        if channel in channels[:place]:
-            yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
-    if site.schedule and site.schedule.purge and not site.edge:
-        yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
+    yield from _settings(site)
     named: set[str] = set()
     listed: dict[str, str] = {}
     for index, rule in enumerate(site.rules):
@@ -189,19 +184,34 @@ def conflicts(site: Site) -> Iterator[Conflict]:
         if rule.name in named:
             yield (*here, "name"), rule.name, "another rule has this name; give each its own"
         named.add(rule.name)
-        if rule.name == RELEASE:
-            yield (*here, "name"), rule.name, "the site's own rollback goes by this name; give the rule another"
-        if not rule.routes:
-            mend = "a rule without an example can't be proven; add a route to cached or not_cached"
-            yield (*here, "examples"), "no example", mend
-        if rule.examples.cached and rule.cache.by is not Audience.EVERYONE:
-            mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
-            yield (*here, "examples", "cached"), rule.examples.cached[0], mend
-        if rule.cache.key and (both := set(rule.cache.key.same) & set(rule.cache.key.apart)):
-            yield (*here, "cache", "key"), min(both), "it can't be both; leave it in same or in apart"
-        if rule.purge and not site.edge:
-            yield (*here, "purge"), rule.purge.canary, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
+        yield from _promises(site, rule, here)
         yield from _claims(site, rule, here, listed)
+
+
+def _settings(site: Site) -> Iterator[Conflict]:
+    """What the settings of the whole site say twice or against each other."""
+    channels = site.notify.channels if site.notify else ()
+    for place, channel in enumerate(channels):
+        if channel in channels[:place]:
+            yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
+    if site.schedule and site.schedule.purge and not site.edge:
+        yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
+
+
+def _promises(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[Conflict]:
+    """What one rule says against itself, or without what it needs."""
+    if rule.name == RELEASE:
+        yield (*here, "name"), rule.name, "the site's own rollback goes by this name; give the rule another"
+    if not rule.routes:
+        mend = "a rule without an example can't be proven; add a route to cached or not_cached"
+        yield (*here, "examples"), "no example", mend
+    if rule.examples.cached and rule.cache.by is not Audience.EVERYONE:
+        mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
+        yield (*here, "examples", "cached"), rule.examples.cached[0], mend
+    if rule.cache.key and (both := set(rule.cache.key.same) & set(rule.cache.key.apart)):
+        yield (*here, "cache", "key"), min(both), "it can't be both; leave it in same or in apart"
+    if rule.purge and not site.edge:
+        yield (*here, "purge"), rule.purge.canary, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
 
 
 def _claims(site: Site, rule: Rule, here: tuple[str | int, ...], listed: dict[str, str]) -> Iterator[Conflict]:

@@ -115,7 +115,9 @@ def test_a_way_back_says_what_it_is_worth(rehearsal, says):
 @pytest.mark.parametrize("command", ["make " + "x" * WIDTH, "make 'a\nb'", "make a  b"])
 def test_half_a_command_is_not_shown(command):
     line = next(line for line in notice(on=verdict(rollback=command)).body.splitlines() if line.startswith("rollback"))
-    assert "rollback: its command does not fit a message, see the site file (rehearsed 2 days ago, 47 s, 2 to 1)" == line
+    assert (
+        "rollback: its command does not fit a message, see the site file (rehearsed 2 days ago, 47 s, 2 to 1)" == line
+    )
 
 
 def test_what_is_not_known_is_said_or_left_out():

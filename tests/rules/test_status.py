@@ -12,6 +12,7 @@ from flows.rules.status import shared, status, timing
 from flows.rules.status_facts import (
     Facts,
     JobFacts,
+    Lately,
     Latency,
     Look,
     Mark,
@@ -107,6 +108,20 @@ SLOW = [
 def test_whether_it_is_slow_is_said_by_the_budgets_of_the_last_round(timed, outcome, says):
     answer = ask(Question.SLOW, timed=timed)
     assert (outcome, says) == (answer.outcome, answer.says)
+
+
+def test_the_slowest_route_of_the_last_day_is_shown_for_each_cache_state():
+    lately = (
+        Lately("/a", "hit", 4000, 20.4, 18.0),
+        Lately("/b", "hit", 90, 30.0),
+        Lately("/a", "miss", 80, 200.0, 150.4),
+        Lately("/a", "", 7, 2.04),
+    )
+    assert (
+        "in the last day the slowest is /a: p95 2.0 ms in 7 samples",
+        "in the last day the slowest is a hit of /b: p95 30 ms in 90 samples",
+        "in the last day the slowest is a miss of /a: p95 200 ms in 80 samples, 150 ms in the week before",
+    ) == ask(Question.SLOW, timed=walked(told()), lately=lately).details
 
 
 def test_a_slow_route_names_its_own_runbook_its_rehearsal_and_the_run():

@@ -15,7 +15,6 @@ from sqlalchemy import make_url
 
 from flows.rules.migration_rehearsal import judge
 from flows.tasks.migration_copy import RehearsalError, copied, drop, drop_left_over, refuse_live
-from flows.tasks.migration_ledger import last_migration_rehearsal, write_migration_rehearsal
 from flows.tasks.migration_rehearsal import LONGEST, _rehearse
 from tests.tasks.migrating import Project, fill, outcomes, plan, told
 
@@ -127,7 +126,7 @@ def test_a_revision_whose_script_is_gone_is_named(golden, project):
 
 
 def test_nothing_pending_is_no_trouble_and_two_heads_are(golden, project):
-    [verdict], facts = rehearse(project)
+    [verdict], _ = rehearse(project)
     assert {"db314-head": "fail"} == outcomes(verdict)
     for place in (1, 2):
         written = project.add("head", "pass")
@@ -149,7 +148,9 @@ else:
 """
 
 
-@pytest.mark.parametrize(("change", "outcome"), [("ADD note text", "pass"), ("RENAME COLUMN title TO headline", "fail")])
+@pytest.mark.parametrize(
+    ("change", "outcome"), [("ADD note text", "pass"), ("RENAME COLUMN title TO headline", "fail")]
+)
 def test_the_old_release_is_tried_on_the_new_schema_and_finds_only_the_copy(
     change, outcome, golden, project, monkeypatch, tmp_path
 ):
@@ -168,7 +169,9 @@ def test_an_old_release_that_was_never_tried_is_told(golden, project):
 def test_a_migration_that_runs_at_each_start_is_found(golden, project):
     project.add("adds", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
     env = project.folder / "migrations/env.py"
-    again = "context.run_migrations()\n        connection.exec_driver_sql('UPDATE page SET views = views + 1 WHERE id = 1')"
+    again = (
+        "context.run_migrations()\n        connection.exec_driver_sql('UPDATE page SET views = views + 1 WHERE id = 1')"
+    )
     env.write_text(env.read_text().replace("context.run_migrations()", again))
     outcome, saw = told(rehearse(project)[0][-1])["db312-second-upgrade"]
     assert ("fail", "page.views") == (outcome, saw)

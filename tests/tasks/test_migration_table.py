@@ -1,7 +1,6 @@
 """What each kind of migration does to others, on 500,000 rows of PostgreSQL, and what is said of it."""
 
 import threading
-import time
 
 import pytest
 
@@ -75,7 +74,9 @@ def rehearsed(postgres_server, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "says", "wanted", "saw"), [(place, row[0], *row[3:]) for place, row in enumerate(TABLE)])
+@pytest.mark.parametrize(
+    ("place", "says", "wanted", "saw"), [(place, row[0], *row[3:]) for place, row in enumerate(TABLE)]
+)
 def test_what_a_migration_does_to_others(rehearsed, place, says, wanted, saw):
     verdict = rehearsed[0][place]
     assert f"pages {place + 1:04} {says}" == verdict.subject

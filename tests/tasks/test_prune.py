@@ -1,9 +1,10 @@
 """Pruning: what is old goes, what is needed stays, and being stopped anywhere changes nothing in the end."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
 from flows.rules.retention import FOR_EVER, RETENTION, table
@@ -15,10 +16,11 @@ from flows.tasks.prune_samples import prune_samples
 from flows.tasks.rollup import roll_up
 from flows.tasks.samples import history, record_samples
 from flows.tasks.samples_tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from tests.tasks import weeks
 from tests.tasks.aging import OLD, alert, batch_job, count, everything, left, message, write
 from tests.tasks.rounds import python
-from tests.tasks.test_samples import HIT, MISS, NOW, samples
-from tests.tasks.weeks import add, event, look, slot, watch
+from tests.tasks.test_samples import HIT, MISS, NOW, samples, waiting
+from tests.tasks.weeks import add, look, slot, watch
 
 
 def test_samples_older_than_a_fortnight_go_and_their_roll_ups_stay(ledger):
@@ -56,6 +58,31 @@ def test_a_sample_that_comes_when_its_hour_is_gone_changes_no_roll_up(ledger):
     assert [50] == [one.samples for one in found]
 
 
+@pytest.mark.parametrize("statement", ["INSERT INTO sample ", "INSERT INTO sample_due "])
+def test_late_samples_that_are_being_written_are_not_overtaken(postgres_server, statement):
+    ledger, other = (open_ledger(address) for address in [postgres_server.fresh()] * 2)
+    late = samples(begin=NOW - timedelta(days=15), many=5, seed=2)
+    record_samples(ledger, samples(begin=NOW - timedelta(days=15), many=50))
+    roll_up(ledger)
+    with ThreadPoolExecutor(1) as pool:
+        passes: list[Future] = []
+
+        @event.listens_for(ledger, "before_cursor_execute")
+        def prune_meanwhile(_connection, _cursor, said, *_):
+            if said.startswith(statement) and not passes:
+                passes.append(pool.submit(prune_all, other, NOW))
+                while not passes[0].done() and not waiting(other):
+                    pass
+
+        record_samples(ledger, late)
+        passes[0].result(30)
+    prune_all(other, NOW)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR)
+    for engine in (ledger, other):
+        engine.dispose()
+    assert [55] == [one.samples for one in found]
+
+
 @pytest.mark.parametrize(
     ("days", "kept"), [(29, {FIVE_MINUTES, HOUR, DAY}), (31, {HOUR, DAY}), (402, {DAY}), (1832, set())]
 )
@@ -75,7 +102,7 @@ def aged(ledger) -> None:
     write(ledger, "new", NOW)
     add(ledger, alert("/ok"), alert("/open", "firing"), message(1), message(2, sent=None), *batch_job()[:1])
     add(ledger, *batch_job()[1:], *(slot(NOW - OLD + timedelta(hours=hour)) for hour in range(5)))
-    add(ledger, *(look(NOW - OLD + timedelta(hours=hour)) for hour in range(5)), event(NOW - OLD), watch(NOW))
+    add(ledger, *(look(NOW - OLD + timedelta(hours=hour)) for hour in range(5)), weeks.event(NOW - OLD), watch(NOW))
 
 
 def test_a_dry_run_counts_what_would_go_and_changes_nothing(ledger):

@@ -1,5 +1,6 @@
 """Samples in the ledger: what is read is what was written, rolled up or not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from flows.rules.histogram import ERROR, Histogram
 from flows.rules.order_statistics import quantile
 from flows.rules.samples import DAY, FIVE_MINUTES, HOUR, SPANS, Sample, SampleKey, start_of
+from flows.tasks.ledger import open_ledger
 from flows.tasks.rollup import roll_up
 from flows.tasks.samples import distribution, history, record_samples, times_of
 from flows.tasks.samples_tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
@@ -220,8 +222,6 @@ def test_samples_are_written_with_a_round_or_not_at_all(ledger):
 
 
 def test_sqlite_keeps_samples_without_a_second_copy_of_the_key(tmp_path):
-    from flows.tasks.ledger import open_ledger
-
     engine = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     with engine.connect() as connection:
         assert (
@@ -296,3 +296,27 @@ def test_writers_and_roll_ups_beside_each_other_lose_nothing(ledger, url):
                 select(HistogramRow.start, HistogramRow.first_byte).where(HistogramRow.span == span)
             )
             assert expected(taken, span) == dict(found.tuples().all())
+
+
+def test_samples_that_are_being_written_are_waited_for(postgres_server):
+    ledger = open_ledger(postgres_server.fresh())
+    record_samples(ledger, samples(many=10))
+    with Session(ledger) as session, ThreadPoolExecutor(1) as pool:
+        # Its hour is marked already, so nothing but the key's lock says that more of it is on the way.
+        record_samples(session, samples(many=5, seed=2))
+        done = pool.submit(roll_up, ledger)
+        while not done.done() and not waiting(ledger):
+            pass
+        session.commit()
+        done.result(30)
+    roll_up(ledger)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW, span=HOUR)
+    ledger.dispose()
+    assert [15] == [one.samples for one in found]
+
+
+def waiting(ledger) -> int:
+    """How many transactions of this database wait for another one."""
+    with ledger.connect() as connection:
+        mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return connection.execute(text(mine)).scalar()

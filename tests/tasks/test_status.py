@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal
+from flows.rules.samples import ORIGIN, Sample, SampleKey
 from flows.rules.series import Series
 from flows.rules.site import Site
 from flows.rules.status import status
@@ -19,6 +20,8 @@ from flows.rules.verdict import Outcome
 from flows.tasks.ledger import command_hash, write_round
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.picture import history
+from flows.tasks.rollup import roll_up
+from flows.tasks.samples import record_samples
 from flows.tasks.service_tables import HealthRow, LatencyRow, ReleaseRow
 from flows.tasks.status import record_health, record_release
 from flows.tasks.status_facts import read_facts, read_jobs, stale_at
@@ -81,6 +84,23 @@ def test_a_round_without_samples_keeps_none(ledger):
 def test_an_empty_ledger_leaves_every_question_unknown(ledger):
     answers = status(facts(ledger)).answers
     assert [Outcome.UNKNOWN] * 4 == [answer.outcome for answer in answers]
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_the_last_day_and_the_week_before_come_from_all_samples_of_the_edge_on_used_connections(ledger, rolled_up):
+    key = SampleKey("shop", "articles", "/a", cache_state="hit")
+    others = replace(key, warm=False), replace(key, series=ORIGIN)
+    days = {0.5: 0.02, 3: 0.04, 6: 0.04, 12: 0.9}
+    for age, seconds in days.items():
+        begun = (NOW - timedelta(days=age)).timestamp()
+        some = [Sample(key, begun + number, seconds, seconds) for number in range(20)]
+        slow = [replace(one, key=other, first_byte=5.0) for one in some for other in others]
+        record_samples(ledger, some + slow)
+    if rolled_up:
+        roll_up(ledger)
+    (lately,) = facts(ledger).lately
+    assert ("/a", "hit", 20) == (lately.path, lately.state, lately.samples)
+    assert [20, 40] == pytest.approx([lately.p95_ms, lately.week_p95_ms], rel=0.0101)
 
 
 def test_a_good_week_answers_every_question_well(ledger):

@@ -1,11 +1,12 @@
 """The quarantine: rows that could not be applied, replayed once they are mended or the code is, or dismissed."""
 
 import asyncio
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, func, select, update
 
 from flows.rules.batch import storable
 from flows.tasks.batch.attempt import Batch
@@ -40,6 +41,32 @@ async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "r
     return Replayed(sum(done), len(done) - sum(done))
 
 
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row in quarantine. `error` and `payload` may hold what is private: for whoever mends it, and for no log."""
+
+    job: int
+    position: int
+    kind: str
+    source: str
+    error_class: str
+    complete: bool
+    error: str = field(repr=False)
+    payload: str = field(repr=False)
+
+
+def waiting(target: Engine, most: int = 100) -> tuple[int, list[BadRow]]:
+    """How many rows are neither replayed nor dismissed, and the first of them."""
+    told = (JOB.c.kind, JOB.c.source, ROW_ERROR.c.error_class, ROW_ERROR.c.complete)
+    full = select(ROW_ERROR.c.job_id, ROW_ERROR.c.position, *told, ROW_ERROR.c.error, ROW_ERROR.c.payload)
+    unresolved = ROW_ERROR.c.resolved_ms.is_(None)
+    first = full.join(JOB, JOB.c.id == ROW_ERROR.c.job_id).where(unresolved)
+    with target.connect() as connection:
+        rows = connection.execute(first.order_by(ROW_ERROR.c.job_id, ROW_ERROR.c.position).limit(most))
+        count = select(func.count()).select_from(ROW_ERROR).where(unresolved)
+        return connection.execute(count).scalar_one(), [BadRow(*row) for row in rows]
+
+
 def dismiss(target: Engine, job_id: int, position: int, *, by: str) -> bool:
     """Say that a row needs no replay. False when there is no such row, or it is resolved already."""
     with writing(target) as connection:
@@ -48,8 +75,10 @@ def dismiss(target: Engine, job_id: int, position: int, *, by: str) -> bool:
 
 
 def _open_rows(batch: Batch) -> list[Row[Any]]:
+    # Jobs of other parameters, such as those of another site, are none of the batch's.
+    params = json.dumps(batch.params, sort_keys=True, default=str)
     mine = select(ROW_ERROR, JOB.c.job_key).join(JOB, JOB.c.id == ROW_ERROR.c.job_id)
-    waiting = mine.where(JOB.c.kind == batch.kind, ROW_ERROR.c.resolved_ms.is_(None))
+    waiting = mine.where(JOB.c.kind == batch.kind, JOB.c.params == params, ROW_ERROR.c.resolved_ms.is_(None))
     with batch.target.connect() as connection:
         return list(connection.execute(waiting.order_by(ROW_ERROR.c.job_id, ROW_ERROR.c.position)))
 

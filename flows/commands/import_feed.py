@@ -1,0 +1,48 @@
+"""`python -m flows import SITE FEED`: articles from a feed into the shop's database, and a purge of what changed."""
+
+import argparse
+from typing import Any
+
+from flows.commands.common import COULD_NOT_LOOK, carried_out, ledger_ready, quiet_prefect
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    about = "import a feed of articles, and purge the routes that changed; a dry run unless --apply"
+    parser = commands.add_parser("import", help=about)
+    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("feed", help="a file of JSON lines or CSV, or the address of a paged API")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--dry-run", action="store_true", help="say what would change (this is the default)")
+    way.add_argument("--apply", action="store_true", help="import, and purge")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    quiet_prefect()
+    from flows.jobs.import_catalogue import Imported, import_catalogue
+    from flows.rules.notice import plain
+    from flows.tasks.site_file import load
+
+    load(args.site)
+    ledger_ready()
+
+    async def imported() -> tuple[str, bool, Imported | None]:
+        state = await import_catalogue(args.site, args.feed, dry_run=not args.apply, return_state=True)
+        result = await state.aresult(raise_on_failure=False)
+        return state.message or "", state.is_completed(), result if isinstance(result, Imported) else None
+
+    said, well, result = carried_out(
+        imported(), "the import", "the same command goes on from there, and doubles nothing"
+    )
+    for change in result.outcome.changes if result else ():
+        before = f"{plain(change.before)!r} -> " if change.before else "new: "
+        print(f"{plain(change.key)}  {before}{plain(change.after)!r}")
+    for position, kind, _ in result.outcome.bad if result else ():
+        print(f"row {position}  would go into quarantine: {kind}")
+    print(plain(said))
+    if result and result.outcome.quarantined and args.apply:
+        print("what is in quarantine: python -m flows quarantine")
+    if not well and result is None:
+        return COULD_NOT_LOOK
+    return 0 if well else 1
