@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -19,13 +19,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from deployments.board.metrics import CONTENT_TYPE, exposition
+from deployments.board.purges import PURGES
 from deployments.board.reader import Board, Fresh, LedgerSilentError, Reason, drawn, read_board, read_reasons
+from deployments.board.writes import serve
 from flows.rules.status_facts import Answer
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
 from flows.tasks import picture
 
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
+#: What may be written, and where.
+WRITES = {"/purges": PURGES}
 #: Seconds for which a picture is not drawn again.
 DRAWN_FOR = 300
 
@@ -47,8 +51,10 @@ def create() -> FastAPI:
     """Build the board. The token is read from ROUNDSMAN_BOARD_TOKEN now; what is shown is read when it is asked for."""
     board, reasons = Fresh(read_board), Fresh(read_reasons)
     app = FastAPI(title="Roundsman", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_warm)
-    _guard(app, os.environ.get(VARIABLE, "").strip())
+    token = os.environ.get(VARIABLE, "").strip()
+    _guard(app, token)
     _pages(app, board)
+    serve(app, token, WRITES)
 
     @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Response:
@@ -108,7 +114,7 @@ def _pages(app: FastAPI, board: Fresh[Board]) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
-        return _message(error.status_code, str(error.detail))
+        return _message(error.status_code, str(error.detail), error.headers)
 
 
 def _guard(app: FastAPI, token: str) -> None:
@@ -116,7 +122,8 @@ def _guard(app: FastAPI, token: str) -> None:
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Next) -> Response:
-        if request.url.path == "/health":
+        # What writes asks for the token itself, and always.
+        if request.url.path == "/health" or (request.method == "POST" and request.url.path in WRITES):
             answer = await go_on(request)
         elif token and not _knows(request, token):
             answer = PlainTextResponse("This page needs the board's token.\n", 401, _ASKS)
@@ -152,8 +159,8 @@ def _page(template: str, at: datetime, **shown: Any) -> Response:
     return HTMLResponse(_TEMPLATES.get_template(template).render(at=at, style=_STYLE, **shown))
 
 
-def _message(code: int, says: str) -> Response:
-    return HTMLResponse(_TEMPLATES.get_template("message.html").render(style=_STYLE, says=says), code)
+def _message(code: int, says: str, headers: Mapping[str, str] | None = None) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template("message.html").render(style=_STYLE, says=says), code, headers)
 
 
 _TEMPLATES = Environment(

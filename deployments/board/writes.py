@@ -1,0 +1,151 @@
+"""What may be written through the board: a small JSON body, always with the token, once for each idempotency key.
+
+One more is a model of its body, a function that writes it down, and a line where the board is built.
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.tasks.ledger import LedgerError, open_ledger
+
+log = logging.getLogger("roundsman.board")
+
+#: Bytes of a body, and seconds in which it has to arrive and to be written down.
+MOST, PATIENCE = 65_536, 8.0
+#: Characters of an idempotency key.
+LONGEST_KEY = 200
+
+
+class Asked(BaseModel):
+    """A body: nothing but its fields, each of just its type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RefusedError(Exception):
+    """Why nothing was written: a status, and what was seen, what was wanted, what to do."""
+
+    def __init__(self, status: int, says: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(says)
+        self.status = status
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What is asked for, and what writes it down and says what to answer; RefusedError when it does not.
+
+    The last argument is the request's idempotency key: what has the same one is the same request, made again.
+    """
+
+    asked: type[Asked]
+    do: Callable[[Engine, Any, str | None], Mapping[str, Any]]
+
+
+def serve(app: FastAPI, token: str, writes: Mapping[str, Write]) -> None:
+    """Take POST at each path. Answers are JSON: 202 and what was written, else `{"error": ...}`, and nothing was."""
+    for path, write in writes.items():
+        app.add_api_route(path, _handler(token, write), methods=["POST"])
+
+
+def _handler(token: str, write: Write) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        try:
+            _admit(request, token)
+            key = _key(request)
+            asked = _read(write.asked, await _body(request))
+            return JSONResponse(dict(await _written(write, asked, key)), 202)
+        except RefusedError as error:
+            return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    return handle
+
+
+def _admit(request: Request, token: str) -> None:
+    """Let in who has the token as a bearer: a password is what a browser would send along from any page."""
+    if not token:
+        raise RefusedError(
+            403, "without a token the board writes nothing; set ROUNDSMAN_BOARD_TOKEN where it is served"
+        )
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        says = "wanted the board's token, as `Authorization: Bearer ...`"
+        raise RefusedError(401, says, {"WWW-Authenticate": 'Bearer realm="roundsman"'})
+
+
+def _key(request: Request) -> str | None:
+    """The Idempotency-Key, with or without quotes; None when there is none."""
+    said = request.headers.get("idempotency-key")
+    if said is None:
+        return None
+    quoted = re.fullmatch(r'"(.*)"', said.strip())
+    key = quoted[1] if quoted else said.strip()
+    if not re.fullmatch(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}", key):
+        raise RefusedError(400, f"Idempotency-Key: wanted 1 to {LONGEST_KEY} printable ASCII characters without blanks")
+    return key
+
+
+async def _body(request: Request) -> bytes:
+    """The body, as far as it is small, JSON by its name, and quick."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RefusedError(415, f"saw {kind[:80] or 'no content type'}, wanted application/json")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST:
+                    raise RefusedError(413, f"saw more than {MOST} bytes, wanted less; send it in parts")
+    except TimeoutError:
+        raise RefusedError(408, f"the body took longer than {PATIENCE:g} s; send it again") from None
+    return bytes(body)
+
+
+def _read(asked: type[Asked], body: bytes) -> Asked:
+    try:
+        return asked.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[:5]
+        found = "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in first)
+        status = 400 if first[0]["type"] == "json_invalid" else 422
+        raise RefusedError(status, f"{found}; wanted {_shape(asked)}") from None
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(one)[:40] for one in place) or "body"
+
+
+def _shape(asked: type[Asked]) -> str:
+    fields = asked.model_fields.items()
+    return f"{{{', '.join(name if field.is_required() else f'{name}?' for name, field in fields)}}}"
+
+
+async def _written(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.to_thread(_write, write, asked, key)
+    except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
+        # What a database says can name its user and host.
+        log.warning("The ledger does not answer: %s", type(error).__name__)
+        says = "the ledger does not answer; send it again with the same Idempotency-Key"
+        raise RefusedError(503, says, {"Retry-After": "5"}) from None
+
+
+def _write(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
+    engine = open_ledger()
+    try:
+        return write.do(engine, asked, key)
+    finally:
+        engine.dispose()

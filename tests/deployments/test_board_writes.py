@@ -1,0 +1,196 @@
+"""What is written through the board: with the token only, small, in JSON, once for each key, and else not at all."""
+
+import asyncio
+import json
+
+import pytest
+
+from flows.tasks import purge_queue
+from tests.deployments.boards import client, open_ledger, write_site
+from tests.tasks.test_status import RULE
+
+__all__ = ["open_ledger", "write_site"]
+
+TOKEN = "spelled-out-nowhere"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+EDGE = {
+    "rules": [RULE | {"paths": ["/articles/**"], "examples": {"cached": ["/articles/one"]}}],
+    "edge": "varnish/shop",
+    "blocks": {"varnish/shop": {"nodes": ["http://127.0.0.1:9"]}},
+    "schedule": {"inspect": "7 * * * *", "purge": "* * * * *"},
+}
+ROUTE = "/articles/one"
+ASKED = {"site": "shop", "routes": [ROUTE]}
+
+
+@pytest.fixture
+def shop(write_site, open_ledger):
+    """A site with an edge, and the ledger."""
+    write_site("shop", **EDGE)
+    return open_ledger
+
+
+def rows(engine):
+    with engine.connect() as connection:
+        asked = purge_queue.CHANGE.select().order_by(purge_queue.CHANGE.c.id)
+        return [(one.site, one.kind, one.item, one.request_key, one.state) for one in connection.execute(asked)]
+
+
+async def post(asked=ASKED, token=TOKEN, **more):
+    headers = {"Authorization": f"Bearer {TOKEN}", **more.pop("headers", {})}
+    body = {"json": asked} if "content" not in more else {}
+    async with client(token) as board:
+        return await board.post("/purges", headers=headers, **body, **more)
+
+
+async def test_routes_and_keys_wait_in_the_queue_from_then_on(shop):
+    answer = await post({"site": "shop", "routes": [ROUTE, f"http://example.test{ROUTE}?page=2"], "keys": ["author-7"]})
+    assert (202, {"site": "shop", "ids": [1, 2, 3]}) == (answer.status_code, answer.json())
+    assert [
+        ("shop", "route", ROUTE, None, "waiting"),
+        ("shop", "route", f"http://example.test{ROUTE}?page=2", None, "waiting"),
+        ("shop", "key", "author-7", None, "waiting"),
+    ] == rows(shop)
+
+
+async def test_a_request_that_is_made_again_with_its_key_is_there_once(shop):
+    key = {"Idempotency-Key": "save-4711"}
+    first = await post(headers=key)
+    await post(headers=key | {"Idempotency-Key": '"save-4711"'})
+    # Without a key it joins what waits for the same purge.
+    assert first.json() == (await post(headers=key)).json() == (await post()).json()
+    assert [("shop", "route", ROUTE, "save-4711", "waiting")] == rows(shop)
+
+
+async def test_a_request_that_comes_many_times_at_once_is_there_once(shop):
+    answers = await asyncio.gather(*(post(headers={"Idempotency-Key": "once"}) for _ in range(12)))
+    assert [202] * 12 == [answer.status_code for answer in answers]
+    assert 1 == len({answer.text for answer in answers}) == len(rows(shop))
+
+
+async def test_a_key_stands_for_one_request_only(shop):
+    await post(headers={"Idempotency-Key": "save-4711"})
+    answer = await post({"site": "shop", "routes": ["/articles/two"]}, headers={"Idempotency-Key": "save-4711"})
+    assert 422 == answer.status_code
+    assert "was used for other routes" in answer.json()["error"]
+    assert [ROUTE] == [row[2] for row in rows(shop)]
+
+
+KEYS = [
+    ("no token in the request", TOKEN, "", 401),
+    ("another token", TOKEN, "Bearer no", 401),
+    ("the token as a password, which a browser sends along", TOKEN, "Basic OnNwZWxsZWQtb3V0LW5vd2hlcmU=", 401),
+    ("letters beyond ASCII", TOKEN, b"Bearer \xe9", 401),
+    ("a board without a token", "", f"Bearer {TOKEN}", 403),
+    ("a board without a token, and an empty one", "", "Bearer ", 403),
+]
+
+
+@pytest.mark.parametrize(("token", "given", "code"), [row[1:] for row in KEYS], ids=[row[0] for row in KEYS])
+async def test_nothing_is_written_without_the_token(shop, token, given, code):
+    answer = await post(token=token, headers={"Authorization": given})
+    assert code == answer.status_code
+    assert "token" in answer.json()["error"]
+    assert ("www-authenticate" in answer.headers) is (code == 401)
+    assert TOKEN not in answer.text
+    assert not rows(shop)
+
+
+JSON = {"Content-Type": "application/json"}
+WRONG = [
+    ("no JSON", {"content": b"{site: shop}", "headers": JSON}, 400, "wanted {site, routes?, keys?}"),
+    ("no text", {"content": b"\xff\xfe", "headers": JSON}, 400, "wanted {site, routes?, keys?}"),
+    ("nothing", {"content": b"", "headers": JSON}, 400, "wanted {site, routes?, keys?}"),
+    ("a form", {"content": b"site=shop", "headers": {"Content-Type": "text/plain"}}, 415, "wanted application/json"),
+    ("no type", {"content": b"{}"}, 415, "saw no content type"),
+    ("a list", {"asked": []}, 422, "body: Input should be an object"),
+    ("no site", {"asked": {"routes": [ROUTE]}}, 422, "site: Field required"),
+    ("a number", {"asked": {"site": "shop", "routes": [7]}}, 422, "routes.0: Input should be a valid string"),
+    ("a field too many", {"asked": ASKED | {"everything": True}}, 422, "everything: Extra inputs"),
+    ("nothing to purge", {"asked": {"site": "shop"}}, 422, "no routes and no keys"),
+    ("everything", {"asked": {"site": "shop", "routes": ["/*"]}}, 422, "a whole site is not purged here"),
+    ("a wildcard", {"asked": {"site": "shop", "routes": ["/articles/*"]}}, 422, "wanted a route without `*`"),
+    ("another site", {"asked": {"site": "shop", "routes": ["http://other.test/a"]}}, 422, "correct the route"),
+    ("a route without a rule", {"asked": {"site": "shop", "routes": ["/else"]}}, 422, "that a rule of the site"),
+    ("every key", {"asked": {"site": "shop", "keys": ["*"]}}, 422, "wanted a surrogate key"),
+    ("a line break", {"asked": {"site": "shop", "routes": ["/articles/\n"]}}, 422, "printable characters"),
+    ("a long route", {"asked": {"site": "shop", "routes": ["/articles/" + "a" * 2000]}}, 422, "1 to 2000"),
+    ("no such site", {"asked": {"site": "shoq", "routes": [ROUTE]}}, 422, "saw 'shoq', wanted the name"),
+    ("a path", {"asked": {"site": "../sites/shop", "routes": [ROUTE]}}, 422, "wanted the name of a file"),
+    ("an address", {"asked": {"site": "http://127.0.0.1", "routes": [ROUTE]}}, 422, "wanted the name of a file"),
+    ("a large body", {"asked": {"site": "shop", "routes": ["/articles/a" * 7000]}}, 413, "more than 65536 bytes"),
+    ("an empty key", {"headers": {"Idempotency-Key": '""'}}, 400, "Idempotency-Key: wanted 1 to 200"),
+    ("a long key", {"headers": {"Idempotency-Key": "k" * 201}}, 400, "Idempotency-Key: wanted 1 to 200"),
+]
+
+
+@pytest.mark.parametrize(("sent", "code", "says"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+async def test_what_is_wrong_is_told_and_nothing_is_written(shop, sent, code, says):
+    answer = await post(**sent)
+    assert (code, "application/json") == (answer.status_code, answer.headers["content-type"])
+    assert says in answer.json()["error"]
+    assert "no-store" == answer.headers["cache-control"]
+    assert not rows(shop)
+
+
+async def test_one_wrong_route_keeps_all_of_a_request_out(shop):
+    answer = await post({"site": "shop", "routes": [ROUTE, "/else"]})
+    assert 422 == answer.status_code
+    assert not rows(shop)
+
+
+async def test_an_endless_body_is_not_read_to_its_end(shop):
+    sent = []
+
+    async def endless():
+        while True:
+            sent.append(b"[" * 10_000)
+            yield sent[-1]
+
+    assert 413 == (await post(content=endless(), headers=JSON)).status_code
+    assert 70_000 >= sum(map(len, sent))
+
+
+async def test_a_body_that_never_comes_is_given_up(shop, monkeypatch):
+    from deployments.board import writes
+
+    monkeypatch.setattr(writes, "PATIENCE", 0.05)
+
+    async def silent():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await post(content=silent(), headers=JSON)
+    assert (408, "the body took longer than 0.05 s; send it again") == (answer.status_code, answer.json()["error"])
+
+
+async def test_a_ledger_that_is_away_is_told_without_its_address(shop, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "postgresql://me:hush-hush@127.0.0.1:9/ledger")
+    answer = await post()
+    assert (503, "5") == (answer.status_code, answer.headers["retry-after"])
+    assert "same Idempotency-Key" in answer.json()["error"]
+    assert "hush" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "says"),
+    [
+        ({"edge": None}, 422, "shop has no edge to purge"),
+        ({"health": 7}, 503, "the site file of shop is wrong"),
+        ({"schedule": None}, 202, "worked off by hand only"),
+    ],
+)
+async def test_a_site_that_is_not_purged_by_itself_is_told(write_site, open_ledger, written, code, says):
+    write_site("shop", **{**EDGE, "schedule": None, **written})
+    answer = await post()
+    assert code == answer.status_code
+    assert says in json.dumps(answer.json())
+    assert (code == 202) is bool(rows(open_ledger))
+
+
+async def test_reading_is_no_way_to_write(shop):
+    async with client(TOKEN, headers=BEARER) as board:
+        answer = await board.get("/purges")
+        assert (405, "POST") == (answer.status_code, answer.headers.get("allow"))
+    async with client(TOKEN) as board:
+        assert 401 == (await board.get("/purges")).status_code
