@@ -142,7 +142,8 @@ def forgotten():
         (Command(["python", "-V"]), []),
         (Command(["python", "-V"], rehearsed_by="inspect_site"), []),
         (Command(["pyhton", "-V"]), ["rollback: saw pyhton, wanted a program on the PATH or in the project"]),
-        (Command(["python"], rehearsed_by="rehears"), ["rollback: rehearsed_by: saw rehears, wanted one of"]),
+        (Command(["python"], rehearsed_by="nobody"), ["rollback: rehearsed_by: saw nobody, wanted one of"]),
+        (Command(["python"], rehearsed_by="inspekt_site"), ["saw inspekt_site; did you mean inspect_site?"]),
     ],
 )
 def test_a_runbook_names_a_program_and_a_rehearsal_that_are_there(rollback, says, forgotten, monkeypatch):

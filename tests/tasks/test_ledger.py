@@ -83,7 +83,7 @@ def test_rounds_written_at_once_are_all_kept(ledger):
 
 def at_once(number: int, work) -> None:
     """Run some work in threads that start together; a failure in one of them is the test's."""
-    start, failures = threading.Barrier(number, timeout=30), []
+    start, failures = threading.Barrier(number, timeout=120), []
 
     def worker(place: int) -> None:
         try:

@@ -84,7 +84,7 @@ def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
         worker.stdin.write(b"go\n")
         worker.stdin.flush()
     for worker in workers:
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=180)
     assert [worker.returncode for worker in workers] == [0] * 3
     engine = open_ledger(url)
     assert counted(engine) == {name: 3 * number for name, number in FULL.items()}
@@ -94,7 +94,7 @@ def test_workers_that_start_at_once_on_an_empty_database_do_not_race(url):
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0005"
+revision, down_revision = "9999", "{newest}"
 
 def upgrade():
     with op.batch_alter_table("run", recreate="auto") as table:
@@ -108,7 +108,8 @@ def upgrade():
 def newer(ledger, tmp_path: Path) -> Engine:
     """A ledger with a round in it that a newer version of this project has changed."""
     folder = shutil.copytree(MIGRATIONS, tmp_path / "100% newer")
-    (folder / "versions" / "9999_next.py").write_text(NEXT)
+    newest = ScriptDirectory.from_config(alembic_config(ledger)).get_current_head()
+    (folder / "versions" / "9999_next.py").write_text(NEXT.format(newest=newest))
     write_round(ledger, **a_round())
     command.upgrade(alembic_config(ledger, folder), "head")
     return ledger
@@ -136,7 +137,7 @@ print("alembic" in sys.modules)
 @pytest.mark.slow
 def test_a_ledger_that_is_up_to_date_opens_without_alembic(ledger, url):
     with python(OPEN_AGAIN, url) as opener:
-        assert opener.communicate(timeout=60)[0] == b"False\n"
+        assert opener.communicate(timeout=180)[0] == b"False\n"
 
 
 def test_sqlite_waits_for_other_writers_and_keeps_what_belongs_together(tmp_path):
@@ -248,4 +249,4 @@ except LedgerError as error:
 @pytest.mark.slow
 def test_a_missing_driver_is_named_with_how_to_get_it():
     with python(WITHOUT_DRIVER) as opener:
-        assert b"pip install roundsman[postgres]" in opener.communicate(timeout=60)[0]
+        assert b"pip install roundsman[postgres]" in opener.communicate(timeout=180)[0]

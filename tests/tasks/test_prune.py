@@ -75,7 +75,7 @@ def test_late_samples_that_are_being_written_are_not_overtaken(postgres_server, 
                     pass
 
         record_samples(ledger, late)
-        passes[0].result(30)
+        passes[0].result(120)
     prune_all(other, NOW)
     found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR)
     for engine in (ledger, other):
@@ -149,7 +149,7 @@ def test_a_pass_that_was_killed_and_made_again_gives_the_same(ledger, url, tmp_p
     aged(whole)
     prune_all(whole, NOW)
     with python(KILLED, url, where, NOW.isoformat()) as worker:
-        assert -9 == worker.wait(60)
+        assert -9 == worker.wait(180)
     prune_all(ledger, NOW)
     wanted = everything(whole)
     whole.dispose()
@@ -178,7 +178,7 @@ def test_two_passes_beside_each_other_do_no_harm(ledger, url, tmp_path):
     prune_all(whole, NOW)
     workers = [python(BESIDE, url, NOW.isoformat()) for _ in range(2)]
     for worker in workers:
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=180)
     assert [0, 0] == [worker.returncode for worker in workers]
     wanted = everything(whole)
     whole.dispose()

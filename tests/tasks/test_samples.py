@@ -254,7 +254,7 @@ def test_a_roll_up_that_was_killed_and_made_again_gives_the_same(ledger, url, af
     for key in (HIT, MISS):
         record_samples(ledger, samples(key, hours=15, many=100))
     with python(KILLED, url, str(after)) as worker:
-        assert worker.wait(60) == -9
+        assert worker.wait(180) == -9
     roll_up(ledger)
     found = [(row[1], row[2], row[7]) for row in spans(ledger)]
     wanted = [
@@ -308,7 +308,7 @@ def test_samples_that_are_being_written_are_waited_for(postgres_server):
         while not done.done() and not waiting(ledger):
             pass
         session.commit()
-        done.result(30)
+        done.result(120)
     roll_up(ledger)
     found = history(ledger, "shop", "/a", cache_state="hit", since=NOW, span=HOUR)
     ledger.dispose()

@@ -101,7 +101,7 @@ def test_a_run_that_was_late_and_then_came_is_kept_with_its_times(ledger):
 def test_two_passes_at_once_tell_once(ledger):
     slots.promise(ledger, [(slot(minutes(number)), "shop") for number in range(20)], AT)
     seen = missed(ledger, minutes(30))
-    start, told = threading.Barrier(2, timeout=30), []
+    start, told = threading.Barrier(2, timeout=120), []
 
     def work():
         start.wait()
