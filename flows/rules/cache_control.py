@@ -13,7 +13,8 @@ __all__ = [
     "age",
     "birth",
     "directives",
-    "is_private",
+    "grace",
+    "kept_out",
     "left",
     "lifetime",
     "seconds",
@@ -42,6 +43,12 @@ def storable(exchange: Exchange, *, authorized: bool = False, targeted: Sequence
     return policy.storable
 
 
+def kept_out(said: str) -> bool:
+    """Whether a Cache-Control value says that shared caches keep out, whatever other fields say."""
+    policy = directives(said)
+    return "no-store" in policy or is_private(policy)
+
+
 def lifetime(exchange: Exchange, *, shared: bool = True, targeted: Sequence[str] = ()) -> int | None:
     """How long a copy may be used without asking, in seconds; None when the response names no time.
 
@@ -50,8 +57,14 @@ def lifetime(exchange: Exchange, *, shared: bool = True, targeted: Sequence[str]
     """
     policy, named, *_ = _read(exchange, targeted, shared=shared)
     said = policy.said
-    kept_out = ("no-store" in said and "must-understand" not in said) or (shared and is_private(said))
-    return 0 if kept_out or policy.no_cache else named
+    unkept = ("no-store" in said and "must-understand" not in said) or (shared and is_private(said))
+    return 0 if unkept or policy.no_cache else named
+
+
+def grace(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int:
+    """Seconds past its lifetime in which a shared copy may answer while a new one is fetched (RFC 5861 section 3)."""
+    policy, *_ = _read(exchange, targeted)
+    return 0 if policy.strict or policy.no_cache else policy.while_revalidate
 
 
 def left(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int | None:

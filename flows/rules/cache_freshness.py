@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from flows.rules.cache_control import age, birth, directives, lifetime, seconds
+from flows.rules.cache_control import age, birth, directives, grace, lifetime
 from flows.rules.cache_copy import GRAIN, kept
 from flows.rules.cache_status import CacheState, cache_state
 from flows.rules.exchange import Exchange
@@ -85,7 +85,7 @@ def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> I
     over = [
         (exchange, limit)
         for exchange, limit in known
-        if (age(exchange) or 0) > limit + _grace(exchange, targeted) + GRAIN
+        if (age(exchange) or 0) > limit + grace(exchange, targeted=targeted) + GRAIN
     ]
     exchange, limit = (over or known)[0]
     old = age(exchange) or 0
@@ -94,19 +94,6 @@ def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> I
     claim = replace(OVERDUE, breach=Outcome.WARN) if promised and old <= promised.high else OVERDUE
     saw = f"HIT with Age {spoken(old)} of {spoken(limit)}"
     yield claim.against(saw, "a HIT within its lifetime", holds=not over, evidence=[exchange])
-
-
-def _grace(exchange: Exchange, targeted: Sequence[str]) -> int:
-    """Seconds past its lifetime in which a copy may be served while a new one is fetched (RFC 5861 section 3)."""
-    said = _policy(exchange, targeted)
-    if {"s-maxage", "must-revalidate", "proxy-revalidate", "no-cache"} & said.keys():
-        return 0
-    return seconds(said.get("stale-while-revalidate")) or 0
-
-
-def _policy(exchange: Exchange, targeted: Sequence[str]) -> dict[str, str | None]:
-    field = next((name for name in targeted if exchange.header(name)), "cache-control")
-    return dict(directives(exchange.header(field)))
 
 
 def _while_stale(first: Exchange) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from flows.rules import (
     cache_negative,
     cache_variants,
 )
-from flows.rules.cache_control import birth, directives, is_private, lifetime, storable, targeted_of
+from flows.rules.cache_control import birth, directives, kept_out, lifetime, storable, targeted_of
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Audience, Rule
@@ -120,17 +120,19 @@ def _findings(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visit
     if path in rule.examples.cached:
         yield from _shared(rule, seen, targeted)
         return
+    answer = storable(first[0], authorized=visitor.authorized, targeted=targeted)
+    # What opens the page to an edge for all that Cache-Control says: a field of the edge's own, or must-understand.
+    opened = f"; storable: {answer.why}" if answer.yes and kept_out(said) else ""
     match rule.cache.by:
         case Audience.MEMBER:
-            policy = directives(said)
-            holds = "no-store" in policy or is_private(policy)
-            yield PRIVATE.against(shown, "private or no-store", holds=holds, evidence=first)
+            holds = kept_out(said) and not opened
+            yield PRIVATE.against(f"{shown}{opened}", "private or no-store", holds=holds, evidence=first)
         case Audience.NOBODY:
-            yield NO_STORE.against(shown, "no-store", holds="no-store" in directives(said), evidence=first)
+            holds = "no-store" in directives(said) and not opened
+            yield NO_STORE.against(f"{shown}{opened}", "no-store", holds=holds, evidence=first)
         case Audience.UNSAID:
             return
         case Audience.EVERYONE:
-            answer = storable(first[0], authorized=visitor.authorized, targeted=targeted)
             yield NOT_STORABLE.against(
                 f"storable: {answer.why}" if answer.yes else answer.why,
                 "private or no-store",

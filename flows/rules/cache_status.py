@@ -157,6 +157,7 @@ _HEARD: Mapping[str, Callable[[str], str] | None] = {
     "cf-cache-status": None,
     "cf-ray": _pop,
     "fastly-debug-ttl": None,
+    "perma-cache": None,
     "server": None,
     "server-timing": _metrics,
     "via": None,

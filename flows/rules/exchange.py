@@ -34,6 +34,7 @@ TELLING = frozenset(
         "fastly-debug-ttl",
         "last-modified",
         "netlify-cdn-cache-control",
+        "perma-cache",
         "pragma",
         "server",
         "surrogate-control",

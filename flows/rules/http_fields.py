@@ -17,6 +17,9 @@ MOST = 2**31
 
 Directives = Mapping[str, str | None]
 
+#: Directives whose argument is a number of seconds, so that in a Dictionary they are Integers (RFC 9213 section 2.1).
+_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 #: A member of a list runs to the next comma that stands in no quoted string. The second group starts with a quote that
 #: is never closed; behind it every comma counts, so that nothing said there is swallowed.
@@ -57,14 +60,17 @@ def directives(value: str) -> Directives:
 def dictionary(value: str) -> Directives | None:
     """Read a targeted field (RFC 9213 section 2.1); None when it is empty or no Dictionary, so that it does not count.
 
-    The last of two equal keys counts, parameters do not, and a member that is `?0` was not said.
+    The last of two equal keys counts, parameters do not, and a member that is `?0` was not said. Seconds of another
+    type than Integer, such as `max-age="600"`, are not to be made use of, so the field does not count either.
     """
     try:
         read = http_sf.parse(value.encode("utf-8", "surrogatepass"), tltype="dictionary")
     except (ValueError, OverflowError):
         return None
-    said = {name: _argument(item[0]) for name, item in read.items() if item[0] is not False}
-    return MappingProxyType(said) if read else None
+    items = {name: item[0] for name, item in read.items() if item[0] is not False}
+    if any(type(item) is not int for name, item in items.items() if name in _SECONDS):
+        return None
+    return MappingProxyType({name: _argument(item) for name, item in items.items()}) if read else None
 
 
 def surrogate(value: str) -> Directives | None:
@@ -153,8 +159,8 @@ def _argument(value: object) -> str | None:
     if value is True:
         return None
     if isinstance(value, list):
-        return " ".join(str(item[0]) for item in value)
-    return str(value)
+        return " ".join(str(item[0]) for item in value) or None
+    return str(value) or None
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

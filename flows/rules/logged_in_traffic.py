@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from flows.rules import cleaning, deception, reflection
-from flows.rules.cache_control import directives, is_private, targeted_of
+from flows.rules.cache_control import kept_out, storable, targeted_of
 from flows.rules.cache_copy import by_rfc, observed, states, tells
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
@@ -39,6 +39,9 @@ Steps = Sequence[Step]
 
 #: Characters from which on a cookie's value can tell one visitor from all others.
 IDENTITY = 8
+#: Words with a short number at most, such as web-frontend-01: what a server calls itself or a group of visitors.
+_WORD = r"(?:(?:[A-Z]?[a-z]{1,15}|[A-Z]{1,15})[0-9]{0,4}|[0-9]{1,4})"
+_WORDS = re.compile(rf"{_WORD}(?:[-_.|: ]+{_WORD})*")
 
 
 def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
@@ -122,7 +125,7 @@ def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor
     holds = not copies if tells(strangers) else None
     yield STORED.against(saw, "an answer of their own", holds=holds, evidence=copies or strangers)
     yield _not_from_store(mine, own, law)
-    yield _policy(rule, mine[0], law)
+    yield _policy(site, rule, mine[0], law, authorized=actors["A"].authorized)
     if "B" not in actors:
         yield MEMBERS.against("one test member", "two", holds=None)
     yield from _cookies(steps)
@@ -163,9 +166,12 @@ def _not_from_store(mine: Sequence[Exchange], own: Sequence[Exchange], law: str)
     return claim.against(saw, "no HIT", holds=not stored if tells(mine) or stored else None, evidence=stored or mine)
 
 
-def _policy(rule: Rule, first: Exchange, law: str) -> Finding:
-    policy = directives(first.header("cache-control"))
-    shut = "no-store" in policy or is_private(policy)
+def _policy(site: Site, rule: Rule, first: Exchange, law: str, *, authorized: bool) -> Finding:
+    # A field of the edge's own opens what Cache-Control shuts.
+    shut = (
+        kept_out(first.header("cache-control"))
+        and not storable(first, authorized=authorized, targeted=targeted_of(site)).yes
+    )
     saw = law if shut or not rule.bypasses_cookies else f"{law}; the rule names its bypass"
     return POLICY.against(
         saw, "private or no-store, or a bypass in the rule", holds=shut or rule.bypasses_cookies, evidence=[first]
@@ -189,12 +195,12 @@ def _cookies(steps: Steps) -> Iterator[Finding]:
 
 
 def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:
-    """The cookies, by name and value, that could stand for one visitor; a deletion or `lang=en` can't."""
+    """The cookies, by name and value, that could stand for one visitor; a deletion, `lang=en` or words can't."""
     for cookie in exchange.all("set-cookie"):
         pair, *attributes = cookie.split(";")
         name, _, value = (part.strip() for part in pair.partition("="))
         deleted = any(re.fullmatch(r"\s*max-age\s*=\s*0+\s*", one, re.IGNORECASE) for one in attributes)
-        if len(value) >= IDENTITY and not deleted:
+        if len(value) >= IDENTITY and not deleted and not _WORDS.fullmatch(value):
             yield name, value
 
 
@@ -222,6 +228,7 @@ def _shared(rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator
         holds = same if from_store(later) else None
         yield KEPT.against(saw, "the same copy", holds=holds, evidence=[warm, member, later])
     yield _leak(steps, actors)
+    yield from _cookies(steps)
 
 
 def _unsent(rule: Rule, member: Visitor) -> str:

@@ -74,10 +74,15 @@ keycdn = worded("x-cache", node="x-edge-location")
 
 
 def bunny(said: Said) -> Told | None:
-    """CDN-Cache. Perma-Cache is stored with the copy, so it says nothing about this request."""
+    """CDN-Cache, and Perma-Cache for the store behind it.
+
+    That is kept with a copy, so of an answer from the edge it is history. https://docs.bunny.net/cdn/perma-cache
+    """
     server = said.get("server", "")
     node = server[len("bunnycdn-") :] if server.lower().startswith("bunnycdn-") else ""
-    return told(tiers(said.get("cdn-cache", "")), "cdn-cache", node)
+    edge = tiers(said.get("cdn-cache", ""))
+    behind = tiers(said.get("perma-cache", "")) if edge and not edge[-1].state.from_store else []
+    return told(behind + edge, "cdn-cache", node)
 
 
 def nginx(said: Said) -> Told | None:

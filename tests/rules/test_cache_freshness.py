@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.rules.cache_control import targeted_of
 from flows.rules.cache_freshness import findings
 from tests.rules.make import NOW, exchange, hit, miss, site
 
@@ -63,6 +64,24 @@ OVERDUE = [
 @pytest.mark.parametrize(("seen", "promise", "wanted"), OVERDUE)
 def test_a_hit_past_its_lifetime_is_stale_without_a_word(seen, promise, wanted):
     assert wanted == troubles(seen, **promise)
+
+
+GRACE = [
+    (["Surrogate-Control"], {"surrogate_control": "max-age=600+60"}, 630, False),
+    (["Surrogate-Control"], {"surrogate_control": "max-age=600+60"}, 690, True),
+    (["CDN-Cache-Control"], {"cdn_cache_control": "max-age=600, stale-while-revalidate=60"}, 630, False),
+    (["CDN-Cache-Control"], {"cdn_cache_control": "max-age=600, stale-while-revalidate=60, must-revalidate"}, 630, True),
+    # What can't be read is not obeyed.
+    (["CDN-Cache-Control"], {"cdn_cache_control": "max-age= 900, stale-while-revalidate=90"}, 630, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("targeted", "fields", "age", "late"), GRACE)
+def test_a_copy_may_outlive_its_time_as_long_as_the_field_that_the_edge_obeys_says(targeted, fields, age, late):
+    shop = site(targeted_fields=targeted)
+    seen = [hit(age=str(age), **fields)]
+    told = {one.claim: one.outcome for one in findings(shop.rules[0], seen, (), targeted_of(shop))}
+    assert ("fail" if late else "pass") == told["cache-headers/overdue"]
 
 
 STALE_WHILE = [

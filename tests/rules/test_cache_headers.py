@@ -87,6 +87,23 @@ def test_a_field_that_the_edge_obeys_and_does_not_show_makes_a_warning_of_what_t
     assert wanted == broken(judge(shop, shop.rules[0], "/a", seen, STRANGER))
 
 
+OPENED = [
+    (MEMBER, "private", "max-age=600", {"private": ("fail", "private; storable: `max-age` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 3")}),
+    (NOBODY, "no-store", "max-age=600", {"no-store": ("fail", "no-store; storable: `max-age` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 3")}),
+    (MEMBER, "private", "private", {}),
+    (MEMBER, "private", "max-age = 600", {}),
+    (NOBODY, "no-store", "", {}),
+    (MEMBER, "no-store, must-understand, max-age=9", "", {"private": ("fail", "no-store, must-understand, max-age=9; storable: `max-age`, RFC 9111 3")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "said", "field", "wanted"), OPENED)
+def test_a_member_s_page_that_a_field_of_the_edge_opens_is_not_kept_private_by_cache_control(rule, said, field, wanted):
+    shop = site(rule, targeted_fields=["CDN-Cache-Control"])
+    seen = [miss(cache_control=said, cdn_cache_control=field)] * 3
+    assert wanted == broken(judge(shop, shop.rules[0], "/a", seen, STRANGER))
+
+
 def test_no_such_field_excuses_an_edge_that_keeps_what_a_token_asked_for():
     shop = site(MEMBER, targeted_fields=["Surrogate-Control"])
     seen = [miss(cache_control="max-age=60"), hit(cache_control="max-age=60")]

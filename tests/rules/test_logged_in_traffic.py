@@ -51,6 +51,9 @@ CASES = [
     ([*SAFE[:2], miss(set_cookie="t=12345678; Path=/", **B), miss(set_cookie="t=12345678; Max-Age=9", **N), *SAFE[4:]], {"set-cookie": "fail"}),
     ([miss(set_cookie="t=12345678", **A)] * 2 + SAFE[2:], {"policy": "warn"}),
     ([miss(set_cookie=f"t=1234567{who}; Path=/", **step) for who, step in zip("AABNNA", (A, A, B, N, N, A), strict=True)], {"policy": "warn"}),
+    (visits(A, A, B, N, N, A, set_cookie=["srv=web-frontend-01", "ab=control.2026", "tz=Europe_Berlin"]), {}),
+    (visits(A, A, B, N, N, A, set_cookie="t=kXqZvHtBmWpL"), {"set-cookie": "fail"}),
+    (visits(A, A, B, N, N, A, set_cookie="t=0f3ab29c-77de-4b1a-9c01-aa34bc56de78"), {"set-cookie": "fail"}),
     (visits(A, A, B, N, N, A, set_cookie=["lang=en", "t=", "s=deleted; Path=/", "u=12345678; Max-Age=0"]), {}),
     ([exchange(**step) for step in (A, A, B, N, N, A)], {"not-from-store": "unknown", "stored": "unknown", "policy": "warn"}),
     (visits(A, A, N, N, N, A), {"personal": "unknown"}),
@@ -81,6 +84,9 @@ BYPASS = [
     ([miss(), hit(), miss(), hit(body=b"another")], {"copy-kept": "fail"}),
     ([miss(), hit(), miss(), miss(body=b"another")], {"copy-kept": "unknown"}),
     ([miss(), hit(), miss(), miss()], {"copy-kept": "unknown"}),
+    # The copy looks the same, and holds a cookie that was the member's.
+    ([miss(), hit(), miss(set_cookie="t=12345678"), hit(set_cookie="t=12345678")], {"set-cookie": "fail"}),
+    ([miss(), hit(), miss(set_cookie="t=12345678"), hit()], {}),
 ]
 
 
@@ -136,6 +142,15 @@ def test_one_member_alone_leaves_something_unknown():
     shop = site(MEMBER)
     verdict = judge(shop, shop.rules[0], "/a", walked(visits(A, A, N, N, A)), [ADA])
     assert ["logged-in-traffic/members"] == [f.claim for f in verdict.findings if f.outcome == "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"), [("no-store", {}), ("max-age=600", {"policy": "warn"}), ('max-age="600"', {})]
+)
+def test_a_field_of_the_edges_own_opens_what_cache_control_shuts(field, wanted):
+    shop = site(MEMBER, targeted_fields=["CDN-Cache-Control"])
+    seen = visits(A, A, B, N, N, A, cdn_cache_control=field)
+    assert wanted == found(judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN]))
 
 
 def test_a_visitor_shows_no_secret():

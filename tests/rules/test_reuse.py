@@ -52,6 +52,12 @@ STORED = [
     (["max-age=60"], {"asked": [("Authorization", "x")], "shared": False}, "storable: `max-age`"),
     (["max-age=60", ("CDN-Cache-Control", "no-store")], {}, "storable: `max-age`"),
     (["max-age=60", ("CDN-Cache-Control", "no-store")], {"targeted": ("cdn-cache-control",)}, "not storable: `no-store` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 5.2.2.5"),
+    *((["no-store", ("CDN-Cache-Control", said)], {"targeted": ("cdn-cache-control",)}, "not storable: `no-store`, RFC 9111")
+      for said in ('max-age="60"', "max-age=60.5", "max-age", "max-age=60, s-maxage=x", "public, stale-if-error=?1", "max-age=(60)", "max-age= 60", "max-age=60, &&&", "MAX-AGE=60", "  ", "max-age=1234567890123456")),
+    (["no-store", ("CDN-Cache-Control", "max-age=-60")], {"targeted": ("cdn-cache-control",)}, "storable: `max-age` in cdn-cache-control"),
+    (["no-store", ("CDN-Cache-Control", "max-age=60, no-store=?0, s-maxage=?0")], {"targeted": ("cdn-cache-control",)}, "storable: `max-age` in cdn-cache-control"),
+    (["max-age=60", ("CDN-Cache-Control", 'private="", max-age=60')], {"targeted": ("cdn-cache-control",)}, "not storable: `private`"),
+    (["max-age=60", ("CDN-Cache-Control", "private=(), max-age=60")], {"targeted": ("cdn-cache-control",)}, "not storable: `private`"),
     ([("Expires", "Thu, 01 Jan 2026 00:10:00 GMT"), ("CDN-Cache-Control", "no-transform")], {"status": 500, "targeted": ("cdn-cache-control",)}, "not storable: no lifetime"),
     (["no-store", ("Surrogate-Control", "max-age=60")], {"targeted": ("surrogate-control",)}, "storable: `max-age` in surrogate-control"),
     (["no-store", ("Surrogate-Control", 'content="ESI/1.0"')], {"targeted": ("surrogate-control",)}, "not storable: `no-store`"),
