@@ -11,7 +11,8 @@ from flows.rules.caching import TARGETED
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.reuse import Answered, Asked, judge
 
-FOLDER = Path(os.environ.get("VECTORS_DIR") or Path(__file__).parents[1] / "vectors")
+OURS = Path(__file__).parents[1] / "vectors"
+FOLDER = Path(os.environ.get("VECTORS_DIR") or OURS)
 
 
 def vectors(name):
@@ -22,7 +23,7 @@ def vectors(name):
 
 # --- cache_vectors.json: what a cache may store and answer from ---
 
-#: Where the judge departs from a SHOULD, and why.
+#: Where the judge departs from a SHOULD of our own vectors, and why.
 DEPARTURES = {}
 ASKED = ("storable", "heuristic_allowed", "explicit_lifetime", "age_at_next", "fresh_at_next")
 
@@ -73,11 +74,14 @@ def differences(vector):
 
 @pytest.mark.parametrize("vector", vectors("cache_vectors.json"))
 def test_a_cache_decision_is_the_one_that_the_standards_make(vector):
-    """A MUST always, a SHOULD unless the reason is written above; of the rest a difference is only told."""
+    """A MUST always, a SHOULD unless the reason is written above; of the rest a difference is only told.
+
+    Nobody can have written a reason for a vector of another folder, so there a SHOULD is told as well.
+    """
     found = differences(vector)
     if vector["level"] == "MUST":
         assert {} == found, vector["why"]
-    elif vector["level"] == "SHOULD":
+    elif vector["level"] == "SHOULD" and FOLDER == OURS:
         assert (vector["id"] in DEPARTURES) == bool(found), (found, vector["why"])
     elif found:
         print(f"{vector['level']} {vector['id']}: {found}")  # noqa: T201 - recorded; `pytest -rP` shows it
