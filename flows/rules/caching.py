@@ -31,7 +31,8 @@ UNDERSTOOD = frozenset({*range(200, 207), *range(300, 309), *range(400, 418), 42
 #: The fields that a kind of edge obeys instead of Cache-Control, the first one first, as its maker documents:
 #: developers.cloudflare.com/cache/concepts/cdn-cache-control, www.fastly.com/documentation/guides (cache freshness),
 #: docs.netlify.com/build/caching, vercel.com/docs/caching/cache-control-headers, techdocs.akamai.com (Edge-Control).
-#: Every other kind, such as varnish, nginx, ats and squid, obeys none as shipped.
+#: Every other kind obeys none in full as shipped; Varnish and Squid heed parts of Surrogate-Control, and what they
+#: keep by it shows as observed.
 TARGETED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "cloudflare": ("cloudflare-cdn-cache-control", "cdn-cache-control"),

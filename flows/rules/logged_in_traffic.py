@@ -64,7 +64,7 @@ def _findings(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[V
     elif order(rule):
         yield _own_key(rule, walk)
         if walk.asked and rule.cache.by is Audience.MEMBER:
-            yield from _personal(site, rule, walk.steps, actors)
+            yield from _personal(site, rule, walk, actors)
         elif walk.asked:
             yield from _shared(rule, walk.steps, actors)
     if silent:
@@ -97,7 +97,8 @@ def _columns(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) 
     return by_rfc(seen[0], targeted_of(site), authorized=first.authorized), observed(seen)
 
 
-def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
+def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
+    steps = walk.steps
     pages = {who: [exchange for letter, exchange in steps if letter == who] for who in "AB" if who in actors}
     # A visitor who began with no member's page at all tells nothing about the store.
     mine = [
@@ -114,6 +115,7 @@ def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor
     if mine or leak.outcome is Outcome.FAIL:
         yield leak
     if not mine:
+        yield from _by_body(walk)
         return
     law = f"by the RFC {by_rfc(mine[0], targeted_of(site), authorized=actors['A'].authorized)}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]
@@ -129,6 +131,24 @@ def _personal(site: Site, rule: Rule, steps: Steps, actors: Mapping[str, Visitor
     if "B" not in actors:
         yield MEMBERS.against("one test member", "two", holds=None)
     yield from _cookies(steps)
+
+
+def _by_body(walk: Walk) -> Iterator[Finding]:
+    """A finding when somebody got the very copy that a member's visit made, although no sentinel tells whose it is.
+
+    Weaker than a sentinel: the page can be anybody's. One that the origin gives to strangers is no finding.
+    """
+    public = {exchange.body_hash for exchange in walk.proof}
+    makers: dict[str, str] = {}
+    for who, exchange in walk.steps:
+        if who != "N" and from_store(exchange) is False and exchange.body_hash not in public:
+            makers.setdefault(exchange.body_hash, who)
+    copies = [
+        exchange for who, exchange in walk.steps if from_store(exchange) and makers.get(exchange.body_hash, who) != who
+    ]
+    if copies:
+        saw = f"a member's copy as a {cache_state(copies[0])}, by its body alone: no sentinel tells whose it is"
+        yield STORED.against(saw, "an answer of their own", holds=False, evidence=copies)
 
 
 def _is_personal(seen: Sequence[Exchange], member: Visitor, status: int, strangers: Sequence[Exchange]) -> Finding:

@@ -178,6 +178,14 @@ class TestKey:
             assert label(ask(edge, other.format(name))) == "MISS"
 
     @pytest.mark.parametrize(
+        ("one", "other"), [("/caf%C3%A9-{}", "/caf%c3%a9-{}"), ("/tea-{}", "/%74ea-{}"), ("/cup-{}", "//cup-{}")]
+    )
+    def test_spelling(self, edge, name, one, other):
+        """Two spellings of one address, equal by RFC 3986 or joined by many an origin, are two copies in all four."""
+        ask(edge, f"/articles{one.format(name)}")
+        assert label(ask(edge, f"/articles{other.format(name)}")) == "MISS"
+
+    @pytest.mark.parametrize(
         ("expected", "row", "kind"),
         table("""
         host             | varnish | nginx | traffic_server | squid

@@ -125,6 +125,28 @@ def test_a_sentinel_that_tells_nobody_apart_is_none(ada, ben):
     assert {"personal": "unknown"} == found(verdict)
 
 
+X, Y = {"body": b"your orders"}, {"body": b"your other orders"}
+BY_BODY = [
+    ([*visits(X, X), *visits(Y), hit(**X), *visits(N, X)], {"stored": "fail"}),
+    ([*visits(X, X), hit(**X), *visits(N, N, X)], {"stored": "fail"}),
+    (visits(X, X, Y, N, N, X), {}),
+    # Nobody knows who made it.
+    ([hit(**X), hit(**X), hit(**X), hit(**X), hit(**X), hit(**X)], {}),
+    # It is what strangers get anyway.
+    ([*visits(N, N, N), hit(**N), hit(**N), *visits(N)], {}),
+    ([*visits(X), hit(**X), *visits(Y, N, N, X)], {}),
+]
+
+
+@pytest.mark.parametrize(("seen", "wanted"), BY_BODY)
+def test_without_sentinels_the_body_alone_still_shows_a_copy_that_goes_round(seen, wanted):
+    shop = site(MEMBER)
+    members = [replace(member, sentinels=()) for member in (ADA, BEN)]
+    walk = replace(walked(seen), proof=(miss(**N), hit(**N), miss(**N)))
+    verdict = judge(shop, shop.rules[0], "/a", walk, members)
+    assert {"personal": "unknown", **wanted} == found(verdict)
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
