@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from flows.rules import (
     cache_bypass,
+    cache_clear,
     cache_cookies,
     cache_freshness,
     cache_hit_rate,
@@ -100,6 +101,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
             if path in rule.examples.cached:
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
         findings.append(agreement(seen, visitor, targeted))
+        findings += cache_clear.findings(seen[0], targeted)
     told = "" if visitor.problem else observed(seen)
     return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 

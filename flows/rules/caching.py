@@ -190,6 +190,11 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: Terms) -> Policy:
     )
 
 
+def unread(name: str, value: str) -> bool:
+    """Whether a targeted field is there and does not count, since it is no Dictionary of its directives' types."""
+    return name not in _GRAMMARS and bool(value.strip()) and dictionary(value) is None
+
+
 def is_private(said: Directives) -> bool:
     """Whether a shared cache must keep out. With field names `private` speaks of those alone (RFC 9111 5.2.2.7)."""
     return "private" in said and said["private"] is None

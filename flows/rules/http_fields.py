@@ -18,7 +18,7 @@ MOST = 2**31
 Directives = Mapping[str, str | None]
 
 #: Directives whose argument is a number of seconds, so that in a Dictionary they are Integers (RFC 9213 section 2.1).
-_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 #: A member of a list runs to the next comma that stands in no quoted string. The second group starts with a quote that
@@ -48,6 +48,11 @@ def pairs(value: str) -> Iterator[tuple[str, str | None]]:
             yield found[1].lower(), found[2] and _unquoted(found[2])
 
 
+def is_directive(member: str) -> bool:
+    """Whether a member of a Cache-Control list is a directive by the grammar."""
+    return _DIRECTIVE.fullmatch(member) is not None
+
+
 @lru_cache(maxsize=4096)
 def directives(value: str) -> Directives:
     """Read a Cache-Control value; the first of two equal directives counts (RFC 9111 section 4.2.1)."""
@@ -68,7 +73,7 @@ def dictionary(value: str) -> Directives | None:
     except (ValueError, OverflowError):
         return None
     items = {name: item[0] for name, item in read.items() if item[0] is not False}
-    if any(type(item) is not int for name, item in items.items() if name in _SECONDS):
+    if any(type(item) is not int for name, item in items.items() if name in SECONDS):
         return None
     return MappingProxyType({name: _argument(item) for name, item in items.items()}) if read else None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.rules import cache_clear
 from flows.rules.cache_bypass import passed_by
 from flows.rules.cache_control import targeted_of
 from flows.rules.cache_copy import by_rfc, observed
@@ -105,6 +106,7 @@ def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator
         apart = path in rule.examples.not_cached or passed_by(rule, path)
         if rule.cache.by is Audience.EVERYONE and not apart:
             yield from shareable(rule, seen, targeted)
+        yield from cache_clear.findings(exchange, targeted)
         kept = agreement(seen, STRANGER, targeted)
         if kept.outcome is not Outcome.UNKNOWN:  # one look at an edge that labels nothing: the round looks again
             yield kept

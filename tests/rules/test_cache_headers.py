@@ -91,7 +91,7 @@ OPENED = [
     (MEMBER, "private", "max-age=600", {"private": ("fail", "private; storable: `max-age` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 3")}),
     (NOBODY, "no-store", "max-age=600", {"no-store": ("fail", "no-store; storable: `max-age` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 3")}),
     (MEMBER, "private", "private", {}),
-    (MEMBER, "private", "max-age = 600", {}),
+    (MEMBER, "private", "max-age = 600", {"clear": ("warn", "cdn-cache-control can't be read, so it does not count")}),
     (NOBODY, "no-store", "", {}),
     (MEMBER, "no-store, must-understand, max-age=9", "", {"private": ("fail", "no-store, must-understand, max-age=9; storable: `max-age`, RFC 9111 3")}),
 ]  # fmt: skip

@@ -56,6 +56,7 @@ def test_a_page_falls_into_the_same_bucket_each_time_and_they_fill_evenly():
         (Outcome.FAIL, "cache-headers/storable", "/articles/a", {"cache_control": "private"}),
         (Outcome.FAIL, "cache-headers/edge-ttl", "/articles/a", {"cache_control": "public, max-age=1"}),
         (Outcome.FAIL, "cache-headers/vary", "/articles/a", {"cache_control": "public, max-age=600", "vary": "cookie"}),
+        (Outcome.WARN, "cache-headers/clear", "/articles/a", {"cache_control": "public, max-age=600, max-age=9"}),
         (Outcome.FAIL, f"{CHECK}/status", "/articles/a", {"status": 404}),
         (Outcome.UNKNOWN, f"{CHECK}/answers", "/articles/a", {"error": "timeout", "status": 0}),
         (Outcome.PASS, "", "/articles/draft", {"cache_control": "private"}),
