@@ -12,6 +12,7 @@ __all__ = [
     "Answer",
     "age",
     "birth",
+    "dated",
     "directives",
     "grace",
     "kept_out",
@@ -76,6 +77,11 @@ def left(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int | None:
 def age(exchange: Exchange) -> int | None:
     """The Age of a response in seconds, or None when it has no usable one. The first of several counts."""
     return age_of(said[0]) if (said := exchange.all("age")) else None
+
+
+def dated(exchange: Exchange) -> int | None:
+    """The Date of a response in Unix seconds of the origin's clock, or None when it has no usable one."""
+    return _read(exchange, ())[4]
 
 
 def birth(exchange: Exchange) -> float | None:

@@ -16,6 +16,7 @@ from flows.rules import (
     cache_hit_rate,
     cache_key,
     cache_negative,
+    cache_reuse,
     cache_variants,
 )
 from flows.rules.cache_control import birth, directives, kept_out, lifetime, storable, targeted_of
@@ -101,7 +102,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
             if path in rule.examples.cached:
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
         findings.append(agreement(seen, visitor, targeted))
-        findings += cache_clear.findings(seen[0], targeted)
+        findings += [*_unasked(rule, path, seen, targeted), *cache_clear.findings(seen[0], targeted)]
     told = "" if visitor.problem else observed(seen)
     return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 
@@ -212,6 +213,15 @@ def _old(seen: Sequence[Exchange]) -> list[Exchange]:
     """The answers that are older than our first request: some tier kept them, whatever is said."""
     first = seen[0].started
     return [exchange for exchange in seen if (birth(exchange) or first) < first - GRAIN]
+
+
+def _unasked(rule: Rule, path: str, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    """A finding when a copy was used that the headers want confirmed; a warning where the edge is to keep the page."""
+    for saw, later in [*cache_reuse.unasked(seen, targeted)][:1]:
+        hidden = _hidden(seen, targeted)
+        claim = _softened(cache_reuse.CONFIRMED, hidden or ("kept" if path in rule.examples.cached else ""))
+        wanted = "a question to the origin, or a lifetime in the headers"
+        yield claim.against(f"{saw}{hidden}", wanted, holds=False, evidence=[later])
 
 
 def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:

@@ -168,6 +168,16 @@ async def test_a_cookie_that_is_replayed_is_a_failure(leaky_varnish):
     assert ("fail", "visit with the same value again, from the store: MISS, HIT, HIT") == found["set-cookie"]
 
 
+async def test_a_copy_that_wants_to_be_confirmed_is_found_where_the_edge_does_not_ask(leaky_varnish, squid):
+    """Squid says HIT as well, and has asked."""
+    saw = "by the RFC `no-cache`, RFC 9111 5.2.2.4; observed MISS, HIT, HIT: the edge does not ask"
+    found = told(await verdicts(leaky_varnish, "varnish", "unasked", "nocache"), "confirmed")
+    assert {"confirmed": ("warn", saw)} == found
+    [asked] = await verdicts(squid, "squid", "asked", "nocache")
+    assert asked.observed.startswith("MISS, HIT, HIT")
+    assert {} == told([asked], "confirmed")
+
+
 async def test_an_age_that_grows_is_seen_two_seconds_later(varnish):
     found = told(await verdicts(varnish, "varnish", "grows", late=True), "age-grows")
     outcome, saw = found["age-grows"]
