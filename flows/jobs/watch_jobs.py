@@ -113,8 +113,8 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     closed = await _close_the_dead(client, engine, deployments, now)
     rows = await asyncio.to_thread(slots.open_slots, engine, now)
     judged = await _judged(client, engine, deployments, rows, now)
-    scheduled = {one.name: one.job for one in deployments if one.active}
-    found = Findings(now, judged, closed, scheduled)
+    idle = frozenset(one.name for one in deployments if not one.active)
+    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle)
     done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
     for run in done.told:
         await runs.spoken_for(client, run)
@@ -122,13 +122,14 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
 
 
 async def _promised(deployments: Sequence[Deployment], before: datetime, now: datetime) -> list[tuple[Slot, str]]:
-    """The slots that a pass adds: from the one before it to some time ahead."""
+    """The slots that a pass adds: from the one before it to some time ahead, of paused schedules up to now."""
     since, until = max(before, now - slots.BACK), now + slots.AHEAD
     made = [(slot, "") for slot in slots.self_tests(since, until)]
     for one in deployments:
         runbook = runbook_of(one.entrypoint)
         bounds = runbook.start_grace, runbook.max_runtime, runbook.min_runtime
         dates = await runs.promised(one, since, until, known=False)
+        dates += await runs.promised(one, max(since, one.created), now, stopped=True)
         made += [(Slot(one.name, at, *bounds), one.site) for at in dates]
     return sorted(made, key=lambda slot: (slot[0].at, slot[0].deployment))
 
@@ -184,8 +185,7 @@ async def _judged(
         run = by_id.get(row.flow_run_id or "") or by_slot.get((row.deployment, row.slot_at))
         one = named.get(row.deployment)
         if run is None and row.state == rules.State.WAITING and not await _still_promised(one, row):
-            why = "its schedule was paused or changed"
-            judged.append(Judged(row, rules.State.SKIPPED, why, dropped=True))
+            judged.append(Judged(row, *await _unpromised(one, row), dropped=True))
         elif row.slot_at <= now:
             slot = slots.slot_of(row, rounds=one is not None and one.job in KEEPS_ROUNDS)
             state, detail = judge(slot, run, kept.get(run.id) if run else None, now)
@@ -200,6 +200,13 @@ async def _still_promised(deployment: Deployment | None, row: SlotRow) -> bool:
     return deployment is not None and row.slot_at in await runs.promised(
         deployment, row.slot_at - slots.A_SECOND, row.slot_at
     )
+
+
+async def _unpromised(deployment: Deployment | None, row: SlotRow) -> tuple[rules.State, str]:
+    """What became of a slot that its schedule promises no more."""
+    if deployment and await runs.promised(deployment, row.slot_at - slots.A_SECOND, row.slot_at, stopped=True):
+        return rules.State.PAUSED, "its schedule is paused, and nothing of it runs until it is resumed"
+    return rules.State.SKIPPED, "its schedule was changed"
 
 
 def runbook_of(entrypoint: str) -> Runbook:

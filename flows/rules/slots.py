@@ -17,11 +17,12 @@ class State(StrEnum):
     TOO_FAST = "too_fast"
     DID_NOTHING = "did_nothing"
     FAILED = "failed"
+    PAUSED = "paused"
     SKIPPED = "skipped"
 
 
 #: What is worth a message. A skipped slot is, when it was for want of a slot: see `kind`.
-TROUBLE = frozenset({State.NOT_STARTED, State.OVERRUN, State.TOO_FAST, State.DID_NOTHING, State.FAILED})
+TROUBLE = frozenset({State.NOT_STARTED, State.OVERRUN, State.TOO_FAST, State.DID_NOTHING, State.FAILED, State.PAUSED})
 #: The deployment of the slot that is missed on purpose once a day. No other is of this name, and nobody is told.
 SELF_TEST = "self-test"
 #: Names that Prefect's end state has when a round recorded what it found; the round's own alerts tell of it.

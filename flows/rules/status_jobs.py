@@ -12,6 +12,8 @@ from flows.rules.verdict import Outcome
 
 #: The watch's own trouble, which is over with its next pass.
 UNREACHABLE = "unreachable"
+#: A schedule that somebody paused: nothing broke, and nothing runs.
+_PAUSED = "did not run, for its schedule is paused"
 #: What is said of a slot's state, and of the kind of trouble that a run had.
 _STATES = {
     State.NOT_STARTED: "did not start",
@@ -19,6 +21,7 @@ _STATES = {
     State.TOO_FAST: "ended too fast to have done its work",
     State.DID_NOTHING: "did nothing",
     State.FAILED: "failed",
+    State.PAUSED: _PAUSED,
 }
 _KINDS = {
     **_STATES,
@@ -34,7 +37,7 @@ _ELSEWHERE = "stands in the job's description in Prefect"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A run that ended well, or what was wrong with it. `over` says that it ended well all the same."""
+    """A run that ended well, or what was wrong with it. `over` says that nothing of it is wrong now."""
 
     deployment: str
     at: datetime
@@ -85,6 +88,12 @@ def judge_jobs(jobs: JobFacts, now: datetime) -> Said:
         return Said(Outcome.UNKNOWN, says, jobs.watched_at, history=history, details=details)
     if not day:
         return Said(Outcome.UNKNOWN, "Unknown: no run of the last day has ended.", history=history)
+    if paused := [one for one in last.values() if one.wrong == _PAUSED]:
+        run = max(paused, key=lambda one: one.at)
+        others = f" and {len(paused) - 1} more" if len(paused) > 1 else ""
+        says = f"Paused: {run.deployment}{others} did not run, and will not until resumed in Prefect."
+        since = _since([one for one in events if one.deployment == run.deployment])
+        return Said(Outcome.WARN, says, since, history=history, details=details)
     if wrong:
         run = wrong[0]
         says = f"Not now: {len(wrong)} of {_runs(len(day))} of the last day went wrong, the last {ago(run.at, now)}."
@@ -112,7 +121,7 @@ def _slot(slot: Slot, trouble: Trouble | None) -> Event | None:
     ended = slot.ended or slot.at
     if wrong := _STATES.get(slot.state):
         detail, job = (slot.detail or trouble.message, trouble.job) if trouble else (slot.detail, "")
-        return Event(slot.deployment, ended, wrong, flow_run=slot.flow_run, detail=detail, job=job)
+        return Event(slot.deployment, ended, wrong, wrong == _PAUSED, slot.flow_run, detail, job)
     if slot.state != State.FINISHED:
         return None
     wrong = _KINDS["overlapping"] if slot.overlapped else ""

@@ -49,6 +49,8 @@ class Deployment:
     created: datetime
     active: tuple[DeploymentSchedule, ...]
     """Its schedules that are not paused; none while it is paused itself."""
+    stopped: tuple[DeploymentSchedule, ...]
+    """Its other ones."""
     heartbeat: float
 
     @property
@@ -87,13 +89,16 @@ async def read_deployments(client: PrefectClient) -> list[Deployment]:
     return [_deployment(one) for one in found]
 
 
-async def promised(deployment: Deployment, since: datetime, until: datetime, *, known: bool = True) -> list[datetime]:
+async def promised(
+    deployment: Deployment, since: datetime, until: datetime, *, known: bool = True, stopped: bool = False
+) -> list[datetime]:
     """When a deployment's schedules start a run after `since` and up to `until`, at most 1000 for each of them.
 
     Without `known`, only from when each schedule was made or last resumed: what it promised before can't be known.
+    With `stopped`, when its paused schedules would have.
     """
     dates: set[datetime] = set()
-    for one in deployment.active:
+    for one in deployment.stopped if stopped else deployment.active:
         start = since if known else max(since, deployment.created, _time(one.updated) or since)
         schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
         found = map(_time, await schedule.get_dates(n=1000, start=start, end=until) if start < until else ())
@@ -224,6 +229,7 @@ async def _pages(read: Callable[[int], Awaitable[list[Any]]]) -> list[Any]:
 
 def _deployment(read: DeploymentResponse) -> Deployment:
     tags = dict(tag.partition(":")[::2] for tag in read.tags)
+    active = () if read.paused else tuple(one for one in read.schedules if one.active)
     beat = (read.job_variables.get("env") or {}).get(_BEAT) or get_current_settings().flows.heartbeat_frequency
     return Deployment(
         id=read.id,
@@ -232,7 +238,8 @@ def _deployment(read: DeploymentResponse) -> Deployment:
         site=tags.get("site", ""),
         owner=tags.get("owner", ""),
         created=_time(read.created) or datetime.now(UTC),
-        active=() if read.paused else tuple(one for one in read.schedules if one.active),
+        active=active,
+        stopped=tuple(one for one in read.schedules if one not in active),
         heartbeat=float(beat or 180),
     )
 

@@ -91,7 +91,7 @@ class SlotRow(LedgerTable, table=True):
     max_runtime_s: float
     min_runtime_s: float
     state: str
-    """waiting, started, finished, not_started, overrun, too_fast, did_nothing, failed or skipped."""
+    """waiting, started, finished, not_started, overrun, too_fast, did_nothing, failed, paused or skipped."""
     since: datetime = Field(sa_type=UtcTime)
     flow_run_id: str | None = None
     started_at: datetime | None = Field(default=None, sa_type=UtcTime)

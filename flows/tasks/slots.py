@@ -88,12 +88,13 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a pass is to write down. `jobs` are those that are scheduled, by their deployments' names."""
+    """What a pass is to write down. `jobs` go by their deployments' names; `idle` ones have no schedule."""
 
     now: datetime
     judged: Sequence[Judged] = ()
     closed: Sequence[Trouble] = ()
     jobs: Mapping[str, str] = field(default_factory=dict)
+    idle: frozenset[str] = frozenset()
 
 
 #: Makes a message of a trouble, and says which blocks are to send it.
@@ -185,7 +186,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
         new = tuple(trouble for trouble in new if trouble.deployment != SELF_TEST)
         told = _tell(session, new, tell, found.now)
         closed = [f"{one.deployment}: {one.message}" for one in found.closed]
-        wrong = dict.fromkeys([*closed, *_standing(session, found.jobs), *(one.message for one in missed)])
+        wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
         done = Pass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)
         session.add(WatchRow(at=found.now, seconds=seconds(), ok=not wrong, detail=done.detail))
     return done
@@ -313,10 +314,10 @@ def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
     return len(states) == 2 and set(states) == {trouble.kind}
 
 
-def _standing(session: Session, jobs: Iterable[str]) -> list[str]:
-    """What is wrong with the last settled slot of each deployment."""
+def _standing(session: Session, found: Findings) -> list[str]:
+    """What is wrong with the last settled slot of each scheduled deployment."""
     said = []
-    for name in sorted(jobs):
+    for name in sorted(found.jobs.keys() - found.idle):
         settled = select(SlotRow).filter_by(deployment=name).where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
         row = session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(1)).first()
         wanted = row and row.state == State.SKIPPED and row.detail.startswith(WANT)

@@ -251,9 +251,11 @@ def in_a_round(service):
     return until("a round is under way", started, 150)[0]
 
 
-def test_a_round_whose_worker_is_killed_is_told_once_and_the_next_slot_runs(service):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_a_round_whose_worker_is_ended_is_told_once_and_the_next_slot_runs(service, number):
+    """Prefect's own worker ends its runs when it is told to end, and tells nobody; ours waits for them."""
     run = in_a_round(service)
-    os.kill(service.process.pid, signal.SIGKILL)
+    os.kill(service.process.pid, number)
     service.process.wait()
     service.worker.close()
     killed = datetime.now(UTC)
@@ -297,13 +299,23 @@ def test_a_server_that_is_gone_for_a_minute_is_told_once_from_outside(service):
     service.next_round(datetime.now(UTC))
 
 
-def test_a_schedule_on_which_nothing_starts_is_told_once(service):
-    before = len(service.mails())
+def test_a_schedule_that_is_paused_and_a_pool_on_which_nothing_starts_are_told_once(service):
+    """As an operator does it in Prefect's pages; and a pool that was drained and forgotten."""
+    deployment = service.api.get("/deployments/name/inspect-site/inspect-demo").raise_for_status().json()
+    (schedule,) = deployment["schedules"]
+    at = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    kinds = ("PAUSED", "inspect-demo"), ("NOT STARTED", "watch-jobs"), ("NOT STARTED", "inspect-demo")
+    paused, nothing, _ = before = [len(service.mails(*words)) for words in kinds]
+    service.api.patch(at, json={"active": False}).raise_for_status()
     service.command("deployments.drain", "--timeout", "120")
-    until("told", lambda: service.watch() and service.mails("NOT STARTED", "inspect-demo"), 300)
+    until(
+        "both are told",
+        lambda: service.watch() and len(service.mails(*kinds[0])) > paused and len(service.mails(*kinds[1])) > nothing,
+        480,
+    )
     service.watch()
-    assert 1 == len(service.mails("NOT STARTED", "inspect-demo"))
-    assert before < len(service.mails())
+    assert [1, 1, 0] == [len(service.mails(*words)) - was for words, was in zip(kinds, before, strict=True)]
+    service.api.patch(at, json={"active": True}).raise_for_status()
     service.command("deployments.drain", "--resume")
     service.next_round(datetime.now(UTC), 240)
 

@@ -176,6 +176,11 @@ async def test_a_promised_run_that_no_worker_takes_is_told_after_its_grace(lab):
     assert 0 == await watch(), "nothing is promised while it is paused"
     waiting = rows(SlotRow, SlotRow.slot_at, deployment=deployment["name"], state="waiting")
     assert [] == [at for (at,) in waiting if at > paused]
+    # It is told that nothing runs, once, at the first slot that the schedule would have had.
+    await passes_until("the pause is told", lambda: ("paused",) in rows(OutboxRow, OutboxRow.kind))
+    known = len(rows(SlotRow, SlotRow.id, state="paused"))
+    await passes_until("another slot went by", lambda: len(rows(SlotRow, SlotRow.id, state="paused")) > known)
+    assert [("not_started",), ("paused",)] == rows(OutboxRow, OutboxRow.kind)
 
 
 async def test_a_run_without_a_round_did_nothing_and_one_that_took_no_time_was_too_fast(lab):

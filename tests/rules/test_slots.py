@@ -97,6 +97,7 @@ def test_a_job_that_keeps_no_rounds_need_not_have_one():
         ("cancelled", State.SKIPPED, run("CANCELLED", message=WANT)),
         ("", State.SKIPPED, run("CANCELLED", message="not today")),
         ("", State.SKIPPED, None),
+        ("paused", State.PAUSED, None),
     ],
 )
 def test_trouble_goes_by_the_name_that_the_run_would_have_given_itself(expected, state, seen):

@@ -178,6 +178,9 @@ JOBS = [
     ("overlapping", [slot(overlapped=True)], [], W, "Not now: 1 of 1 run of the last day went wrong, the last 30 minutes ago.", 30),
     ("the day before", [slot("failed", 1500), slot()], [], P, "No: 1 run of the last day went well.", 30),
     ("a self-test is missed on purpose", [slot("not_started", deployment="self-test"), slot()], [trouble("not_started", deployment="self-test")], P, "No: 1 run of the last day went well.", 30),
+    ("paused", [slot(minutes=90), slot("paused", 20), slot("paused", 10, ended=None)], [], W, "Paused: inspect-shop did not run, and will not until resumed in Prefect.", 20),
+    ("paused and another fails", [slot("paused", 10), slot("failed", deployment="purge-shop")], [], F, "Yes: 30 minutes ago purge-shop failed.", 30),
+    ("paused and resumed", [slot("paused", 90), slot()], [], W, "Not now: 1 of 2 runs of the last day went wrong, the last 1 hour ago.", 90),
     ("still waiting", [slot("waiting"), slot("started"), slot("skipped")], [], U, "Unknown: no run of the last day has ended.", None),
     ("nothing at all", [], [], U, "Unknown: no run of the last day has ended.", None),
 ]  # fmt: skip

@@ -185,10 +185,21 @@ def test_an_overlap_is_told_beside_the_slots_own_state(ledger):
 
 def test_a_slot_that_is_promised_no_more_is_taken_back_or_skipped(ledger):
     slots.promise(ledger, [(slot(), "shop"), (slot(minutes(60)), "shop")], AT)
-    judged = [Judged(row, State.SKIPPED, "paused", dropped=True) for row in slots.open_slots(ledger, minutes(1))]
+    judged = [Judged(row, State.SKIPPED, "changed", dropped=True) for row in slots.open_slots(ledger, minutes(1))]
     done = write(ledger, minutes(1), *judged, jobs={})
     assert ((), 0) == (done.new, done.exit_code)
-    assert [(AT, "skipped", "paused")] == rows(ledger, SlotRow, SlotRow.slot_at, SlotRow.state, SlotRow.detail)
+    assert [(AT, "skipped", "changed")] == rows(ledger, SlotRow, SlotRow.slot_at, SlotRow.state, SlotRow.detail)
+
+
+def test_a_paused_schedule_is_told_at_its_first_slot_and_not_at_the_next_ones(ledger):
+    def messages_after_a_slot(number):
+        slots.promise(ledger, [(slot(minutes(number)), "shop")], minutes(number))
+        paused = [Judged(row, State.PAUSED, "", dropped=True) for row in slots.open_slots(ledger, minutes(number))]
+        found = Findings(minutes(number), paused, (), JOBS, idle=frozenset(JOBS))
+        assert 0 == slots.write(ledger, found, tell, lambda: 0.5).exit_code, "it is as somebody wanted it"
+        return rows(ledger, OutboxRow, OutboxRow.subject)
+
+    assert [[("paused inspect-shop",)]] * 3 == [messages_after_a_slot(number) for number in (0, 60, 120)]
 
 
 def test_a_slot_without_a_run_is_given_up_after_a_day_and_a_long_run_is_not(ledger):
