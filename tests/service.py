@@ -65,7 +65,7 @@ def _environment_of(number):
         return ""
 
 
-def until(say, condition, seconds=90):
+def until(say, condition, seconds=180):
     """Wait for a condition; it is asked again until it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -118,7 +118,7 @@ class _Patient(httpx.HTTPTransport):
 
 def client(variables):
     """A client of a server's API."""
-    return httpx.Client(base_url=variables["PREFECT_API_URL"], timeout=30, transport=_Patient())
+    return httpx.Client(base_url=variables["PREFECT_API_URL"], timeout=60, transport=_Patient())
 
 
 @contextmanager

@@ -215,13 +215,13 @@ def test_the_command_serves_on_this_machine_and_ends_when_it_is_told_to(ledger):
     port = free_port()
     command = [sys.executable, "-m", "deployments.board", "--port", str(port)]
     with subprocess.Popen(command, env={**os.environ, "ROUNDSMAN_BOARD_TOKEN": ""}, stderr=subprocess.PIPE) as process:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as board:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as board:
             answer = until_served(board)
             assert {"no round yet", "no watch yet"} == {one["kind"] for one in answer.json()["reasons"]}
             assert 200 == board.get("/sites/demo").status_code
             assert "server" not in answer.headers
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert b"Traceback" not in said
 
 

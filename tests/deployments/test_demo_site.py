@@ -305,7 +305,7 @@ def served():
 def test_it_serves_and_ends_cleanly(served, ending, capsys):
     """One Date, no banner, a touch that counts, and no last words."""
     address, process = served
-    with httpx.Client(base_url=address) as client:
+    with httpx.Client(base_url=address, timeout=60) as client:
         first, second = client.get(TOMATOES), client.get(TOMATOES)
         assert (did(first), did(second)) == ("demo-edge; fwd=uri-miss; stored", "demo-edge; hit")
         assert len(second.headers.get_list("date")) == 1
@@ -316,7 +316,7 @@ def test_it_serves_and_ends_cleanly(served, ending, capsys):
         assert client.request("PURGE", TOMATOES).status_code == 200
         assert client.get(TOMATOES).headers["etag"] != first.headers["etag"]
     process.send_signal(ending)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -213,7 +213,7 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path)
         assert job.paused
         assert worker.poll() is None
         gate.touch()
-        assert drain.DONE == worker.wait(60)
+        assert drain.DONE == worker.wait(180)
     assert (1, 0, False) == (job.count("COMPLETED"), job.count("RUNNING"), job.paused)
 
     # One that is killed while it drains leaves the pool paused, and the next one lets it go on.
@@ -232,14 +232,14 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path)
         worker.send_signal(signal.SIGTERM)
         until("it drains", lambda: job.paused)
         worker.send_signal(signal.SIGTERM)
-        assert drain.STILL_BUSY == worker.wait(60)
+        assert drain.STILL_BUSY == worker.wait(180)
     assert not job.paused
 
     # What an operator paused stays as it is.
     run_prefect(job.environment, "work-pool", "pause", "roundsman")
     with job.worker("--drain", "0") as worker:
         worker.send_signal(signal.SIGTERM)
-        assert drain.STILL_BUSY == worker.wait(60)
+        assert drain.STILL_BUSY == worker.wait(180)
     assert job.paused
     assert [] == job.api.post("/variables/filter", json={}).json()
 

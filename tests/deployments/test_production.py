@@ -244,7 +244,7 @@ def test_the_units_commands_run_on_postgresql_behind_a_login(tmp_path):
         with running(command("roundsman-server.service"), variables, log):
             url = variables["PREFECT_API_URL"]
             until("the server answers", lambda: httpx.get(f"{url}/ready").is_success)
-            assert 401 == httpx.post(f"{url}/flows/filter", json={}).status_code
+            assert 401 == httpx.post(f"{url}/flows/filter", json={}, timeout=60).status_code
             done = do(sys.executable, "-m", "deployments.drain", PREFECT_API_AUTH_STRING="round:wrong")
             assert drain.COULD_NOT_ASK == done.returncode
             assert "refused with status 401; PREFECT_API_AUTH_STRING is to be the server's" in done.stdout
@@ -254,7 +254,7 @@ def test_the_units_commands_run_on_postgresql_behind_a_login(tmp_path):
             with running(command("roundsman-worker.service"), {**variables, "PYTHONUNBUFFERED": "1"}, log) as worker:
                 until("the worker is there", lambda: " started!" in log.read_text())
                 worker.terminate()
-                assert drain.DONE == worker.wait(60)
+                assert drain.DONE == worker.wait(180)
             # Nothing is overdue yet on a server of this minute.
             done = do(*command("roundsman-watch.service"))
             assert 0 == done.returncode, done.stdout + done.stderr

@@ -90,12 +90,12 @@ class Service:
             self.process = self.worker.enter_context(working(POOL, self.variables, log, name=NAME))
 
     def demo(self, method, path, **more):
-        httpx.request(method, f"{self.address}{path}", **more).raise_for_status()
+        httpx.request(method, f"{self.address}{path}", timeout=60, **more).raise_for_status()
 
     def faults(self, *names):
         """What the demo does wrong from now on, also for readers: the edge forgets the page."""
         self.demo("PUT", "/faults", json=list(names))
-        httpx.request("PURGE", f"{self.address}/news")
+        httpx.request("PURGE", f"{self.address}/news", timeout=60)
 
     def command(self, *words, ends=0):
         done = subprocess.run(

@@ -90,7 +90,7 @@ class Up:
         try:
             until("everything answers", lambda: "Everything answers" in self.said or self.process.poll(), 300)
             assert self.process.poll() is None, self.said
-            yield httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api", timeout=30)
+            yield httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api", timeout=60)
         finally:
             self.process.kill()
             self.process.wait()
@@ -114,7 +114,7 @@ class Up:
         return found
 
     def ended(self):
-        code = self.process.wait(200)
+        code = self.process.wait(300)
         assert [] == self.left(), self.said
         return code
 
@@ -125,7 +125,7 @@ def test_everything_answers_and_ctrl_c_ends_it_when_the_round_has_ended(tmp_path
     running = Up(tmp_path)
     with running.running() as api:
         assert api.get("/health").is_success
-        assert httpx.get(f"http://127.0.0.1:{running.board}/health").status_code in {200, 503}
+        assert httpx.get(f"http://127.0.0.1:{running.board}/health", timeout=60).status_code in {200, 503}
         names = {one["name"] for one in api.post("/deployments/filter", json={}).json()}
         assert {spec.name for spec in specs.project_specs()} == names
         (worker,) = api.post("/work_pools/roundsman/workers/filter", json={}).json()

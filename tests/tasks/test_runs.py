@@ -15,9 +15,21 @@ from flows.tasks.runs import Deployment, process, promised
 from tests.tasks.test_slots import AT, finished, minutes
 
 
-def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None):
-    active = tuple(DeploymentSchedule(schedule=one, updated=updated) for one in schedules)
-    return Deployment(uuid4(), "inspect-shop", "flows.jobs.inspect_site.inspect_site", "shop", "", created, active, 30)
+def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None, stopped=()):
+    active, stopped = (
+        tuple(DeploymentSchedule(schedule=one, updated=updated) for one in every) for every in (schedules, stopped)
+    )
+    return Deployment(
+        id=uuid4(),
+        name="inspect-shop",
+        entrypoint="flows.jobs.inspect_site.inspect_site",
+        site="shop",
+        owner="",
+        created=created,
+        active=active,
+        stopped=stopped,
+        heartbeat=30,
+    )
 
 
 def berlin(cron):
@@ -40,6 +52,14 @@ async def test_all_schedules_of_a_deployment_promise_and_a_slot_of_two_is_one():
     one = scheduled(berlin("0 * * * *"), every)
     assert [minutes(23), minutes(53), minutes(83)] == await promised(one, AT, minutes(90))
     assert [] == await promised(scheduled(), AT, minutes(90))
+
+
+async def test_what_a_paused_schedule_would_promise_is_asked_for_by_itself():
+    one = scheduled(berlin("0 * * * *"), stopped=[berlin("30 * * * *")])
+    assert ([minutes(53)], [minutes(23)]) == (
+        await promised(one, AT, minutes(60)),
+        await promised(one, AT, minutes(60), stopped=True),
+    )
 
 
 async def test_what_was_promised_before_the_schedule_was_there_is_not_invented():
