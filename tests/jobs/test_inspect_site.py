@@ -166,6 +166,25 @@ async def test_a_check_that_breaks_down_is_unknown_and_the_round_goes_on(varnish
     assert "rollback-ready" == report.verdicts[-1].check
 
 
+async def test_a_check_whose_end_had_to_be_said_twice_keeps_its_verdicts(varnish, inspect, monkeypatch):
+    """As by a client that the busy server did not answer in time: the run's state then comes back without them."""
+    from prefect.client.base import PrefectHttpxAsyncClient
+
+    send, doubled = PrefectHttpxAsyncClient.send, []
+
+    async def twice(self, request, *args, **more):
+        # The first run to end is the check's.
+        if not doubled and request.url.path.endswith("/set_state") and b"COMPLETED" in request.content:
+            doubled.append(request.url.path)
+            await send(self, request, *args, **more)
+        return await send(self, request, *args, **more)
+
+    monkeypatch.setattr(PrefectHttpxAsyncClient, "send", twice)
+    report = await inspect(site(varnish.url, [articles("twice")]), ["cache-headers"])
+    assert doubled
+    assert {("cache-headers", "pass")} == {(one.check, one.outcome) for one in report.verdicts}
+
+
 async def test_a_member_who_can_not_log_in_is_told_without_the_password(varnish, inspect):
     written = site(varnish.url, [inbox("locked")])
     written["blocks"]["member/ada"] = {"login": "/login", "form": {"user": "eve", "password": "hunter2-secret"}}
