@@ -54,15 +54,15 @@ def cut_power(worker, run):
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
     worker.wait()
-    until("the run's process is gone", lambda: run["id"] not in _environment_of(number))
+    until("the run's process is gone", lambda: not has_process(run))
 
 
-def _environment_of(number):
-    """Of a process; nothing when it is gone, or waits to be buried."""
+def has_process(run):
+    """Whether a run's process is there, and does not only wait to be buried."""
     try:
-        return Path(f"/proc/{number}/environ").read_text()
+        return run["id"] in Path(f"/proc/{run['infrastructure_pid']}/environ").read_text()
     except OSError:
-        return ""
+        return False
 
 
 def until(say, condition, seconds=180):

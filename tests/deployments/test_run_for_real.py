@@ -21,7 +21,7 @@ from deployments.specs import POOL, ROOT
 from tests import needs
 from tests.deployments.test_board_browser import browser
 from tests.receiver import receiver
-from tests.service import client, cut_power, environment, serving_prefect, until, working
+from tests.service import client, cut_power, environment, has_process, serving_prefect, until, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness, pytest.mark.waits]
 
@@ -121,7 +121,7 @@ class Service:
         }
         return [one for one in self.api.post("/flow_runs/filter", json=wanted).json() if one["auto_scheduled"]]
 
-    def next_round(self, since, seconds=150):
+    def next_round(self, since, seconds=400):
         """A round of a slot after some moment, once it has ended well or found something."""
         return until(
             "the next slot's round has ended",
@@ -138,7 +138,7 @@ class Service:
         sent = [json.dumps(one) for one in self.inbox.got.get("/oncall", [])]
         return [one for one in sent if all(word in one for word in words)]
 
-    def told(self, *words, seconds=120):
+    def told(self, *words, seconds=300):
         return until(f"told of {words}; told so far {self.mails()}", lambda: self.mails(*words), seconds)[0]
 
 
@@ -230,55 +230,62 @@ async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
         await page.get_by_text("What needs somebody").or_(page.get_by_text("Nothing needs anybody")).wait_for()
 
 
-def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_within_15_seconds(service):
-    """When Prefect's own events are held back."""
+def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_at_once(service):
+    """When Prefect holds its own events back for 15 minutes. `python -m benchmarks delays` says how soon it is."""
     site = service.clone / "deployments/sites/demo.yaml"
     text = site.read_text()
     service.command("deployments", "deploy")
     site.write_text("site: [")
-    service.told("inspect-demo", "FAILED", seconds=150)
-    heard = datetime.now(UTC)
+    broken = until("a round broke down", lambda: [run for run in service.runs("FAILED") if breaks_down(run)], 300)[-1]
+    service.told("inspect-demo", "FAILED", broken["id"])
     site.write_text(text)
-    failed = [run for run in service.runs("FAILED") if run["state"]["name"] == "Failed"][-1]
-    assert 15 > (heard - datetime.fromisoformat(failed["end_time"])).total_seconds()
-    assert 1 == len(service.mails(failed["id"]))
+    (told_at,) = (one["received"] for one in service.inbox.messages if broken["id"] in json.dumps(one))
+    assert 60 > told_at - datetime.fromisoformat(broken["end_time"]).timestamp()
 
 
-def in_a_round(service):
-    def started():
-        return [run for run in service.runs("RUNNING") if run["infrastructure_pid"]]
+def breaks_down(run):
+    """Whether a run could not read its site file."""
+    return "SiteFileError" in run["state"]["message"]
 
-    return until("a round is under way", started, 150)[0]
+
+def struck(service, strike):
+    """A round that was under way when its worker was struck, and when that was; one that ended just before is none."""
+    for _ in range(3):
+        service.start_worker()
+        (run, *_) = until(
+            "a round is under way", lambda: [one for one in service.runs("RUNNING") if one["infrastructure_pid"]], 300
+        )
+        strike(run)
+        service.process.wait()
+        service.worker.close()
+        until("the run's process is gone", lambda run=run: not has_process(run))
+        if run["id"] not in [one["id"] for one in service.runs("COMPLETED")]:
+            return run, datetime.now(UTC)
+    return pytest.fail("every round had ended before its worker was struck")
+
+
+def is_running(service, run):
+    return run["id"] in [one["id"] for one in service.runs("RUNNING")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_a_round_whose_worker_is_ended_is_told_once_and_the_next_slot_runs(service, number):
     """Prefect's own worker ends its runs when it is told to end, and tells nobody; ours waits for them."""
-    run = in_a_round(service)
-    os.kill(service.process.pid, number)
-    service.process.wait()
-    service.worker.close()
-    killed = datetime.now(UTC)
-    until(
-        "the run has an end",
-        lambda: service.watch() and run["id"] not in [one["id"] for one in service.runs("RUNNING")],
-    )
+    run, ended = struck(service, lambda _: os.kill(service.process.pid, number))
+    until("the run has an end", lambda: service.watch() and not is_running(service, run))
     service.told(run["id"])
     service.start_worker()
-    service.next_round(killed)
+    service.next_round(ended)
     service.watch()
     assert 1 == len(service.mails(run["id"]))
 
 
 def test_a_round_that_dies_with_its_worker_is_closed_told_once_and_the_next_slot_runs(service):
     """Prefect leaves it Running for ever, and its slot taken."""
-    run = in_a_round(service)
-    cut_power(service.process, run)
-    service.worker.close()
-    died = datetime.now(UTC)
-    assert run["id"] in [one["id"] for one in service.runs("RUNNING")]
+    run, died = struck(service, lambda run: cut_power(service.process, run))
+    assert is_running(service, run)
     service.watch()
-    assert run["id"] not in [one["id"] for one in service.runs("RUNNING")]
+    assert not is_running(service, run)
     service.told(run["id"])
     service.start_worker()
     service.next_round(died)
@@ -317,7 +324,7 @@ def test_a_schedule_that_is_paused_and_a_pool_on_which_nothing_starts_are_told_o
     assert [1, 1, 0] == [len(service.mails(*words)) - was for words, was in zip(kinds, before, strict=True)]
     service.api.patch(at, json={"active": True}).raise_for_status()
     service.command("deployments.drain", "--resume")
-    service.next_round(datetime.now(UTC), 240)
+    service.next_round(datetime.now(UTC))
 
 
 def test_nothing_was_told_twice(service):
