@@ -147,8 +147,11 @@ def markdown(report: Report, picture: str, shows: str = "Time to first byte by r
     needing = [item(one) for one in group(report.verdicts) if is_heavy(one)]
     needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
     found = rows(report.verdicts)
-    heads = [name for name in found[0] if name not in {"claim", "rollback"}] if found else ["outcome"]
-    table = [heads, ["---"] * len(heads), *([row[name] for name in heads] for row in found)]
+    # Prefect's page has room for six narrow columns; the table beside it has everything.
+    elsewhere = {"claim", "wanted", "owner", "rollback"}
+    heads = [name for name in found[0] if name not in elsewhere] if found else ["outcome"]
+    lines = [row | {"saw": _saw(row)} for row in found]
+    table = [heads, ["---"] * len(heads), *([row[name] for name in heads] for row in lines)]
     parts = [
         f"# {report.site}: {report.summary}",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
@@ -158,6 +161,10 @@ def markdown(report: Report, picture: str, shows: str = "Time to first byte by r
         "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _saw(row: Mapping[str, str]) -> str:
+    return f"{row['saw']}; wanted {row['wanted']}" if row["wanted"] else row["saw"]
 
 
 def is_heavy(one: Group) -> bool:

@@ -79,7 +79,7 @@ def judge_jobs(jobs: JobFacts, now: datetime) -> Said:
         run = max(failing, key=lambda one: one.at)
         more = len(failing) - 1
         rest = f"; {more} other job{'s' * (more > 1)} went wrong too" if more else ""
-        says = f"Yes: {ago(run.at, now)} {run.deployment} {run.wrong}{rest}."
+        says = f"Yes: {ago(run.at, now)} {_what(run)}{rest}."
         since = _since([one for one in events if one.deployment == run.deployment])
         return Said(Outcome.FAIL, says, since, run.flow_run, *_rollback(run), history, details)
     if jobs.watched_at is None or (now - jobs.watched_at).total_seconds() > WATCH_LASTS:
@@ -96,7 +96,8 @@ def judge_jobs(jobs: JobFacts, now: datetime) -> Said:
         return Said(Outcome.WARN, says, since, history=history, details=details)
     if wrong:
         run = wrong[0]
-        says = f"Not now: {len(wrong)} of {_runs(len(day))} of the last day went wrong, the last {ago(run.at, now)}."
+        count = f"{len(wrong)} of {_runs(len(day))}"
+        says = f"Not now: {count} of the last day went wrong, the last {ago(run.at, now)}: {_what(run)}."
         return Said(Outcome.WARN, says, run.at, run.flow_run, *_rollback(run), history, details)
     says = f"No: {_runs(len(day))} of the last day went well."
     return Said(Outcome.PASS, says, _since(events), events[-1].flow_run, _ELSEWHERE, history=history)
@@ -145,9 +146,13 @@ def _since(events: Sequence[Event]) -> datetime:
     return since
 
 
+def _what(event: Event) -> str:
+    return f"{event.deployment} {event.wrong}"
+
+
 def _line(event: Event) -> str:
     rest = f": {scrubbed(event.detail)}" if event.detail else ""
-    return f"{event.at:%m-%d %H:%M} {event.deployment} {event.wrong}{rest}"
+    return f"{event.at:%m-%d %H:%M} {_what(event)}{rest}"
 
 
 def _rollback(event: Event) -> tuple[str, str]:

@@ -16,6 +16,13 @@ from flows.rules.verdict import Outcome, worst
 CELL = 3 * 3600
 #: A shape for each outcome, for those who do not see its colour.
 SHAPES = {Outcome.PASS: "✓", Outcome.WARN: "▲", Outcome.UNKNOWN: "?", Outcome.FAIL: "✕"}
+#: What the marks of a question's history are.
+_SEEN = {
+    Question.UP: "looks at it",
+    Question.SLOW: "rounds that timed it",
+    Question.JOBS: "runs",
+    Question.RELEASE: "rounds",
+}
 #: What is said of jobs that are no single site's.
 SHARED = "Shared jobs"
 
@@ -50,7 +57,7 @@ def caption(answer: Answer) -> str:
     line = f"; the line is the time, {milliseconds(max(times))} at most" if times else ""
     count = len(answer.moments)
     deployed = f"; {count} deployment{'s' * (count > 1)} (marked ▼)" if count else ""
-    return f"Last {DAYS} days: {told}{line}{deployed}."
+    return f"Last {DAYS} days, {_SEEN[answer.question]}: {told}{line}{deployed}."
 
 
 def lasted(since: datetime, now: datetime) -> str:

@@ -91,9 +91,9 @@ def test_the_two_columns_are_shown_where_they_are_known():
     assert ("", "") == (good["by the RFC"], good["as observed"])
     assert "by the RFC" not in rows([neither])[0]
     page = markdown(report(both, neither), "")
-    assert "| outcome | check | subject | saw | wanted | by the RFC | as observed | owner |" in page
-    assert "| storable for 60s | MISS, HIT, HIT | web-platform |" in page
-    assert "| outcome | check | subject | saw | wanted | owner |" in markdown(report(neither), "")
+    assert "| outcome | check | subject | saw | by the RFC | as observed |" in page
+    assert "wanted private or no-store | storable for 60s | MISS, HIT, HIT |" in page
+    assert "| outcome | check | subject | saw |" in markdown(report(neither), "")
 
 
 def test_the_json_keeps_each_verdict_whole_beside_the_groups():

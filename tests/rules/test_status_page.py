@@ -24,10 +24,10 @@ def test_a_history_is_cut_into_cells_of_the_worst_outcome_and_the_longest_time()
 
 def test_a_picture_is_told_in_words():
     answer = ask(Question.UP, looks=looks("+-"))
-    assert "Last 7 days: 1 failed, 1 passed; the line is the time, 12 ms at most." == caption(answer)
+    assert "Last 7 days, looks at it: 1 failed, 1 passed; the line is the time, 12 ms at most." == caption(answer)
     assert "Nothing was seen in the last 7 days." == caption(ask(Question.SLOW))
     known = {"releases": (OLD, NEW), "rounds": (Mark(NOW, P),)}
-    assert "Last 7 days: 1 passed; 1 deployment (marked ▼)." == caption(ask(Question.RELEASE, **known))
+    assert "Last 7 days, rounds: 1 passed; 1 deployment (marked ▼)." == caption(ask(Question.RELEASE, **known))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_page_holds_each_question_with_its_runbook_and_picture():
     assert "# shop: ✕ FAIL" in page
     assert "**✕ FAIL** No: /health answers 503." in page
     assert (
-        "![Last 7 days: 1 failed, 1 passed; the line is the time, 12 ms at most.](data:image/svg+xml;base64,QQ==)"
+        "![Last 7 days, looks at it: 1 failed, 1 passed; the line is the time, 12 ms at most.](data:image/svg+xml;base64,QQ==)"
         in page
     )
     assert "- Since 2026-03-08 12:30 UTC, for less than a minute" in page
