@@ -63,7 +63,7 @@ SWEEPS = Retention(
 )
 #: Small, and proof: what was tried, when, and what a batch job has done already and must never do again.
 FOR_EVER = Retention(
-    "releases, rehearsals, batch jobs, and what samples or purges have in common",
+    "releases, rehearsals, query plans, uses of indexes, batch jobs, and what samples or purges have in common",
     (
         "release",
         "rehearsal",
@@ -71,6 +71,8 @@ FOR_EVER = Retention(
         "rehearsal_leg",
         "rehearsal_lease",
         "migration_rehearsal",
+        "query_plan",
+        "index_use",
         "import_job",
         "sample_key",
         "purge_bucket",

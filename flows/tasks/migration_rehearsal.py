@@ -90,7 +90,7 @@ def _live(url: URL | None) -> dict[str, Any]:
                 names = (
                     connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
                 )
-                rows = {name: _last_row(connection, name) for name in names if not name.startswith("sqlite_")}
+                rows = {name: last_row(connection, name) for name in names if not name.startswith("sqlite_")}
             else:
                 ask = "SELECT c.oid::regclass::text, c.reltuples::bigint FROM pg_class c WHERE c.relkind IN ('r', 'p')"
                 rows = {name: count for name, count in connection.exec_driver_sql(ask) if count >= 0}
@@ -101,7 +101,7 @@ def _live(url: URL | None) -> dict[str, Any]:
     return {"live_revision": ",".join(found), "live_rows": rows}
 
 
-def _last_row(connection: Any, table: str) -> int:
+def last_row(connection: Any, table: str) -> int:
     """As many rows as there are numbers; counting them would read the table."""
     quoted = '"' + table.replace('"', '""') + '"'
     try:

@@ -8,6 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
+    database_tables,
     migration_tables,
     purge_queue_tables,
     rehearsal_tables,

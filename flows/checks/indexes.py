@@ -1,0 +1,17 @@
+from datetime import UTC, datetime
+
+from prefect import flow
+
+from flows.rules.database import Database
+from flows.rules.index_review import judge
+from flows.rules.verdict import Verdict
+from flows.tasks.index_ledger import watch_indexes
+from flows.tasks.index_look import look_at_indexes
+
+
+@flow(name="check-indexes", flow_run_name="{database.database}: indexes", timeout_seconds=600, persist_result=False)
+async def check_indexes(database: Database) -> list[Verdict]:
+    """Is an index missing, doubled, broken or idle, do numbers run out, and does the planner know the tables?"""
+    facts, now = await look_at_indexes(database), datetime.now(UTC)
+    nodes = await watch_indexes(database.database, facts.nodes, now)
+    return judge(database, facts, nodes, now)

@@ -1,0 +1,78 @@
+"""What a team promises of its database: whose it is, how it is read, and what is held against it."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from flows.rules.index_promise import Indexes
+from flows.rules.migration_plan import Migrations
+from flows.rules.site_words import EnvName, Model, Name, Text
+
+
+class Variable(Model):
+    """An address with its password, which is read from the environment when it is needed."""
+
+    env: EnvName
+
+
+class WayBack(Model):
+    """How a change to the database is taken back."""
+
+    note: Text
+    command: tuple[Text, ...] = ()
+
+
+class ReviewSchedule(Model):
+    """When the review runs by itself."""
+
+    review: Text = "daily"
+    """`hourly`, `daily` (between three and four), or a cron expression of five fields; a minute written `H` comes from
+    the database's name."""
+    timezone: Text = "UTC"
+
+
+class Database(Model):
+    """One database and everything promised about it."""
+
+    database: Name
+    owner: Text
+    """Team and address, such as `content <content-oncall@example.com>`."""
+    expected_result: Text
+    """What is true of the database when all is well, in a sentence."""
+    rollback: WayBack
+    url: Variable
+    """Where the live database is, as `{env: NAME}`; it is only read. `postgresql://...` or `sqlite:///FILE`."""
+    nodes: tuple[Variable, ...] = ()
+    """Its standbys: an index is unused only when none of them uses it."""
+    folder: Text = "."
+    """The folder of the project that has the migrations, from this file's folder."""
+    indexes: Indexes = Field(default_factory=Indexes)
+    migrations: Migrations | None = None
+    """What is rehearsed on a copy; nothing when left out."""
+    schedule: ReviewSchedule | None = None
+
+    @property
+    def team(self) -> str:
+        """Who answers for it, without the address."""
+        return self.owner.partition("<")[0].strip()
+
+    @property
+    def back(self) -> str:
+        """The command that goes back, or how to."""
+        return " ".join(self.rollback.command) or self.rollback.note
+
+
+Conflict = tuple[tuple[str | int, ...], str, str]
+
+
+def conflicts(promised: Database) -> Iterator[Conflict]:
+    """What a database file says twice or against itself: place, what was seen, what to do."""
+    known = [promised.url.env]
+    for place, node in enumerate(promised.nodes):
+        if node.env in known:
+            yield ("nodes", place, "env"), node.env, "it is named already; give each node a variable of its own"
+        known.append(node.env)
+    plan = promised.migrations
+    if plan and plan.golden in known:
+        mend = "name a copy that is restored from the backup: the live database is never rehearsed on"
+        yield ("migrations", "golden"), plan.golden, mend

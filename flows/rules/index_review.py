@@ -1,0 +1,103 @@
+"""Indexes, keys and statistics: what would make a database slow, large, or stop."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from flows.rules import index_shape as shape
+from flows.rules import index_state as state
+from flows.rules.database import Database
+from flows.rules.index_claims import (
+    BLOAT,
+    CHECK,
+    DUPLICATE,
+    FOREIGN,
+    INVALID,
+    NO_KEY,
+    PREFIX,
+    STATISTICS,
+    TYPES,
+    UNPROVEN,
+    UNUSED,
+    USED_UP,
+    Fault,
+    plural,
+)
+from flows.rules.index_facts import IndexFacts
+from flows.rules.index_promise import Indexes
+from flows.rules.index_usage import Watched
+from flows.rules.verdict import Finding, Verdict
+
+#: Uses of each index by node.
+Nodes = Mapping[str, Mapping[str, Watched]]
+#: Each claim that needs nothing but the catalogue, with what looks for its breaches.
+_CHECKS = (
+    (FOREIGN, shape.foreign_keys),
+    (DUPLICATE, shape.duplicates),
+    (PREFIX, shape.prefixes),
+    (NO_KEY, shape.without_key),
+    (TYPES, shape.key_types),
+    (BLOAT, state.bloated),
+    (STATISTICS, state.old_statistics),
+)
+#: What SQLite has not: an index is there or not, a constraint holds, and numbers have 64 bits.
+_POSTGRESQL = ((INVALID, shape.invalid), (UNPROVEN, shape.unproven), (USED_UP, state.used_up))
+
+
+def judge(database: Database, facts: IndexFacts, nodes: Nodes, now: datetime) -> list[Verdict]:
+    """Judge a database: first the whole of it, with every claim that holds, then each table with a fault."""
+    name, promised = database.database, database.indexes
+    faults = list(_faults(promised, facts, nodes, now))
+    wrong = [one for one in faults if one.name not in promised.accept]
+    tables = dict.fromkeys(one.table for one in wrong)
+    about = [
+        (name, tuple(_held(promised, facts, nodes, now, faults))),
+        *((f"{name} {table}".strip(), tuple(one.finding() for one in wrong if one.table == table)) for table in tables),
+    ]
+    said = (database.team, database.expected_result, database.back)
+    return [Verdict(CHECK, subject, "", *said, found) for subject, found in about if found]
+
+
+def _faults(promised: Indexes, facts: IndexFacts, nodes: Nodes, now: datetime) -> Iterator[Fault]:
+    for _, look in _checks(facts):
+        yield from look(facts, promised)
+    if facts.dialect != "sqlite" and not facts.unseen:
+        yield from state.unused(facts, promised, nodes, now)
+
+
+def _checks(facts: IndexFacts) -> tuple:
+    return _CHECKS if facts.dialect == "sqlite" else (*_CHECKS, *_POSTGRESQL)
+
+
+def _held(
+    promised: Indexes, facts: IndexFacts, nodes: Nodes, now: datetime, faults: Sequence[Fault]
+) -> Iterator[Finding]:
+    """What holds of all, what was accepted, and what could not be told."""
+    wrong = {one.claim.id for one in faults if one.name not in promised.accept}
+    for claim, _ in _checks(facts):
+        if claim.id not in wrong:
+            names = ", ".join(dict.fromkeys(one.name for one in faults if one.claim.id == claim.id))
+            but = f", accepted: {names}" if names else ""
+            yield claim.against(f"{_looked_at(claim.id, facts)}{but}", claim.says, holds=True)
+    if facts.dialect == "sqlite":
+        return
+    wanted = "every index used on some node"
+    if facts.unseen:
+        why = "; ".join(f"{node}: {trouble}" for node, trouble in sorted(facts.unseen.items()))
+        yield UNUSED.against(f"a node could not be asked: {why}", wanted, holds=None)
+    elif UNUSED.id not in wrong:
+        days = state.watched_for(nodes, facts.indexes, now)
+        counted = plural(len(facts.indexes), "index", "indexes")
+        enough = days * 86400.0 >= promised.unused_after
+        saw = f"{counted}, watched for {plural(days, 'day')}"
+        yield UNUSED.against(saw if enough else f"{saw}: too short to call one unused", wanted, holds=True)
+
+
+def _looked_at(claim: str, facts: IndexFacts) -> str:
+    counts = {
+        FOREIGN.id: plural(len(facts.foreign_keys), "foreign key"),
+        TYPES.id: plural(len(facts.foreign_keys), "foreign key"),
+        NO_KEY.id: plural(len(facts.tables), "table"),
+        STATISTICS.id: plural(len(facts.tables), "table"),
+        USED_UP.id: plural(len(facts.counters), "key or sequence", "keys and sequences"),
+    }
+    return counts.get(claim, plural(len(facts.indexes), "index", "indexes"))
