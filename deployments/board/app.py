@@ -20,11 +20,21 @@ from starlette.exceptions import HTTPException
 
 from deployments.board.metrics import CONTENT_TYPE, exposition
 from deployments.board.purges import PURGES
-from deployments.board.reader import Board, Fresh, LedgerSilentError, Reason, drawn, read_board, read_reasons
+from deployments.board.reader import (
+    Board,
+    Fresh,
+    LedgerSilentError,
+    Reason,
+    drawn,
+    read_board,
+    read_letters,
+    read_reasons,
+)
 from deployments.board.writes import serve
 from flows.rules.status_facts import Answer
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
 from flows.tasks import picture
+from flows.tasks.targets import Letters
 
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
@@ -50,10 +60,11 @@ Next = Callable[[Request], Awaitable[Response]]
 def create() -> FastAPI:
     """Build the board. The token is read from ROUNDSMAN_BOARD_TOKEN now; what is shown is read when it is asked for."""
     board, reasons = Fresh(read_board), Fresh(read_reasons)
+    targets = Fresh(read_letters, "A batch job's database")
     app = FastAPI(title="Roundsman", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_warm)
     token = os.environ.get(VARIABLE, "").strip()
     _guard(app, token)
-    _pages(app, board)
+    _pages(app, board, targets)
     serve(app, token, WRITES)
 
     @app.api_route("/health", methods=["GET", "HEAD"])
@@ -68,7 +79,7 @@ def create() -> FastAPI:
     @app.api_route("/metrics", methods=["GET", "HEAD"])
     async def metrics() -> Response:
         try:
-            text = exposition(await board.get(), await reasons.get())
+            text = exposition(await board.get(), await reasons.get(), await _known(targets))
         except LedgerSilentError:
             return PlainTextResponse("the ledger does not answer\n", 503)
         return Response(text, media_type=CONTENT_TYPE)
@@ -90,13 +101,13 @@ async def _warm(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def _pages(app: FastAPI, board: Fresh[Board]) -> None:
+def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]]) -> None:
     @app.api_route("/", methods=["GET", "HEAD"])
     async def index() -> Response:
         seen = await board.get()
         pictures = {one.site: await _drawn(one.answers[0], seen.at) for one in seen.statuses}
-        letters = {"dead": seen.dead, "dead_count": seen.dead_count}
-        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **letters)
+        outboxes = [Letters("", seen.dead, seen.dead_count), *await _known(targets)]
+        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, outboxes=outboxes)
 
     @app.api_route("/sites/{site}", methods=["GET", "HEAD"])
     async def one_site(site: str) -> Response:
@@ -115,6 +126,14 @@ def _pages(app: FastAPI, board: Fresh[Board]) -> None:
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
         return _message(error.status_code, str(error.detail), error.headers)
+
+
+async def _known(targets: Fresh[tuple[Letters, ...]]) -> tuple[Letters, ...]:
+    """What is dead in the databases of batch jobs; a slow one of them is no reason to show nothing."""
+    try:
+        return await targets.get()
+    except LedgerSilentError:
+        return (Letters("a batch job's database", problem="no answer in time"),)
 
 
 def _guard(app: FastAPI, token: str) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from deployments.board.reader import Board, Reason
 from flows.rules.verdict import Outcome
+from flows.tasks.targets import Letters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[Mapping[str, str], float]
 
 
-def exposition(board: Board, reasons: Sequence[Reason]) -> str:
+def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters] = ()) -> str:
     """The board as gauges. Points in time are Unix seconds, durations seconds."""
     looked = [({"site": facts.site.site}, facts.looks[-1]) for facts in board.facts if facts.looks]
     timed = [(facts.site.site, facts.timed) for facts in board.facts if facts.timed]
@@ -24,7 +25,13 @@ def exposition(board: Board, reasons: Sequence[Reason]) -> str:
             "When the last pass of the watch was.",
             [({}, board.watched_at.timestamp())] if board.watched_at else [],
         ),
-        "dead_letters": ("Messages, purges and webhooks that are not tried any more.", [({}, board.dead_count)]),
+        "dead_letters": (
+            "Messages, purges and webhooks that are not tried any more, by the outbox that has them.",
+            [
+                ({"outbox": "ledger"}, board.dead_count),
+                *(({"outbox": one.variable}, one.count) for one in targets if not one.problem),
+            ],
+        ),
         "answer": (
             "The outcome of each question is 1, and each other outcome 0.",
             [({**labels, "outcome": one}, told.outcome is one) for labels, told in answers for one in Outcome],

@@ -26,6 +26,7 @@ from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
 from flows.tasks.site_file import all_sites, check
 from flows.tasks.status_facts import ROUND, read_facts, read_jobs, stale_at, ui, watched_at
+from flows.tasks.targets import Letters, letters
 
 log = logging.getLogger("roundsman.board")
 
@@ -69,8 +70,8 @@ class Board:
 class Fresh(Generic[Found]):
     """A value that is found again when it is older than `FRESH`: once, however many wait for it."""
 
-    def __init__(self, find: Callable[[], Found]) -> None:
-        self._find = find
+    def __init__(self, find: Callable[[], Found], whose: str = "The ledger") -> None:
+        self._find, self._whose = find, whose
         self._turn = asyncio.Lock()
         self._found: Found | None = None
         self._until = 0.0
@@ -96,7 +97,7 @@ class Fresh(Generic[Found]):
                 return await asyncio.to_thread(self._find)
         except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
             # What a database says can name its user and host.
-            log.warning("The ledger does not answer: %s", type(error).__name__)
+            log.warning("%s does not answer: %s", self._whose, type(error).__name__)
             return None
 
 
@@ -115,6 +116,11 @@ def read_board() -> Board:
         engine = session.get_bind().engine
         dead = {"dead": tuple(dead_letters(engine, LETTERS)), "dead_count": undelivered(engine)[1]}
         return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **dead)
+
+
+def read_letters() -> tuple[Letters, ...]:
+    """What is dead in the outboxes of batch jobs, which are in databases of their own."""
+    return letters(LETTERS)
 
 
 def read_reasons() -> tuple[Reason, ...]:

@@ -26,6 +26,7 @@ from flows.tasks.report import UNKNOWN
 from flows.tasks.runs import Deployment, NoServerError
 from flows.tasks.service_tables import SlotRow
 from flows.tasks.slots import Findings, Judged, Pass, Trouble
+from flows.tasks.targets import deliver_targets
 
 log = logging.getLogger("roundsman")
 
@@ -51,6 +52,7 @@ async def watch_jobs() -> State[Pass]:
     if not done.looked:
         return Failed(name=UNKNOWN, message=done.detail, data=done)
     await deliver()
+    await deliver_targets()
     return Completed(message=done.detail, data=done)
 
 
@@ -74,6 +76,7 @@ async def watch(ping: str = "") -> int:
         said, code = done.detail, done.exit_code
         # Also when Prefect is gone: a channel that a site file declares can be reached without it.
         await deliver.fn()
+        await deliver_targets.fn()
     except LedgerError as error:
         said, code = f"{slots.BLIND}{error}", COULD_NOT_LOOK
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look

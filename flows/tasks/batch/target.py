@@ -111,7 +111,12 @@ def open_target(variable: str) -> Engine:
         raise BatchError(f"{variable}: {saw}; wanted postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE")
     if where.get_backend_name() == "sqlite":
         return create_engine(where, hide_parameters=True, connect_args={"timeout": 30})
-    return create_engine(where.set(drivername="postgresql+psycopg"), hide_parameters=True, pool_pre_ping=True)
+    return create_engine(
+        where.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10},
+    )
 
 
 def prepare(engine: Engine) -> None:
