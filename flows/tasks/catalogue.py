@@ -29,7 +29,7 @@ from flows.tasks.batch import (
     PagedApi,
     SourceError,
     TargetError,
-    in_prefect,
+    everywhere,
     open_target,
     run,
 )
@@ -146,7 +146,7 @@ async def import_articles(site: Site, feed: str, *, dry_run: bool, chunk: int = 
     """
     engine = open_target(VARIABLE)
     try:
-        async with in_prefect(f"catalogue of {site.site}") as progress:
+        async with everywhere(f"catalogue of {site.site}") as progress:
             batch = catalogue(site, feed, engine, chunk)
             return await run(batch, dry_run=dry_run, run_id=str(flow_run.get_id() or ""), progress=progress)
     finally:

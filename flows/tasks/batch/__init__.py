@@ -20,7 +20,7 @@ from flows.tasks.batch.errors import (
 from flows.tasks.batch.files import Csv, JsonLines
 from flows.tasks.batch.jobs import give_up
 from flows.tasks.batch.paged import PagedApi
-from flows.tasks.batch.progress import in_prefect, on_terminal
+from flows.tasks.batch.progress import everywhere, in_prefect, on_terminal
 from flows.tasks.batch.quarantine import Replayed, dismiss, replay
 from flows.tasks.batch.running import Outcome, Progress, run
 from flows.tasks.batch.sources import SqlQuery
@@ -46,6 +46,7 @@ __all__ = [
     "Status",
     "TargetError",
     "dismiss",
+    "everywhere",
     "give_up",
     "in_prefect",
     "on_terminal",

@@ -99,7 +99,7 @@ class PagedApi(JsonLines):
                     seen.append(self._read_all(client, seen[-1] if seen else None))
                     made.append(seen[-1].path)
                     if len(seen) > 1 and seen[-1].digest == seen[-2].digest:
-                        self._keep(seen[-1])
+                        self._keep(seen[-1], kept)
                         return
         finally:
             for path in made:
@@ -206,11 +206,12 @@ class PagedApi(JsonLines):
         except (OSError, SourceError, ValueError, KeyError, TypeError):
             return None
 
-    def _keep(self, last: Pass) -> None:
+    def _keep(self, last: Pass, kept: Pass | None) -> None:
         index = last.path.with_suffix(".index")
         index.write_text(json.dumps({"digest": last.digest, "pages": [asdict(page) for page in last.pages]}))
         # Between the two, the index does not fit the file, and counts for nothing.
-        last.path.replace(self.path)
+        if kept is None or kept.digest != last.digest:  # else somebody may be reading it
+            last.path.replace(self.path)
         index.replace(self._index)
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from flows.tasks.batch.events import log
 from flows.tasks.batch.running import Progress, Report
 
 
@@ -18,8 +19,10 @@ def words(progress: Progress) -> str:
 
 @contextmanager
 def on_terminal(title: str, console: Console | None = None) -> Iterator[Report]:
-    """A bar while the job runs; where there is no terminal, nothing but the log."""
-    with Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), console=console) as bar:
+    """A bar on standard error while the job runs; where there is no terminal, nothing but the log."""
+    console = console or Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}")
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, told="")
 
         async def show(progress: Progress) -> None:
@@ -41,6 +44,22 @@ async def in_prefect(title: str) -> AsyncIterator[Report]:
 
     async def show(progress: Progress) -> None:
         done = 100.0 * min(progress.share or 0.0, 1.0)
-        await aupdate_progress_artifact(artifact, done, description=f"{title}: {words(progress)}")
+        try:
+            await aupdate_progress_artifact(artifact, done, description=f"{title}: {words(progress)}")
+        except Exception as error:  # noqa: BLE001 - whatever it was, the job is well
+            log.warning("Prefect can't be told of the progress: %s", type(error).__name__)
 
     yield show
+
+
+@asynccontextmanager
+async def everywhere(title: str) -> AsyncIterator[Report]:
+    """In Prefect, and on the terminal where there is one."""
+    async with in_prefect(title) as keep:
+        with on_terminal(title) as draw:
+
+            async def show(progress: Progress) -> None:
+                await draw(progress)
+                await keep(progress)
+
+            yield show

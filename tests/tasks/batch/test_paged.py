@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from flows.tasks.batch import BatchError, PagedApi, SourceError, paged, run
 from tests.hostile import serving
-from tests.tasks.batch.work import balances, expected, make_accounts, transfers
+from tests.tasks.batch.work import add, balances, expected, make_accounts, transfers
 
 SIZE = 4
 
@@ -174,3 +174,16 @@ def test_what_was_left_behind_by_a_pass_that_failed_is_gone(api, feed, tmp_path)
     with pytest.raises(SourceError):
         feed().prepare(fresh=True)
     assert [] == list((tmp_path / "feeds").iterdir())
+
+
+async def test_who_looks_whether_a_feed_is_new_does_not_disturb_who_is_applying_it(api, feed, engine):
+    looked = []
+
+    def look_again(connection, rows):
+        if not looked:
+            looked.append(feed().prepare(fresh=True))
+        return add(connection, rows)
+
+    outcome = await run(transfers(engine, feed(), apply=look_again, snapshot=True))
+    assert (18, 1, 1) == (outcome.rows, outcome.attempts, len(looked))
+    assert expected(18) == balances(engine)

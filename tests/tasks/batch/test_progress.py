@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from flows.tasks.batch import Progress, in_prefect, on_terminal, run
+from flows.tasks.batch import Progress, everywhere, in_prefect, on_terminal, run
 from flows.tasks.batch.progress import words
 from tests.tasks.batch.work import feed, make_accounts, opened, transfers
 
@@ -35,6 +35,13 @@ async def test_a_terminal_shows_it_until_the_end(job):
     assert "20 rows, " in shown.getvalue().rpartition("transfers")[2]
 
 
+async def test_where_there_is_no_terminal_there_is_no_bar(job):
+    shown = io.StringIO()
+    with on_terminal("transfers", Console(file=shown)) as progress:
+        await run(job, progress=progress)
+    assert "" == shown.getvalue()
+
+
 @pytest.mark.harness
 async def test_prefect_shows_it_at_the_run(prefect, job):
     from prefect import flow
@@ -44,7 +51,7 @@ async def test_prefect_shows_it_at_the_run(prefect, job):
 
     @flow
     async def import_transfers():
-        async with in_prefect("transfers") as progress:
+        async with everywhere("transfers") as progress:
             await run(job, progress=progress, run_id=str(flow_run.get_id()))
         return str(flow_run.get_id())
 
@@ -54,3 +61,17 @@ async def test_prefect_shows_it_at_the_run(prefect, job):
         [artifact] = await client.read_artifacts(artifact_filter=mine)
     assert ("progress", 100.0) == (artifact.type, float(artifact.data))
     assert artifact.description.startswith("transfers: 20 rows, ")
+
+
+async def test_a_server_that_goes_meanwhile_stops_no_job(job, monkeypatch, caplog):
+    async def made(*_, **__):
+        return "an artifact"
+
+    async def gone(*_, **__):
+        raise OSError("no route to hush-hush")
+
+    monkeypatch.setattr("prefect.artifacts.acreate_progress_artifact", made)
+    monkeypatch.setattr("prefect.artifacts.aupdate_progress_artifact", gone)
+    async with in_prefect("transfers") as progress:
+        assert 20 == (await run(job, progress=progress)).rows
+    assert "Prefect can't be told of the progress: OSError" in caplog.text
