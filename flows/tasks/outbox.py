@@ -15,12 +15,14 @@ from uuid import uuid4
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from sqlalchemy import Engine, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from flows.rules.delivery import Trouble, is_over, pause
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.tasks.batch.events import Teller
 from flows.tasks.batch.target import writing
 from flows.tasks.ledger import open_ledger
 from flows.tasks.senders import send
@@ -137,6 +139,7 @@ async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int
     while sent + failed < limit and (row := await asyncio.to_thread(_take, engine, channel)):
         trouble = await send(site, row)
         await asyncio.to_thread(_settle, engine, row, trouble)
+        _tell(row, trouble)
         if trouble is None:
             sent += 1
             continue
@@ -144,6 +147,16 @@ async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int
         if not trouble.permanent:  # else it is the message's trouble, and not the channel's
             break
     return Delivered(sent, failed)
+
+
+def _tell(row: OutboxRow, trouble: Trouble | None) -> None:
+    """For the log: a subject may name what is private, and so may a body."""
+    tell = Teller("outbox", str(flow_run.get_id() or ""))
+    facts = {"message": row.id, "what": row.kind, "channel": row.channel, "attempt": row.attempts}
+    if trouble is None:
+        tell("sent", **facts)
+    else:
+        tell("dead" if is_over(row.attempts, trouble) else "not sent", **facts, error=trouble.says)
 
 
 def _due_channels(engine: Engine) -> list[Channel]:

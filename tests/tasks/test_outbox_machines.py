@@ -278,3 +278,21 @@ async def test_two_deliverers_on_a_database_of_somebody_else_send_a_message_once
     done = await asyncio.gather(*(deliver.fn(target=target) for _ in range(4)))
     assert (20, 0) == (sum(one.sent for one in done), sum(one.failed for one in done))
     assert sorted(("PURGE", f"/{number}") for number in range(20)) == sorted(edge.seen())
+
+
+async def test_each_attempt_is_told_as_a_line_of_json_if_asked_without_what_is_in_the_message(
+    target, site, edge, capsys, monkeypatch
+):
+    monkeypatch.setenv("ROUNDSMAN_EVENTS", "json")
+    statuses = {"sent": 204, "not sent": 503, "dead": 404}
+    for number, status in enumerate(statuses.values()):
+        edge.status = status
+        enqueue(target, a_webhook('{"card": "4242"}', key=f"{number}"))
+        await deliver.fn(target=target)
+    said = capsys.readouterr().err
+    told = [json.loads(line) for line in said.splitlines() if line.startswith('{"event"')]
+    assert [(event, "webhook", "outgoing-webhook/shop", 1) for event in statuses] == [
+        (one["event"], one["what"], one["channel"], one["attempt"]) for one in told
+    ]
+    assert "4242" not in said
+    assert "hush" not in said

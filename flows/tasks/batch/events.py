@@ -29,7 +29,8 @@ class Teller:
     def __call__(self, event: str, **facts: Any) -> None:
         """Tell of an event."""
         who = f"{self.kind}: job {self.job}" if self.job else self.kind
-        log.info("%s: %s%s", who, event, "".join(f", {name} {value}" for name, value in facts.items()))
+        told = "".join(f", {name} {value}" for name, value in facts.items())
+        log.info("%s: %s%s (run %s, key %s)", who, event, told, self.run_id or "-", self.job_key[:16] or "-")
         if os.environ.get(VARIABLE) == "json":
             whose = {"kind": self.kind, "run": self.run_id, "job": self.job, "job_key": self.job_key}
             sys.stderr.write(json.dumps({"event": event, **whose, **facts}, default=str) + "\n")

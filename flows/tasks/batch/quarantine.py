@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, func, select, update
 
@@ -12,6 +13,7 @@ from flows.rules.batch import storable
 from flows.tasks.batch.attempt import Batch
 from flows.tasks.batch.chunks import send
 from flows.tasks.batch.errors import in_full, transient
+from flows.tasks.batch.events import Teller
 from flows.tasks.batch.points import point
 from flows.tasks.batch.tables import JOB, ROW_ERROR
 from flows.tasks.batch.target import NowMs, writing
@@ -25,19 +27,25 @@ class Replayed:
     left: int = 0
 
 
-async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "replay") -> Replayed:
+async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "replay", run_id: str = "") -> Replayed:
     """Apply the batch's rows that are in quarantine, each in a transaction of its own, and each once.
 
     Args:
         batch: As it was run, or with code that can do better; its source need not be there, except a CSV file's header.
         mend: Makes a good row's text of a bad one's; a row that was kept in part is only tried if this changes it.
         by: Who is written down to have resolved it.
+        run_id: What the run is called in logs.
 
     Raises:
         SQLAlchemyError: the target is in trouble; what was applied until then stays so.
     """
     found = await asyncio.to_thread(_open_rows, batch)
-    done = [await asyncio.to_thread(_replay, batch, row, mend, by) for row in found]
+    run_id = run_id or uuid4().hex
+    done = []
+    for row in found:
+        done.append(await asyncio.to_thread(_replay, batch, row, mend, by))
+        tell = Teller(batch.kind, run_id, row.job_id, row.job_key)
+        tell("row replayed" if done[-1] else "row stays in quarantine", row=row.position)
     return Replayed(sum(done), len(done) - sum(done))
 
 

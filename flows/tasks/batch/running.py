@@ -135,14 +135,7 @@ async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bo
         )
         if job:
             tell = Teller(batch.kind, tell.run_id, job.id, job.job_key)
-            tell(
-                "claimed",
-                token=job.token,
-                position=job.position,
-                deaths=job.deaths,
-                run_id=tell.run_id,
-                key=job.job_key,
-            )
+            tell("claimed", token=job.token, position=job.position, deaths=job.deaths)
             return await _work(Attempt(batch, job, tell), tell, pace)
         job = await asyncio.to_thread(jobs.read, batch.target, job_id)
         if job.status == Status.CANCELLED:

@@ -256,6 +256,10 @@ async def test_logs_tell_of_positions_and_counts_and_never_of_a_row(engine, tmp_
         "position": 5,
     } == told[2]
     assert "4242" not in json.dumps(told)
+    assert (
+        f"transfers: job 1: chunk, chunk 1, rows 5, changed 4, unchanged 0, quarantined 1, position 5 (run run-7, key {key[:16]})"
+        in caplog.text
+    )
     assert any("4242" in payload for (payload,) in asked(engine, "SELECT payload FROM import_row_error"))
 
 
@@ -385,3 +389,15 @@ async def test_an_unknown_database_is_refused(tmp_path):
 
     with pytest.raises(BatchError, match="a database of mysql; wanted SQLite or PostgreSQL"):
         prepare(Elsewhere())
+
+
+async def test_a_replay_is_told_row_by_row_and_never_says_what_is_in_one(engine, tmp_path, capsys, monkeypatch):
+    batch = transfers(engine, feed(tmp_path / "feed.jsonl", 10, bad=(4,), unreadable=(7,)))
+    await run(batch)
+    monkeypatch.setenv("ROUNDSMAN_EVENTS", "json")
+    await replay(batch, mend=lambda raw: raw.replace("null", "1"), run_id="run-8")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"event"')]
+    assert [("row replayed", "run-8", 1, 4), ("row stays in quarantine", "run-8", 1, 7)] == [
+        (event["event"], event["run"], event["job"], event["row"]) for event in told
+    ]
+    assert "torn" not in json.dumps(told)

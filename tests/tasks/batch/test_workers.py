@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from tests.tasks.batch.work import (
     opened,
     transfers,
 )
+
+NAMES = ["begun", "fenced", "applied", "sent", "recorded", "counted", "committed", "read"]
 
 
 def work(url, path, crash="", lease=60.0, chunk=5) -> None:
@@ -81,15 +84,46 @@ def test_killed_at_random_again_and_again_nothing_is_lost_and_nothing_done_twice
     path = feed(tmp_path / "feed.jsonl", 200)
     chance = random.Random(5)
     deaths = 0
-    names = ["begun", "fenced", "applied", "sent", "recorded", "counted", "committed", "read"]
-    while ended(started(url, path, f"chunk.{chance.choice(names)}:{chance.randint(1, 6)}")) != 0:
+    while ended(started(url, path, f"chunk.{chance.choice(NAMES)}:{chance.randint(1, 6)}")) != 0:
         deaths += 1
         let_expire(engine)
     quarantined = [row for (row,) in asked(engine, "SELECT position FROM import_row_error")]
     assert expected(200, without=quarantined) == balances(engine)
     assert [(200 - len(quarantined),)] == asked(engine, "SELECT count(*) FROM outbox")
     assert deaths >= 8
-    assert len(quarantined) <= 3, "innocent rows are few; they can be replayed"
+    assert 3 * len(quarantined) <= deaths, "an innocent row is held for a killer after three deaths; it can be replayed"
+    contiguous(engine)
+
+
+@pytest.mark.slow
+def test_three_workers_that_are_killed_and_overtaken_again_and_again_apply_each_row_once(engine, url, tmp_path):
+    path = feed(tmp_path / "feed.jsonl", 250)
+    chance = random.Random(8)
+    ends: Counter[int] = Counter()
+
+    def another():
+        where = f"chunk.{chance.choice(NAMES)}:{chance.randint(2, 6)}"
+        return started(url, path, where if ends[-signal.SIGKILL] < 15 else "")
+
+    workers = [another() for _ in range(3)]
+    while workers:
+        worker = workers.pop(0)
+        worker.join(0.02)
+        if worker.exitcode is None:
+            workers.append(worker)
+            continue
+        ends[worker.exitcode] += 1
+        if has_tables(engine):
+            let_expire(engine)  # of whoever holds the job now as well: it is overtaken, and must notice
+        if worker.exitcode != 0:
+            workers.append(another())
+    assert {0, 3, -signal.SIGKILL} >= set(ends)
+    assert 3 == ends[0]
+    assert ends[-signal.SIGKILL] >= 5
+    quarantined = [row for (row,) in asked(engine, "SELECT position FROM import_row_error")]
+    assert expected(250, without=quarantined) == balances(engine)
+    assert [(250 - len(quarantined),)] == asked(engine, "SELECT count(*) FROM outbox")
+    assert 3 * len(quarantined) <= ends[-signal.SIGKILL] + ends[3]
     contiguous(engine)
 
 
@@ -106,14 +140,15 @@ def die_whenever(url, path, seconds) -> None:
 def test_killed_by_the_clock_nothing_is_lost_and_nothing_done_twice(engine, url, tmp_path):
     path = feed(tmp_path / "feed.jsonl", 200)
     chance = random.Random(6)
-    seconds = 0.5
+    seconds, deaths = 0.5, 0
     while ended(started(url, path, chance.uniform(0.2, seconds), target=die_whenever)) != 0:
+        deaths += 1
         seconds *= 1.1  # on a slow machine it takes longer to come to anything
         if has_tables(engine):
             let_expire(engine)
     quarantined = [row for (row,) in asked(engine, "SELECT position FROM import_row_error")]
     assert expected(200, without=quarantined) == balances(engine)
-    assert len(quarantined) <= 3
+    assert 3 * len(quarantined) <= deaths
     contiguous(engine)
 
 
