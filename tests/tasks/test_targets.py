@@ -1,9 +1,11 @@
 """The outboxes of batch jobs' own databases are served and shown beside the ledger's."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from flows.jobs.watch_jobs import watch
 from flows.tasks.batch import open_target
 from flows.tasks.outbox import Delivered
 from flows.tasks.targets import deliver_targets, letters, named
@@ -40,6 +42,17 @@ async def test_a_purge_that_an_import_left_is_sent_without_another_import(shop, 
     enqueue(shop, a_purge("/a"))
     assert Delivered(1, 0) == await deliver_targets.fn()
     assert Delivered(0, 0) == await deliver_targets.fn()
+    assert [("PURGE", "/a")] == edge.seen()
+
+
+async def test_the_watch_sends_what_imports_left_each_minute(shop, site, edge, monkeypatch, tmp_path):
+    async def looked():
+        return SimpleNamespace(detail="all is well", exit_code=0)
+
+    monkeypatch.setattr("flows.jobs.watch_jobs.look", looked)
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/of-the-watch.db")
+    enqueue(shop, a_purge("/a"))
+    assert 0 == await watch()
     assert [("PURGE", "/a")] == edge.seen()
 
 
