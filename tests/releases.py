@@ -15,6 +15,7 @@ from flows.rules.rehearsal_legs import COURSE
 from flows.rules.rehearsal_plan import plan
 from flows.tasks.batch import points
 from flows.tasks.rehearse import _take_up
+from flows.tasks.rehearse_walk import LegFailedError
 from flows.tasks.site_file import load
 from tests.vendor_api import served
 
@@ -42,6 +43,7 @@ case $(cat current) in 1.8.2) wanted=1.8.1;; *) wanted=1.8.0;; esac
 NOOP = "#!/bin/sh\ntrue\n"
 HANGS = "#!/bin/sh\ncd @\n(sleep 300 & echo $! > grandchild; wait) &\nwait\n"
 DEAF = "#!/bin/sh\ncd @\ntrap '' TERM\n(trap '' TERM; sleep 300 & echo $! > grandchild; wait) &\nwait\n"
+ESCAPES = "#!/bin/sh\ncd @\nsetsid sh -c 'sleep 300 & echo $! > grandchild; wait' &\nwait\n"
 BREAKS = "#!/bin/sh\ncd @\necho 9.9.9 > current\necho broken; exit 7\n"
 HALF = "#!/bin/sh\ncd @\ntouch half\n" + BACK.partition("\n")[2]
 
@@ -153,6 +155,14 @@ async def course(walk):
         await walk.walk(leg)
 
 
+async def walked(walk):
+    """All legs of a rehearsal, and when one fails the way out, as the job's transaction does it."""
+    try:
+        await course(walk)
+    except LegFailedError:
+        await walk.end()
+
+
 def killed_in(path, url, where, leg):
     """A run in a child that is killed in a leg; `where` is `begin`, or `before` or `after` a command's switch."""
     child = children.Process(target=_run, args=(path, url, where, leg))
@@ -173,7 +183,7 @@ def _run(path, url, where, leg):
             os.environ |= {"KILL": f"{script[0]} {where}", "RUNNER": str(os.getpid())}
 
     points.hook = hook
-    asyncio.run(course(held.walk))
+    asyncio.run(walked(held.walk))
 
 
 def let_expire(engine):

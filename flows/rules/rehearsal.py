@@ -21,9 +21,11 @@ class Rehearsal:
     to_version: str
     finished_at: datetime
     schema_head: str | None = None
-    """The migration that the database was at; None when the site does not tell."""
+    """The migration that the database was at with the older version; None when the site does not tell."""
     stale: str | None = None
     """Why it says nothing about what runs now, however new it is."""
+    newer_schema_head: str | None = None
+    """The migration that it was at with the newer version."""
 
 
 def held_against(rehearsal: Rehearsal, version: str, schema_head: str) -> Rehearsal:
@@ -37,8 +39,10 @@ def held_against(rehearsal: Rehearsal, version: str, schema_head: str) -> Rehear
     said = []
     if version and version not in {rehearsal.from_version, rehearsal.to_version}:
         said.append(f"{_short(version)} runs now")
-    if schema_head and rehearsal.schema_head and schema_head != rehearsal.schema_head:
-        said.append(f"the schema is at {_short(schema_head)} now, and was at {_short(rehearsal.schema_head)}")
+    newer, older = rehearsal.newer_schema_head, rehearsal.schema_head
+    if schema_head and (newer or older) and schema_head not in {newer, older}:
+        was = (newer or older) if version == rehearsal.from_version else (older or newer)
+        said.append(f"the schema is at {_short(schema_head)} now, and was at {_short(was or '')}")
     return replace(rehearsal, stale="; ".join(said) or None)
 
 

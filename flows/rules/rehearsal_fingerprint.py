@@ -29,6 +29,10 @@ class Fingerprint:
     version: str
     schema_head: str = ""
     pages: Mapping[str, Page] = field(default_factory=dict)
+    data: str = ""
+    """A checksum of the data that a release must not change."""
+    ms: float = 0.0
+    """The median time to the first byte of a page, in milliseconds. It is told and not judged: few are asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """As plain data, to be kept."""
@@ -36,7 +40,14 @@ class Fingerprint:
             path: {"status": page.status, "body": page.body, "headers": dict(page.headers)}
             for path, page in self.pages.items()
         }
-        return {"version": self.version, "schema_head": self.schema_head, "pages": pages}
+        known = {"version": self.version, "schema_head": self.schema_head, "data": self.data, "ms": self.ms}
+        return {**known, "pages": pages}
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> "Fingerprint":
+        """One that was kept."""
+        pages = {path: Page(**page) for path, page in kept["pages"].items()}
+        return cls(**{**kept, "pages": pages})
 
 
 def pages_of(site: Site) -> tuple[str, ...]:
@@ -66,10 +77,21 @@ def changes(before: Fingerprint, back: Fingerprint) -> tuple[str, ...]:
     said = []
     if back.version != before.version:
         said.append(f"version {back.version or 'unreadable'} instead of {before.version}")
-    if back.schema_head != before.schema_head:
-        said.append(f"schema head {back.schema_head or 'unreadable'} instead of {before.schema_head or 'unreadable'}")
+    said += _schema_change(before, back)
+    if back.data != before.data:
+        said.append(f"data checksum {back.data or 'unreadable'} instead of {before.data or 'unreadable'}")
     for path, was in before.pages.items():
         said += [f"{path}: {what}" for what in _page_changes(was, back.pages.get(path, Page(0)))]
+    return tuple(said)
+
+
+def broken(was: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
+    """Why a version that was seen to be good is not so now: other schema, other status. Content may be news."""
+    said = [*_schema_change(was, now)]
+    for path, page_was in was.pages.items():
+        status = now.pages.get(path, Page(0)).status
+        if status != page_was.status:
+            said.append(f"{path}: status {status or 'unknown'} instead of {page_was.status}")
     return tuple(said)
 
 
@@ -81,6 +103,11 @@ def unseen(fingerprint: Fingerprint) -> tuple[str, ...]:
 def volatile(fingerprint: Fingerprint) -> tuple[str, ...]:
     """Pages of which only status and headers can be compared."""
     return tuple(path for path, one in fingerprint.pages.items() if one.body == VOLATILE)
+
+
+def _schema_change(was: Fingerprint, now: Fingerprint) -> Iterable[str]:
+    if now.schema_head != was.schema_head:
+        yield f"schema head {now.schema_head or 'unreadable'} instead of {was.schema_head or 'unreadable'}"
 
 
 def _page_changes(was: Page, now: Page) -> Iterable[str]:

@@ -70,6 +70,8 @@ class Stand:
     running: str = ""
     """The version that runs now; empty when it can't be read."""
     healthy: bool = False
+    amiss: tuple[str, ...] = ()
+    """What is not as it was when this version was seen to be good, healthy or not: a page that has another status."""
     given_up: bool = False
     """Somebody was told already that it has to be ended by hand."""
 
@@ -79,15 +81,18 @@ def way_out(stand: Stand) -> Way:
 
     A rollback mostly means "one release back". Run where the old version is back already, it would go back two; so
     what runs decides first, and only where that is no version known to be good, the last command that was begun: after
-    a deploy the way out is the rollback, after a rollback it is the deploy. Each is tried once.
+    a deploy the way out is the rollback, after a rollback it is the deploy. Each is tried once. A page amiss in the old
+    version is for people as long as nothing was rolled back: what is amiss may be no work of the deploy's.
     """
     commands = _commands(stand)
     known_good = stand.healthy and stand.running and stand.running in {stand.before, stand.after}
     rolled_back = any(step.leg in ROLLS_BACK for step in commands)
     if not commands or (stand.healthy and stand.running and stand.given_up):
         return Way.NOTHING
-    if known_good and (stand.running == stand.before or rolled_back):
+    if known_good and not stand.amiss and (stand.running == stand.before or rolled_back):
         return Way.NOTHING
+    if known_good and stand.running == stand.before and not rolled_back:
+        return Way.BY_HAND
     way = _opposite(commands)
     return Way.BY_HAND if way in _tried(stand) else way
 
@@ -125,12 +130,13 @@ def where(stand: Stand) -> str:
         runs = f"it runs {stand.running}, the new release,"
     else:
         runs = f"it runs {stand.running}, which is not what ran before ({stand.before or 'unknown'}),"
-    return f"{runs} and is {'healthy' if stand.healthy else 'not healthy'}"
+    amiss = f", but has {'; '.join(stand.amiss)}" if stand.amiss else ""
+    return f"{runs} and is {'healthy' if stand.healthy else 'not healthy'}{amiss}"
 
 
 def is_safe(stand: Stand) -> bool:
     """Whether it stands where it may be left: a version that was seen to be good, and is so now."""
-    if not stand.healthy or not stand.running:
+    if not stand.healthy or not stand.running or stand.amiss:
         return False
     return stand.given_up or not _commands(stand) or stand.running in {stand.before, stand.after}
 

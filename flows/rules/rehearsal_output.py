@@ -34,6 +34,12 @@ def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(plain_ones | coded, key=lambda value: (-len(value), value)))
 
 
+def shown(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables that may be shown: what may be a secret is `...`."""
+    secrets = secrets_of(variables)
+    return {name: "..." if _SECRET.search(name) else redacted(value, secrets) for name, value in variables.items()}
+
+
 def _passwords(value: str) -> Iterable[str]:
     """Passwords that stand in an address, as they are written and as they are meant."""
     for word in re.findall(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", value):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from flows.rules.rehearsal_fingerprint import pages_of
 from flows.rules.rehearsal_legs import COURSE, DEPLOYS, ROLLS_BACK
+from flows.rules.rehearsal_output import shown
 from flows.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
 from flows.rules.site import Release, Site
 
@@ -25,6 +26,8 @@ class Plan:
     refusals: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the commands are told about where they are."""
+    confirmed: str = ""
+    """For production the version that somebody said runs there; when another one does, no command is run."""
 
     @property
     def release(self) -> Release:
@@ -41,7 +44,8 @@ def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> 
     here = place(site, environment)
     refusals = tuple(_refusals(site, here, environment, confirm, running))
     told = {"ROUNDSMAN_ENVIRONMENT": environment, "ROUNDSMAN_BASE_URL": here.base_url}
-    return Plan(here, environment, refusals, {**told, **_environment(site, environment).env})
+    variables = {**told, **_environment(site, environment).env}
+    return Plan(here, environment, refusals, variables, running if environment == PRODUCTION else "")
 
 
 def place(site: Site, environment: str) -> Site:
@@ -91,13 +95,15 @@ def planned(one: Plan) -> list[str]:
     if one.refusals:
         return [f"refused: {said}" for said in one.refusals]
     release, deploys, backs = one.release, *(sum(leg in kind for leg in COURSE) for kind in (DEPLOYS, ROLLS_BACK))
-    shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in one.variables.items())
+    told = " ".join(f"{name}={shlex.quote(value)}" for name, value in shown(one.variables).items())
     drill = release.rehearsal
+    named = {"schema head": release.schema_head, "data checksum": release.data_checksum}
+    compared = ["version", *(name for name, said in named.items() if said), *pages_of(one.site)]
     return [
         f"{one.site.site}, {one.environment}: {one.site.base_url}",
         f"deploy ({deploys} times): {shlex.join(release.deploy)}",
         f"roll back ({backs} time): {shlex.join(release.rollback)}",
-        f"with {shown}",
+        f"with {told}",
         f"each within {drill.timeout:g}s, and the site as it should be within {drill.settle:g}s after it",
-        f"compared: {', '.join(['version', *(['schema head'] if release.schema_head else []), *pages_of(one.site)])}",
+        f"compared: {', '.join(compared)}",
     ]

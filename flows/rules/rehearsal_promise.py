@@ -43,5 +43,8 @@ class Drill(Model):
     """After this time a command is killed with everything it started."""
     settle: Duration = Field(default=60.0, ge=0, le=900)
     """The time in which the site answers as it should once a command has ended."""
+    schema_stays: bool = False
+    """Whether the rollback leaves the database's schema as the deploy made it, so that the old release runs on the new
+    one (expand first, contract later). Else the schema must be back as well."""
     differs: tuple[EnvName, ...] = ()
     """Settings that are meant to differ between staging and production, such as DATABASE_URL."""

@@ -19,6 +19,7 @@ from flows.rules.rehearsal_legs import (
     is_safe,
     where,
 )
+from flows.rules.rehearsal_output import shown
 from flows.rules.rehearsal_plan import Plan
 from flows.rules.rehearsal_settings import Difference
 from flows.rules.report import Report, as_json
@@ -66,7 +67,8 @@ class Rehearsed:
     """It was begun by an earlier run, and this one only ended it."""
     cut: Leg | None = None
     """The leg in which the earlier run was cut off."""
-    schema_head: str = ""
+    schema_heads: tuple[str, str] = ("", "")
+    """The migrations that the database was at: with the old version, and with the new one."""
     settings: Settings | None = None
 
     @property
@@ -126,8 +128,12 @@ def told(step: Step) -> str:
     """A leg as a sentence: what came of it and how long it took."""
     if step.state is State.BEGUN:
         return "it was begun and cut off"
-    took = spoken(round(step.seconds, 1) if step.seconds >= 1 else round(step.seconds, 3))
-    return f"{step.detail or 'done'} ({took})"
+    return f"{step.detail or 'done'} ({took(step)})"
+
+
+def took(step: Step) -> str:
+    """How long a leg took, in words."""
+    return spoken(round(step.seconds, 1) if step.seconds >= 1 else round(step.seconds, 3))
 
 
 def _proven(one: Rehearsed) -> bool | None:
@@ -193,7 +199,7 @@ def rehearsal_json(one: Rehearsing) -> dict[str, Any]:
         "base_url": one.plan.site.base_url,
         "deploy": list(release.deploy),
         "rollback": list(release.rollback),
-        "variables": dict(one.plan.variables),
+        "variables": shown(one.plan.variables),
         "refusals": [*one.plan.refusals, *one.refused],
     }
     found = {} if done is None else {"rehearsal": _as_json(done)}

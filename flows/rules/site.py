@@ -35,6 +35,8 @@ class Release(Model):
     version: Version | None = None
     schema_head: Version | None = None
     """Where the site says which migration its database is at."""
+    data_checksum: Version | None = None
+    """Where the site says a checksum of data that must outlive a release and its rollback."""
     deploy: tuple[Text, ...] = ()
     """The command, as a list of words, that brings the new release."""
     rollback: tuple[Text, ...] = ()

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from flows.rules.notice import Release, clipped, job_notice, scrubbed
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
-from flows.tasks.ledger import LedgerError, command_hash, open_ledger
+from flows.tasks.ledger import LedgerError, command_hash, known, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.service_tables import JobEventRow, ReleaseRow
 
@@ -221,16 +221,7 @@ def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook) -> _
             rehearsal = session.scalars(tried.order_by(RehearsalRow.finished_at.desc()).limit(1)).first()
         return _Known(
             release=release and Release(release.version, release.seen_at),
-            rehearsal=rehearsal
-            and Rehearsal(
-                rehearsal.ok,
-                rehearsal.seconds,
-                rehearsal.from_version,
-                rehearsal.to_version,
-                rehearsal.finished_at,
-                rehearsal.schema_head,
-                rehearsal.stale,
-            ),
+            rehearsal=known(rehearsal),
         )
 
 

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from flows.rules.exchange import Exchange, told
+from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.response_time import quantile
+from flows.rules.site import RELEASE
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.service_tables import LatencyRow
@@ -118,14 +121,23 @@ def write_round(  # noqa: PLR0913 - the columns of a run
 
 
 def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str]) -> RehearsalRow | None:
-    """The last rehearsal of exactly this command; None when there was none since the command was changed."""
+    """The last rehearsal of exactly this command; None when there was none since the command was changed.
+
+    A rule whose way back is the site's own rollback was rehearsed with the release.
+    """
     with Session(engine) as session:
         return session.scalars(
             select(RehearsalRow)
-            .filter_by(site=site, rule=rule, command_hash=command_hash(command))
+            .filter_by(site=site, command_hash=command_hash(command))
+            .where(RehearsalRow.rule.in_({rule, RELEASE}))
             .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
             .limit(1)
         ).first()
+
+
+def known(row: RehearsalRow | None) -> Rehearsal | None:
+    """A rehearsal as it was written down."""
+    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
 
 
 def command_hash(argv: Sequence[str]) -> str:

@@ -160,6 +160,8 @@ class RehearsalRow(LedgerTable, table=True):
     to_version: str
     finished_at: datetime = Field(sa_type=UtcTime)
     schema_head: str | None = None
-    """The migration that the database was at; None when the site does not tell."""
+    """The migration that the database was at with the older version; None when the site does not tell."""
+    newer_schema_head: str | None = None
+    """And with the newer one."""
     stale: str | None = None
     """Why it says nothing about today any more, as the last round saw it."""

@@ -44,6 +44,8 @@ class RehearsalAttemptRow(LedgerTable, table=True):
     """What the deploy brought, once that was verified."""
     before: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     """The fingerprint before it: hashes only."""
+    after: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    """The fingerprint of what the deploy brought."""
     stands: str = ""
     """Where it was left."""
     run_id: str

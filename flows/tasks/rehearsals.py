@@ -1,7 +1,7 @@
 """What the ledger knows of rehearsals: the last one of each rollback, and whether it still says anything."""
 
 import asyncio
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
 from flows.rules.site import RELEASE, Site
-from flows.tasks.ledger import last_rehearsal, open_ledger
+from flows.tasks.ledger import known, last_rehearsal, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.rehearse_look import look, schema_head
 
@@ -70,11 +70,6 @@ def _keep_staleness(site: str, rehearsal: Rehearsal) -> None:
                 row.stale = rehearsal.stale
     finally:
         engine.dispose()
-
-
-def known(row: RehearsalRow | None) -> Rehearsal | None:
-    """A rehearsal as it was written down."""
-    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
 
 
 def of_other(row: RehearsalRow | None) -> Rehearsal | None:

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction
 from sqlalchemy import Engine
 
+from flows.rules.rehearsal_fingerprint import Fingerprint
 from flows.rules.rehearsal_legs import COURSE, Leg, cut_off, is_safe, where
 from flows.rules.rehearsal_plan import Plan, place, plan
 from flows.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
@@ -25,6 +26,7 @@ from flows.tasks.ledger import command_hash, open_ledger
 from flows.tasks.rehearse_command import read_settings
 from flows.tasks.rehearse_ledger import HeldError, Lease, steps_of, unfinished
 from flows.tasks.rehearse_look import look
+from flows.tasks.rehearse_picture import timeline
 from flows.tasks.rehearse_walk import Walk
 
 _ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -82,6 +84,8 @@ def _take_up(plan: Plan, run_id: str) -> Held | Refused:
             return Held(engine, lease, Walk(plan, lease, attempt), None, of_before=False)
         walk = Walk(plan, lease, row.id, steps_of(engine, row.id))
         walk.before, walk.after = row.before_version, row.after_version
+        kept = {Leg.FINGERPRINT_BEFORE: row.before, Leg.FINGERPRINT_DEPLOYED: row.after}
+        walk.seen = {leg: Fingerprint.of_json(one) for leg, one in kept.items() if one}
         walk.given_up = row.state == rehearse_ledger.BY_HAND
         return Held(engine, lease, walk, cut_off(walk.steps), of_before=True)
     except HeldError as error:
@@ -124,13 +128,14 @@ async def end_earlier(walk: Walk) -> None:
 async def conclude_walk(held: Held, settings: Settings | None) -> Rehearsed:
     """What came of a rehearsal, written down; one that has to be ended by hand stays open."""
     walk, stand = held.walk, held.walk.stand
-    before = walk.seen.get(Leg.FINGERPRINT_BEFORE)
+    heads = (walk.seen.get(leg) for leg in (Leg.FINGERPRINT_BEFORE, Leg.FINGERPRINT_DEPLOYED))
+    older, newer = (one.schema_head if one else "" for one in heads)
     done = Rehearsed(
         stand,
         walk.way,
         of_before=held.of_before,
         cut=held.cut,
-        schema_head=before.schema_head if before else "",
+        schema_heads=(older, newer),
         settings=settings,
     )
     failed = rehearse_ledger.FAILED if is_safe(stand) or not walk.ran else rehearse_ledger.BY_HAND
@@ -148,7 +153,8 @@ def _proof(walk: Walk, done: Rehearsed) -> dict[str, Any]:
         "seconds": done.seconds,
         "from_version": walk.after,
         "to_version": walk.before,
-        "schema_head": done.schema_head or None,
+        "schema_head": done.schema_heads[0] or None,
+        "newer_schema_head": done.schema_heads[1] or None,
     }
 
 
@@ -182,7 +188,8 @@ def _settings(site: Site, name: str, one: Environment) -> tuple[bytes, str]:
 @task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, **_ONCE)
 async def publish_rehearsal(report: Report, done: Rehearsed) -> None:
     """Write the rehearsal as a page, with each leg and what its command said."""
-    page = "\n\n".join([markdown(report, ""), "## Legs", *_legs(done)])
+    picture = await asyncio.to_thread(timeline, done.stand.steps)
+    page = "\n\n".join([markdown(report, picture, "Each leg and its seconds"), "## Legs", *_legs(done)])
     said = f"{report.site}: {report.summary}; {where(done.stand)}"
     await acreate_markdown_artifact(page, key=f"rehearsal-{report.site}", description=said)
 

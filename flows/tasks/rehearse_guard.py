@@ -2,11 +2,13 @@
 
 It is run as a script and imports nothing of this project: `python -I -S rehearse_guard.py PATIENCE GRACE ARGV...`.
 Whoever started it writes a byte to its standard input now and then. When none came for PATIENCE seconds, or the input
-is at its end because the writer was killed, the command's group gets SIGTERM, and SIGKILL after GRACE seconds. So no
-command outlives the lease under which it was begun, whatever becomes of its runner. When the command ends by itself,
-what it left behind is left alone: a deploy may start a server. The exit code is the command's, 128 + N after signal N.
+is at its end because the writer was killed, the command's group gets SIGTERM, and SIGKILL after GRACE seconds; then on
+Linux what has left the group for a session of its own is killed too. So no command outlives the lease under which it
+was begun, whatever becomes of its runner. When the command ends by itself, what it left behind is left alone: a deploy
+may start a server. The exit code is the command's, 128 + N after signal N.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -14,8 +16,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 LOOK = 0.05
+#: Of Linux's prctl: whoever loses its parent becomes our child, so that it can be found. It outlives us unharmed.
+PR_SET_CHILD_SUBREAPER = 36
+CHILDREN = Path("/proc/self/task") / str(os.getpid()) / "children"
 
 
 def main(words: list[str]) -> int:
@@ -23,6 +29,8 @@ def main(words: list[str]) -> int:
     patience, grace, argv = float(words[0]), float(words[1]), words[2:]
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # it is ended by its input, so that it never leaves the command alone
+    with suppress(AttributeError, OSError):  # not on Linux
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         child = subprocess.Popen(  # noqa: S603 - a command of the site file, as a list of words
             argv,
@@ -33,7 +41,7 @@ def main(words: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{argv[0]} can't be run: {error.strerror}\n")
         return 126
-    heard = time.monotonic()
+    heard, unheard = time.monotonic(), False
     while child.poll() is None:
         ready, _, _ = select.select([0], [], [], LOOK)
         if ready:
@@ -41,9 +49,14 @@ def main(words: list[str]) -> int:
                 break
             heard = time.monotonic()
         if time.monotonic() - heard > patience:
+            unheard = True
             break
     if child.returncode is None:
         _end(child, grace)
+    if unheard:
+        with suppress(OSError):  # only now, and without waiting: perhaps nobody reads any more either
+            os.set_blocking(2, False)
+            os.write(2, f"it was ended: its runner was not heard for {patience:g}s\n".encode())
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
@@ -63,6 +76,17 @@ def _end(child: subprocess.Popen[bytes], grace: float) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    _end_adopted()
+
+
+def _end_adopted() -> None:
+    """What has left the group. Its own children are ours as soon as it is dead; who is dead is taken off the list."""
+    with suppress(OSError, ValueError):
+        while adopted := [int(word) for word in CHILDREN.read_text().split()]:
+            for number in adopted:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+                os.waitpid(number, 0)
 
 
 if __name__ == "__main__":

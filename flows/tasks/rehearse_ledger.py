@@ -61,7 +61,7 @@ class Lease:
     def begin(self, command_hash: str, run_id: str) -> int:
         """Write down that a rehearsal begins; its number."""
         values = {"site": self.site, "environment": self.environment, "command_hash": command_hash, "run_id": run_id}
-        empty = {"before_version": "", "after_version": "", "before": {}, "stands": ""}
+        empty = {"before_version": "", "after_version": "", "before": {}, "after": {}, "stands": ""}
         with self._fenced() as connection:
             new = insert(ATTEMPT).values(**values, **empty, state=RUNNING, begun_ms=NowMs())
             return connection.execute(new.returning(ATTEMPT.c.id)).scalar_one()

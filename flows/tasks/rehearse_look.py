@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from statistics import median
 
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.rehearsal_fingerprint import Fingerprint, page, pages_of
@@ -41,13 +42,21 @@ async def schema_head(site: Site) -> str:
 
 
 async def fingerprint(site: Site, running: str) -> Fingerprint:
-    """Version, schema head, and the chosen pages, each asked for twice with a query that no cache has a copy of."""
+    """What is compared. Each page is asked for twice, with a query that no cache has a copy of."""
     paths = pages_of(site)
     probes = [_probe(site, path, keep_body=False) for path in paths for _ in range(2)]
     seen = await ask(site, probes) if probes else []
     headers = site.release.rehearsal.headers if site.release else ()
     pages = {path: page(_pair(seen, place), headers) for place, path in enumerate(paths)}
-    return Fingerprint(running, await schema_head(site), pages)
+    times = [one.phases.first_byte for one in seen if one.answered]
+    data = site.release.data_checksum if site.release else None
+    return Fingerprint(
+        running,
+        await schema_head(site),
+        pages,
+        await _told(site, data) if data else "",
+        round(1000 * median(times), 3) if times else 0.0,
+    )
 
 
 async def wait(seconds: float = AGAIN) -> None:

@@ -36,6 +36,7 @@ class Walk:
         self.seen: dict[Leg, Fingerprint] = {}
         self.before = self.after = ""
         self.now = Look("", healthy=False)
+        self.amiss: tuple[str, ...] = ()
         self.given_up = False
         self.way = Way.NOTHING
         self.ended = False
@@ -43,8 +44,9 @@ class Walk:
     @property
     def stand(self) -> Stand:
         """Where it stands, as it was last looked at."""
+        now = self.now
         return Stand(
-            tuple(self.steps), self.before, self.after, self.now.running, self.now.healthy, given_up=self.given_up
+            tuple(self.steps), self.before, self.after, now.running, now.healthy, self.amiss, given_up=self.given_up
         )
 
     @property
@@ -79,6 +81,7 @@ class Walk:
         """Look where it stands and end it from there, if need be by a command; says how."""
         known = {self.before, self.after} - {""}
         self.now = await self._settled(lambda now: now.healthy and now.running in (known or {now.running} - {""}))
+        await self._look_closer()
         self.way = way_out(self.stand)
         if (leg := _ENDS.get(self.way)) is not None:
             try:
@@ -102,6 +105,8 @@ class Walk:
             raise LegFailedError(f"the version at {self.site.base_url} can't be read")
         if not self.now.healthy:
             raise LegFailedError(f"{self.site.base_url} is not healthy")
+        if self.plan.confirmed not in {"", self.now.running}:
+            raise LegFailedError(f"it runs {self.now.running} now, and {self.plan.confirmed} was confirmed")
         self.before = self.now.running
         await asyncio.to_thread(self.lease.note, self.attempt, before_version=self.before)
         return Step(leg, State.PASSED, detail=f"it runs {self.before} and is healthy")
@@ -110,14 +115,13 @@ class Walk:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
         if silent := fingerprints.unseen(found):
             raise LegFailedError(f"{silent[0]} gave no answer, or two that differ in status")
-        kept = {"before": found.as_json()} if leg is Leg.FINGERPRINT_BEFORE else {}
-        if kept:
-            await asyncio.to_thread(self.lease.note, self.attempt, **kept)
+        kept = {"before" if leg is Leg.FINGERPRINT_BEFORE else "after": found.as_json()}
+        await asyncio.to_thread(self.lease.note, self.attempt, **kept)
         return Step(leg, State.PASSED, detail=f"{_counted(found)}{_difference(self.seen, found)}")
 
     async def _fingerprint_back(self, leg: Leg) -> Step:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
-        if changes := fingerprints.changes(self.seen[Leg.FINGERPRINT_BEFORE], found):
+        if changes := fingerprints.changes(self._wanted(self.before), found):
             raise LegFailedError(f"not as before: {'; '.join(changes)}")
         return Step(leg, State.PASSED, detail=f"as before: {_counted(found)}")
 
@@ -131,10 +135,11 @@ class Walk:
         step = await self._command(leg)
         wanted = self.before if leg is Leg.END_BY_ROLL_BACK else self.after
         self.now = await self._settled(lambda now: now.healthy and now.running == wanted)
-        if self.now.healthy and wanted and self.now.running == wanted:
+        await self._look_closer()
+        if self.now.healthy and wanted and self.now.running == wanted and not self.amiss:
             detail = f"it runs {wanted} and is healthy{step.detail and f', though: {step.detail}'}"
             return replace(step, state=State.PASSED, detail=detail)
-        wrong = _seen(self.now, wanted)
+        wrong = "; ".join(self.amiss) or _seen(self.now, wanted)
         return replace(step, state=State.FAILED, detail="; ".join(filter(None, (step.detail, wrong))))
 
     async def _verify_deploy(self, leg: Leg) -> Step:
@@ -154,7 +159,27 @@ class Walk:
         self.now = await self._settled(lambda now: now.healthy and now.running == wanted)
         if self.now.running != wanted or not self.now.healthy:
             raise LegFailedError(_seen(self.now, wanted))
+        if leg is Leg.VERIFY_DEPLOY_AGAIN:
+            await self._look_closer()
+            if self.amiss:
+                raise LegFailedError(f"it runs {wanted}, not as after the first deploy: {'; '.join(self.amiss)}")
         return Step(leg, State.PASSED, detail=f"it runs {wanted} and is healthy")
+
+    def _wanted(self, version: str) -> Fingerprint | None:
+        """A version as it was seen to be good; None when it was not. What is declared to differ is as it should be."""
+        before, after = (self.seen.get(leg) for leg in (Leg.FINGERPRINT_BEFORE, Leg.FINGERPRINT_DEPLOYED))
+        if not version or version != self.before:
+            return after if version and version == self.after else None
+        stays = self.release.rehearsal.schema_stays and after
+        return replace(before, schema_head=after.schema_head) if before and stays else before
+
+    async def _look_closer(self) -> None:
+        """Whether a version that was seen to be good is so now; its health path alone may not tell."""
+        wanted = None if self.given_up else self._wanted(self.now.running)
+        if wanted is None or not self.now.healthy:
+            self.amiss = ()
+            return
+        self.amiss = fingerprints.broken(wanted, await fingerprint(self.site, self.now.running))
 
     async def _settled(self, good: Callable[[Look], bool]) -> Look:
         """Look until the site is as it should be, or has had its time; what was seen last."""
@@ -189,7 +214,8 @@ def _counted(found: Fingerprint) -> str:
     pages = f"{len(found.pages)} pages" + (
         f", {moving} of them without their bodies, which never repeat" * bool(moving)
     )
-    return f"version {found.version}, {f'schema {found.schema_head}, ' * bool(found.schema_head)}{pages}"
+    timed = f", first byte after {found.ms:.3g} ms" if found.ms else ""
+    return f"version {found.version}, {f'schema {found.schema_head}, ' * bool(found.schema_head)}{pages}{timed}"
 
 
 def _difference(seen: Mapping[Leg, Fingerprint], found: Fingerprint) -> str:

@@ -33,9 +33,9 @@ from flows.rules.status_facts import (
     deployments,
 )
 from flows.rules.verdict import Outcome
-from flows.tasks.ledger import command_hash
+from flows.tasks.ledger import command_hash, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
-from flows.tasks.rehearsals import known, last_rehearsal_of, of_other
+from flows.tasks.rehearsals import last_rehearsal_of, of_other
 from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, ReleaseRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
@@ -288,8 +288,8 @@ def _rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
         .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
         .limit(MOST)
     ).all()
-    last: dict[tuple[str, str], RehearsalRow] = {}
-    for row in rows:
-        last.setdefault((row.rule, row.command_hash), row)
-    found = {name: known(last.get((name, digest))) for name, digest in commands.items()}
+    found = {
+        name: known(next((row for row in rows if row.command_hash == digest and row.rule in {name, RELEASE}), None))
+        for name, digest in commands.items()
+    }
     return {name: one or of_other(last_rehearsal_of(session, site.site, name)) for name, one in found.items()}

@@ -54,6 +54,16 @@ def test_a_site_without_a_schedule_has_no_deployment():
     assert ("inspect-shop", {"site": "shop"}, "UTC") == (spec.name, spec.parameters, spec.timezone)
 
 
+def test_a_site_that_rehearses_its_release_has_a_deployment_for_it_in_staging():
+    """And none that could reach production: that needs a version which somebody confirms."""
+    (_, spec) = specs([site(schedule={"inspect": "7 * * * *", "rehearse": "0 4 * * 1"})])
+    made = spec.rendered()
+    assert ("rehearse-shop", "0 4 * * 1") == (made["name"], made["schedules"][0]["cron"])
+    assert {"site": "shop", "dry_run": False} == made["parameters"]
+    assert "staging" == parameter_schema(spec.job).properties["environment"]["default"]
+    assert "[rehearsal-shop](/v2/artifacts/key/rehearsal-shop)" in made["description"]
+
+
 @pytest.mark.parametrize(("name", "cron"), [("shop", "32 * * * *"), ("shop-de", "24 * * * *")])
 def test_sites_that_run_hourly_do_not_start_together(name, cron):
     (spec,) = specs([site(site=name, schedule={"inspect": "hourly"})])

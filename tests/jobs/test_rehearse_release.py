@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from prefect import get_client
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -62,11 +63,23 @@ def test_a_rehearsal_is_reported_and_quoted(prefect, place, ledger, tmp_path, ca
         proof.to_version,
     )
     assert ["rehearse-release"] == [run.job for run in rows(ledger, RunRow)]
+    page = artifact("rehearsal-demo")
+    assert "![Each leg and its seconds](data:image/svg+xml;base64," in page
+    assert "| roll-back | passed | " in page
+    assert "    switching to 1.8.1 with ..." in page
+    assert "hush" not in page
     # A round quotes it; and once another version runs, says that it is stale.
     assert "rehearsed just now" in quoted(path, tmp_path)
     place.run("1.8.0")
     assert "stale: 1.8.0 runs now" in quoted(path, tmp_path)
     assert ["1.8.0 runs now"] == [row.stale for row in rows(ledger, RehearsalRow)]
+
+
+def artifact(key):
+    """The newest page of a key in Prefect."""
+    with get_client(sync_client=True) as client:
+        found = [one for one in client.read_artifacts() if one.key == key]
+    return max(found, key=lambda one: one.created).data
 
 
 def quoted(path, tmp_path):

@@ -7,16 +7,17 @@ from flows.rules.rehearsal_legs import COURSE, Leg, Stand, State, Step, Way, cut
 A, B = "1.8.1", "1.8.2"
 
 
-def stand(last, running=A, *, after="", healthy=True, more=(), given_up=False):
+def stand(last, running=A, *, after="", healthy=True, amiss=(), more=(), given_up=False):
     """All legs up to one were passed, and that one was cut off."""
     begun = COURSE[: COURSE.index(last)]
     steps = (*(Step(leg, State.PASSED) for leg in begun), Step(last, State.BEGUN), *more)
-    return Stand(steps, A, after, running, healthy, given_up=given_up)
+    return Stand(steps, A, after, running, healthy, amiss, given_up=given_up)
 
 
 TRIED = {
     way: (Step(leg, State.FAILED),) for way, leg in (("back", Leg.END_BY_ROLL_BACK), ("deploy", Leg.END_BY_DEPLOY))
 }
+AMISS = ("/a: status 500 instead of 200",)
 CUT = (Step(Leg.END_BY_ROLL_BACK, State.BEGUN),)
 
 WAYS = [
@@ -35,6 +36,11 @@ WAYS = [
     ("the new version runs and is good, the rollback did nothing", stand(Leg.ROLL_BACK, B, after=B), Way.NOTHING),
     ("nobody knows what runs, after a rollback", stand(Leg.VERIFY_ROLL_BACK, "", after=B, healthy=False), Way.DEPLOY),
     ("a third version runs after a rollback", stand(Leg.ROLL_BACK, "1.8.0", after=B), Way.DEPLOY),
+    ("the old version is back and a page is amiss", stand(Leg.FINGERPRINT_BACK, after=B, amiss=AMISS), Way.DEPLOY),
+    ("the new version lost a page, the rollback did that", stand(Leg.ROLL_BACK, B, after=B, amiss=AMISS), Way.DEPLOY),
+    ("the second deploy lost a page", stand(Leg.VERIFY_DEPLOY_AGAIN, B, after=B, amiss=AMISS), Way.ROLL_BACK),
+    # One release back from here would be two, and the deploy may have done nothing yet.
+    ("the old version runs and a page is amiss, after a deploy", stand(Leg.DEPLOY, amiss=AMISS), Way.BY_HAND),
     ("the new version runs, as it should at the end", stand(Leg.VERIFY_DEPLOY_AGAIN, B, after=B), Way.NOTHING),
     ("the second deploy broke the site", stand(Leg.DEPLOY_AGAIN, "", after=B, healthy=False), Way.ROLL_BACK),
     ("the way out did not help", stand(Leg.DEPLOY, "", healthy=False, more=TRIED["back"]), Way.BY_HAND),
@@ -64,6 +70,11 @@ def test_where_nothing_is_done_it_may_be_left(one):
         (stand(Leg.ROLL_BACK, B, after=B), True, "it runs 1.8.2, the new release, and is healthy"),
         (stand(Leg.DEPLOY, B), False, "it runs 1.8.2, which is not what ran before (1.8.1), and is healthy"),
         (stand(Leg.DEPLOY, A, healthy=False), False, "it runs 1.8.1, as before the rehearsal, and is not healthy"),
+        (
+            stand(Leg.DEPLOY, A, amiss=AMISS),
+            False,
+            "it runs 1.8.1, as before the rehearsal, and is healthy, but has /a: status 500 instead of 200",
+        ),
         (stand(Leg.DEPLOY, ""), False, "which version runs can't be read and is healthy"),
     ],
 )

@@ -1,8 +1,10 @@
 """What a rehearsal would run, and why it is refused."""
 
+import json
+
 import pytest
 
-from flows.rules.rehearsal_fingerprint import VOLATILE, Fingerprint, Page, changes, page, pages_of
+from flows.rules.rehearsal_fingerprint import VOLATILE, Fingerprint, Page, broken, changes, page, pages_of
 from flows.rules.rehearsal_plan import plan, planned
 from tests.rules.make import exchange, site
 
@@ -63,6 +65,18 @@ def test_a_plan_says_what_would_be_run_and_where():
     } <= set(said)
 
 
+def test_a_secret_that_stands_in_the_site_file_is_not_shown():
+    env = {"DEPLOY_TOKEN": "hush", "REGISTRY": "https://me:hush-too@registry.test/", "PIN": "1"}
+    made = plan(shop(environments={"staging": {"base_url": "http://staging.test", "env": env}}), "staging")
+    (line,) = [line for line in planned(made) if line.startswith("with ")]
+    assert line.endswith("DEPLOY_TOKEN=... REGISTRY=https://... PIN=...")
+    assert "hush" == made.variables["DEPLOY_TOKEN"]
+
+
+def test_what_was_confirmed_for_production_is_kept_for_the_moment_of_the_deploy():
+    assert ("7", "") == tuple(plan(shop(), where, "shop:7", "7").confirmed for where in ("production", "staging"))
+
+
 def test_a_page_is_told_by_hashes_and_what_never_repeats_is_left_out():
     one = page([exchange(body=b"a", cache_control="public", date="1")] * 2, ["cache-control", "date"])
     assert (200, {"cache-control", "date"}) == (one.status, one.headers.keys())
@@ -78,6 +92,8 @@ CHANGES = [
     (BEFORE, ()),
     (Fingerprint("8", "b2", BEFORE.pages), ("version 8 instead of 7",)),
     (Fingerprint("7", "", BEFORE.pages), ("schema head unreadable instead of b2",)),
+    (Fingerprint("7", "b2", BEFORE.pages, data="9f"), ("data checksum 9f instead of unreadable",)),
+    (Fingerprint("7", "b2", BEFORE.pages, ms=900.0), ()),
     (Fingerprint("7", "b2", {**BEFORE.pages, "/a": Page(404, "x")}), ("/a: status 404 instead of 200",)),
     (
         Fingerprint("7", "b2", {**BEFORE.pages, "/a": Page(200, "y", {"vary": "2"})}),
@@ -95,6 +111,19 @@ CHANGES = [
 @pytest.mark.parametrize(("back", "said"), CHANGES)
 def test_what_is_not_as_it_was_before_is_said(back, said):
     assert said == changes(BEFORE, back)
+
+
+def test_a_version_that_was_good_is_broken_by_a_status_or_a_schema_and_not_by_content():
+    news = {"/a": Page(200, "y"), "/b": Page(200, VOLATILE)}
+    assert () == broken(BEFORE, Fingerprint("7", "b2", news, data="9f"))
+    lost = {"/a": Page(404, "x")}
+    said = ("schema head c3 instead of b2", "/a: status 404 instead of 200", "/b: status unknown instead of 200")
+    assert said == broken(BEFORE, Fingerprint("7", "c3", lost))
+
+
+def test_a_fingerprint_that_was_kept_is_the_same():
+    one = Fingerprint("7", "b2", BEFORE.pages, "9f", 1.25)
+    assert one == Fingerprint.of_json(json.loads(json.dumps(one.as_json())))
 
 
 def test_pages_are_those_of_the_site_file_or_an_example_of_each_rule():

@@ -1,5 +1,6 @@
 """Could we go back now?"""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,6 +72,22 @@ NOWS = [
 @pytest.mark.parametrize(("version", "schema_head", "stale"), NOWS)
 def test_a_rehearsal_is_stale_when_another_version_or_another_schema_runs(version, schema_head, stale):
     assert stale == held_against(rehearsal(days=1, stale="of yesterday"), version, schema_head).stale
+
+
+MIGRATED = [
+    ("1.8.2", "c3", None),
+    ("1.8.1", "b2", None),
+    # Expanded already, or contracted not yet: both were seen in the rehearsal.
+    ("1.8.1", "c3", None),
+    ("1.8.2", "d4", "the schema is at d4 now, and was at c3"),
+    ("1.8.1", "d4", "the schema is at d4 now, and was at b2"),
+]
+
+
+@pytest.mark.parametrize(("version", "schema_head", "stale"), MIGRATED)
+def test_a_release_with_a_migration_was_rehearsed_on_both_schemas(version, schema_head, stale):
+    one = replace(rehearsal(days=1), newer_schema_head="c3")
+    assert stale == held_against(one, version, schema_head).stale
 
 
 def test_a_rehearsal_of_another_command_stays_stale():

@@ -257,6 +257,12 @@ def test_the_last_rehearsal_of_a_command_is_found(ledger):
     assert (found.ok, found.seconds, found.finished_at) == (False, 47.5, datetime(2026, 3, 3, tzinfo=UTC))
 
 
+def test_a_rule_that_goes_back_by_the_sites_own_rollback_was_rehearsed_with_the_release(ledger):
+    keep(ledger, rehearsed(["make", "back"], 2, rule="release"), rehearsed(["make", "articles"], 3))
+    assert "release" == last_rehearsal(ledger, "shop", "articles", ["make", "back"]).rule
+    assert last_rehearsal(ledger, "shop", "release", ["make", "articles"]) is None
+
+
 @pytest.mark.parametrize(
     ("site", "rule", "command"),
     [("other", "articles", ["make", "back"]), ("shop", "other", ["make", "back"]), ("shop", "articles", ["make back"])],

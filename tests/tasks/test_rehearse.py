@@ -1,16 +1,32 @@
 """Rehearsals with real commands against two releases of the demo, and the ones that go wrong or are killed."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from flows.rules.rehearsal_legs import COURSE, Leg, State, Way, is_safe, where
 from flows.tasks.ledger import open_ledger
 from flows.tasks.rehearse import Refused
 from flows.tasks.rehearse_ledger import FencedError, steps_of
-from flows.tasks.rehearse_walk import LegFailedError
-from tests.releases import BREAKS, DEAF, HALF, HANGS, NOOP, RELEASES, course, gone, killed_in, let_expire, serving, took
+from tests.releases import (
+    BREAKS,
+    DEAF,
+    ESCAPES,
+    HALF,
+    HANGS,
+    NOOP,
+    RELEASES,
+    SWITCH,
+    gone,
+    killed_in,
+    let_expire,
+    serving,
+    took,
+    walked,
+)
 
 OLD, NEW = RELEASES[1:]
 
@@ -35,9 +51,7 @@ async def rehearsed(path):
     """A whole rehearsal, ended when a leg fails; what it was ended by, and the walk."""
     held = await asyncio.to_thread(took, path)
     try:
-        await course(held.walk)
-    except LegFailedError:
-        await held.walk.end()
+        await walked(held.walk)
     finally:
         held.let_go()
     return held.walk
@@ -62,9 +76,10 @@ BAD = [
     (
         HALF,
         Leg.FINGERPRINT_BACK,
+        # It says that it is healthy, and is not what was there before; the new release was seen to be good.
         "not as before: /articles/tomatoes: status 500 instead of 200",
-        Way.NOTHING,
-        OLD,
+        Way.DEPLOY,
+        NEW,
         True,
     ),
 ]
@@ -80,7 +95,7 @@ async def test_a_rollback_that_does_not_work_is_told_and_ended_safely(place, scr
     assert running == walk.now.running
 
 
-@pytest.mark.parametrize("script", [HANGS, pytest.param(DEAF, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("script", [HANGS, ESCAPES, pytest.param(DEAF, marks=pytest.mark.slow)])
 async def test_the_grandchildren_of_a_rollback_that_hangs_are_dead_afterwards(place, script):
     place.write("back", script)
     await rehearsed(place.written(rehearsal={"timeout": "1s"}))
@@ -157,6 +172,38 @@ async def test_a_run_that_is_killed_in_a_leg_is_known_to_the_next_one_which_ends
     held.let_go()
 
 
+#: As above, in a rehearsal that goes wrong by itself: the deploy brings no release, or the rollback breaks the site.
+LOST = "#!/bin/sh\ncd @\necho 9.9.9 > current\n"
+BACK_TO_OLD = f"#!/bin/sh\ncd @\nwanted={OLD}\n{SWITCH}"
+ENDS = [
+    # The way out is tried once more only where it can be seen that it did not come about.
+    ({"deploy": LOST, "back": BACK_TO_OLD}, Leg.END_BY_ROLL_BACK, "begin", "9.9.9", Way.BY_HAND, "9.9.9", False),
+    ({"deploy": LOST, "back": BACK_TO_OLD}, Leg.END_BY_ROLL_BACK, "after", OLD, Way.NOTHING, OLD, True),
+    ({"back": BREAKS}, Leg.END_BY_DEPLOY, "begin", "9.9.9", Way.BY_HAND, "9.9.9", False),
+    # Half a rollback answers that it is healthy; the next run knows the page that did not.
+    ({"back": HALF}, Leg.FINGERPRINT_BACK, "begin", OLD, Way.DEPLOY, NEW, True),
+    ({"back": HALF}, Leg.END_BY_DEPLOY, "begin", OLD, Way.DEPLOY, NEW, True),
+    ({"back": HALF}, Leg.END_BY_DEPLOY, "before", OLD, Way.DEPLOY, NEW, True),
+]
+
+
+@pytest.mark.parametrize(("scripts", "leg", "when", "left", "way", "running", "safe"), ENDS)
+async def test_a_run_that_is_killed_while_it_ends_a_bad_rehearsal_is_known_as_well(
+    place, engine, scripts, leg, when, left, way, running, safe
+):
+    for name, script in scripts.items():
+        place.write(name, script)
+    path = place.written()
+    assert -9 == await asyncio.to_thread(killed_in, path, str(engine.url), when, leg)
+    assert left == place.running
+    let_expire(engine)
+    held = await asyncio.to_thread(took, path)
+    assert leg == held.cut
+    assert way == await held.walk.end()
+    assert (running, safe) == (place.running, is_safe(held.walk.stand))
+    held.let_go()
+
+
 def test_of_two_at_once_one_is_refused(place):
     path = place.written()
     first = took(path)
@@ -182,6 +229,12 @@ async def test_a_run_that_was_taken_over_writes_and_runs_nothing_more(place, eng
         one.engine.dispose()
 
 
+def taken_over(engine):
+    """The lease is somebody else's."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rehearsal_lease SET token = token + 1"))
+
+
 async def until(condition):
     for _ in range(500):
         if condition():
@@ -191,16 +244,26 @@ async def until(condition):
 
 
 async def test_a_command_is_ended_when_the_lease_is_lost(place, engine, monkeypatch):
-    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 0.4)
+    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 2.0)
     place.write("deploy", HANGS)
     held = await asyncio.to_thread(took, place.written())
     await held.walk.walk(Leg.PRECHECK)
     running = asyncio.ensure_future(held.walk.walk(Leg.DEPLOY))
     await until((place.folder / "grandchild").exists)
-    let_expire(engine)
-    other = await asyncio.to_thread(took, place.written())
+    taken_over(engine)
     with pytest.raises(FencedError):
         await running
     assert gone(Path(place.folder / "grandchild").read_text().strip())
-    for one in (held, other):
-        one.engine.dispose()
+    held.engine.dispose()
+
+
+async def test_a_command_whose_runner_stands_still_is_ended(place, monkeypatch):
+    """As when the machine slept: nobody says any more that the lease is held."""
+    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 0.1)
+    place.write("deploy", HANGS)
+    held = await asyncio.to_thread(took, place.written())
+    monkeypatch.setattr(type(held.lease), "renew", lambda _: time.sleep(3))
+    ran = await held.walk._supervised(held.walk.release.deploy)
+    assert "exit 143: it was ended: its runner was not heard for 0.1s" == ran.trouble
+    assert gone(Path(place.folder / "grandchild").read_text().strip())
+    held.engine.dispose()

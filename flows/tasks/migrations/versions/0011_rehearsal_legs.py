@@ -36,6 +36,7 @@ def upgrade() -> None:
         *_number("id"),
         *_text("site", "environment", "state", "command_hash", "before_version", "after_version"),
         sa.Column("before", _JSON, nullable=False),
+        sa.Column("after", _JSON, nullable=False),
         *_text("stands", "run_id"),
         *_big("begun_ms"),
         *_big("ended_ms", nullable=True),
@@ -59,12 +60,12 @@ def upgrade() -> None:
         ),
         sa.UniqueConstraint("attempt_id", "position", name="uq_rehearsal_leg_attempt_id_position"),
     )
-    for name in ("schema_head", "stale"):
+    for name in ("schema_head", "newer_schema_head", "stale"):
         op.add_column("rehearsal", sa.Column(name, sa.String(), nullable=True))
 
 
 def downgrade() -> None:
-    for name in ("stale", "schema_head"):
+    for name in ("stale", "newer_schema_head", "schema_head"):
         op.drop_column("rehearsal", name)
     for table in ("rehearsal_leg", "rehearsal_attempt", "rehearsal_lease"):
         op.drop_table(table)
