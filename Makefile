@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo demo-import up test lint bench render lock clean
+.PHONY: demo demo-import demo-rehearsal up test lint bench render lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock
@@ -24,6 +24,9 @@ demo: $(STAMP) ## a round of the demo site: origin, edge and Prefect server, all
 
 demo-import: $(STAMP) ## a feed is imported, the import killed and run again: nothing is lost, doubled, or purged in vain
 	@$(BIN)/python -m deployments.demo.importing
+
+demo-rehearsal: $(STAMP) ## a release goes out, comes back and goes out again; then one whose rollback does not work is found
+	@$(BIN)/python -m deployments.demo.rehearsing
 
 up: $(STAMP) ## server, worker, deployments, board and demo site in one terminal; Ctrl-C lets runs finish and stops all
 	@$(BIN)/python -m deployments.up

@@ -69,8 +69,11 @@ def conclude(report: Report) -> int:
 class serving:  # noqa: N801 - reads as what it does
     """The demo site in a process of its own, for the length of a block; gives its address."""
 
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
     def __enter__(self) -> str:
-        command = [sys.executable, "-m", "deployments.demo.serve", "--port", "0"]
+        command = [sys.executable, "-m", "deployments.demo.serve", "--port", "0", *self._words]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own words
         said = self._process.stdout.readline().strip() if self._process.stdout else ""
         if not said.startswith("serving "):

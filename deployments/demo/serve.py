@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import uvicorn
 
@@ -25,12 +26,13 @@ def main(words: list[str] | None = None) -> None:
     """Serve until Ctrl-C or SIGTERM, which end it cleanly."""
     parser = argparse.ArgumentParser(prog="python -m deployments.demo.serve", description=__doc__)
     parser.add_argument("--port", type=int, default=8480, help="0 for any free one (default: %(default)s)")
-    port = parser.parse_args(words).port
+    parser.add_argument("--releases", type=Path, metavar="FOLDER", help="the releases, one of which is FOLDER/current")
+    args = parser.parse_args(words)
     # The edge writes its own Date; a second one, or a banner, would be the server's and not the site's.
     config = uvicorn.Config(
-        edge(origin(State())),
+        edge(origin(State(releases=args.releases))),
         host="127.0.0.1",
-        port=port,
+        port=args.port,
         log_level="warning",
         access_log=False,
         server_header=False,

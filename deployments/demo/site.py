@@ -12,6 +12,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
@@ -59,6 +60,18 @@ class State:
     revisions: Counter[str] = field(default_factory=Counter)
     sessions: dict[str, str] = field(default_factory=dict)
     faults: frozenset[str] = FAULTS
+    releases: Path | None = None
+    """Where releases are kept, one of which is `current`; see deployments/demo/release.py."""
+
+    @property
+    def version(self) -> str:
+        """The release that runs."""
+        return (self.releases / "current").resolve().name if self.releases else self.commit
+
+    @property
+    def motto(self) -> str:
+        """What the release that runs says on each article."""
+        return f"<p>{(self.releases / 'current' / 'motto').read_text('utf-8')}</p>" if self.releases else ""
 
     def person(self, request: Request) -> Person | None:
         """The member that a request is logged in as."""
@@ -81,7 +94,7 @@ def origin(state: State) -> FastAPI:
 def _public(app: FastAPI, state: State) -> None:
     @app.api_route("/articles/{slug}", methods=READ)
     async def article(slug: str, request: Request) -> Response:
-        body = _page(_title(slug), f"<p>Revision {state.revisions[slug]} of this article.</p>{ARTICLE}")
+        body = _page(_title(slug), f"<p>Revision {state.revisions[slug]} of this article.</p>{state.motto}{ARTICLE}")
         return _tagged(request, body, "public, max-age=60, s-maxage=600")
 
     @app.api_route("/guides/{name}", methods=READ)
@@ -115,7 +128,7 @@ def _public(app: FastAPI, state: State) -> None:
 
     @app.get("/version")
     async def version() -> Response:
-        return JSONResponse({"commit": state.commit}, headers=NO_STORE)
+        return JSONResponse({"commit": state.version}, headers=NO_STORE)
 
 
 def _members(app: FastAPI, state: State) -> None:
