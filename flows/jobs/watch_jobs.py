@@ -181,6 +181,9 @@ async def _judged(
     if unknown := [row.slot_at for row in due if not row.flow_run_id]:
         seen += await runs.read_runs(client, deployments, min(unknown), max(unknown))
     by_id = {run.id: run for run in seen}
+    # What had not ended is read once more, all at one moment: an end in between made way for another one's start.
+    going = [run.id for run in by_id.values() if run.started_at and not run.ended_at]
+    by_id |= {run.id: run for run in await runs.read_these(client, deployments, going)}
     by_slot = {(run.deployment, run.expected_at): run for run in by_id.values() if run.scheduled}
     kept = await asyncio.to_thread(slots.read_kept, engine, [run.id for run in by_id.values() if run.ended_at])
     judged = []

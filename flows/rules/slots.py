@@ -124,13 +124,16 @@ def kind(state: State, run: Run | None) -> str:
         named = {CLOSED: "closed", "TimedOut": "timed_out"}
         return named.get(run.state, "crashed" if run.kind == "CRASHED" else "failed")
     if state is State.SKIPPED:
-        return "cancelled" if run and _for_want_of_a_slot(run) else ""
+        return "cancelled" if run and _refused(run) else ""
     return state.value if state in TROUBLE else ""
 
 
 def overlaps(run: Run, others: Iterable[Run]) -> bool:
-    """Whether another run of the deployment was under way when this one started."""
-    return any(
+    """Whether another run of the deployment was under way when this one started.
+
+    One that was refused for want of a slot never began, though Prefect gives it a start.
+    """
+    return not _refused(run) and any(
         other.id != run.id
         and other.deployment == run.deployment
         and other.started_at is not None
@@ -203,13 +206,14 @@ def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[Stat
 
 
 def _skipped(run: Run) -> str:
-    if _for_want_of_a_slot(run):
+    if _refused(run):
         return f"{WANT}{run.message}"
     return f"cancelled by somebody: {run.message or 'no message'}"
 
 
-def _for_want_of_a_slot(run: Run) -> bool:
-    return "concurrency" in run.message.lower()
+def _refused(run: Run) -> bool:
+    """Whether it was cancelled for want of a slot."""
+    return run.kind == "CANCELLED" and "concurrency" in run.message.lower()
 
 
 def _late(slot: Slot, run: Run) -> str:

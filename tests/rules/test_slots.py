@@ -120,6 +120,12 @@ def test_a_run_overlaps_with_one_that_was_under_way_when_it_started(expected, ot
     assert expected is overlaps(run(start=10), [other])
 
 
+def test_a_run_that_was_refused_for_want_of_a_slot_overlaps_with_none():
+    """Prefect gives it a start and an end, both when it was refused."""
+    refused = run("CANCELLED", message=WANT, start=10, end=10)
+    assert not overlaps(refused, [run(id="other", start=0)])
+
+
 def test_of_two_runs_that_overlap_only_the_later_one_is_blamed():
     one, two = run(id="a", start=0), run(id="b", start=0)
     assert [False, True] == [overlaps(one, [one, two]), overlaps(two, [one, two])]
