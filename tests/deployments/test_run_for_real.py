@@ -227,6 +227,9 @@ async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
         await picture.wait_for()
         assert 400 <= (await picture.bounding_box())["width"]
         assert await picture.evaluate("image => image.complete && image.naturalWidth > 0")
+        table = await page.get_by_role("table").bounding_box()
+        beside = await page.get_by_role("link", name="publish demo").bounding_box()
+        assert table["x"] + table["width"] < beside["x"], "it does not run into what stands beside it"
         await page.get_by_text("What needs somebody").or_(page.get_by_text("Nothing needs anybody")).wait_for()
 
 
