@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -259,7 +259,9 @@ def struck(service, strike):
             "a round is under way", lambda: [one for one in service.runs("RUNNING") if one["infrastructure_pid"]], 300
         )
         strike(run)
-        service.process.wait()
+        # Prefect's worker may not hear the first SIGTERM; as systemd does, it is then killed.
+        with suppress(subprocess.TimeoutExpired):
+            service.process.wait(30)
         service.worker.close()
         until("the run's process is gone", lambda run=run: not has_process(run))
         if run["id"] not in [one["id"] for one in service.runs("COMPLETED")]:
