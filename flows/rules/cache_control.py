@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.rules.caching import TARGETED, Answer, Reading, Terms, age_of, is_private, read
+from flows.rules.caching import TARGETED, Answer, Policy, Reading, Terms, age_of, is_private, read
 from flows.rules.exchange import Exchange
 from flows.rules.http_fields import delta_seconds as seconds
 from flows.rules.http_fields import directives
@@ -18,6 +18,7 @@ __all__ = [
     "kept_out",
     "left",
     "lifetime",
+    "read_policy",
     "seconds",
     "storable",
     "targeted_of",
@@ -66,6 +67,12 @@ def grace(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int:
     """Seconds past its lifetime in which a shared copy may answer while a new one is fetched (RFC 5861 section 3)."""
     policy, *_ = _read(exchange, targeted)
     return 0 if policy.strict or policy.no_cache else policy.while_revalidate
+
+
+def read_policy(exchange: Exchange, targeted: Sequence[str] = ()) -> tuple[Policy, int | None]:
+    """What a shared cache goes by: the policy, equal only to itself, and the lifetime that is named, in seconds."""
+    policy, named, *_ = _read(exchange, targeted)
+    return policy, named
 
 
 def left(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int | None:

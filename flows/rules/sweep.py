@@ -1,14 +1,14 @@
 """A sweep: every page of a site's sitemaps, looked at once. How it is cut up, how a page is judged, what is said."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.rules import cache_clear
 from flows.rules.cache_bypass import passed_by
-from flows.rules.cache_control import targeted_of
-from flows.rules.cache_copy import by_rfc, observed
+from flows.rules.cache_control import birth, lifetime, read_policy, targeted_of
+from flows.rules.cache_copy import GRAIN, by_rfc, observed
 from flows.rules.cache_headers import agreement, shareable
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
@@ -28,10 +28,12 @@ ANSWERED = Claim(f"{CHECK}/status", "A page of the sitemap is there.", "https://
 SHARD = 20_000
 #: Files into which pages fall by their hash while they are listed; a shard is some of them.
 BUCKETS = 256
+#: Kinds of fine answers that are known again; a site has some dozens.
+_KNOWN = 4096
+_PASS = Outcome.PASS.weight
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What is kept of one page: `outcome` is the weight of `Outcome`, `first_byte` in microseconds."""
 
     status: int
@@ -72,23 +74,73 @@ NO_RULE = Rule(
 )
 
 
+class Judge:
+    """Judges the pages of a site, each asked once, by a stranger.
+
+    Most answers say what an earlier one said. What was found fine is known again by all that a finding depends on, and
+    is not argued a second time.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._targeted = targeted_of(site)
+        self._fine: set[Hashable] = set()
+
+    def __call__(self, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
+        """What is kept of a page, and a verdict when something is wrong with it."""
+        rule = self._site.rule_for(path) or NO_RULE
+        if not exchange.answered:
+            return _judge(self._site, rule, path, exchange)
+        alike = self._alike(rule, path, exchange)
+        if alike in self._fine:
+            return _page(exchange, _PASS), None
+        page, verdict = _judge(self._site, rule, path, exchange)
+        if verdict is None:
+            if len(self._fine) >= _KNOWN:
+                self._fine.clear()
+            self._fine.add(alike)
+        return page, verdict
+
+    def _alike(self, rule: Rule, path: str, exchange: Exchange) -> Hashable:
+        """What two answers have in common of which the same is found.
+
+        The policy stands for the headers that rule a cache, Vary and targeted fields among them.
+        """
+        policy, lasts = read_policy(exchange, self._targeted)
+        state = cache_state(exchange)
+        old = not state.from_store and (birth(exchange) or exchange.started) < exchange.started - GRAIN
+        browser = lifetime(exchange, shared=False) if rule.cache.browser_ttl else None
+        return id(rule), _apart(rule, path), exchange.status, state, policy, lasts, old, browser
+
+
 def judge(site: Site, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
     """What is kept of a page, and a verdict when something is wrong with it. It was asked once, by a stranger."""
-    rule = site.rule_for(path) or NO_RULE
+    return _judge(site, site.rule_for(path) or NO_RULE, path, exchange)
+
+
+def _judge(site: Site, rule: Rule, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
     findings = [one for one in _findings(site, rule, path, exchange) if one.outcome is not Outcome.PASS]
-    outcome = worst(one.outcome for one in findings)
-    page = Page(
-        exchange.status,
-        outcome.weight,
-        cache_state(exchange).value if exchange.answered else "",
-        round(exchange.phases.first_byte * 1e6),
-        exchange.size,
-    )
+    page = _page(exchange, worst(one.outcome for one in findings).weight)
     if not findings:
         return page, None
     law = by_rfc(exchange, targeted_of(site)) if exchange.answered else ""
     told = observed([exchange]) if exchange.answered else ""
     return page, verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
+
+
+def _page(exchange: Exchange, outcome: int) -> Page:
+    return Page(
+        exchange.status,
+        outcome,
+        cache_state(exchange).value if exchange.answered else "",
+        round(exchange.phases.first_byte * 1e6),
+        exchange.size,
+    )
+
+
+def _apart(rule: Rule, path: str) -> bool:
+    """Whether the edge is not to keep a page although its rule is for everyone."""
+    return path in rule.examples.not_cached or (bool(rule.bypass) and passed_by(rule, path))
 
 
 def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator[Finding]:
@@ -103,8 +155,7 @@ def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator
         yield other
     else:
         targeted = targeted_of(site)
-        apart = path in rule.examples.not_cached or passed_by(rule, path)
-        if rule.cache.by is Audience.EVERYONE and not apart:
+        if rule.cache.by is Audience.EVERYONE and not _apart(rule, path):
             yield from shareable(rule, seen, targeted)
         yield from cache_clear.findings(exchange, targeted)
         kept = agreement(seen, STRANGER, targeted)

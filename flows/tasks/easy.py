@@ -3,6 +3,7 @@
 import hashlib
 import string
 import time
+from functools import lru_cache
 from urllib.parse import quote
 
 import pycurl
@@ -166,11 +167,22 @@ def _headers(lines: list[bytes]) -> tuple[tuple[tuple[str, str], ...], bool]:
     inside = False
     for line in lines:
         if inside:
-            name, colon, value = line.decode("latin-1").partition(":")
-            if colon:
-                found.append((name, value.strip(" \t\r\n")))
+            header = _known(line) if len(line) <= _SHORT else _header(line)
+            if header:
+                found.append(header)
             else:
                 inside = False
         elif line.startswith(b"HTTP/"):
             found, inside = [], True
     return tuple(found), not inside
+
+
+def _header(line: bytes) -> tuple[str, str] | None:
+    """Name and value; None of a line that is none."""
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name, value.strip(" \t\r\n")) if colon else None
+
+
+#: Most lines of a site come again and again. The long ones, such as cookies, do not, and would need memory.
+_SHORT = 128
+_known = lru_cache(maxsize=1024)(_header)

@@ -181,7 +181,8 @@ def _refuse(probe: Probe) -> None:
 
 def _next_slot(url: str, rate: float, now: float) -> float:
     """Take the next turn at a URL's host; the moment on the monotonic clock from which it may be used."""
-    host = _host(re.match(r"[^:]*:?/*[^/?#]*", url)[0])
+    end = url.find("/", len("https://"))
+    host = _host(url if end < 0 else url[:end])
     with _slots_lock:
         slot = max(now, _slots.get(host, now))
         _slots[host] = slot + 1 / rate

@@ -26,7 +26,7 @@ from flows.rules.exchange import Probe
 from flows.rules.grouping import Group, group, merged
 from flows.rules.site import Site
 from flows.rules.sitemap import chosen
-from flows.rules.sweep import BUCKETS, Page, Swept, bucket, counted, judge, shards
+from flows.rules.sweep import BUCKETS, Judge, Page, Swept, bucket, counted, shards
 from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ask import user_agent
 from flows.tasks.batch.attempt import Batch
@@ -34,6 +34,7 @@ from flows.tasks.batch.running import run
 from flows.tasks.batch.sources import Chunk, Row
 from flows.tasks.batch.tables import JOB
 from flows.tasks.batch.target import NowMs, writing
+from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import Prober
 from flows.tasks.sitemaps import Listed, read_sitemaps
@@ -222,6 +223,9 @@ class Pages:
     rate: float
     _prober: Prober | None = None
 
+    def __post_init__(self) -> None:
+        self._judge = Judge(self.site)
+
     def prepare(self, *, fresh: bool) -> None:
         """Nothing to do: the pages are listed."""
 
@@ -252,7 +256,7 @@ class Pages:
         kind, header = (self.site.edge or "").partition("/")[0], self.site.status_header or ""
         probes = [Probe(self.site.url(path), edge=kind, status_header=header) for path in paths]
         seen = self._prober.ask(probes)
-        return [judge(self.site, path, exchange) for path, exchange in zip(paths, seen, strict=True)]
+        return [self._judge(path, exchange) for path, exchange in zip(paths, seen, strict=True)]
 
     def parse(self, raw: str) -> Any:
         """A page is not replayed.
@@ -268,24 +272,14 @@ class Pages:
 
 
 def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen]) -> Applied:
-    connection.execute(
-        insert(PAGE),
-        [{"sweep_id": sweep, "shard": shard, "position": row.position, **_columns(row.page)} for row in rows],
-    )
+    insert_many(connection, PAGE, _COLUMNS, ((sweep, shard, row.position, *row.page) for row in rows))
     verdicts = [row.verdict for row in rows if row.verdict]
     if groups := group(verdicts):
         connection.execute(insert(GROUP), [{"sweep_id": sweep, "shard": shard, "told": asdict(one)} for one in groups])
     return Applied(changed=len(rows))
 
 
-def _columns(page: Page) -> dict[str, Any]:
-    return {
-        "status": page.status,
-        "outcome": page.outcome,
-        "state": page.state,
-        "first_byte": page.first_byte,
-        "size": page.size,
-    }
+_COLUMNS = ("sweep_id", "shard", "position", *Page._fields)
 
 
 async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: float = LEASE) -> int:

@@ -1,0 +1,47 @@
+"""Many rows into one table at once: COPY on PostgreSQL, and on SQLite one prepared statement for all."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
+
+
+def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows within the transaction that is open, all or none.
+
+    Args:
+        connection: In a transaction.
+        table: Where to.
+        columns: Of the table, by name; what is left out must have a default in the database.
+        rows: Their values in the order of the columns, as the driver takes them: a column's own type is not asked.
+
+    Raises:
+        DBAPIError: the database refused, or is in trouble.
+    """
+    quote = connection.dialect.identifier_preparer
+    where = f"{quote.format_table(table)} ({', '.join(quote.quote(name) for name in columns)})"
+    if connection.dialect.name != "postgresql":
+        marks = ", ".join("?" * len(columns))
+        if values := [tuple(row) for row in rows]:
+            connection.exec_driver_sql(f"INSERT INTO {where} VALUES ({marks})", values)  # noqa: S608 - names of ours
+        return
+    raw: Any = connection.connection.driver_connection
+    statement, driver = f"COPY {where} FROM STDIN", connection.dialect.loaded_dbapi
+    try:
+        with raw.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except driver.Error as error:
+        # Past SQLAlchemy, so that nobody else makes its error of the driver's, by which trouble is told from bad rows.
+        if lost := connection.dialect.is_disconnect(error, raw, None):
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            driver.Error,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        ) from error
