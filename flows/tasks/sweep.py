@@ -6,6 +6,7 @@ counted twice, wherever a worker is killed.
 
 import asyncio
 import hashlib
+import os
 import tempfile
 import time
 import zlib
@@ -42,8 +43,10 @@ from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP
 
 #: The kind of a shard's batch job.
 KIND = "sweep"
-#: Seconds for which a shard is whose worker writes to it. A chunk is much shorter: `_LONG` seconds, and one more batch.
-LEASE, _LONG = 120.0, 10.0
+#: The environment variable, and seconds, for which a shard belongs to the worker that writes to it. A chunk is much
+#: shorter: `_LONG` seconds, and one more batch.
+LEASE_VARIABLE = "ROUNDSMAN_SWEEP_LEASE"
+LEASE, _LONG = float(os.environ.get(LEASE_VARIABLE, "120")), 10.0
 #: Pages of one transaction, and of those that are asked before the time is looked at.
 CHUNK, _TURN = 2000, 250
 CONNECTIONS = 32
@@ -59,6 +62,10 @@ class Shard:
     ended: bool
     left: bool
     """Somebody worked on it and was not heard of for longer than the lease."""
+    held: bool = False
+    """Somebody works on it."""
+    run: str = ""
+    """The run that works on it, or did last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,8 @@ def standing(engine: Engine, sweep: int) -> list[Shard]:
             func.coalesce(JOB.c.position, 0),
             func.coalesce(JOB.c.status == Status.SUCCEEDED, False),
             func.coalesce(or_(over, JOB.c.status == Status.FAILED), False),
+            func.coalesce(and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms > NowMs()), False),
+            func.coalesce(JOB.c.run_id, ""),
         )
         .select_from(SHARD.outerjoin(JOB, job))
         .where(SHARD.c.sweep_id == sweep)
@@ -171,8 +180,8 @@ def standing(engine: Engine, sweep: int) -> list[Shard]:
     )
     with engine.connect() as connection:
         return [
-            Shard(number, pages, done, bool(ended), bool(left))
-            for number, pages, done, ended, left in connection.execute(found)
+            Shard(number, pages, done, bool(ended), bool(left), bool(held), run)
+            for number, pages, done, ended, left, held, run in connection.execute(found)
         ]
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
@@ -15,12 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.states import Crashed
 from sqlalchemy import Engine
 
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
 from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep import Shard, conclude, enlist, standing, sweep_pages
+from flows.tasks.sweep import LEASE, Shard, conclude, enlist, standing, sweep_pages
 
 log = logging.getLogger("roundsman")
 
@@ -100,8 +102,9 @@ class _Runs:
         """Begin what is to be begun: the first shards that have not ended, and those whose run did without them."""
         for shard in shards[: self.site.sweep.workers]:
             run = await self._run(shard.number)
-            # A worker that was killed leaves its run Running; the lease tells.
-            if run.state and (run.state.is_final() or (shard.left and run.state.is_running())):
+            if silent := _is_silent(run, shard):
+                await _give_up(run)
+            if silent or (run.state and run.state.is_final()):
                 self.tries[shard.number] = self.tries.get(shard.number, 1) + 1
                 self.runs.pop(shard.number)
                 log.info(
@@ -127,6 +130,24 @@ class _Runs:
             self.begun[number] = self.begun.get(number, 0) + 1
         self.runs[number] = run
         return run
+
+
+def _is_silent(run: FlowRun, shard: Shard) -> bool:
+    """Whether a run's worker was killed: nobody tells Prefect, so the run stays Running, or Pending before it began."""
+    state = run.state
+    if state is None or shard.held or not (state.is_running() or state.is_pending()):
+        return False
+    if shard.run == str(run.id):
+        return shard.left
+    # It has not come to its shard, as its process takes some seconds to start; or it never will.
+    return datetime.now(UTC) - state.timestamp > timedelta(seconds=LEASE)
+
+
+async def _give_up(run: FlowRun) -> None:
+    """Say so in Prefect, which keeps a place of the deployment for the run as long as it stays Running."""
+    async with get_client() as client:
+        message = f"given up by its sweep: nothing was heard of it for {LEASE:g} s"
+        await client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
 @task(task_run_name="sum up", cache_policy=NO_CACHE, persist_result=False)
