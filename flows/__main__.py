@@ -13,6 +13,7 @@ from flows.commands import (
     purges,
     quarantine,
     rehearse,
+    releases,
     status,
     sweep,
     watch,
@@ -21,7 +22,21 @@ from flows.commands.common import WRONG_INPUT, Ended, InputError
 from flows.rules.site_file import SiteFileError
 
 #: In the order of the help.
-COMMANDS = (inspect, sweep, purge, purges, compare, rehearse, lint, watch, import_feed, quarantine, outbox, status)
+COMMANDS = (
+    inspect,
+    sweep,
+    purge,
+    purges,
+    compare,
+    releases,
+    rehearse,
+    lint,
+    watch,
+    import_feed,
+    quarantine,
+    outbox,
+    status,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

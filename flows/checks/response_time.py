@@ -2,11 +2,14 @@ from prefect import flow
 
 from flows.rules.promises import Audience
 from flows.rules.response_time import CHECK, judge, judge_health
+from flows.rules.samples import Sample
+from flows.rules.sampling import samples_of
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
 from flows.tasks.look import glance, sample
+from flows.tasks.samples import keep_samples
 from flows.tasks.vendors import log_in
 
 
@@ -16,6 +19,7 @@ async def check_response_time(site: Site) -> list[Verdict]:
     timed = [rule for rule in site.rules if rule.response_time]
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in timed) else ()
     verdicts = [judge_health(site, site.health, await glance(site, site.health.path))] if site.health else []
+    samples: list[Sample] = []
     for rule in timed:
         visitor = (members or [NO_MEMBER])[0] if rule.cache.by is Audience.MEMBER else STRANGER
         if visitor.problem:
@@ -23,4 +27,6 @@ async def check_response_time(site: Site) -> list[Verdict]:
         else:
             seen = await sample(site, rule, visitor)
             verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
+            samples += [one for path, taken in seen.items() for one in samples_of(site.site, rule, path, taken)]
+    await keep_samples(samples, return_state=True)  # without them the round is still told, and still judged
     return verdicts

@@ -115,8 +115,9 @@ class Phases:
 class Exchange:
     """One request and its response, as seen. Times are Unix seconds on one clock that never steps back.
 
-    `error` is empty, or the class of what went wrong: refused, dns, tls, timeout, too-large, protocol, reset, other;
-    `detail` then says it in words. An exchange with an error has no verdict in it, whatever arrived before.
+    `error` is empty, or the class of what went wrong: refused, dns, tls, timeout, too-large, protocol, reset, other, or
+    dropped, when it was too late to be sent at all; `detail` then says it in words. An exchange with an error has no
+    verdict in it, whatever arrived before.
     `size` is the decoded body's, `wire_size` what came over the network, both in bytes.
     """
 

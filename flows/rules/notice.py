@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from flows.rules.alert import WINDOW, Alert, Kind, changes
 from flows.rules.grouping import EXAMPLES, Group, group, held
@@ -48,12 +49,21 @@ class Notice:
     body: str
 
 
+class Source(StrEnum):
+    """Who said that a release is out: the site's own version page, a call of the board, or a command."""
+
+    SITE = "site"
+    BOARD = "board"
+    COMMAND = "command"
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version that a site was seen to run, and since when."""
+    """A version that a site runs, and since when, as far as it was seen or told."""
 
     version: str
     seen_at: datetime
+    source: Source = Source.SITE
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ class Quantiles(Model):
 
     p50: Duration | None = None
     p95: Duration | None = None
+    p99: Duration | None = None
+
+    @property
+    def bounds(self) -> dict[float, float]:
+        """What is bounded, such as {0.95: 0.08}: a share of the requests, and the seconds that they may take."""
+        given = {0.5: self.p50, 0.95: self.p95, 0.99: self.p99}
+        return {share: bound for share, bound in given.items() if bound is not None}
 
 
 class Budget(Model):
@@ -91,7 +98,9 @@ class Budget(Model):
     hit: Quantiles | None = None
     """When a stored copy answers."""
     miss: Quantiles | None = None
-    """When the origin had to answer."""
+    """When the origin had to answer, through the edge."""
+    origin: Quantiles | None = None
+    """When the origin is asked behind the edge's back, at the site's `origin`."""
 
 
 class Marker(Model):

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 
-from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.order_statistics import interval, needed, quantile
-from flows.rules.promises import Audience, Quantiles, Rule
+from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
+from flows.rules.samples import EDGE, ORIGIN
+from flows.rules.sampling import is_warm, state_of, took, wants
 from flows.rules.series import Series
 from flows.rules.site import Health, Site
 from flows.rules.subject import could_not_look, unanswered, verdict_on, wrong_status
@@ -16,90 +18,93 @@ from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 CHECK = "response-time"
 
 UP = Claim(f"{CHECK}/up", "The site says that it is up.")
+SENT = Claim(f"{CHECK}/sent", "Every sample could be sent in its time.", breach=Outcome.WARN)
+
+#: Seconds after its due time that a sample may be started without a word.
+LATE = 0.02
+_OF = {"hit": "a hit", "miss": "a miss", ORIGIN: "the origin"}
 
 
-def states(rule: Rule, path: str) -> tuple[str, ...]:
-    """The cache states whose budgets apply to a path: only a page that is cached for everyone can be a hit."""
-    budget = rule.response_time
-    if budget is None:
-        return ()
-    shared = rule.cache.by is Audience.EVERYONE and path in rule.examples.cached
-    applies = {"hit": shared and _bounded(budget.hit), "miss": path in rule.routes and _bounded(budget.miss)}
-    return tuple(state for state, yes in applies.items() if yes)
-
-
-def _bounded(bounds: Quantiles | None) -> bool:
-    return bounds is not None and (bounds.p50, bounds.p95) != (None, None)
-
-
-def split(rule: Rule, path: str, seen: Sequence[Exchange]) -> tuple[Series, Series]:
-    """One route's answers as a series of hits and one of misses, the first of each connection kept apart.
+def split(rule: Rule, path: str, seen: Sequence[Exchange]) -> tuple[Series, Series, Series]:
+    """One route's answers as series of hits, of misses and of the origin's, those on new connections kept apart.
 
     Where no cache says what it did an answer is in neither, unless the page is not for everyone: then it is a miss.
+    A probe that got no answer in its time, or was too late to be sent, took at least so long: it is in the series that
+    it was made for.
     """
-    told = [(cache_state(exchange).from_store, exchange) for exchange in seen if exchange.answered]
-    hits = [exchange for stored, exchange in told if stored]
-    everyone = rule.cache.by is Audience.EVERYONE
-    misses = [exchange for stored, exchange in told if stored is False or (stored is None and not everyone)]
-    return _series(path, "hit", hits), _series(path, "miss", misses)
+    found: dict[str, list[Exchange]] = {"hit": [], "miss": [], ORIGIN: []}
+    for exchange in seen:
+        state = state_of(rule, path, exchange)
+        if state in found:
+            found[state].append(exchange)
+    hits, misses, origin = (_series(path, state, some) for state, some in found.items())
+    return hits, misses, origin
 
 
 def _series(path: str, state: str, seen: Sequence[Exchange]) -> Series:
-    times = tuple(sorted(_time(exchange) for exchange in seen if exchange.reused))
-    first = tuple(_time(exchange) for exchange in seen if not exchange.reused)
-    return Series(path, state, times, first)
-
-
-def _time(exchange: Exchange) -> float:
-    """From the due time: a probe that had to wait behind a slow answer is as late as its user would be."""
-    return exchange.phases.late + exchange.phases.first_byte
+    cold = [one for one in seen if not is_warm(one)]
+    times = tuple(sorted(took(one) for one in seen if is_warm(one)))
+    return Series(path, state, times, tuple(took(one) for one in cold if one.answered))
 
 
 def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange]) -> Verdict:
-    """Judge one route by all the samples taken of it. A path without `states` has no verdict: ValueError."""
-    silent = unanswered(CHECK, seen)
+    """Judge one route by all the samples taken of it."""
+    silent = unanswered(CHECK, [exchange for exchange in seen if exchange.error != "dropped"])
     answered = [exchange for exchange in seen if exchange.answered]
     if silent and len(answered) < len(seen) / 2:
         findings = [silent]
     elif other := wrong_status(CHECK, answered, rule.status):
         findings = [other]
     else:
-        findings = [*_budgets(rule, path, answered), *([silent] if silent else [])]
-    series = tuple(one for one in split(rule, path, answered) if one.times)
+        findings = [*_budgets(site, rule, path, seen), *_dropped(seen), *([silent] if silent else [])]
+    series = tuple(one for one in split(rule, path, seen) if one.times)
     return replace(verdict_on(site, rule, CHECK, path, findings), series=series)
 
 
-def _budgets(rule: Rule, path: str, seen: Sequence[Exchange]) -> Iterator[Finding]:
-    budget, applies = rule.response_time, states(rule, path)
-    if budget is None:
-        return
-    hits, misses = split(rule, path, seen)
-    for series, bounds in ((hits, budget.hit), (misses, budget.miss)):
-        if bounds is not None and series.state in applies:
-            yield from _quantiles(series, bounds, seen)
-
-
-def _quantiles(series: Series, bounds: Quantiles, seen: Sequence[Exchange]) -> Iterator[Finding]:
-    for share, bound in ((0.5, bounds.p50), (0.95, bounds.p95)):
-        if bound is not None:
-            yield _within(share, bound, series, seen)
+def _budgets(site: Site, rule: Rule, path: str, seen: Sequence[Exchange]) -> Iterator[Finding]:
+    series = {one.state: one for one in split(rule, path, seen)}
+    for want in wants(rule, path, origin=bool(site.origin)):
+        budget = rule.response_time
+        if want.series == EDGE or (budget and budget.origin):
+            name = want.state or ORIGIN
+            mine = [one for one in seen if state_of(rule, path, one) == name]
+            yield from (_within(share, bound, series[name], mine) for share, bound in want.bounds.bounds.items())
 
 
 def _within(share: float, bound: float, series: Series, seen: Sequence[Exchange]) -> Finding:
     """A sample above the bound fails only when its whole interval is; else it is a warning."""
-    name = f"p{share * 100:.0f}"
-    claim = Claim(f"{CHECK}/{series.state}-{name}", f"The {name} of a {series.state} is within its budget.")
+    name, of = f"p{share * 100:.0f}", _OF[series.state]
+    claim = Claim(f"{CHECK}/{series.state}-{name}", f"The {name} of {of} is within its budget.")
     wanted = f"at most {spoken(bound)}"
     if len(series.times) < needed(share):
-        saw = f"{len(series.times)} samples of a {series.state}"
-        return claim.against(saw, f"{needed(share)} of them, which a {name} needs", holds=None, evidence=seen[:1])
+        takes = f"{needed(share)} of them, which a {name} needs"
+        return claim.against(f"{len(series.times)} samples of {of}", takes, holds=None, evidence=seen[:1])
     value, (low, high) = quantile(series.times, share), interval(series.times, share)
-    apart = f"; first of a connection {_ms(max(series.first))} apart" if series.first else ""
-    saw = f"{name} {_ms(value)} ({_ms(low)} to {_ms(high)}, {len(series.times)} samples{apart})"
-    slowest = sorted(seen, key=_time)[-3:]
+    late = max((one.phases.late for one in seen), default=0.0)
+    told = [f"{_ms(low)} to {_ms(high)}, {len(series.times)} samples"]
+    told += [f"started up to {_ms(late)} late"] if late > LATE else []
+    apart = f"; on a new connection p50 {_ms(quantile(sorted(series.first), 0.5))}" if series.first else ""
+    saw = f"{name} {_ms(value)} ({'; '.join(told)}{apart})"
+    slowest = sorted(seen, key=took)[-3:]
     if value > bound >= low:
-        return Finding(claim.id, claim.says, Outcome.WARN, saw, wanted, tuple(slowest))
+        takes = f"{wanted}; about {_needed(len(series.times), value, low, high, bound)} samples would tell"
+        return Finding(claim.id, claim.says, Outcome.WARN, saw, takes, tuple(slowest))
     return claim.against(saw, wanted, holds=value <= bound, evidence=slowest)
+
+
+def _needed(count: int, value: float, low: float, high: float, bound: float) -> int:
+    """Samples until the interval, which narrows with their square root, ends at the bound; two digits are enough."""
+    gap = max(value - bound, (high - low) / 20)
+    more = max(count + 1, ceil(count * ((value - low) / gap) ** 2))
+    digits = max(0, len(str(more)) - 2)
+    return ceil(more / 10**digits) * 10**digits
+
+
+def _dropped(seen: Sequence[Exchange]) -> Iterator[Finding]:
+    """Those that were not even sent; they are in the series, with the time that they had waited by then."""
+    if lost := [one for one in seen if one.error == "dropped"]:
+        saw = f"{len(lost)} of {len(seen)} were not sent, as all connections waited for answers"
+        yield SENT.against(saw, "none too late to be sent", holds=False, evidence=lost[:1])
 
 
 def judge_health(site: Site, health: Health, seen: Exchange) -> Verdict:

@@ -1,12 +1,7 @@
 """Samples of response times: what is kept of each, and what a span of them comes to."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from flows.rules.cache_status import cache_state
-from flows.rules.exchange import Exchange
-from flows.rules.promises import Audience, Rule
 
 #: Whose answer was timed: the edge's, as users meet it, or the origin's behind it.
 EDGE, ORIGIN = "edge", "origin"
@@ -32,7 +27,7 @@ class SampleKey:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answered request. Times are seconds; `at` is Unix time of its start.
+    """One request that was answered, or waited for until its time was up. Times are seconds, `at` is Unix time.
 
     `first_byte` and `total` count from the start of the request, connecting included; `late` is how long after its due
     time it was started. What a user waits is `late` more, and that is what histograms hold.
@@ -66,31 +61,3 @@ class Window:
 def start_of(at: float, span: int) -> int:
     """When the span that a time lies in began; both in Unix seconds. Days are those of UTC."""
     return int(at // span) * span
-
-
-def samples_of(  # noqa: PLR0913 - what samples have in common
-    site: str, rule: Rule, path: str, seen: Iterable[Exchange], *, series: str = EDGE, release: str = ""
-) -> list[Sample]:
-    """The samples in what was seen of one route; an exchange without an answer is none.
-
-    What a cache did is told apart as for the budgets: where nothing says so, a page that is not for everyone is a miss.
-    """
-    return [
-        Sample(
-            SampleKey(site, rule.name, path, series, _state(rule, exchange), exchange.reused),
-            exchange.started,
-            exchange.phases.first_byte,
-            exchange.phases.total,
-            exchange.phases.late,
-            release,
-        )
-        for exchange in seen
-        if exchange.answered
-    ]
-
-
-def _state(rule: Rule, exchange: Exchange) -> str:
-    stored = cache_state(exchange).from_store
-    if stored is None:
-        return "" if rule.cache.by is Audience.EVERYONE else "miss"
-    return "hit" if stored else "miss"

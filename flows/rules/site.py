@@ -69,8 +69,10 @@ class Manners(Model):
     """For one whole exchange."""
     max_body: int = Field(default=10_000_000, gt=0)
     """Bytes of a response after decompression; a longer one is cut off and counts as no answer."""
-    samples: int = Field(default=100, ge=1, le=10_000)
-    """Response times taken for one route and cache state."""
+    samples: int | None = Field(default=None, ge=1, le=10_000)
+    """Response times taken for one route and cache state; as many as `precision` takes when left out."""
+    precision: float = Field(default=0.2, ge=0.01, le=1)
+    """How closely a budget's quantile is to be told: its 95 % interval reaches about this share to either side."""
 
 
 class Sweep(Model):
@@ -127,6 +129,11 @@ class Site(Model):
     servers: tuple[Address, ...] = ()
     """Addresses of the edge's own servers, such as http://10.0.0.7:6081: a purge is proven at each. When left out,
     the nodes of the edge's block are asked."""
+    origin: Address | None = None
+    """Where the origin answers behind the edge, such as http://10.0.0.5:8080; it is asked by the site's own name.
+    Its response times are then kept as a series of their own."""
+    slow_after: Annotated[Text, AfterValidator(quorum)] = "2 of 3"
+    """So many of the last rounds must find a route slow, degraded or down before the site is called so."""
     purge_at_most: int = Field(default=20, ge=1, le=1000)
     """URLs that one purge may name."""
     accept: tuple[Literal["query", "case"], ...] = ()
@@ -196,6 +203,10 @@ def _settings(site: Site) -> Iterator[Conflict]:
     for place, channel in enumerate(channels):
         if channel in channels[:place]:
             yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
+    for place, rule in enumerate(site.rules):
+        if rule.response_time and rule.response_time.origin and not site.origin:
+            mend = "nobody can ask it; add `origin: http://HOST:PORT` to the site"
+            yield ("rules", place, "response_time", "origin"), "a budget of the origin", mend
     if site.schedule and site.schedule.purge and not site.edge:
         yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
 

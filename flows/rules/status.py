@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from flows.rules.notice import ago, clipped, rehearsed
+from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE
@@ -24,7 +25,6 @@ from flows.rules.status_facts import (
     Round,
     Status,
     Told,
-    deployments,
 )
 from flows.rules.status_jobs import judge_jobs
 from flows.rules.verdict import Outcome, worst
@@ -199,15 +199,17 @@ def _release(facts: Facts) -> Answer:
         more = {"history": facts.rounds, "moments": moments, "details": _few(details)}
         return Answer(Question.RELEASE, outcome, says, since, link=link, **more, **runbook)
 
-    if not facts.site.release or not facts.site.release.version:
-        return answer(Outcome.UNKNOWN, "Unknown: the site file does not say where the site's version stands.")
+    asked = facts.site.release and facts.site.release.version
+    if not asked and not releases:
+        says = "Unknown: the site file does not say where the site's version stands, and nobody told of a release."
+        return answer(Outcome.UNKNOWN, says)
     known = next((one for one in reversed(releases) if one.version), None)
     if known is None:
         return answer(Outcome.UNKNOWN, "Unknown: the site's version was never read.")
     if not releases[-1].version:
         says = f"Unknown: its version can't be read; it was {known.version}."
         return answer(Outcome.UNKNOWN, says, releases[-1].seen_at)
-    if _stale(facts.looks, now):
+    if asked and _stale(facts.looks, now):
         cut = facts.looks[-1].at if facts.looks else None
         return answer(Outcome.UNKNOWN, f"Unknown: nobody has looked lately; it was {known.version}.", cut)
     if not made:

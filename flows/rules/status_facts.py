@@ -1,11 +1,10 @@
 """What the four questions are asked of, and what an answer is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 
 from flows.rules.exchange import Exchange
 from flows.rules.notice import Release, plain
@@ -236,9 +235,3 @@ def version_of(version: Version, seen: Exchange) -> str:
             return ""
     text = plain(str(said))
     return text if len(text) <= 100 else ""
-
-
-def deployments(releases: Sequence[Release]) -> tuple[Release, ...]:
-    """Each change from one version to another, ascending; the version that was seen first is none."""
-    told = [release for release in releases if release.version]
-    return tuple(new for old, new in pairwise(told) if new.version != old.version)

@@ -12,6 +12,7 @@ from flows.rules.cache_key import aliases
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.site import Site
 from flows.tasks.probe import probe
+from flows.tasks.sampler import probe_apart
 
 VERSION = "0.1.0"
 
@@ -46,13 +47,7 @@ async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, agai
     Raises:
         ValueError: a probe goes to a host that is not the site's; another name of the site is asked at its own address.
     """
-    names = aliases(site)
-    for one in probes:
-        host = urlsplit(one.url).netloc
-        if host != site.host and (not one.node or one.node != names.get(host)):
-            raise ValueError(f"saw a probe to {one.url}, wanted only {site.base_url}: load goes to the site's own host")
-    kind, header = (site.edge or "").partition("/")[0], site.status_header or ""
-    probes = [replace(one, edge=kind, status_header=header) for one in probes]
+    probes = _addressed(site, probes)
     seen = await _batch(site, probes, connections)
     silent = [index for index, exchange in enumerate(seen) if exchange.error in PASSING] if again else []
     if silent:
@@ -64,11 +59,40 @@ async def ask(site: Site, probes: Sequence[Probe], *, connections: int = 8, agai
     return seen
 
 
+async def ask_apart(site: Site, probes: Sequence[Probe], *, connections: int) -> list[Exchange]:
+    """Ask a batch from a process of its own, in which nothing else is in the times; one that is too late is dropped.
+
+    Raises:
+        ValueError: as for `ask`.
+        RuntimeError: the process broke down.
+    """
+    probes, manners = _addressed(site, probes), site.manners
+    with outside():
+        return await probe_apart(
+            probes,
+            manners=manners,
+            user_agent=user_agent(site),
+            connections=connections,
+            patience=manners.timeout,
+        )
+
+
 async def pause(seconds: float) -> None:
     """Wait for the outside, such as for a copy to age."""
     if seconds > 0:
         with outside():
             await asyncio.sleep(seconds)
+
+
+def _addressed(site: Site, probes: Sequence[Probe]) -> list[Probe]:
+    """The probes, with what is known of the site's edge; ValueError for one that goes elsewhere."""
+    names = aliases(site)
+    for one in probes:
+        host = urlsplit(one.url).netloc
+        if host != site.host and (not one.node or one.node != names.get(host)):
+            raise ValueError(f"saw a probe to {one.url}, wanted only {site.base_url}: load goes to the site's own host")
+    kind, header = (site.edge or "").partition("/")[0], site.status_header or ""
+    return [replace(one, edge=kind, status_header=header) for one in probes]
 
 
 async def _batch(site: Site, probes: Sequence[Probe], connections: int) -> list[Exchange]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flows.rules.comparison import Speed
 
-_COLOURS = {"hit": "#0072b2", "miss": "#d55e00"}  # told apart by colour-blind readers too
+_COLOURS = {"hit": "#0072b2", "miss": "#d55e00", "origin": "#009e73"}  # told apart by colour-blind readers too
 #: Colour and height of an outcome: each colour stands out from white and from black, and the height tells as well.
 _OUTCOMES = {
     Outcome.PASS: ("#1f7fc0", 0.4),

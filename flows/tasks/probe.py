@@ -18,7 +18,7 @@ from typing import Self
 import certifi
 import pycurl
 
-from flows.rules.exchange import Exchange, Probe
+from flows.rules.exchange import Exchange, Phases, Probe
 from flows.rules.site import Manners
 from flows.tasks.curl_errors import where
 from flows.tasks.easy import EPOCH, Easy
@@ -44,23 +44,27 @@ def now() -> float:
     return EPOCH + time.monotonic()
 
 
-def probe(probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int = 8) -> list[Exchange]:
+def probe(
+    probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int = 8, patience: float = math.inf
+) -> list[Exchange]:
     """Ask every probe once and return the exchanges in the order of the probes. Blocks until the last one is in.
 
     Args:
         probes: each is started at its due time (`at`, seconds from now) if a connection is free and the host's rate
-            allows it, else as soon as they do: `phases.late` says how much later. None is left out.
+            allows it, else as soon as they do: `phases.late` says how much later.
         manners: requests a second for one host (shared with all other batches of this process), seconds for one whole
             exchange, bytes of one decoded body.
         user_agent: names the project and a contact.
         connections: how many exchanges may be under way at once.
+        patience: seconds after its due time from which on a probe is not sent any more, but counted: its error is
+            `dropped`. None is left out otherwise.
 
     Raises:
         ValueError: a probe that must not be sent, such as one with a request Cache-Control. What the outside does is
             never raised: it is in `error` and `detail` of the exchange.
     """
     with Prober(manners, user_agent, connections) as prober:
-        return prober.ask(probes)
+        return prober.ask(probes, patience)
 
 
 class Prober:
@@ -97,7 +101,7 @@ class Prober:
         for curl in self._easy:
             curl.close()
 
-    def ask(self, probes: Sequence[Probe]) -> list[Exchange]:
+    def ask(self, probes: Sequence[Probe], patience: float = math.inf) -> list[Exchange]:
         """One batch; see `probe`."""
         for each in probes:
             _refuse(each)
@@ -110,6 +114,10 @@ class Prober:
             started = False
             while queue and self._idle:
                 due, place = queue[0]
+                if now - due > patience:
+                    queue.popleft()
+                    exchanges[place] = _dropped(probes[place], due, now)
+                    continue
                 if slot is None and due <= now:
                     slot = _next_slot(probes[place].url, self._manners.rate, now)
                 if slot is None or slot > now:
@@ -122,7 +130,7 @@ class Prober:
             if started:
                 self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             # Before any waiting: an exchange can end while it is started, and then nothing may be left to wait for.
-            if not self._collect(exchanges):
+            if not self._collect(exchanges) and len(exchanges) < len(probes):
                 turn = math.inf
                 if queue and self._idle:
                     turn = queue[0][0] if slot is None else slot
@@ -162,6 +170,13 @@ class Prober:
 
     def _set_timer(self, milliseconds: int) -> None:
         self._wake = math.inf if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _dropped(probe: Probe, due: float, now: float) -> Exchange:
+    """What became of a probe that was too late to be sent: at least so long somebody would have waited."""
+    late = now - due
+    said = f"not sent: {late:.1f} s after its time all connections were still waiting for answers"
+    return Exchange(probe, EPOCH + due, EPOCH + now, Phases(late=late), error="dropped", detail=said)
 
 
 def _refuse(probe: Probe) -> None:

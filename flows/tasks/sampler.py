@@ -1,6 +1,7 @@
 """Measuring in a process of its own: what else this one does, and its one interpreter lock, would be in the times."""
 
 import asyncio
+import math
 import pickle
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 async def probe_apart(
-    probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int
+    probes: Sequence[Probe], *, manners: Manners, user_agent: str, connections: int, patience: float = math.inf
 ) -> list[Exchange]:
     """As `flows.tasks.probe.probe`, in another process, which ends with this call however it ends.
 
@@ -25,7 +26,7 @@ async def probe_apart(
         sys.executable, "-m", __name__, cwd=_ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
-        said, _ = await child.communicate(pickle.dumps((list(probes), manners, user_agent, connections)))
+        said, _ = await child.communicate(pickle.dumps((list(probes), manners, user_agent, connections, patience)))
     finally:
         if child.returncode is None:
             child.kill()
@@ -37,8 +38,8 @@ async def probe_apart(
 
 def main() -> None:
     """Read a batch from standard input and write what came of it to standard output."""
-    probes, manners, user_agent, connections = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent's
-    seen = probe(probes, manners=manners, user_agent=user_agent, connections=connections)
+    probes, manners, user_agent, connections, patience = pickle.load(sys.stdin.buffer)  # noqa: S301 - our parent's
+    seen = probe(probes, manners=manners, user_agent=user_agent, connections=connections, patience=patience)
     pickle.dump(seen, sys.stdout.buffer)
 
 

@@ -7,7 +7,7 @@ answer is never older than the last sample.
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -19,9 +19,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from flows.rules.histogram import Histogram
+from flows.rules.releases import release_at
 from flows.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, Sample, SampleKey, Window, start_of
 from flows.tasks.ledger import open_ledger
 from flows.tasks.ledger_tables import LedgerTable
+from flows.tasks.releases import read_releases
 from flows.tasks.rollup import measured, roll_up
 from flows.tasks.samples_tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 
@@ -41,7 +43,8 @@ _KEY = ("site", "rule", "path", "series", "cache_state", "warm")
 async def keep_samples(samples: Sequence[Sample]) -> int:
     """Write the samples of a round into the ledger and roll their hours up. Doing it again changes nothing.
 
-    Returns how many were taken: those of hours that were deleted already are not.
+    Each is of the release that its site ran at its time, as far as that is known. Returns how many were taken: those of
+    hours that were deleted already are not.
     """
     return await asyncio.to_thread(_keep, samples)
 
@@ -126,12 +129,19 @@ def times_of(session: Session, site: str, since: datetime, until: datetime) -> d
 def _keep(samples: Sequence[Sample]) -> int:
     engine = open_ledger()
     try:
-        taken = record_samples(engine, samples)
+        taken = record_samples(engine, _released(engine, samples))
         for site in {sample.key.site for sample in samples}:
             roll_up(engine, site=site)
         return taken
     finally:
         engine.dispose()
+
+
+def _released(engine: Engine, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with the release that was the last one at their time."""
+    with Session(engine) as session:
+        known = {site: read_releases(session, site) for site in {one.key.site for one in samples}}
+    return [replace(one, release=one.release or release_at(known[one.key.site], _at(one.at))) for one in samples]
 
 
 def _keys(session: Session, keys: set[SampleKey]) -> dict[SampleKey, tuple[int, int]]:

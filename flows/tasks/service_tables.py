@@ -163,7 +163,7 @@ class LatencyRow(LedgerTable, table=True):
 
 
 class ReleaseRow(LedgerTable, table=True):
-    """A version of a site, from when it was first seen."""
+    """A version of a site, from when it was first seen, or since when it is told to run."""
 
     __tablename__ = "release"
     __table_args__ = (UniqueConstraint("site", "seen_at"),)
@@ -172,3 +172,5 @@ class ReleaseRow(LedgerTable, table=True):
     site: str
     version: str
     seen_at: datetime = Field(sa_type=UtcTime)
+    source: str = Field(default="site", sa_column_kwargs={"server_default": "site"})
+    """Who said so: site, board or command."""

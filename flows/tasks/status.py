@@ -8,18 +8,18 @@ from typing import TypeVar
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.notice import plain
+from flows.rules.notice import Release, plain
 from flows.rules.site import Site
 from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
 from flows.rules.status_page import headline, markdown, overview, title
 from flows.tasks.ask import ask
 from flows.tasks.ledger import open_ledger
 from flows.tasks.picture import history
-from flows.tasks.service_tables import HealthRow, ReleaseRow
+from flows.tasks.releases import keep_release
+from flows.tasks.service_tables import HealthRow
 from flows.tasks.status_facts import read_facts, read_jobs
 
 Found = TypeVar("Found")
@@ -56,7 +56,7 @@ async def record_release(site: Site) -> None:
         return
     seen = await _look(site, version.path)
     said = version_of(version, seen)
-    await asyncio.to_thread(_write, lambda session: _keep_release(session, site.site, said, _time(seen)))
+    await asyncio.to_thread(_write, lambda session: keep_release(session, site.site, Release(said, _time(seen))))
 
 
 @task(task_run_name="find what is known of {site.site}", **_AGAIN)
@@ -95,12 +95,6 @@ async def _look(site: Site, path: str) -> Exchange:
 
 def _time(seen: Exchange) -> datetime:
     return datetime.fromtimestamp(seen.started, UTC)
-
-
-def _keep_release(session: Session, site: str, version: str, at: datetime) -> None:
-    known = select(ReleaseRow.version).where(ReleaseRow.site == site).order_by(ReleaseRow.seen_at.desc()).limit(1)
-    if session.scalar(known) != version:
-        session.add(ReleaseRow(site=site, version=version, seen_at=at))
 
 
 def _read(find: Callable[[Session], Found]) -> Found:

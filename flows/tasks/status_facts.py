@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from flows.rules.notice import Release
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.site import RELEASE, Site
 from flows.rules.spread import cron
@@ -30,14 +31,14 @@ from flows.rules.status_facts import (
     Slot,
     Told,
     Trouble,
-    deployments,
 )
 from flows.rules.verdict import Outcome
 from flows.tasks.ledger import command_hash, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import last_rehearsal_of, of_other
+from flows.tasks.releases import read_releases
 from flows.tasks.samples import times_of
-from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, ReleaseRow, SlotRow, WatchRow
+from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 
 #: Which job's rounds speak for a site.
@@ -191,17 +192,6 @@ def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
         )
         for key in sorted(day, key=astuple)
     )
-
-
-def read_releases(session: Session, site: str) -> tuple[Release, ...]:
-    """The last changes of a site's version, ascending."""
-    found = session.execute(
-        select(ReleaseRow.version, ReleaseRow.seen_at)
-        .where(ReleaseRow.site == site)
-        .order_by(ReleaseRow.seen_at.desc())
-        .limit(100)
-    ).all()
-    return tuple(Release(*row) for row in reversed(found))
 
 
 def last_look_before(session: Session, site: str, at: datetime) -> datetime | None:

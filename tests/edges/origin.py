@@ -1,10 +1,12 @@
 """The site behind the caches: a small server whose content a test can change, delay, hold or kill."""
 
 import contextlib
+import random
 import socket
 import socketserver
 import sys
 import threading
+import time
 from collections import defaultdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +28,8 @@ class Origin:
         self.requests: list[Request] = []
         self._generations: defaultdict[str, int] = defaultdict(lambda: 1)
         self._delays: dict[str, float] = {}
+        self._jitters: dict[str, tuple[float, random.Random]] = {}
+        self._stalls: dict[str, tuple[float, float, float]] = {}
         self._holds: dict[str, threading.Event] = {}
         self._left: int | None = None
         self._news = threading.Condition()
@@ -51,6 +55,14 @@ class Origin:
     def delay(self, path: str, seconds: float) -> None:
         """From now on answer this path so much later. The content is that of the moment the request came in."""
         self._delays[path] = seconds
+
+    def jitter(self, path: str, seconds: float) -> None:
+        """From now on answer this path later by anything up to so much, on top of its delay; the same on every run."""
+        self._jitters[path] = (seconds, random.Random(path))
+
+    def stall(self, path: str, seconds: float, every: float) -> None:
+        """From now on leave this path unanswered for the first so many seconds of every so many."""
+        self._stalls[path] = (seconds, every, time.monotonic())
 
     @contextlib.contextmanager
     def hold(self, path: str):
@@ -96,6 +108,7 @@ class Origin:
             self.requests.append(request)
             generation = self._generations[path]
             delay = self._delays.get(path, 1 if path.startswith("/slow/") else 0)
+            delay += self._more(path)
             dead = self._left == 0
             if self._left:
                 self._left -= 1
@@ -106,6 +119,12 @@ class Origin:
             hold.wait(60)
         self._stopping.wait(delay)
         return None if self._stopping.is_set() else answer(request, generation)
+
+    def _more(self, path: str) -> float:
+        """What jitter and a stall add to an answer's delay."""
+        upto, chance = self._jitters.get(path, (0.0, random))
+        seconds, every, since = self._stalls.get(path, (0.0, 1.0, 0.0))
+        return chance.uniform(0, upto) + max(0.0, seconds - (time.monotonic() - since) % every)
 
 
 class _Server(ThreadingHTTPServer):

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.response_time import interval, judge, judge_health, needed, quantile, split, states
+from flows.rules.response_time import interval, judge, judge_health, needed, quantile, split
+from flows.rules.sampling import wants
 from flows.rules.site import Health
 from tests.rules.make import exchange, hit, miss, site
 
@@ -66,7 +67,7 @@ KINDS = {
     ],
 )
 def test_only_a_cached_page_for_everyone_has_a_budget_for_hits(kind, path, wanted):
-    assert wanted == states(site(BUDGET | KINDS[kind]).rules[0], path)
+    assert wanted == tuple(one.state for one in wants(site(BUDGET | KINDS[kind]).rules[0], path))
 
 
 def test_a_page_that_is_never_cached_is_not_judged_for_hits():
@@ -77,7 +78,7 @@ def test_a_page_that_is_never_cached_is_not_judged_for_hits():
 
 @pytest.mark.parametrize(("kind", "misses"), [("everyone", 0), ("member", 80)])
 def test_an_answer_without_a_label_is_a_miss_only_where_no_cache_is_promised(kind, misses):
-    hits, missed = split(site(BUDGET | KINDS[kind]).rules[0], "/a", seen(exchange, fast=80))
+    hits, missed, _ = split(site(BUDGET | KINDS[kind]).rules[0], "/a", seen(exchange, fast=80))
     assert (0, misses) == (len(hits.times), len(missed.times))
 
 
@@ -86,6 +87,63 @@ def test_an_unknown_says_how_many_samples_it_takes():
     verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=71) + FINE)
     finding = next(f for f in verdict.findings if f.outcome == "unknown")
     assert ("71 samples of a hit", "72 of them, which a p95 needs") == (finding.saw, finding.wanted)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("hit", hit), ("miss", miss), ("origin", lambda **how: from_origin(miss(**how)))]
+)
+def test_a_p99_is_judged_from_368_samples_on_and_a_p95_from_72(state, kind):
+    shop = site({"response_time": {state: {"p95": "50ms", "p99": "90ms"}}}, origin="http://10.0.0.5")
+    found = [judge(shop, shop.rules[0], "/a", seen(kind, fast=count)).findings for count in (71, 72, 367, 368)]
+    said = [tuple(str(one.outcome) for one in some) for some in found]
+    assert [("unknown", "unknown"), ("pass", "unknown"), ("pass", "unknown"), ("pass", "pass")] == said
+    assert [f"response-time/{state}-p95", f"response-time/{state}-p99"] == [one.claim for one in found[0]]
+
+
+def from_origin(made):
+    return replace(made, probe=replace(made.probe, node="10.0.0.5:80"))
+
+
+def test_the_origin_is_told_apart_from_the_edge_before_it():
+    shop = site(BUDGET, origin="http://10.0.0.5")
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=100) + FINE + [from_origin(miss(first_byte=0.2))] * 80)
+    assert "pass" == verdict.outcome
+    assert [("hit", 0.01), ("miss", 0.01), ("origin", 0.2)] == [(one.state, max(one.times)) for one in verdict.series]
+
+
+def test_what_was_too_late_to_be_sent_counts_as_long_as_it_had_waited():
+    shop = site(BUDGET)
+    lost = exchange(error="dropped")
+    lost = replace(lost, phases=replace(lost.phases, first_byte=0.0, total=0.0, late=3.0))
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + FINE + [lost] * 20)
+    told = {one.claim: (str(one.outcome), one.saw) for one in verdict.findings}
+    sent = ("warn", "20 of 180 were not sent, as all connections waited for answers")
+    assert sent == told["response-time/sent"]
+    outcome, saw = told["response-time/hit-p95"]
+    assert "fail" == outcome
+    assert saw.startswith("p95 3000.0ms (")
+
+
+def test_a_late_start_is_told():
+    shop = site(BUDGET)
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + seen(stalled, fast=1) + FINE)
+    assert "started up to 200.0ms late" in next(one.saw for one in verdict.findings if one.claim.endswith("hit-p95"))
+
+
+def test_new_connections_are_told_beside_the_used_ones_and_never_among_them():
+    shop = site(BUDGET)
+    cold = [replace(one, reused=False) for one in seen(hit, slow=10)]
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + cold + FINE)
+    saw = next(one.saw for one in verdict.findings if one.claim.endswith("hit-p95"))
+    assert "p95 10.0ms (10.0ms to 10.0ms, 80 samples; on a new connection p50 100.0ms)" == saw
+
+
+def test_a_doubt_says_how_many_samples_would_end_it():
+    shop = site(BUDGET)
+    verdict = judge(shop, shop.rules[0], "/a", [hit(first_byte=0.001 * rank) for rank in range(10, 54)] * 2 + FINE)
+    finding = next(one for one in verdict.findings if one.claim.endswith("hit-p95"))
+    assert "warn" == finding.outcome
+    assert "at most 50ms; about 360 samples would tell" == finding.wanted
 
 
 def test_the_interval_is_that_of_the_order_statistics():

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from flows.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, ORIGIN, SPANS, Sample, SampleKey, samples_of, start_of
+from flows.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, ORIGIN, SPANS, Sample, SampleKey, start_of
+from flows.rules.sampling import samples_of
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 #: Of the day that NOW lies in.
@@ -34,14 +35,34 @@ def test_a_sample_goes_with_what_the_cache_did(state, rule, kind):
 def test_a_sample_has_the_times_of_its_exchange():
     seen = hit(first_byte=0.02)
     seen = replace(seen, started=NOW + 0.5, reused=False, phases=replace(seen.phases, total=0.03, late=0.5))
-    key = SampleKey("shop", "articles", "/a", ORIGIN, "hit", warm=False)
+    key = SampleKey("shop", "articles", "/a", EDGE, "hit", warm=False)
     assert [Sample(key, NOW + 0.5, 0.02, 0.03, 0.5, "abc")] == samples_of(
-        "shop", site().rules[0], "/a", [seen], series=ORIGIN, release="abc"
+        "shop", site().rules[0], "/a", [seen], release="abc"
     )
 
 
-def test_who_did_not_answer_is_no_sample():
-    assert [] == samples_of("shop", site().rules[0], "/a", [exchange(error="timeout")])
+def test_what_the_origin_itself_answers_is_a_series_of_its_own():
+    seen = hit()
+    seen = replace(seen, probe=replace(seen.probe, node="10.0.0.5:8080"))
+    (sample,) = samples_of("shop", site().rules[0], "/a", [seen])
+    assert SampleKey("shop", "articles", "/a", ORIGIN, "") == sample.key
+
+
+def test_who_broke_down_is_no_sample():
+    assert [] == samples_of("shop", site().rules[0], "/a", [exchange(error="refused")])
+
+
+@pytest.mark.parametrize(("error", "late", "total"), [("timeout", 0.0, 2.0), ("dropped", 2.5, 0.0)])
+@pytest.mark.parametrize(("path", "state"), [("/a", "hit"), ("/a?roundsman=1", "miss")])
+def test_who_waited_until_the_time_was_up_took_at_least_so_long(error, late, total, path, state):
+    seen = exchange(path, error=error)
+    seen = replace(seen, reused=False, phases=replace(seen.phases, first_byte=0.0, total=total, late=late))
+    (sample,) = samples_of("shop", site().rules[0], "/a", [seen])
+    assert (SampleKey("shop", "articles", "/a", EDGE, state), total, late) == (
+        sample.key,
+        sample.first_byte,
+        sample.late,
+    )
 
 
 @pytest.mark.parametrize(

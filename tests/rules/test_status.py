@@ -1,11 +1,13 @@
 """The four questions: each answer by what is known, and unknown where nothing fresh is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.notice import Release
+from flows.rules.notice import Release, Source
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.releases import deployments
 from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from flows.rules.site import Health, Version
 from flows.rules.status import shared, status, timing
@@ -21,7 +23,6 @@ from flows.rules.status_facts import (
     Slot,
     Told,
     Trouble,
-    deployments,
     is_up,
     version_of,
 )
@@ -283,7 +284,17 @@ def test_a_deployment_is_unknown_when_nobody_looked_lately():
     known = {"releases": (OLD, NEW), "before": BEFORE, "after": after(told(), told(**STORABLE))}
     assert U == ask(Question.RELEASE, **known, looks=looks("+", last=11)).outcome
     assert U == ask(Question.RELEASE, **known).outcome
-    assert "does not say where" in ask(Question.RELEASE, site(), **known, looks=looks("+")).says
+    assert "does not say where" in ask(Question.RELEASE, site(), looks=looks("+")).says
+
+
+def test_a_release_that_somebody_told_of_needs_no_page_that_says_it():
+    known = {
+        "releases": (replace(NEW, source=Source.BOARD),),
+        "before": BEFORE,
+        "after": after(told(), told(**STORABLE)),
+    }
+    answer = ask(Question.RELEASE, site(), **known)
+    assert (P, "No: none of 2 claims changed with b2.") == (answer.outcome, answer.says)
 
 
 def test_only_a_change_from_one_version_to_another_is_a_deployment():

@@ -1,0 +1,59 @@
+"""Which releases there were, and what ran when."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.rules.notice import Release, Source
+from flows.rules.releases import deployments, release_at, told
+
+NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+def releases(*versions, source=Source.SITE):
+    return tuple(Release(version, NOW + timedelta(hours=hour), source) for hour, version in enumerate(versions))
+
+
+@pytest.mark.parametrize(
+    ("known", "source", "wanted"),
+    [
+        ([], Source.SITE, []),
+        (["1"], Source.SITE, []),
+        (["1"], Source.COMMAND, ["1"]),
+        (["1", "2", "1"], Source.SITE, ["2", "1"]),
+        (["1", "2"], Source.BOARD, ["1", "2"]),
+        (["1", "", "1", "2"], Source.SITE, ["2"]),
+        (["1", "1"], Source.SITE, []),
+    ],
+)
+def test_a_deployment_is_a_change_of_version_or_was_told(known, source, wanted):
+    assert wanted == [one.version for one in deployments(releases(*known, source=source))]
+
+
+@pytest.mark.parametrize(("hours", "wanted"), [(-1, ""), (0, "1"), (0.5, "1"), (1, ""), (2, "2"), (9, "2")])
+def test_what_ran_at_a_time(hours, wanted):
+    assert wanted == release_at(releases("1", "", "2"), NOW + timedelta(hours=hours))
+
+
+def test_what_is_told_is_taken_with_its_time():
+    assert Release("1.8", NOW, Source.BOARD) == told(" 1.8 ", "", NOW, Source.BOARD)
+    assert NOW - timedelta(hours=1) == told("1.8", "2026-03-08T12:00:00+01:00", NOW, Source.COMMAND).seen_at
+
+
+@pytest.mark.parametrize(
+    ("version", "at", "says"),
+    [
+        ("", "", "version: saw ''"),
+        (" ", "", "version: saw ' '"),
+        (None, "", "version: saw None"),
+        (18, "", "version: saw 18"),
+        ("1\n2", "", r"version: saw '1\\n2'"),
+        ("x" * 201, "", "up to 200 characters"),
+        ("1.8", "yesterday", "at: saw 'yesterday', wanted a time with its zone"),
+        ("1.8", "2026-03-08T11:00:00", "at: saw '2026-03-08T11:00:00', wanted a time with its zone"),
+        ("1.8", "2026-03-08T13:00:00Z", "yet to come"),
+    ],
+)
+def test_what_can_not_be_a_release_is_refused(version, at, says):
+    with pytest.raises(ValueError, match=says):
+        told(version, at, NOW, Source.BOARD)
