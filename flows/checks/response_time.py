@@ -1,5 +1,6 @@
 from prefect import flow
 
+from flows.checks.drift import check_drift
 from flows.rules.promises import Audience
 from flows.rules.response_time import CHECK, judge, judge_health
 from flows.rules.samples import Sample
@@ -15,7 +16,7 @@ from flows.tasks.vendors import log_in
 
 @flow(name="check-response-time", flow_run_name="{site.site}: response time", timeout_seconds=900, persist_result=False)
 async def check_response_time(site: Site) -> list[Verdict]:
-    """Is each route within its budget, for hits and for misses?"""
+    """Is each route within its budget, for hits and for misses, and is it as fast as it was?"""
     timed = [rule for rule in site.rules if rule.response_time]
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in timed) else ()
     verdicts = [judge_health(site, site.health, await glance(site, site.health.path))] if site.health else []
@@ -29,4 +30,5 @@ async def check_response_time(site: Site) -> list[Verdict]:
             verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
             samples += [one for path, taken in seen.items() for one in samples_of(site.site, rule, path, taken)]
     await keep_samples(samples, return_state=True)  # without them the round is still told, and still judged
-    return verdicts
+    taken = [series for verdict in verdicts for series in verdict.series]
+    return [*verdicts, *(await check_drift(site, taken) if taken else [])]

@@ -1,4 +1,4 @@
-"""`python -m flows compare SITE`: a new release beside the old one."""
+"""`python -m flows compare SITE`: a new release beside the old one, or the rounds before and after it."""
 
 import argparse
 import re
@@ -6,38 +6,73 @@ from typing import Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
 
+_ADDRESS = re.compile(r"https?://[^/?#@\s]+")
+
 
 def register(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("compare", help="compare a new release with the old one, side by side")
+    parser = commands.add_parser(
+        "compare", help="compare a release with the one before it: side by side, or by the rounds before and after"
+    )
     parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
-    parser.add_argument("--baseline", required=True, metavar="URL", help="where the old release answers")
-    parser.add_argument("--candidate", required=True, metavar="URL", help="where the new release answers")
-    parser.add_argument("--margin", default="5%", metavar="SHARE", help="a smaller change is none (default: 5%%)")
-    parser.add_argument("--samples", type=int, default=300, metavar="N", help="of each route, release and cache state")
+    beside = parser.add_argument_group("side by side: both releases are asked in turn")
+    beside.add_argument("--baseline", metavar="URL", help="where the old release answers")
+    beside.add_argument("--candidate", metavar="URL", help="where the new release answers")
+    beside.add_argument("--samples", type=int, metavar="N", help="of each route, release and state (default: 300)")
+    since = parser.add_argument_group("before and after, in production: nothing is asked, the ledger is read")
+    since.add_argument("--release", default="", metavar="VERSION", help="the release (default: the last one)")
+    since.add_argument(
+        "--control", action="append", default=[], metavar="ROUTE", help="a route that the release did not touch"
+    )
+    parser.add_argument(
+        "--margin", metavar="SHARE", help="a smaller change is none (default: 5%% side by side, 20%% before and after)"
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    how = _how(args)
     quiet_prefect()
     from flows import terminal
     from flows.rules.report import as_json
     from flows.tasks.site_file import load
 
-    how = {"baseline": args.baseline, "candidate": args.candidate, "samples": args.samples}
-    for arm in ("baseline", "candidate"):
-        if not re.fullmatch(r"https?://[^/?#@\s]+", how[arm]):
-            raise InputError(f"--{arm}: saw {how[arm]!r}, wanted scheme and host, such as http://10.0.0.5:8080")
-    if not (share := re.fullmatch(r"(\d+(?:\.\d+)?)%", args.margin)) or not 0 < float(share[1]) <= 100:
-        raise InputError(f"--margin: saw {args.margin!r}, wanted a share above 0, such as 5%")
-    if not 1 <= args.samples <= 10_000:
-        raise InputError(f"--samples: saw {args.samples}, wanted 1 to 10000")
     writable(args.json)
-    load(args.site)
+    site = load(args.site)
+    for route in args.control:
+        if site.rule_for(route) is None:
+            raise InputError(f"--control: saw {route!r}, wanted a route that a rule of {site.site} speaks of")
     ledger_ready()
-    work = terminal.compare(args.site, margin=float(share[1]) / 100, **how)
+    work = terminal.compare(args.site, **how)
     report = carried_out(work, "the comparison", "nothing was compared, and nothing recorded")
     terminal.show_comparison(report)
     write_json(args.json, as_json(report))
     return report.exit_code
+
+
+def _how(args: argparse.Namespace) -> dict[str, Any]:
+    """The job's parameters. InputError for what can't be meant."""
+    how: dict[str, Any] = {}
+    if args.margin is not None:
+        share = re.fullmatch(r"(\d+(?:\.\d+)?)%", args.margin)
+        if not share or not 0 < float(share[1]) <= 100:
+            raise InputError(f"--margin: saw {args.margin!r}, wanted a share above 0, such as 5%")
+        how["margin"] = float(share[1]) / 100
+    if args.baseline is None and args.candidate is None:
+        if args.samples is not None:
+            raise InputError("--samples: before and after nothing is asked; it goes with --baseline and --candidate")
+        return how | {"version": args.release, "controls": args.control}
+    for arm in ("baseline", "candidate"):
+        address = getattr(args, arm)
+        if address is None:
+            raise InputError(f"--{arm}: saw only the other address, wanted both, or none for before and after")
+        if not _ADDRESS.fullmatch(address):
+            raise InputError(f"--{arm}: saw {address!r}, wanted scheme and host, such as http://10.0.0.5:8080")
+        how[arm] = address
+    if args.release or args.control:
+        raise InputError("--release, --control: side by side the releases are where the addresses say; leave them out")
+    samples = 300 if args.samples is None else args.samples
+    if not 1 <= samples <= 10_000:
+        raise InputError(f"--samples: saw {samples}, wanted 1 to 10000")
+    return how | {"samples": samples}

@@ -1,34 +1,42 @@
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.comparison import MARGIN, compare
+from flows.rules import before_after, before_after_verdict, comparison
 from flows.rules.comparison_verdict import CHECK, judge_site
 from flows.rules.interleaving import compared
+from flows.rules.ratio import Ratio
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.rules.site import Site
 from flows.rules.site_words import Address
 from flows.rules.subject import could_not_look
 from flows.rules.trial import Trial
+from flows.rules.verdict import Verdict
 from flows.tasks.ask import Clock, looking
+from flows.tasks.before_after import find_around
+from flows.tasks.comparisons import keep_ratios, publish_comparison
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.report import conclude
-from flows.tasks.side_by_side import ask_in_turn, publish_comparison
+from flows.tasks.side_by_side import ask_in_turn
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
 
+Compared = tuple[list[Verdict], list[Ratio], str]
+
 
 @job(
     owner=SITE_OWNER,
-    expects="No route of the candidate is slower than the baseline, fails more often, or answers another status.",
+    expects="No route of a new release is slower than before, fails more often, or answers another status.",
     on_fail="A release that waits for this should not go out. First look: the run's artifact, which names the routes.",
-    rollback=NothingToUndo("both releases are only asked; which one serves readers is not changed"),
+    rollback=NothingToUndo("releases are only asked, or read about; which one serves readers is not changed"),
     max_runtime=3600.0,
     start_grace=60.0,
 )
@@ -40,36 +48,71 @@ log = logging.getLogger("roundsman")
     on_failure=[speak_for],
     on_crashed=[speak_for],
 )
-async def compare_release(
-    site: str, baseline: Address, candidate: Address, margin: float = MARGIN, samples: int = 300
+async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
+    site: str,
+    baseline: Address | None = None,
+    candidate: Address | None = None,
+    version: str = "",
+    margin: float | None = None,
+    samples: int = 300,
+    controls: Sequence[str] = (),
 ) -> State[Report]:
-    """Compare a candidate with the release it replaces, side by side: speed, errors, cache headers and content.
+    """Compare a release with the one before it: side by side at two addresses, or by the rounds before and after it.
 
     Args:
         site: A name in deployments/sites/, or a path to a site file.
-        baseline: Where the old release answers, such as http://10.0.0.5:8080.
+        baseline: Where the old release answers, such as http://10.0.0.5:8080; with it, a candidate.
         candidate: Where the new one does.
-        margin: A change within this share is none that matters.
-        samples: How often each route is asked, of each release and for each cache state.
+        version: Without addresses: the release whose rounds are compared; the last one when empty.
+        margin: A change within this share is none that matters; 5 % side by side, 20 % before and after.
+        samples: Side by side: how often each route is asked, of each release and for each cache state.
+        controls: Before and after: routes that the release did not touch; what they did is taken off the others.
     """
     promised, clock = load(site), Clock()
     await asyncio.to_thread(ready)
     looking.set(clock)
     started = datetime.now(UTC)
-    trials: dict[str, list[Trial]] = {}
-    for rule in promised.rules:
-        if not compared(rule):
-            log.info("%s: %s is left out: a member's pages are not compared", promised.site, rule.name)
-            continue
-        log.info("%s: asking for %s in turn", promised.site, rule.name)
-        trials |= await ask_in_turn(promised, rule, baseline, candidate, samples)
-    found = await asyncio.to_thread(compare, trials, margin)
-    verdicts = judge_site(promised, found, margin) or [could_not_look(promised, CHECK, "no route can be compared")]
+    if baseline and candidate:
+        margin = margin or comparison.MARGIN
+        verdicts, ratios, version = await _side_by_side(promised, baseline, candidate, margin, samples)
+    elif baseline or candidate:
+        raise ValueError("saw one address, wanted those of both releases, or none to compare before and after")
+    else:
+        margin = margin or before_after.MARGIN
+        verdicts, ratios, version = await _before_after(promised, version, margin, controls)
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
     written = await record(report, job="compare-release", return_state=True)
-    if not written.is_completed():
+    if written.is_completed():
+        await keep_ratios(report.run, ratios, margin, version, return_state=True)
+    else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
-    speeds = [speed for one in found for speed in one.speeds]
-    await publish_comparison(report, speeds, margin, return_state=True)
+    await publish_comparison(report, ratios, margin, return_state=True)
     return conclude(report)
+
+
+async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float, samples: int) -> Compared:
+    trials: dict[str, list[Trial]] = {}
+    for rule in site.rules:
+        if not compared(rule):
+            log.info("%s: %s is left out: a member's pages are not compared", site.site, rule.name)
+            continue
+        log.info("%s: asking for %s in turn", site.site, rule.name)
+        trials |= await ask_in_turn(site, rule, baseline, candidate, samples)
+    found = await asyncio.to_thread(comparison.compare, trials, margin)
+    verdicts = judge_site(site, found, margin) or [could_not_look(site, CHECK, "no route can be compared")]
+    return verdicts, [speed.told for one in found for speed in one.speeds], ""
+
+
+async def _before_after(site: Site, version: str, margin: float, controls: Sequence[str]) -> Compared:
+    known = await find_around(site, version)
+    if known.release is None:
+        return [could_not_look(site, CHECK, known.why)], [], version
+    log.info("%s: comparing the rounds around %s", site.site, known.release.version)
+    found = before_after.compare(known.before, known.after, margin, controls)
+    verdicts = before_after_verdict.judge(site, found, margin)
+    if not verdicts:
+        verdicts = [could_not_look(site, CHECK, "no round has taken response times")]
+    if known.claims:
+        verdicts.append(before_after_verdict.judge_claims(site, *known.claims))
+    return verdicts, [one.ratio for one in found if one.ratio], known.release.version

@@ -17,6 +17,7 @@ from flows.rules.cache_status import cache_state
 from flows.rules.chance import NORMAL, Z, false_discovery, fisher
 from flows.rules.content_comparison import Difference, differences
 from flows.rules.exchange import Exchange
+from flows.rules.ratio import Ratio
 from flows.rules.trial import Arm, Trial
 
 #: A change within this factor, up or down, is none that matters.
@@ -76,6 +77,11 @@ class Speed:
     need: int = 0
     biased: bool = False
     """Whether the two baselines, which are the same release, differ: then nothing can be told from these times."""
+
+    @property
+    def told(self) -> Ratio:
+        """As a picture and the ledger take it."""
+        return Ratio(self.path, self.state, self.shift.ratio, self.shift.low, self.shift.high, self.word)
 
     def margin(self, share: float) -> float:
         """The share within which a change is none: as asked for, or a quarter of a millisecond if that is more."""

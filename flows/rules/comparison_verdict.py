@@ -19,7 +19,7 @@ _CACHE_HEADERS = Claim(f"{CHECK}/cache-headers", "The headers that rule caches s
 _HEADERS = Claim(f"{CHECK}/headers", "The other headers stay.", breach=Outcome.WARN)
 _BODY = Claim(f"{CHECK}/body", "The body stays.", breach=Outcome.WARN)
 
-_OUTCOMES = {
+OUTCOMES = {
     Word.SLOWER: Outcome.FAIL,
     Word.PROBABLY_SLOWER: Outcome.WARN,
     Word.UNCHANGED: Outcome.PASS,
@@ -54,7 +54,7 @@ def _speed(one: Speed, margin: float) -> Finding:
         wanted += ", and a baseline that agrees with itself"
     elif one.need:
         wanted += f"; needs about {_rounded(one.need)} samples of each release"
-    return Finding(f"{CHECK}/{name}-speed", says, _OUTCOMES[one.word], speed(one), wanted)
+    return Finding(f"{CHECK}/{name}-speed", says, OUTCOMES[one.word], speed(one), wanted)
 
 
 def speed(one: Speed) -> str:
@@ -81,16 +81,17 @@ def _errors(errors: Shares) -> Finding:
     worse = errors.differs and errors.change > 0
     silent = errors.candidate[0] == errors.candidate[1]
     holds = False if worse else None if silent else True
-    return ERRORS.against(_counts(errors), "no more than before", holds=holds)
+    return ERRORS.against(counts(errors), "no more than before", holds=holds)
 
 
 def _hits(hits: Shares) -> Iterator[Finding]:
     if hits.baseline[1] and hits.candidate[1]:
         fewer = hits.differs and hits.change < 0
-        yield HIT_RATIO.against(_counts(hits), "as many as before", holds=not fewer)
+        yield HIT_RATIO.against(counts(hits), "as many as before", holds=not fewer)
 
 
-def _counts(shares: Shares) -> str:
+def counts(shares: Shares) -> str:
+    """Both shares in words."""
     (before, whole), (now, all_now) = shares.baseline, shares.candidate
     return f"{before} of {whole} before, {now} of {all_now} now"
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 
+from flows.rules.cache_copy import kept
 from flows.rules.exchange import Exchange
 from flows.rules.order_statistics import interval, needed, quantile
 from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
 from flows.rules.samples import EDGE, ORIGIN
-from flows.rules.sampling import is_warm, state_of, took, wants
+from flows.rules.sampling import is_warm, kind, state_of, took, wants
 from flows.rules.series import Series
 from flows.rules.site import Health, Site
 from flows.rules.subject import could_not_look, unanswered, verdict_on, wrong_status
@@ -38,7 +39,8 @@ def split(rule: Rule, path: str, seen: Sequence[Exchange]) -> tuple[Series, Seri
         if state in found:
             found[state].append(exchange)
     hits, misses, origin = (_series(path, state, some) for state, some in found.items())
-    return hits, misses, origin
+    asked = [one for one in seen if one.answered and kind(rule, path, one.probe) == (EDGE, "hit")]
+    return replace(hits, hits=len(kept(asked)), asked=len(asked)), misses, origin
 
 
 def _series(path: str, state: str, seen: Sequence[Exchange]) -> Series:

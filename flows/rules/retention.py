@@ -43,7 +43,9 @@ _NEEDED = (
     "the last round of each rule and check, those an open alert names, and those around the last deployment of a site"
 )
 EXCHANGES = Retention("exchanges, the evidence of findings", ("exchange", "evidence"), 30, _NEEDED)
-ROUNDS = Retention("rounds, verdicts, findings, times per round", ("run", "verdict", "finding", "latency"), 90, _NEEDED)
+ROUNDS = Retention(
+    "rounds, verdicts, findings, times per round", ("run", "verdict", "finding", "latency", "comparison"), 90, _NEEDED
+)
 ALERTS = Retention("alerts", ("alert",), 90, "open ones, those with a message unsent, and those a round spoke of since")
 MESSAGES = Retention("messages", ("outbox",), 90, "those that are not sent, dead ones too, and all of an open alert")
 SLOTS = Retention("promised runs", ("slot",), 90, "those that are not settled, and the last two of each deployment")

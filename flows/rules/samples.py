@@ -22,7 +22,7 @@ class SampleKey:
     cache_state: str = ""
     """hit or miss; empty where nothing says what a cache did."""
     warm: bool = True
-    """Whether the connection had been used before."""
+    """Whether it was to go over a connection that is open already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,13 @@ def plan(site: Site, rule: Rule, visitor: Visitor, token: Callable[[], str]) -> 
     ]
 
 
+def kind(rule: Rule, path: str, probe: Probe) -> tuple[str, str]:
+    """The series and cache state that a probe is made for, whatever the cache then does."""
+    if probe.node:
+        return ORIGIN, ""
+    return EDGE, "hit" if shared(rule, path) and FRESH not in probe.url else "miss"
+
+
 def state_of(rule: Rule, path: str, exchange: Exchange) -> str | None:
     """The series that a sample belongs to: hit, miss or origin; empty where nothing says what a cache did.
 
@@ -111,7 +118,7 @@ def state_of(rule: Rule, path: str, exchange: Exchange) -> str | None:
     if exchange.probe.node:
         return ORIGIN
     if not exchange.answered:
-        return "hit" if shared(rule, path) and FRESH not in exchange.url else "miss"
+        return kind(rule, path, exchange.probe)[1]
     stored = cache_state(exchange).from_store
     if stored is None:
         return "" if rule.cache.by is Audience.EVERYONE else "miss"
@@ -119,8 +126,26 @@ def state_of(rule: Rule, path: str, exchange: Exchange) -> str | None:
 
 
 def is_warm(exchange: Exchange) -> bool:
-    """Whether its connection had been used before, or was meant to be."""
-    return exchange.reused if exchange.answered else not exchange.probe.new_connection
+    """Whether it was to go over a connection that is open already.
+
+    Not whether it did: while answers are waited for there may be none, and just what meets a stall would be left out.
+    """
+    return not exchange.probe.new_connection
+
+
+def took(exchange: Exchange) -> float:
+    """Seconds to the first byte from the due time: who waits behind a slow answer is as late as its user would be.
+
+    Of a connection that had to be opened although an open one was wanted, only the time from the request on.
+    """
+    return exchange.phases.late + _first_byte(exchange)
+
+
+def _first_byte(exchange: Exchange) -> float:
+    phases = exchange.phases
+    if not exchange.answered:
+        return phases.total
+    return phases.first_byte if exchange.reused or not is_warm(exchange) else phases.waiting
 
 
 def samples_of(site: str, rule: Rule, path: str, seen: Iterable[Exchange], *, release: str = "") -> list[Sample]:
@@ -131,10 +156,10 @@ def samples_of(site: str, rule: Rule, path: str, seen: Iterable[Exchange], *, re
         if state is None:
             continue
         series, state = (ORIGIN, "") if state == ORIGIN else (EDGE, state)
-        phases = exchange.phases
-        first_byte = phases.first_byte if exchange.answered else phases.total
+        phases, first_byte = exchange.phases, _first_byte(exchange)
+        total = first_byte + phases.body if exchange.answered else phases.total
         key = SampleKey(site, rule.name, path, series, state, is_warm(exchange))
-        found.append(Sample(key, exchange.started, first_byte, phases.total, phases.late, release))
+        found.append(Sample(key, exchange.started, first_byte, max(total, first_byte), phases.late, release))
     return found
 
 
@@ -165,8 +190,3 @@ def _probe(  # noqa: PLR0913, PLR0917 - what a probe is made of
     there = urlsplit(site.origin)
     node = f"{there.netloc}" if there.port else f"{there.netloc}:{_PORTS[there.scheme]}"
     return Probe(f"{there.scheme}://{site.host}{path}", visitor.headers, node=node, at=at, new_connection=cold)
-
-
-def took(exchange: Exchange) -> float:
-    """Seconds to the first byte from the due time: who waits behind a slow answer is as late as its user would be."""
-    return exchange.phases.late + (exchange.phases.first_byte if exchange.answered else exchange.phases.total)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The first-byte times of one route in one cache state, in seconds, ascending; connecting is not in them.
+    """The first-byte times of one route in one cache state (or at its origin), in seconds, ascending.
 
-    `first` holds those of the first request of each connection, which pay for DNS, TCP and TLS.
+    `first` holds those of the first request of each connection, which pay for DNS, TCP and TLS. `hits` of `asked` plain
+    visits came from the store, as far as a cache said so; both are 0 where none was made.
     """
 
     path: str
     state: str
     times: tuple[float, ...]
     first: tuple[float, ...] = ()
+    hits: int = 0
+    asked: int = 0

@@ -281,12 +281,11 @@ def _verdict(run_id: str, place: int, verdict: Verdict) -> VerdictRow:
 
 
 def _latencies(run_id: str, verdicts: Sequence[Verdict]) -> Iterator[LatencyRow]:
-    taken = {(one.path, one.state): one.times for verdict in verdicts for one in verdict.series if one.times}
-    for (path, state), times in taken.items():
-        p50, p95 = (round(quantile(times, share) * 1000, 3) for share in (0.5, 0.95))
-        yield LatencyRow(
-            run_id=run_id, path=_storable(path), cache_state=state, samples=len(times), p50_ms=p50, p95_ms=p95
-        )
+    taken = {(one.path, one.state): one for verdict in verdicts for one in verdict.series if one.times}
+    for (path, state), one in taken.items():
+        p50, p95 = (round(quantile(one.times, share) * 1000, 3) for share in (0.5, 0.95))
+        said = {"p50_ms": p50, "p95_ms": p95, "hits": one.hits, "asked": one.asked}
+        yield LatencyRow(run_id=run_id, path=_storable(path), cache_state=state, samples=len(one.times), **said)
 
 
 def _finding(verdict_id: int | None, place: int, finding: Finding) -> FindingRow:

@@ -12,6 +12,9 @@ from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 from flows.tasks.ask import ask, ask_apart
 
+#: Requests under way at once: so many that a slow answer keeps nobody waiting, and not so many as to be a load.
+AT_ONCE = 64
+
 Seen = dict[str, list[Exchange]]
 
 
@@ -20,7 +23,7 @@ async def sample(site: Site, rule: Rule, visitor: Visitor) -> Seen:
     """Take the response times of a rule's routes by `flows.rules.sampling.plan`, without those that only warm up."""
     planned = plan(site, rule, visitor, lambda: secrets.token_hex(8))
     seen: Seen = {one.path: [] for one in planned}
-    answers = await ask_apart(site, [one.probe for one in planned], connections=4)
+    answers = await ask_apart(site, [one.probe for one in planned], connections=AT_ONCE)
     for one, exchange in zip(planned, answers, strict=True):
         if not one.warms_up:
             seen[one.path].append(exchange)

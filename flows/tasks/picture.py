@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flows.rules.order_statistics import interval, quantile
+from flows.rules.ratio import Ratio
 from flows.rules.series import Series
 from flows.rules.status_facts import Mark
 from flows.rules.status_page import CELL, strip
@@ -14,8 +15,6 @@ from flows.rules.verdict import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from flows.rules.comparison import Speed
 
 _COLOURS = {"hit": "#0072b2", "miss": "#d55e00", "origin": "#009e73"}  # told apart by colour-blind readers too
 #: Colour and height of an outcome: each colour stands out from white and from black, and the height tells as well.
@@ -112,30 +111,30 @@ def history(marks: Sequence[Mark], now: datetime, moments: Sequence[datetime] = 
     return _drawn(figure, transparent=True)
 
 
-def forest(speeds: "Sequence[Speed]", margin: float) -> str:
-    """How much longer a candidate takes, by route and cache state: the ratio, its 95 % interval, the margin shaded.
+def forest(ratios: Sequence[Ratio], margin: float) -> str:
+    """How much longer a new release takes, by route and cache state: the ratio, its 95 % interval, the margin shaded.
 
     The slowest are on top, and only as many as there is room for. A data URI; "" without data.
     """
-    if not speeds:
+    if not ratios:
         return ""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    shown = sorted(speeds, key=lambda one: one.shift.ratio)[-_ROWS:]
+    shown = sorted(ratios, key=lambda one: one.ratio)[-_ROWS:]
     figure = Figure(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     axes.axvspan(1 / (1 + margin), 1 + margin, color=_GREY, alpha=0.15, linewidth=0)
     axes.axvline(1, color=_GREY, linewidth=1)
     # An end that the sample can't tell would be infinitely far away.
-    far = 2 * max(max(one.shift.ratio, 1 / one.shift.ratio, 1 + margin) for one in shown)
-    lines = [(max(one.shift.low, 1 / far), min(one.shift.high, far)) for one in shown]
+    far = 2 * max(max(one.ratio, 1 / one.ratio, 1 + margin) for one in shown)
+    lines = [(max(one.low, 1 / far), min(one.high, far)) for one in shown]
     least, most = min(low for low, _ in lines), max(high for _, high in lines)
     for row, (one, ends) in enumerate(zip(shown, lines, strict=True)):
         colour, _ = _OUTCOMES[_WORDS[one.word]]
         axes.plot(ends, [row, row], color=colour, linewidth=2)
-        axes.plot([one.shift.ratio], [row], marker="o", color=colour, linestyle="none")
+        axes.plot([one.ratio], [row], marker="o", color=colour, linestyle="none")
         axes.annotate(one.word, (ends[1], row), (6, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
     axes.minorticks_off()
@@ -143,7 +142,7 @@ def forest(speeds: "Sequence[Speed]", margin: float) -> str:
     axes.set_xlim(0.8 * min(least, 1 / (1 + margin)), 1.6 * max(most, 1 + margin))
     axes.set_yticks(range(len(shown)), [f"{one.path}  {one.state}" for one in shown])
     axes.set_ylim(-0.7, len(shown) - 0.3)
-    axes.set_xlabel("times as long as the baseline, with 95 % interval; the margin is shaded")
+    axes.set_xlabel("times as long as before, with 95 % interval; the margin is shaded")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
     return _drawn(figure)

@@ -156,10 +156,35 @@ class LatencyRow(LedgerTable, table=True):
     run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
     path: str
     cache_state: str
-    """hit or miss."""
+    """hit or miss, or origin."""
     samples: int
     p50_ms: float
     p95_ms: float
+    hits: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """So many of the plain visits came from the store."""
+    asked: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Plain visits of which a cache said what it did."""
+
+
+class ComparisonRow(LedgerTable, table=True):
+    """What a comparison of two releases made of one route in one cache state."""
+
+    __tablename__ = "comparison"
+    __table_args__ = (UniqueConstraint("run_id", "path", "cache_state"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
+    version: str
+    """The release that was compared with the one before it; empty for two that ran side by side."""
+    path: str
+    cache_state: str
+    ratio: float
+    """New times over old ones."""
+    low: float | None = None
+    """An end of its 95 % interval; None where the sample can't tell it."""
+    high: float | None = None
+    word: str
+    margin: float
 
 
 class ReleaseRow(LedgerTable, table=True):

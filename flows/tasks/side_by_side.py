@@ -1,23 +1,17 @@
 """Asking an old and a new release in turn."""
 
-import asyncio
 import random
 import secrets
-from collections.abc import Sequence
 
 from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.comparison import Speed
 from flows.rules.exchange import Probe
 from flows.rules.interleaving import Turn, turns
 from flows.rules.promises import Rule
-from flows.rules.report import Report, markdown
 from flows.rules.site import Site
 from flows.rules.trial import Arm, Trial
 from flows.tasks.ask import outside, user_agent
-from flows.tasks.picture import forest
 from flows.tasks.sampler import probe_apart
 
 
@@ -38,15 +32,6 @@ async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, sam
         if turn.round >= 0:
             found[turn.path].append(Trial(turn.arm, turn.round, exchange, turn.fresh))
     return found
-
-
-@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
-async def publish_comparison(report: Report, speeds: Sequence[Speed], margin: float) -> None:
-    """Write the comparison as a page with a picture."""
-    picture = await asyncio.to_thread(forest, speeds, margin)
-    page = markdown(report, picture, "How much longer the candidate takes, by route and cache state")
-    said = f"{report.site}: {report.summary}"
-    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=said)
 
 
 def _probe(site: Site, turn: Turn, address: str, place: int) -> Probe:

@@ -75,7 +75,7 @@ def test_a_comparison_is_kept_and_shown(releases, compare, ledger):
     assert [("lab", "compare-release")] == kept
     assert {"compare-release/hit-speed", "compare-release/miss-speed", "compare-release/hit-ratio"} <= claims
     page = asyncio.run(artifact("comparison-lab"))
-    assert "![How much longer the candidate takes, by route and cache state](data:image/svg+xml;base64," in page
+    assert "![How much longer the new release takes, by route and cache state](data:image/svg+xml;base64," in page
 
 
 async def artifact(key):
@@ -104,7 +104,13 @@ def test_a_candidate_that_does_not_answer_fails(compare):
     [
         (["--baseline", "http://a.test/x", "--candidate", "http://b.test"], "--baseline: saw 'http://a.test/x'"),
         (["--baseline", "http://a.test", "--candidate", "b.test"], "--candidate: saw 'b.test', wanted scheme and host"),
-        (["--baseline", "http://a.test"], "required: --candidate"),
+        (["--baseline", "http://a.test"], "--candidate: saw only the other address"),
+        (["--samples", "5"], "--samples: before and after nothing is asked"),
+        (
+            ["--baseline", "http://a.test", "--candidate", "http://b.test", "--release", "1"],
+            "--release, --control: side",
+        ),
+        (["--control", "/no/rule/speaks/of/it"], "--control: saw '/no/rule/speaks/of/it'"),
         (
             ["--baseline", "http://a.test", "--candidate", "http://b.test", "--margin", "5"],
             "--margin: saw '5', wanted a share",

@@ -43,10 +43,7 @@ async def test_a_round_keeps_its_samples_by_series_state_and_connection(inspect,
         rolled_up = set(session.scalars(select(HistogramRow.key_id)))
     engine.dispose()
     wanted = {("edge", "hit", True): 80, ("edge", "miss", True): 80, ("origin", "", True): 80}
-    cold = {(series, state, False): 8 for series, state, _ in wanted}
-    # A connection that was opened beside the first one makes one more of the cold.
-    assert counts.keys() == (wanted | cold).keys()
-    assert all(counts[key] + counts[*key[:2], False] == many + 8 for key, many in wanted.items())
+    assert wanted | {(series, state, False): 8 for series, state, _ in wanted} == counts
     assert {key.id for key in keys} == rolled_up
 
 
@@ -65,12 +62,11 @@ async def test_a_stall_of_one_second_in_ten_is_seen_in_p95(inspect, varnish, ori
     said = findings(await inspect(written, ["response-time"]))
     assert "pass" == said["miss-p50"].outcome
     assert "fail" == said["miss-p95"].outcome
-    assert "late" in said["miss-p95"].saw
 
 
 async def test_an_origin_that_hangs_makes_the_round_red_and_does_not_hold_it_up(inspect, varnish, origin):
-    """Four connections wait for a second each time; what is a second late by then is not sent, and counted."""
-    manners = {"rate": 100, "timeout": "1s", "samples": 100}
+    """All connections wait; what is a second late by then is not sent, and counted."""
+    manners = {"rate": 500, "timeout": "1s", "samples": 300}
     page, written = timed(varnish, "hung", {"miss": {"p95": "100ms"}}, manners=manners)
     origin.delay(page, 0.9)
     said = findings(await inspect(written, ["response-time"]))

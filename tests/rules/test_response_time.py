@@ -132,7 +132,7 @@ def test_a_late_start_is_told():
 
 def test_new_connections_are_told_beside_the_used_ones_and_never_among_them():
     shop = site(BUDGET)
-    cold = [replace(one, reused=False) for one in seen(hit, slow=10)]
+    cold = [replace(one, probe=replace(one.probe, new_connection=True)) for one in seen(hit, slow=10)]
     verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + cold + FINE)
     saw = next(one.saw for one in verdict.findings if one.claim.endswith("hit-p95"))
     assert "p95 10.0ms (10.0ms to 10.0ms, 80 samples; on a new connection p50 100.0ms)" == saw

@@ -1,0 +1,81 @@
+"""What comparisons came to: kept in the ledger, and shown as a page with a picture."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
+
+from flows.rules.ratio import Ratio
+from flows.rules.report import Report, markdown
+from flows.tasks.ledger import open_ledger
+from flows.tasks.ledger_tables import RunRow
+from flows.tasks.picture import forest
+from flows.tasks.service_tables import ComparisonRow
+
+JOB = "compare-release"
+
+
+@task(task_run_name="keep the ratios", retries=3, retry_delay_seconds=[0.5, 2, 5], cache_policy=NO_CACHE)
+async def keep_ratios(run: str, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
+    """Write a comparison's ratios beside its round, which is in the ledger already. Again it changes nothing."""
+    await asyncio.to_thread(_keep, run, ratios, margin, version)
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish_comparison(report: Report, ratios: Sequence[Ratio], margin: float) -> None:
+    """Write the comparison as a page with a picture."""
+    picture = await asyncio.to_thread(forest, ratios, margin)
+    page = markdown(report, picture, "How much longer the new release takes, by route and cache state")
+    said = f"{report.site}: {report.summary}"
+    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=said)
+
+
+def last_ratios(session: Session, site: str) -> tuple[RunRow, list[Ratio], float, str] | None:
+    """The last comparison of a site that came to any ratio: its round, the ratios, its margin, the release."""
+    with_any = select(ComparisonRow.run_id)
+    run = session.scalars(
+        select(RunRow)
+        .where(RunRow.site == site, RunRow.job == JOB, RunRow.id.in_(with_any))
+        .order_by(RunRow.started_at.desc())
+        .limit(1)
+    ).first()
+    if run is None:
+        return None
+    rows = session.scalars(select(ComparisonRow).filter_by(run_id=run.id).order_by(ComparisonRow.id)).all()
+    ratios = [
+        Ratio(row.path, row.cache_state, row.ratio, row.low or 0.0, row.high or math.inf, row.word) for row in rows
+    ]
+    return run, ratios, rows[0].margin, rows[0].version
+
+
+def write_ratios(engine: Engine, run: str, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
+    """As `keep_ratios`, in an open ledger."""
+    with Session(engine.execution_options(writes=True)) as session, session.begin():
+        session.execute(delete(ComparisonRow).where(ComparisonRow.run_id == run))
+        session.add_all(
+            ComparisonRow(
+                run_id=run,
+                version=version,
+                path=one.path,
+                cache_state=one.state,
+                ratio=one.ratio,
+                low=one.low or None,
+                high=one.high if math.isfinite(one.high) else None,
+                word=str(one.word),
+                margin=margin,
+            )
+            for one in ratios
+        )
+
+
+def _keep(run: str, ratios: Sequence[Ratio], margin: float, version: str) -> None:
+    engine = open_ledger()
+    try:
+        write_ratios(engine, run, ratios, margin, version)
+    finally:
+        engine.dispose()

@@ -1,0 +1,95 @@
+"""A route's history: steps, with the release that they came with, and creeping."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from flows.rules.before_after import Timed, Walk
+from flows.rules.drift import ROUNDS, judge
+from flows.rules.notice import Release
+from flows.rules.verdict import Outcome
+from tests.rules.make import site
+
+NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+MISS = ("/a", "miss")
+
+
+def at(rounds_ago):
+    return NOW - timedelta(hours=rounds_ago)
+
+
+def walks(factors, key=MISS, typical=0.02, hours=1):
+    noise = np.random.default_rng(7).normal(0, 0.02, len(factors))
+    times = typical * np.array(factors) * np.exp(noise)
+    ago = range(len(factors) - 1, -1, -1)
+    return [Walk(at(hours * back), {key: Timed(time, 2 * time)}) for back, time in zip(ago, times, strict=True)]
+
+
+def found(rounds, *releases):
+    return {
+        one.claim.removeprefix("drift/"): (str(one.outcome), one.saw, one.wanted)
+        for verdict in judge(site(), rounds, releases, NOW)
+        for one in verdict.findings
+    }
+
+
+STEP = [1.0] * 60 + [1.3] * 12
+CREEP = np.linspace(1, 1.5, 80)
+
+
+def test_nothing_changed_is_said():
+    told = found(walks([1.0] * 50))
+    assert {"miss-step", "miss-drift"} == told.keys()
+    assert {("pass", "no change in 50 rounds")} == {one[:2] for one in told.values()}
+
+
+def test_a_step_is_told_with_the_release_that_it_came_with():
+    releases = [Release("1.7", at(40)), Release("1.8", at(11.5)), Release("1.9", at(3))]
+    outcome, saw, wanted = found(walks(STEP), *releases)["miss-step"]
+    assert "warn" == outcome
+    assert saw.startswith("x1.3")
+    assert saw.endswith("since 2026-03-08 01:00, with release 1.8")
+    assert wanted.startswith("within 5% of ")
+
+
+def test_a_step_without_a_release_says_so():
+    assert found(walks(STEP), Release("1.7", at(40)))["miss-step"][1].endswith("without a release")
+
+
+def test_creeping_is_a_verdict_of_its_own():
+    told = found(walks(CREEP))
+    assert "pass" == told["miss-step"][0]
+    outcome, saw, _ = told["miss-drift"]
+    assert "warn" == outcome
+    assert saw.endswith("from 2026-03-05 05:00 to 2026-03-08 12:00")
+
+
+@pytest.mark.parametrize("factors", [[1.0] * 60 + [0.7] * 12, np.linspace(1.5, 1, 80)])
+def test_what_became_faster_is_told_and_passes(factors):
+    told = found(walks(factors))
+    assert {"pass"} == {one[0] for one in told.values()}
+    assert any(one[1].startswith("x0.") for one in told.values())
+
+
+@pytest.mark.parametrize(("ago", "outcome"), [(6, "warn"), (9, "pass")])
+def test_a_new_level_is_news_for_a_week(ago, outcome):
+    assert outcome == found(walks([1.0] * 60 + [1.3] * ago, hours=24))["miss-step"][0]
+
+
+def test_less_than_a_clock_can_tell_is_no_change():
+    assert "pass" == found(walks(STEP, typical=0.0005))["miss-step"][0]
+
+
+@pytest.mark.parametrize(("rounds", "verdicts"), [(0, 0), (9, 0), (10, 1)])
+def test_without_enough_rounds_there_is_no_verdict(rounds, verdicts):
+    assert verdicts == len(judge(site(), walks([1.0] * rounds), [], NOW))
+
+
+def test_a_route_that_no_rule_speaks_of_any_more_has_no_verdict():
+    assert [] == judge(site(), walks([1.0] * ROUNDS, key=("/gone", "hit")), [], NOW)
+
+
+def test_a_step_never_makes_a_round_red():
+    (verdict,) = judge(site(), walks([1.0] * 60 + [9.0] * 12), [], NOW)
+    assert Outcome.WARN == verdict.outcome
