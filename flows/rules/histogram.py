@@ -81,6 +81,14 @@ class Histogram:
         place = int(np.searchsorted(np.cumsum(self.counts), rank)) + _FIRST
         return 2 * _BASE**place / (_BASE + 1)
 
+    def cumulative(self) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds, ascending, and which share took no longer; only where that changes. ValueError when it is empty."""
+        if not (total := self.total):
+            raise ValueError("an empty histogram has no shares")
+        used = np.flatnonzero(self.counts)
+        seconds = 2 * _BASE ** (used + _FIRST).astype(float) / (_BASE + 1)
+        return seconds, np.cumsum(self.counts[used]) / total
+
     def share_above(self, seconds: float) -> float:
         """Which share took longer than this, to the width of a bucket; ValueError when it is empty."""
         if not (total := self.total):

@@ -5,14 +5,17 @@ Without fresh facts an answer is `unknown`: nothing is well because nobody looke
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
+from flows.rules.alert import Policy
 from flows.rules.notice import ago, clipped, rehearsed
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE
+from flows.rules.slowness import State, remembered
 from flows.rules.status_change import compare, milliseconds
 from flows.rules.status_facts import (
     LOOK_EVERY,
@@ -59,7 +62,7 @@ def timing(claims: Iterable[tuple[str, Outcome]]) -> Outcome | None:
 
 
 def _speed(claim: str, outcome: Outcome) -> Outcome:
-    timed = claim.endswith(("-p50", "-p95"))
+    timed = claim.endswith(("-p50", "-p95", "-p99"))
     return outcome if timed or outcome is Outcome.PASS else Outcome.UNKNOWN
 
 
@@ -116,6 +119,25 @@ def _up(facts: Facts) -> Answer:
 
 
 def _slow(facts: Facts) -> Answer:
+    """By the last round, and then by what the rounds before it say as well."""
+    last = _last_slow(facts)
+    if facts.timed is None or facts.timed.stale_at < facts.now or not facts.memory:
+        return last
+    policy = Policy.of(facts.site.slow_after, 1, 1.0)
+    state, says, lines = remembered(facts.memory, policy)
+    details = (*last.details, *lines)
+    if state.outcome is last.outcome or state is State.UNKNOWN:
+        return replace(last, details=details)
+    if state is State.OK:
+        if last.outcome is not Outcome.FAIL:
+            return replace(last, details=details)
+        says = f"Perhaps: {last.says.partition(': ')[2]} It takes {facts.site.slow_after} rounds to be called slow."
+        return replace(last, outcome=Outcome.WARN, says=says, details=details)
+    word = "Perhaps" if state is State.DEGRADED else "Yes"
+    return replace(last, outcome=state.outcome, says=f"{word}: {says}.", details=details)
+
+
+def _last_slow(facts: Facts) -> Answer:
     timed, now = facts.timed, facts.now
     findings = [one for one in timed.findings if one.check == TIMED and one.claim != SAYS_UP.id] if timed else []
     runbook = {**_runbook(facts), "expected": "Every route is within its response-time budget."}

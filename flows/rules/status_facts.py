@@ -10,6 +10,7 @@ from flows.rules.exchange import Exchange
 from flows.rules.notice import Release, plain
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.site import Health, Site, Version
+from flows.rules.slowness import Memory
 from flows.rules.verdict import Outcome, worst
 
 #: Seconds from one look at a site's health and version to the next: how often `publish_status` runs.
@@ -166,6 +167,8 @@ class Facts:
     times: tuple[Mark, ...] = ()
     """What became of the budgets in each round, with the round's highest p95."""
     lately: tuple[Lately, ...] = ()
+    memory: tuple[Memory, ...] = ()
+    """What each route's last rounds were, as many as `slow_after` looks back at."""
     jobs: JobFacts = field(default_factory=JobFacts)
     releases: tuple[Release, ...] = ()
     """Each change of version; an empty one says that it could not be read from then on."""

@@ -14,7 +14,7 @@ from flows.rules.ratio import Ratio
 from flows.rules.report import Report, markdown
 from flows.tasks.ledger import open_ledger
 from flows.tasks.ledger_tables import RunRow
-from flows.tasks.picture import forest
+from flows.tasks.picture_times import forest
 from flows.tasks.service_tables import ComparisonRow
 
 JOB = "compare-release"

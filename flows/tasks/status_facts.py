@@ -12,11 +12,14 @@ from prefect.settings import PREFECT_UI_URL
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from flows.rules.alert import Policy
 from flows.rules.notice import Release
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
+from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE, Site
+from flows.rules.slowness import Memory, state_of
 from flows.rules.spread import cron
 from flows.rules.status import timing
 from flows.rules.status_facts import (
@@ -68,6 +71,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         timed=rounds.get(timed.id) if timed else None,
         times=tuple(times[run.id] for run in reversed(runs) if run.id in times),
         lately=_lately(session, site.site, now),
+        memory=_memory(session, site, [run.id for run in runs if run.id in times]),
         jobs=read_jobs(session, site.site, now),
         releases=releases,
         before=rounds.get(before.id) if before else None,
@@ -174,6 +178,23 @@ def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
         for (run, started), told in claims.items()
         if (outcome := timing(told))
     }
+
+
+def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, ...]:
+    """What the last rounds said of each route that the newest one looked at; `runs` are the newest first."""
+    last = list(runs[: Policy.of(site.slow_after, 1, 1.0).rounds])
+    claims: dict[str, dict[str, list[tuple[str, Outcome]]]] = defaultdict(lambda: defaultdict(list))
+    for path, run, claim, outcome in session.execute(
+        select(VerdictRow.subject, VerdictRow.run_id, FindingRow.claim, FindingRow.outcome)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(VerdictRow.run_id.in_(last), VerdictRow.check == TIMED, FindingRow.claim != SAYS_UP.id)
+    ):
+        claims[path][run].append((claim, Outcome(outcome)))
+    return tuple(
+        Memory(path, tuple(state_of(told[run]) for run in reversed(last) if run in told))
+        for path, told in sorted(claims.items())
+        if last[0] in told
+    )
 
 
 def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:

@@ -10,6 +10,7 @@ from flows.rules.rehearsal import Rehearsal
 from flows.rules.releases import deployments
 from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from flows.rules.site import Health, Version
+from flows.rules.slowness import Memory, State
 from flows.rules.status import shared, status, timing
 from flows.rules.status_facts import (
     Facts,
@@ -341,3 +342,24 @@ def test_long_details_are_cut_short():
     answer = ask(Question.SLOW, timed=timed)
     assert "and 8 more" == answer.details[-1]
     assert max(map(len, answer.details)) <= 240
+
+
+@pytest.mark.parametrize(
+    ("letters", "last", "outcome", "says"),
+    [
+        ("os", F, W, "Perhaps: 1 of 1 budgets is exceeded."),
+        ("ss", F, F, "Yes: 1 of 1 budgets is exceeded."),
+        ("sso", P, F, "Yes: /a: slow in 2 of the last 3 rounds."),
+        ("oxx", U, F, "Yes: /a: down in 2 of the last 3 rounds."),
+        ("oox", U, U, "Unknown: 1 of 1 budgets is not to be judged."),
+        ("ddo", P, W, "Perhaps: /a: degraded in 2 of the last 3 rounds."),
+        ("ooo", P, P, "No: its budget is kept"),
+    ],
+)
+def test_slow_takes_more_than_one_round(letters, last, outcome, says):
+    states = {"o": State.OK, "d": State.DEGRADED, "s": State.SLOW, "x": State.DOWN}
+    answer = ask(
+        Question.SLOW, timed=walked(told(outcome=last)), memory=(Memory("/a", tuple(states[one] for one in letters)),)
+    )
+    assert outcome == answer.outcome
+    assert answer.says.startswith(says)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.rules.comparison import Word
 from flows.rules.ratio import Ratio
-from flows.tasks.picture import forest
+from flows.tasks.picture_times import forest
 
 RATIO = Ratio("/a", "miss", 1.3, 1.2, 1.4, Word.SLOWER)
 
