@@ -30,6 +30,7 @@ from deployments.board.reader import (
     read_letters,
     read_reasons,
 )
+from deployments.board.releases import RELEASES
 from deployments.board.writes import serve
 from flows.rules.status_facts import Answer
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
@@ -39,7 +40,7 @@ from flows.tasks.targets import Letters
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
 #: What may be written, and where.
-WRITES = {"/purges": PURGES}
+WRITES = {"/purges": PURGES, "/releases": RELEASES}
 #: Seconds for which a picture is not drawn again.
 DRAWN_FOR = 300
 

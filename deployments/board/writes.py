@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.rules.site import Site
+from flows.rules.site_file import SiteFileError
 from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.site_file import all_sites, check
 
 log = logging.getLogger("roundsman.board")
 
@@ -57,6 +60,17 @@ def serve(app: FastAPI, token: str, writes: Mapping[str, Write]) -> None:
     """Take POST at each path. Answers are JSON: 202 and what was written, else `{"error": ...}`, and nothing was."""
     for path, write in writes.items():
         app.add_api_route(path, _handler(token, write), methods=["POST"])
+
+
+def site_named(name: str) -> Site:
+    """A site by its name only: a path or an address from outside leads nowhere. RefusedError when there is none."""
+    path = next((one for one in all_sites() if one.stem == name), None)
+    if path is None:
+        raise RefusedError(422, f"site: saw {name[:80]!r}, wanted the name of a file in deployments/sites/")
+    try:
+        return check(path)
+    except SiteFileError:
+        raise RefusedError(503, f"the site file of {name} is wrong; `python -m flows lint` says where") from None
 
 
 def _handler(token: str, write: Write) -> Callable[[Request], Any]:
