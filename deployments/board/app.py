@@ -25,6 +25,7 @@ from deployments.board.reader import (
     Fresh,
     LedgerSilentError,
     Reason,
+    asked,
     drawn,
     read_board,
     read_letters,
@@ -35,6 +36,7 @@ from deployments.board.writes import serve
 from flows.rules.status_facts import Answer
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
 from flows.tasks import picture
+from flows.tasks.route_times import read_overview, read_route
 from flows.tasks.targets import Letters
 
 #: The environment variable with the token that all pages but /health ask for.
@@ -118,6 +120,16 @@ def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]
             raise HTTPException(404, "There is no such site.")
         pictures = {one.question: await _drawn(one, seen.at) for one in found.answers}
         return _page("site.html", seen.at, status=found, pictures=pictures)
+
+    @app.api_route("/sites/{site}/times", methods=["GET", "HEAD"])
+    async def times(site: str, path: str = "") -> Response:
+        seen = await board.get()
+        if seen.status_of(site) is None:
+            raise HTTPException(404, "There is no such site.")
+        found = await asked(read_route, site, path) if path else await asked(read_overview, site)
+        if found is None:
+            raise HTTPException(404, "No round has timed this route.")
+        return _page("times.html", seen.at, site=site, path=path, **{"route" if path else "all": found})
 
     @app.exception_handler(LedgerSilentError)
     async def silent(_: Request, __: Exception) -> Response:

@@ -101,6 +101,20 @@ class Fresh(Generic[Found]):
             return None
 
 
+async def asked(find: Callable[..., Found], *how: str) -> Found:
+    """What a page finds for itself.
+
+    Raises:
+        LedgerSilentError: the ledger gave an error, or no answer in time.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.to_thread(find, *how)
+    except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("The ledger does not answer: %s", type(error).__name__)
+        raise LedgerSilentError from None
+
+
 def read_board() -> Board:
     """All sites and what can be said of them."""
     now = datetime.now(UTC)

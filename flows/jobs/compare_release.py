@@ -20,7 +20,8 @@ from flows.rules.trial import Trial
 from flows.rules.verdict import Verdict
 from flows.tasks.ask import Clock, looking
 from flows.tasks.before_after import find_around
-from flows.tasks.comparisons import keep_ratios, publish_comparison
+from flows.tasks.comparison_page import publish_comparison
+from flows.tasks.comparisons import keep_ratios
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.report import conclude
@@ -87,7 +88,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
-    await publish_comparison(report, ratios, margin, return_state=True)
+    await publish_comparison(report, ratios, margin, version if ratios else "", return_state=True)
     return conclude(report)
 
 

@@ -1,20 +1,17 @@
-"""What comparisons came to: kept in the ledger, and shown as a page with a picture."""
+"""What comparisons came to, in the ledger."""
 
 import asyncio
 import math
 from collections.abc import Sequence
 
 from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from flows.rules.ratio import Ratio
-from flows.rules.report import Report, markdown
 from flows.tasks.ledger import open_ledger
 from flows.tasks.ledger_tables import RunRow
-from flows.tasks.picture_times import forest
 from flows.tasks.service_tables import ComparisonRow
 
 JOB = "compare-release"
@@ -24,15 +21,6 @@ JOB = "compare-release"
 async def keep_ratios(run: str, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
     """Write a comparison's ratios beside its round, which is in the ledger already. Again it changes nothing."""
     await asyncio.to_thread(_keep, run, ratios, margin, version)
-
-
-@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
-async def publish_comparison(report: Report, ratios: Sequence[Ratio], margin: float) -> None:
-    """Write the comparison as a page with a picture."""
-    picture = await asyncio.to_thread(forest, ratios, margin)
-    page = markdown(report, picture, "How much longer the new release takes, by route and cache state")
-    said = f"{report.site}: {report.summary}"
-    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=said)
 
 
 def last_ratios(session: Session, site: str) -> tuple[RunRow, list[Ratio], float, str] | None:

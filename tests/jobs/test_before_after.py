@@ -97,6 +97,7 @@ def test_misses_that_became_30_percent_slower_are_found_and_a_purge_alone_is_not
         assert {("1.8", "slower")} == {(row.version, row.word) for row in rows if row.cache_state == "miss"}
     page = asyncio.run(artifact("comparison-lab"))
     assert "![How much longer the new release takes, by route and cache state](data:image/svg+xml;base64," in page
+    assert f"## {lab.page}\n\n![Median and p95 of each round, with releases](data:image/svg+xml;base64," in page
 
 
 def test_a_purge_without_a_change_of_code_is_not_called_slower(lab):
