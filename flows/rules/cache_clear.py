@@ -20,7 +20,7 @@ SHOWN = 40
 
 def findings(first: Exchange, targeted: Sequence[str] = ()) -> Iterator[Finding]:
     """One finding when something can't be read, or is read one way here and another way there; else none."""
-    found = list(_troubles(first.header("cache-control")))
+    found = list(_troubles(first.all("cache-control")))
     if len({value.strip() for value in first.all("expires")}) > 1:
         found.append("two Expires, and they differ")
     found += [f"{name} can't be read, so it does not count" for name in targeted if unread(name, first.header(name))]
@@ -30,7 +30,8 @@ def findings(first: Exchange, targeted: Sequence[str] = ()) -> Iterator[Finding]
 
 
 @lru_cache(maxsize=1024)
-def _troubles(value: str) -> tuple[str, ...]:
+def _troubles(lines: tuple[str, ...]) -> tuple[str, ...]:
+    value = ", ".join(lines)
     broken = [f"`{_short(one)}` is no directive" for one in members(value) if not is_directive(one)]
     said: dict[str, set[str | None]] = {}
     for name, argument in pairs(value):

@@ -22,6 +22,7 @@ __all__ = [
     "seconds",
     "storable",
     "targeted_of",
+    "wants_a_question",
 ]
 
 
@@ -84,6 +85,12 @@ def left(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int | None:
 def age(exchange: Exchange) -> int | None:
     """The Age of a response in seconds, or None when it has no usable one. The first of several counts."""
     return age_of(said[0]) if (said := exchange.all("age")) else None
+
+
+def wants_a_question(exchange: Exchange, *, targeted: Sequence[str] = ()) -> bool:
+    """Whether its headers let a cache keep it, and use the copy only once the origin has confirmed it, or never."""
+    policy, named, *_ = _read(exchange, targeted)
+    return (named == 0 or policy.no_cache or "*" in policy.varies) and policy.storable.yes
 
 
 def dated(exchange: Exchange) -> int | None:

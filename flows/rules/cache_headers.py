@@ -7,6 +7,7 @@ rule. What the rule does not promise is not asked, apart from one HEAD, one cond
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from flows.rules import (
     cache_bypass,
@@ -98,7 +99,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
         if other := _wrong_status(rule, path, seen):
             findings = [other, *cache_negative.errors(rule, seen)]
         else:
-            findings = list(_findings(site, rule, path, seen, visitor))
+            findings = list(_findings(rule, path, seen, visitor, targeted))
             if path in rule.examples.cached:
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
         findings.append(agreement(seen, visitor, targeted))
@@ -115,14 +116,15 @@ def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | 
     return STATUS.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
 
 
-def _findings(site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor) -> Iterator[Finding]:
-    first = seen[:1]
-    said = first[0].header("cache-control")
-    shown = said or "no Cache-Control"
-    targeted = targeted_of(site)
+def _findings(
+    rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]
+) -> Iterator[Finding]:
     if path in rule.examples.cached:
         yield from _shared(rule, seen, targeted)
         return
+    first = seen[:1]
+    said = first[0].header("cache-control")
+    shown = said or "no Cache-Control"
     answer = storable(first[0], authorized=visitor.authorized, targeted=targeted)
     # What opens the page to an edge for all that Cache-Control says: a field of the edge's own, or must-understand.
     opened = f"; storable: {answer.why}" if answer.yes and kept_out(said) else ""
@@ -217,7 +219,7 @@ def _old(seen: Sequence[Exchange]) -> list[Exchange]:
 
 def _unasked(rule: Rule, path: str, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A finding when a copy was used that the headers want confirmed; a warning where the edge is to keep the page."""
-    for saw, later in [*cache_reuse.unasked(seen, targeted)][:1]:
+    for saw, later in islice(cache_reuse.unasked(seen, targeted), 1):
         hidden = _hidden(seen, targeted)
         claim = _softened(cache_reuse.CONFIRMED, hidden or ("kept" if path in rule.examples.cached else ""))
         wanted = "a question to the origin, or a lifetime in the headers"

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flows.rules import cache_status
-from flows.rules.cache_control import age, dated, lifetime
+from flows.rules.cache_control import age, dated, wants_a_question
 from flows.rules.cache_copy import GRAIN, difference, states
 from flows.rules.cache_status import CacheState, OriginContacted
 from flows.rules.exchange import Exchange
-from flows.rules.http_target import varies_on
 from flows.rules.reuse import Answered, Asked, Decision, Reuse, judge
 from flows.rules.verdict import Claim
 
@@ -21,13 +20,13 @@ CONFIRMED = Claim(
 
 def unasked(seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[tuple[str, Exchange]]:
     """Each visit that was answered from the store without a question, against the headers; and what these say."""
+    # How long a copy with a lifetime is used is another claim's business.
+    if not wants_a_question(seen[0], targeted=targeted):
+        return
     for before, later in pairwise(seen):
         told = cache_status.read(later)
-        if told.state is not CacheState.HIT or told.origin_contacted is not OriginContacted.NO:
-            continue
-        # How long a copy with a lifetime is used is another claim's business.
-        timed = lifetime(before, targeted=targeted) != 0 and "*" not in varies_on(before.header("vary"))
-        if timed or difference(before, later):
+        asked = told.origin_contacted is not OriginContacted.NO
+        if told.state is not CacheState.HIT or asked or difference(before, later):
             continue
         decision = _next(before, later, targeted)
         if decision.storable and decision.reuse in {Reuse.VALIDATE, Reuse.MISS}:
