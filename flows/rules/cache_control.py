@@ -22,6 +22,7 @@ __all__ = [
     "seconds",
     "storable",
     "targeted_of",
+    "troubles",
     "wants_a_question",
 ]
 
@@ -91,6 +92,14 @@ def wants_a_question(exchange: Exchange, *, targeted: Sequence[str] = ()) -> boo
     """Whether its headers let a cache keep it, and use the copy only once the origin has confirmed it, or never."""
     policy, named, *_ = _read(exchange, targeted)
     return (named == 0 or policy.no_cache or "*" in policy.varies) and policy.storable.yes
+
+
+def troubles(exchange: Exchange, *, targeted: Sequence[str] = ()) -> tuple[str, ...]:
+    """What of its policy can't be read, or is read in two ways, in words."""
+    policy, *_ = _read(exchange, targeted)
+    if policy.ends > 1 and len({value.strip() for value in exchange.all("expires")}) > 1:
+        return (*policy.troubles, "two Expires, and they differ")
+    return policy.troubles
 
 
 def dated(exchange: Exchange) -> int | None:

@@ -20,6 +20,7 @@ from flows.rules.http_fields import (
     http_date,
     pairs,
     surrogate,
+    troubles,
 )
 from flows.rules.http_target import Headers, target, varies_on
 
@@ -108,6 +109,10 @@ class Policy:
     varies: frozenset[str]
     heuristic: bool
     """Whether a cache may make up a lifetime (RFC 9111 section 4.2.2)."""
+    troubles: tuple[str, ...]
+    """What of all this can't be read, or is read in two ways."""
+    ends: int
+    """How many Expires there are."""
 
 
 #: A response, read: its policy; the lifetime that it names in seconds, or None; whether it names another one, too; its
@@ -162,10 +167,13 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: Terms) -> Policy:
     control = found.get("cache-control", "")
     field, said = "", directives(control)
     # The first field that can be read replaces Cache-Control and Expires (RFC 9213 section 2.2). No browser reads one.
+    broken = troubles(control)
     for name in terms.targeted if terms.shared else ():
         if name in found and (instead := _GRAMMARS.get(name, dictionary)(found[name])) is not None:
             field, said = name, instead
             break
+        if name not in _GRAMMARS and found.get(name, "").strip():
+            broken = (*broken, f"{name} can't be read, so it does not count")
     expires = bool(layout.expires) and not field
     lives = ("s-maxage", "max-age") if terms.shared else ("max-age",)
     named = next((name for name in lives if name in said), "")
@@ -187,12 +195,9 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: Terms) -> Policy:
         if_error=delta_seconds(said.get("stale-if-error")) or 0,
         varies=varies_on(found.get("vary", "")),
         heuristic=storable.yes and may_guess and not no_cache,
+        troubles=broken,
+        ends=len(layout.expires),
     )
-
-
-def unread(name: str, value: str) -> bool:
-    """Whether a targeted field is there and does not count, since it is no Dictionary of its directives' types."""
-    return name not in _GRAMMARS and bool(value.strip()) and dictionary(value) is None
 
 
 def is_private(said: Directives) -> bool:

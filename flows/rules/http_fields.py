@@ -18,7 +18,10 @@ MOST = 2**31
 Directives = Mapping[str, str | None]
 
 #: Directives whose argument is a number of seconds, so that in a Dictionary they are Integers (RFC 9213 section 2.1).
-SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+
+#: Characters of a broken directive that are shown.
+_SHOWN = 40
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 #: A member of a list runs to the next comma that stands in no quoted string. The second group starts with a quote that
@@ -48,11 +51,6 @@ def pairs(value: str) -> Iterator[tuple[str, str | None]]:
             yield found[1].lower(), found[2] and _unquoted(found[2])
 
 
-def is_directive(member: str) -> bool:
-    """Whether a member of a Cache-Control list is a directive by the grammar."""
-    return _DIRECTIVE.fullmatch(member) is not None
-
-
 @lru_cache(maxsize=4096)
 def directives(value: str) -> Directives:
     """Read a Cache-Control value; the first of two equal directives counts (RFC 9111 section 4.2.1)."""
@@ -60,6 +58,22 @@ def directives(value: str) -> Directives:
     for name, argument in pairs(value):
         found.setdefault(name, argument or None)
     return MappingProxyType(found)
+
+
+def troubles(value: str) -> tuple[str, ...]:
+    """What of a Cache-Control value caches read each in their own way, in words: what is broken, or said twice."""
+    broken, timed = [], dict[str, set[str | None]]()
+    for member in members(value):
+        found = _DIRECTIVE.fullmatch(member)
+        if found is None:
+            broken.append(f"`{_short(member)}` is no directive")
+        elif (name := found[1].lower()) in _SECONDS:
+            argument = found[2] and _unquoted(found[2])
+            if delta_seconds(argument) is None:
+                broken.append(f"`{name}={_short(argument or '')}` names no seconds")
+            timed.setdefault(name, set()).add(argument)
+    twice = (f"{name} is said twice, and differs" for name, said in timed.items() if len(said) > 1)
+    return (*broken, *twice)
 
 
 def dictionary(value: str) -> Directives | None:
@@ -73,7 +87,7 @@ def dictionary(value: str) -> Directives | None:
     except (ValueError, OverflowError):
         return None
     items = {name: item[0] for name, item in read.items() if item[0] is not False}
-    if any(type(item) is not int for name, item in items.items() if name in SECONDS):
+    if any(type(item) is not int for name, item in items.items() if name in _SECONDS):
         return None
     return MappingProxyType({name: _argument(item) for name, item in items.items()}) if read else None
 
@@ -150,6 +164,10 @@ def http_date(text: str, year: int) -> int | None:
     # A leap second is second 60.
     exists = written and 1 <= day <= monthrange(written, month)[1] and hour <= 23 and minute <= 59 and second <= 60
     return timegm((written, month, day, hour, minute, second)) if exists else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _unquoted(text: str) -> str:
