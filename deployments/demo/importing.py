@@ -88,13 +88,14 @@ async def imports(site: str, address: str, feed: Path) -> Seen:
         await imported()
         without_copy(address)
         newest = ask(select(func.max(OUTBOX.c.id)))[0][0]
-        print(f"A new edition, in which {len(CHANGED)} are other ones. Its import is killed at {CRASH_AT}:")
+        print(f"A new edition, in which {len(CHANGED)} articles are other ones. Its import is killed (SIGKILL) in its")
+        print("second chunk of ten, when the articles are written and the transaction is not committed:")
         written(feed, CHANGED)
         killed = crash(site, feed)
         before = ask(select(JOB.c.position).order_by(JOB.c.id.desc()).limit(1))[0][0]
         early = without_copy(address)
         print(f"  {before} rows are committed; {len(early)} routes are purged")
-        print("It is run again, and once more:")
+        print("It is run again, and goes on from there; and once more, which finds nothing to do:")
         done = await imported()
         purged = without_copy(address)
         once_more = await imported()

@@ -141,7 +141,7 @@ async def test_killed_half_way_and_run_again_nothing_is_doubled_and_nothing_is_l
     feed = shelf.feed(changed)
     monkeypatch.setenv("CRASH_AT", point)
     with python(IMPORT, str(shelf.site), str(feed)) as worker:
-        assert -9 == await asyncio.to_thread(worker.wait, 60)
+        assert -9 == await asyncio.to_thread(worker.wait, 180)
     monkeypatch.delenv("CRASH_AT")
     assert set() == shelf.missing()
     let_expire(shop)

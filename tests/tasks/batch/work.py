@@ -166,7 +166,7 @@ def child(url: str, path: Path, crash: str = "") -> None:
     engine.dispose()
 
 
-def ended(process, within: float = 60) -> int:
+def ended(process, within: float = 180) -> int:
     """Wait for a child; its exit code."""
     process.join(within)
     assert process.exitcode is not None, "the child hangs"
