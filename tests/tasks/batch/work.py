@@ -139,7 +139,7 @@ def set_up(engine: Engine, folder: Path) -> Path:
 
 
 async def everything(engine: Engine, path: Path) -> None:
-    """A run that stumbles and lets go, one that goes on to the end, and the replay of what was bad."""
+    """A run that stumbles and lets go, one that goes on to the end, and replays of what was bad: as it is, and mended."""
     batch = transfers(engine, Stumbling(path), snapshot=True)
     kill = points.hook
     for _ in range(2):
@@ -149,6 +149,7 @@ async def everything(engine: Engine, path: Path) -> None:
         except SourceError:
             continue
     assert kill is points.hook
+    await replay(batch)
     await replay(batch, mend=mended)
 
 
