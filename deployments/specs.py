@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import Flow
 
+from flows.jobs.import_catalogue import import_catalogue
 from flows.jobs.inspect_site import inspect_site
 from flows.jobs.prune_ledger import prune_ledger
 from flows.jobs.publish_status import publish_status
@@ -147,6 +148,9 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
         yield spec(
             purge_published, "purge-published", schedule.purge, waits=True, artifacts=kept, parameters=parameters
         )
+    if schedule.catalogue and site.catalogue:
+        parameters = {"feed": site.catalogue.feed, "dry_run": False}
+        yield spec(import_catalogue, "import-catalogue", schedule.catalogue, waits=True, parameters=parameters)
     if schedule.rehearse:
         kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
         yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)

@@ -57,6 +57,8 @@ class Schedule(Model):
     """When all pages of the sitemaps are looked at, in the same words; never by itself when left out."""
     purge: Text | None = None
     """When the purge queue is worked off, such as `* * * * *` for each minute; never by itself when left out."""
+    catalogue: Text | None = None
+    """When the catalogue is imported, in the same words as the others; never by itself when left out."""
     timezone: Text = "UTC"
 
 
@@ -88,6 +90,13 @@ class Sweep(Model):
     """Requests a second, at most, from all workers together."""
     workers: int = Field(default=2, ge=1, le=64)
     """Shards under way at once, each with its part of the rate."""
+
+
+class Catalogue(Model):
+    """Where the site's articles come from, for `import_catalogue`."""
+
+    feed: Text
+    """A file of JSON lines or CSV, or the address of a paged API. Everybody may see it: no secret in it."""
 
 
 class Notify(Model):
@@ -158,6 +167,7 @@ class Site(Model):
     """Who is told what a round found; nobody when left out."""
     manners: Manners = Field(default_factory=Manners)
     sweep: Sweep = Field(default_factory=Sweep)
+    catalogue: Catalogue | None = None
 
     def url(self, path: str) -> str:
         """The address of a path."""
@@ -209,6 +219,9 @@ def _settings(site: Site) -> Iterator[Conflict]:
             yield ("rules", place, "response_time", "origin"), "a budget of the origin", mend
     if site.schedule and site.schedule.purge and not site.edge:
         yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
+    if site.schedule and site.schedule.catalogue and not site.catalogue:
+        mend = "an import needs a feed; add `catalogue: {feed: FILE or ADDRESS}` to the site"
+        yield ("schedule", "catalogue"), site.schedule.catalogue, mend
 
 
 def _promises(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[Conflict]:

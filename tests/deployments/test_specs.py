@@ -54,6 +54,15 @@ def test_a_site_without_a_schedule_has_no_deployment():
     assert ("inspect-shop", {"site": "shop"}, "UTC") == (spec.name, spec.parameters, spec.timezone)
 
 
+def test_a_site_that_imports_its_catalogue_has_a_deployment_for_it():
+    schedule = {"inspect": "7 * * * *", "catalogue": "0 4 * * *"}
+    (_, spec) = specs([site(schedule=schedule, catalogue={"feed": "https://feeds.example.com/articles"})])
+    made = spec.rendered()
+    assert ("import-catalogue-shop", "0 4 * * *") == (made["name"], made["schedules"][0]["cron"])
+    assert {"site": "shop", "feed": "https://feeds.example.com/articles", "dry_run": False} == made["parameters"]
+    assert {"limit": 1, "collision_strategy": "ENQUEUE"} == made["concurrency_limit"]
+
+
 def test_a_site_that_rehearses_its_release_has_a_deployment_for_it_in_staging():
     """And none that could reach production: that needs a version which somebody confirms."""
     (_, spec) = specs([site(schedule={"inspect": "7 * * * *", "rehearse": "0 4 * * 1"})])

@@ -77,6 +77,7 @@ WRONG = [
     ("a member's page as cached", "{by: nobody}\n    examples: {not_cached", "{by: member}\n    examples: {cached", "shop.yaml:22: rules[1].examples.cached: saw '/cart'; a page kept by member is not cached for all"),
     ("a command for a shell", "command: [make, cdn-rollback]}\n  - name: rest", "command: make back}\n  - name: rest", "shop.yaml:18: rules[0].rollback.command: saw 'make back'; should be a valid tuple"),
     ("a purge without edge", "edge: varnish/shop\n", "", "shop.yaml:15: rules[0].purge: saw '/articles/tomatoes'; a purge needs an edge"),
+    ("an import without a feed", "site: shop\n", "site: shop\nschedule: {inspect: daily, catalogue: daily}\n", "shop.yaml:2: schedule.catalogue: saw 'daily'; an import needs a feed; add `catalogue: {feed: FILE or ADDRESS}`"),
     ("a key twice", "site: shop", "site: shop\nsite: barn", "shop.yaml:2: site: saw the key again (first on line 1); keep one"),
     ("no YAML", "site: shop", "site: 'shop", "YAML: saw"),
     ("nothing", GOOD, "", "shop.yaml:1: file: saw nothing; write at least site, base_url, owner and one rule"),
