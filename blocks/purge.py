@@ -80,22 +80,24 @@ class Receipt:
 class PurgeError(Exception):
     """A purge that is not known to have happened: what was seen, what was wanted, what to do.
 
-    `permanent` means that the same request would be refused again. `unknown` means that it was sent and may have
-    been done: look before sending it again. `retry_after` are the seconds that the edge asked to wait.
-    `receipts` are the requests that did succeed.
+    `permanent` means that the same request would be refused again; `shut_out` that any other would be as well, until
+    a token or a setting is mended. `unknown` means that it was sent and may have been done: look before sending it
+    again. `retry_after` are the seconds that the edge asked to wait. `receipts` are the requests that did succeed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is given by name
         self,
         says: str,
         *,
         permanent: bool = False,
+        shut_out: bool = False,
         unknown: bool = False,
         retry_after: float | None = None,
         receipts: tuple[Receipt, ...] = (),
     ) -> None:
         super().__init__(says)
         self.permanent = permanent
+        self.shut_out = shut_out
         self.unknown = unknown
         self.retry_after = retry_after
         self.receipts = receipts
@@ -107,6 +109,7 @@ class PurgeError(Exception):
         return cls(
             "; ".join(dict.fromkeys(map(str, errors))),
             permanent=all(error.permanent for error in errors),
+            shut_out=any(error.shut_out for error in errors),
             unknown=any(error.unknown for error in errors),
             retry_after=max(waits, default=None),
             receipts=tuple(receipts),

@@ -178,7 +178,9 @@ async def _trouble(work: _Work, part: Sequence[str], time: int) -> Trouble | Non
     try:
         purged = await carry_out(work.edges, planned, linger=False)
     except PurgeError as error:
-        return Trouble(plain(str(error)), permanent=error.permanent, wait=error.retry_after or 0.0)
+        # Who asks, or where, is mended for all of them together: they wait for it.
+        lasting = error.permanent and not error.shut_out
+        return Trouble(plain(str(error)), permanent=lasting, wait=error.retry_after or 0.0)
     return Trouble(purged.unsettled) if purged.unsettled else None
 
 

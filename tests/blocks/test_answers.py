@@ -33,19 +33,20 @@ async def test_a_node_in_trouble_does_not_spare_the_others():
 
 
 @pytest.mark.parametrize(
-    ("status", "permanent"),
+    ("status", "permanent", "shut_out"),
     [
-        *((status, True) for status in (301, 400, 401, 403, 404, 405)),
-        *((status, False) for status in (408, 429, 500, 503)),
+        *((status, True, True) for status in (301, 401, 403, 404, 405)),
+        *((status, True, False) for status in (400, 413, 422)),
+        *((status, False, False) for status in (408, 429, 500, 503)),
     ],
 )
-async def test_a_refusal_says_whether_asking_again_can_help(status, permanent):
+async def test_a_refusal_says_whether_asking_again_or_for_something_else_can_help(status, permanent, shut_out):
     """What was seen, what was wanted, what to do; a redirect is not followed."""
     wire = Wire(status, "<p>because\nof</p>", {"Retry-After": "30", "Location": "https://elsewhere.example/"})
     async with wire.client() as client:
         with pytest.raises(PurgeError) as error:
             await Varnish(nodes=[NODE]).purge(["http://h.example/"], client=client)
-    assert error.value.permanent is permanent
+    assert (permanent, shut_out) == (error.value.permanent, error.value.shut_out)
     wait = "" if permanent else " (Retry-After: 30)"
     assert str(error.value).startswith(f"Varnish at {NODE} answered {status}{wait}, wanted 2xx; ")
     assert str(error.value).endswith("It said: because of")

@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import time
 
+import pytest
 from sqlalchemy import text
 
 from flows.rules.site import Site
 from flows.tasks import purge_published, purge_queue
+from flows.tasks.ledger import open_ledger
 from tests.vendor_api import TOKEN, Said, VendorApi
 
 RULE = {
@@ -64,6 +66,30 @@ def shop(api: str, **more) -> Site:
     return Site.model_validate(written | more)
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kept(request, tmp_path_factory):
+    """A ledger for all tests of a module: making one takes longer than most of them, and its address."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('kept')}/ledger.db"
+    else:
+        url = request.getfixturevalue("postgres_server").fresh()
+    engine = open_ledger(url)
+    yield engine, url
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(kept, monkeypatch):
+    """The same with an empty queue, whose numbers begin at 1; it is the one that every task opens."""
+    engine, url = kept
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    empty = "TRUNCATE {} RESTART IDENTITY" if engine.dialect.name == "postgresql" else "DELETE FROM {}"
+    with engine.begin() as connection:
+        for table in ("published_change", "purge_bucket"):
+            connection.execute(text(empty.format(table)))
+    return engine
+
+
 def publish(engine, *items, site="shop", kind="route") -> None:
     """As an application does: by SQL, with no more than it has to say."""
     rows = [{"site": site, "kind": kind, "item": item} for item in items]
@@ -110,17 +136,11 @@ def work(url: str, api: str, lease: float) -> None:
     """A worker's process: it goes on for as long as anything waits or is claimed."""
     os.environ |= {"ROUNDSMAN_LEDGER_URL": url, "QUEUE_TOKEN": TOKEN}
     purge_queue.LEASE = purge_published.LEASE = lease
-    site, engine = shop(api), purge_queue_engine(url)
+    site, engine = shop(api), open_ledger(url)
     while any(purge_queue.counts(engine)[state] for state in ("waiting", "claimed")):
         asyncio.run(purge_published.purge_due.fn(site, again=False))
         time.sleep(0.05)
     engine.dispose()
-
-
-def purge_queue_engine(url):
-    from flows.tasks.ledger import open_ledger
-
-    return open_ledger(url)
 
 
 def started(*args):
