@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.rules.grouping import Group, group, passed
+from flows.rules.purge_queue import Pass
 from flows.rules.purge_report import Purging, planned, proven
 from flows.rules.report import COLUMNS, Report, columns, is_heavy, line, seen
 from flows.rules.verdict import Outcome
@@ -41,6 +42,17 @@ async def purge(site: str, routes: Sequence[str], console: Console | None = None
         return await purge_routes(site, list(routes), **how, return_state=True)
 
     return await follow(run, Purging, console)
+
+
+async def published(site: str, console: Console | None = None) -> Pass:
+    """Run `purge_published` here and now, and say where it is."""
+
+    async def run() -> Any:
+        from flows.jobs.purge_published import purge_published
+
+        return await purge_published(site, dry_run=False, return_state=True)
+
+    return await follow(run, Pass, console)
 
 
 async def compare(site: str, console: Console | None = None, **how: Any) -> Report:
@@ -135,7 +147,7 @@ def show_purge(purging: Purging, console: Console | None = None) -> None:
         console.print("a dry run: nothing was purged; --apply does it")
     else:
         show(purging.report, console)
-        for said in proven(purging.report):
+        for said in proven(purging.report.verdicts):
             console.print(Text(said), soft_wrap=True)
 
 

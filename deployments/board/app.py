@@ -110,7 +110,8 @@ def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]
         seen = await board.get()
         pictures = {one.site: await _drawn(one.answers[0], seen.at) for one in seen.statuses}
         outboxes = [Letters("", seen.dead, seen.dead_count), *await _known(targets)]
-        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, outboxes=outboxes)
+        shown = {"outboxes": outboxes, "kept": seen.kept, "kept_count": seen.queued.get("quarantined", 0)}
+        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **shown)
 
     @app.api_route("/sites/{site}", methods=["GET", "HEAD"])
     async def one_site(site: str) -> Response:

@@ -32,6 +32,14 @@ def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letter
                 *(({"outbox": one.variable}, one.count) for one in targets if not one.problem),
             ],
         ),
+        "purge_queue": (
+            "Changes in the purge queue by state; those at their end until they are pruned.",
+            [({"state": state}, many) for state, many in board.queued.items()],
+        ),
+        "purge_queue_oldest_seconds": (
+            "For how long the oldest change has waited for its purge; 0 when none waits.",
+            [({}, board.oldest)],
+        ),
         "answer": (
             "The outcome of each question is 1, and each other outcome 0.",
             [({**labels, "outcome": one}, told.outcome is one) for labels, told in answers for one in Outcome],

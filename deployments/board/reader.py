@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -24,6 +24,7 @@ from flows.tasks import picture
 from flows.tasks.ledger import LedgerError, open_ledger
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
+from flows.tasks.purge_queue import Kept, counts, oldest, quarantined
 from flows.tasks.site_file import all_sites, check
 from flows.tasks.status_facts import ROUND, read_facts, read_jobs, stale_at, ui, watched_at
 from flows.tasks.targets import Letters, letters
@@ -32,7 +33,7 @@ log = logging.getLogger("roundsman.board")
 
 #: Seconds for which an answer is good, and that the ledger may take for one.
 FRESH, PATIENCE = 5.0, 8.0
-#: Dead messages that are shown.
+#: Dead messages that are shown, and changes that could not be purged.
 LETTERS = 20
 
 Found = TypeVar("Found")
@@ -61,6 +62,12 @@ class Board:
     dead: tuple[DeadLetter, ...] = ()
     """Messages that are not tried any more, the newest first; not more than fit on a page."""
     dead_count: int = 0
+    kept: tuple[Kept, ...] = ()
+    """Changes that could not be purged, the newest first; not more than fit on a page."""
+    queued: Mapping[str, int] = field(default_factory=dict)
+    """Changes in the purge queue by their state."""
+    oldest: float = 0.0
+    """Seconds that the oldest of those has waited that are not at their end."""
 
     def status_of(self, site: str) -> Status | None:
         """The status of a site; None when there is no such site."""
@@ -129,7 +136,8 @@ def read_board() -> Board:
         statuses.append(shared(read_jobs(session, "", now), now, OWNER, ui()))
         engine = session.get_bind().engine
         dead = {"dead": tuple(dead_letters(engine, LETTERS)), "dead_count": undelivered(engine)[1]}
-        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **dead)
+        purges = {"kept": tuple(quarantined(engine, LETTERS)), "queued": counts(engine), "oldest": oldest(engine)}
+        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **dead, **purges)
 
 
 def read_letters() -> tuple[Letters, ...]:

@@ -1,16 +1,17 @@
-"""`python -m flows purges`: the purge queue, what can't be purged, and purging it again."""
+"""`python -m flows purges`: the purge queue, what can't be purged, and purging it again, or all of it at once."""
 
 import argparse
 import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, ledger_ready, quiet_prefect
 
 
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("purges", help="the purge queue: what waits, and what could not be purged")
     way = parser.add_mutually_exclusive_group()
+    way.add_argument("--now", default="", metavar="SITE", help="purge what waits at a site now, and prove a sample")
     way.add_argument("--replay", default="", metavar="ID", help="purge a quarantined one again; `all` for every one")
     way.add_argument("--dismiss", default="", metavar="ID", help="give a quarantined one up")
     parser.set_defaults(run=_run)
@@ -22,6 +23,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.dismiss and not args.dismiss.isdecimal():
         raise InputError(f"--dismiss: saw {args.dismiss!r}, wanted the number of a quarantined change")
     quiet_prefect()
+    if args.now:
+        return _purged(args.now)
     from sqlalchemy.exc import SQLAlchemyError
 
     from flows.tasks.ledger import LedgerError, open_ledger
@@ -37,6 +40,19 @@ def _run(args: argparse.Namespace) -> int:
         return COULD_NOT_LOOK
     finally:
         engine.dispose()
+
+
+def _purged(site: str) -> int:
+    from flows import terminal
+    from flows.rules.purge_report import proven
+    from flows.tasks.site_file import load
+
+    load(site)
+    ledger_ready()
+    stopped = "what was not settled is purged again when its lease is over"
+    done = carried_out(terminal.published(site), "the purge queue", stopped)
+    print(done, *proven(done.verdicts), sep="\n")
+    return done.exit_code
 
 
 def _changed(engine: Any, args: argparse.Namespace) -> int:

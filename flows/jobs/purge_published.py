@@ -77,7 +77,9 @@ async def purge_published(
         await tell(promised, report, url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
         await deliver(return_state=True)
     await publish(report, "published", "published-verdicts", return_state=True)
-    return conclude(report, done)
+    ended = conclude(report, done)
+    ended.message = f"{done}; of a sample: {ended.message}"
+    return ended
 
 
 def _concluded(done: Pass) -> State[Pass]:

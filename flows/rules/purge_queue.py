@@ -11,7 +11,7 @@ from flows.rules.purge_plan import Powers, Wish, misnamed
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.targeted_purge import NEIGHBOUR
-from flows.rules.verdict import Outcome, Verdict
+from flows.rules.verdict import Outcome, Verdict, worst
 
 #: Seconds for which a change is whose claimed it; then its worker is held for dead. A living one renews it in time.
 LEASE = 60.0
@@ -95,6 +95,14 @@ class Pass:
         """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
         return bool(self.quarantined or (self.troubles and self.oldest > LATE))
 
+    @property
+    def exit_code(self) -> int:
+        """0 all is well, 1 something failed, 2 something waits for the edge, or could not be proven."""
+        proof = worst(verdict.outcome for verdict in self.verdicts)
+        if self.is_red or proof is Outcome.FAIL:
+            return 1
+        return 2 if self.troubles or proof is Outcome.UNKNOWN else 0
+
     def __str__(self) -> str:
         said = f"{self.done} changes done with {self.purged} purges"
         said += f", {self.quarantined} quarantined" if self.quarantined else ""
@@ -102,7 +110,7 @@ class Pass:
         return "; ".join([said, *dict.fromkeys(self.troubles)])
 
 
-_SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles")
+_SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "verdicts")
 
 
 @dataclass(slots=True)

@@ -1,13 +1,13 @@
 """What came of a purge, in lines, in JSON and as an exit code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flows.rules.purge_plan import Plan
 from flows.rules.report import SCHEMA, Report, as_json
-from flows.rules.verdict import Outcome
+from flows.rules.verdict import Outcome, Verdict
 
 #: The exit code of a purge that was refused, so that nothing was done.
 REFUSED = 3
@@ -40,9 +40,9 @@ def planned(plan: Plan) -> Iterator[str]:
     yield from (f"note: {note}" for note in plan.notes)
 
 
-def proven(report: Report) -> Iterator[str]:
+def proven(verdicts: Iterable[Verdict]) -> Iterator[str]:
     """One line for each target: what was proven, and how strongly."""
-    for verdict in report.verdicts:
+    for verdict in verdicts:
         yield f"{verdict.outcome} {verdict.subject}: {verdict.observed or verdict.findings[0].saw}"
 
 

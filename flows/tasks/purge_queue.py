@@ -6,6 +6,7 @@ one that is written while its like is being purged is purged again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -49,6 +50,11 @@ class Kept:
     attempts: int
     error: str
     ended_ms: int
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it was given up."""
+        return datetime.fromtimestamp(self.ended_ms / 1000, UTC)
 
 
 def add(engine: Engine, site: str, items: Sequence[tuple[Kind, str]], request_key: str | None = None) -> list[int]:

@@ -1,0 +1,149 @@
+"""The purge queue as a job, before real caches: what is published is purged, and one of its pages is proven."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import text
+
+from flows.__main__ import main
+from flows.jobs.purge_published import purge_published
+from flows.rules.purge_queue import LATE
+from flows.tasks import purge_queue as queue
+from flows.tasks.ledger import open_ledger
+from flows.tasks.purge_published import prove_sample
+from flows.tasks.site_file import load
+from tests.deployments.boards import client, write_site
+from tests.edges.asking import ask, told
+from tests.jobs.conftest import articles, control, site
+from tests.tasks.queueing import publish, rows_of
+
+__all__ = ["write_site"]
+pytestmark = [pytest.mark.harness, pytest.mark.slow]
+
+
+@pytest.fixture
+def engine(ledger):
+    engine = open_ledger(ledger)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def place(tmp_path, engine):
+    """A site file for a cache, with pages of this test's own."""
+
+    def write(url, name):
+        rule = articles(name, purge={"canary": f"/articles/{name}/one", "marker": {"header": "x-origin-gen"}})
+        path = tmp_path / "lab.yaml"
+        path.write_text(yaml.safe_dump(site(url, [rule, control(name)])))
+        return str(path)
+
+    return write
+
+
+async def run(place, **more):
+    state = await purge_published(place, **{"dry_run": False, "again": False, **more}, return_state=True)
+    return state, await state.aresult(raise_on_failure=False)
+
+
+def pages(name):
+    return [f"/articles/{name}/{page}" for page in ("one", "two", "three")]
+
+
+def generation(edge, path):
+    return told(ask(edge, path))[1]
+
+
+def recorded(engine):
+    asked = "SELECT job, check_id, outcome FROM run JOIN verdict ON verdict.run_id = run.id"
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(asked))]
+
+
+async def test_a_dry_run_says_what_is_next_and_purges_nothing(prefect, engine, varnish, origin, place):
+    one, *_ = pages("published-dry")
+    before = generation(varnish, one)
+    origin.bump(one)
+    publish(engine, one, "/else", site="lab")
+    state, _ = await run(place(varnish.url, "published-dry"), dry_run=True)
+    assert state.is_completed()
+    assert "a dry run: 0 requests are next, and refused: saw '/else'" in state.message
+    assert before == generation(varnish, one)
+    assert {"waiting"} == {state for _, state in rows_of(engine)}
+
+
+async def test_what_is_published_is_new_for_every_reader_and_a_sample_is_proven(
+    prefect, engine, varnish, origin, place
+):
+    mine = pages("published")
+    before = {page: generation(varnish, page) for page in mine}
+    for page in mine:
+        origin.bump(page)
+    publish(engine, *mine, mine[0], site="lab")
+    state, done = await run(place(varnish.url, "published"))
+    assert state.is_completed(), state.message
+    assert (4, 3, 0) == (done.done, done.purged, done.exit_code)
+    assert state.message.startswith("4 changes done with 3 purges; of a sample: ")
+    assert all(before[page] != generation(varnish, page) for page in mine)
+    assert [("purge-published", "targeted-purge", "pass")] == recorded(engine)
+    again, nothing = await run(place(varnish.url, "published"))
+    assert (True, 0, 1) == (again.is_completed(), nothing.done, len(recorded(engine))), "nothing to prove"
+
+
+async def test_what_is_posted_to_the_board_is_purged_by_the_next_run(
+    prefect, engine, varnish, origin, place, write_site
+):
+    page, path = pages("posted")[1], place(varnish.url, "posted")
+    write_site("lab", **yaml.safe_load(Path(path).read_text()))
+    before = generation(varnish, page)
+    origin.bump(page)
+    async with client("hush", headers={"Authorization": "Bearer hush", "Idempotency-Key": "save-1"}) as board:
+        answers = [await board.post("/purges", json={"site": "lab", "routes": [page]}) for _ in range(2)]
+    assert [202, 202] == [answer.status_code for answer in answers]
+    _, done = await run(path, proof=False)
+    assert (1, 1) == (done.done, done.purged)
+    assert before != generation(varnish, page)
+
+
+async def test_a_cache_that_only_says_it_purged_makes_the_run_red(prefect, engine, noop_varnish, place):
+    mine = pages("published-noop")
+    publish(engine, *mine, site="lab")
+    state, done = await run(place(noop_varnish.url, "published-noop"))
+    assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
+    assert [("purge-published", "targeted-purge", "fail")] == recorded(engine)
+    assert {"done"} == {state for _, state in rows_of(engine)}, "each was purged as far as anybody said"
+
+
+async def test_an_edge_that_is_down_makes_the_run_red_when_changes_wait_too_long(prefect, engine, place):
+    publish(engine, "/articles/down/one", site="lab")
+    state, done = await run(place("http://127.0.0.1:9", "down"))
+    assert (True, 2) == (state.is_completed(), done.exit_code)
+    assert "0 changes done with 0 purges, 1 wait" in state.message
+    with engine.begin() as connection:
+        late = f"UPDATE published_change SET due_ms = 0, created_ms = created_ms - {int(LATE * 1000) + 1000}"
+        connection.execute(text(late))
+    state, done = await run(place("http://127.0.0.1:9", "down"))
+    assert ("FAILED", "HeldUp", 1) == (state.type, state.name, done.exit_code)
+
+
+async def test_a_proof_beside_another_worker_s_purges_says_nothing(engine, prefix_ban_varnish, place):
+    mine, shop = pages("beside"), load(place(prefix_ban_varnish.url, "beside"))
+    alone = await prove_sample.fn(shop, mine)
+    assert ["fail"] == [verdict.outcome for verdict in alone.verdicts], "it takes its neighbours"
+    publish(engine, mine[1], site="lab")
+    queue.claim(engine, "lab")
+    beside = await prove_sample.fn(shop, mine)
+    assert ((), ("no sample was proven: other changes were purged meanwhile",)) == (beside.verdicts, beside.troubles)
+
+
+def test_by_hand_it_is_worked_off_at_once(prefect, engine, varnish, origin, place, capsys):
+    mine = pages("by-hand")
+    before = generation(varnish, mine[2])
+    origin.bump(mine[2])
+    publish(engine, mine[2], site="lab")
+    assert 0 == main(["purges", "--now", place(varnish.url, "by-hand")])
+    said = capsys.readouterr().out.splitlines()
+    assert "1 changes done with 1 purges" in said
+    assert f"pass {mine[2]}: new, proven by content" in said[-1]
+    assert before != generation(varnish, mine[2])
