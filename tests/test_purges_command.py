@@ -85,7 +85,7 @@ def test_a_ledger_that_is_away_is_told_without_its_address(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("done", "code"),
-    [(Pass(done=1, purged=1), 0), (Pass(quarantined=1), 1), (Pass(retried=1, troubles=("busy",)), 2)],
+    [(Pass(done=1, purged=1), 0), (Pass(retried=1, troubles=("busy",)), 2)],
 )
 def test_the_exit_code_of_a_run_by_hand_says_how_it_went(done, code, ledger, capsys, monkeypatch):
     async def published(site):

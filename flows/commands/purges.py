@@ -51,7 +51,7 @@ def _purged(site: str) -> int:
     ledger_ready()
     stopped = "what was not settled is purged again when its lease is over"
     done = carried_out(terminal.published(site), "the purge queue", stopped)
-    print(done, *proven(done.verdicts), sep="\n")
+    print("\n".join(proven(done.verdicts)) or done)
     return done.exit_code
 
 

@@ -1,14 +1,15 @@
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
 from prefect.runtime import deployment, flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.purge_queue import Pass
+from flows.rules.purge_queue import Pass, judge
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.alerts import tell
@@ -20,8 +21,6 @@ from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
-
-HELD_UP = "HeldUp"
 
 
 @job(
@@ -62,28 +61,20 @@ async def purge_published(
         return Completed(message=f"a dry run: {many} requests are next{f', and refused: {said}' if said else ''}")
     done = await purge_due(promised, again=again)
     log.info("%s: %s", promised.site, done)
-    # A round would count as having told of it.
-    if done.is_red or not (proof and done.purged):
-        return _concluded(done)
-    proven = await prove_sample(promised, done.routes)
-    done = done.and_then(proven)
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), proven.verdicts)
-    if not report.verdicts:
-        return _concluded(done)
+    if not done.says_something:
+        return Completed(message=str(done), data=done)
+    verdict = judge(promised, done)
+    if proof and done.purged:
+        done = done.and_then(await prove_sample(promised, done.routes))
+    done = replace(done, verdicts=(verdict, *done.verdicts))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), done.verdicts)
     written = await record(report, job=purge_published.name, return_state=True)
     if not written.is_completed():
-        log.warning("%s: the proof was not recorded: %s", promised.site, written.message)
+        log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     elif deployment.get_id():
         await tell(promised, report, url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
         await deliver(return_state=True)
     await publish(report, "published", "published-verdicts", return_state=True)
     ended = conclude(report, done)
-    ended.message = f"{done}; of a sample: {ended.message}"
+    ended.message = f"{done}; {ended.message}"
     return ended
-
-
-def _concluded(done: Pass) -> State[Pass]:
-    """The end of a run without a proof, or in which the queue itself needs somebody to look."""
-    if done.is_red:
-        return Failed(name=HELD_UP, message=str(done), data=done)
-    return Completed(message=str(done), data=done)

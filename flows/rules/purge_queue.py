@@ -11,7 +11,7 @@ from flows.rules.purge_plan import Powers, Wish, misnamed
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.targeted_purge import NEIGHBOUR
-from flows.rules.verdict import Outcome, Verdict, worst
+from flows.rules.verdict import Claim, Outcome, Verdict, worst
 
 #: Seconds for which a change is whose claimed it; then its worker is held for dead. A living one renews it in time.
 LEASE = 60.0
@@ -23,6 +23,10 @@ PASS = 45.0
 LATE = 300.0
 #: Characters of one route or key.
 LONGEST = 2000
+
+CHECK = "purge-queue"
+MOVES = Claim(f"{CHECK}/moves", "What was published is purged in time.")
+TAKEN = Claim(f"{CHECK}/taken", "Nothing of what was published is given up.")
 
 
 class State(StrEnum):
@@ -83,6 +87,8 @@ class Pass:
     waiting: int = 0
     oldest: float = 0.0
     """Seconds that the oldest waiting change has waited."""
+    kept: int = 0
+    """Changes in quarantine, also of earlier runs."""
     verdicts: tuple[Verdict, ...] = ()
 
     def and_then(self, more: "Pass") -> "Pass":
@@ -91,17 +97,17 @@ class Pass:
         return replace(self, **summed)
 
     @property
-    def is_red(self) -> bool:
-        """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
-        return bool(self.quarantined or (self.troubles and self.oldest > LATE))
+    def says_something(self) -> bool:
+        """Whether it tells anything of the edge: it did, or met, something."""
+        return bool(self.purged or self.quarantined or self.troubles)
 
     @property
     def exit_code(self) -> int:
         """0 all is well, 1 something failed, 2 something waits for the edge, or could not be proven."""
-        proof = worst(verdict.outcome for verdict in self.verdicts)
-        if self.is_red or proof is Outcome.FAIL:
+        outcome = worst(verdict.outcome for verdict in self.verdicts)
+        if outcome is Outcome.FAIL:
             return 1
-        return 2 if self.troubles or proof is Outcome.UNKNOWN else 0
+        return 2 if self.troubles or outcome is Outcome.UNKNOWN else 0
 
     def __str__(self) -> str:
         said = f"{self.done} changes done with {self.purged} purges"
@@ -170,6 +176,20 @@ def unfit(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
         if not item or len(item) > LONGEST or not item.isprintable():
             return f"saw {item[:80]!r}, wanted 1 to {LONGEST} printable characters"
     return "; ".join(map(str, misnamed(site, Wish(tuple(routes), tuple(keys), most=len(routes) + len(keys)))))
+
+
+def judge(site: Site, done: Pass) -> Verdict:
+    """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
+    late = bool(done.troubles) and done.oldest > LATE
+    waits = f"{done.waiting} wait, the oldest for {spoken(round(done.oldest))}" if done.waiting else "none waits"
+    moves = f"{waits}: {'; '.join(dict.fromkeys(done.troubles))}" if done.troubles else waits
+    kept = f"{done.kept} in quarantine; `python -m flows purges` says why" if done.kept else "none in quarantine"
+    findings = (
+        MOVES.against(moves, f"no change that an edge in trouble keeps for over {spoken(LATE)}", holds=not late),
+        TAKEN.against(kept, "none in quarantine", holds=not done.kept),
+    )
+    expected = "What an application says has changed is purged within a minute or two."
+    return Verdict(CHECK, site.site, "", site.owner, expected, "", findings, observed=str(done))
 
 
 def sample(site: Site, routes: Sequence[str], chance: float) -> str:

@@ -72,8 +72,9 @@ async def purge_due(site: Site, seconds: float = PASS, *, again: bool = True) ->
                 found = found.and_then(await _carried_out(engine, work, again=again))
                 if work.progress.held_up:
                     break
-        waiting = (await asyncio.to_thread(queue.counts, engine, site.site))[State.WAITING]
-        return replace(found, waiting=waiting, oldest=await asyncio.to_thread(queue.oldest, engine, site.site))
+        left = await asyncio.to_thread(queue.counts, engine, site.site)
+        oldest = await asyncio.to_thread(queue.oldest, engine, site.site)
+        return replace(found, waiting=left[State.WAITING], kept=left[State.QUARANTINED], oldest=oldest)
     finally:
         engine.dispose()
 

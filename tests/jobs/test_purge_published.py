@@ -56,7 +56,7 @@ def generation(edge, path):
 
 
 def recorded(engine):
-    asked = "SELECT job, check_id, outcome FROM run JOIN verdict ON verdict.run_id = run.id"
+    asked = 'SELECT job, "check", verdict.outcome FROM run JOIN verdict ON verdict.run_id = run.id ORDER BY "check"'
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(asked))]
 
@@ -84,11 +84,11 @@ async def test_what_is_published_is_new_for_every_reader_and_a_sample_is_proven(
     state, done = await run(place(varnish.url, "published"))
     assert state.is_completed(), state.message
     assert (4, 3, 0) == (done.done, done.purged, done.exit_code)
-    assert state.message.startswith("4 changes done with 3 purges; of a sample: ")
+    assert state.message.startswith("4 changes done with 3 purges; ")
     assert all(before[page] != generation(varnish, page) for page in mine)
-    assert [("purge-published", "targeted-purge", "pass")] == recorded(engine)
+    assert [("purge-published", check, "pass") for check in ("purge-queue", "targeted-purge")] == recorded(engine)
     again, nothing = await run(place(varnish.url, "published"))
-    assert (True, 0, 1) == (again.is_completed(), nothing.done, len(recorded(engine))), "nothing to prove"
+    assert (True, 0, 2) == (again.is_completed(), nothing.done, len(recorded(engine))), "nothing to prove"
 
 
 async def test_what_is_posted_to_the_board_is_purged_by_the_next_run(
@@ -111,7 +111,8 @@ async def test_a_cache_that_only_says_it_purged_makes_the_run_red(prefect, engin
     publish(engine, *mine, site="lab")
     state, done = await run(place(noop_varnish.url, "published-noop"))
     assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
-    assert [("purge-published", "targeted-purge", "fail")] == recorded(engine)
+    said = {check: outcome for _, check, outcome in recorded(engine)}
+    assert {"purge-queue": "pass", "targeted-purge": "fail"} == said
     assert {"done"} == {state for _, state in rows_of(engine)}, "each was purged as far as anybody said"
 
 
@@ -124,7 +125,7 @@ async def test_an_edge_that_is_down_makes_the_run_red_when_changes_wait_too_long
         late = f"UPDATE published_change SET due_ms = 0, created_ms = created_ms - {int(LATE * 1000) + 1000}"
         connection.execute(text(late))
     state, done = await run(place("http://127.0.0.1:9", "down"))
-    assert ("FAILED", "HeldUp", 1) == (state.type, state.name, done.exit_code)
+    assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
 
 
 async def test_a_proof_beside_another_worker_s_purges_says_nothing(engine, prefix_ban_varnish, place):
@@ -144,6 +145,6 @@ def test_by_hand_it_is_worked_off_at_once(prefect, engine, varnish, origin, plac
     publish(engine, mine[2], site="lab")
     assert 0 == main(["purges", "--now", place(varnish.url, "by-hand")])
     said = capsys.readouterr().out.splitlines()
-    assert "1 changes done with 1 purges" in said
+    assert "pass lab: 1 changes done with 1 purges" in said
     assert f"pass {mine[2]}: new, proven by content" in said[-1]
     assert before != generation(varnish, mine[2])

@@ -187,15 +187,52 @@ def test_what_a_run_did_is_summed_and_said_in_a_sentence():
 
 
 @pytest.mark.parametrize(
-    ("run", "is_red"),
+    ("done", "moves", "taken"),
     [
-        (Pass(done=1), False),
-        (Pass(quarantined=1), True),
-        (Pass(troubles=("busy",), oldest=rules.LATE), False),
-        (Pass(troubles=("busy",), oldest=rules.LATE + 1), True),
+        (Pass(done=1), "pass", "pass"),
+        (Pass(kept=1), "pass", "fail"),
+        (Pass(troubles=("busy",), oldest=rules.LATE), "pass", "pass"),
+        (Pass(troubles=("busy",), waiting=3, oldest=rules.LATE + 1), "fail", "pass"),
         # A long queue that moves is no trouble.
-        (Pass(done=1, oldest=rules.LATE + 1), False),
+        (Pass(done=1, waiting=900, oldest=rules.LATE + 1), "pass", "pass"),
     ],
 )
-def test_a_run_is_red_when_somebody_has_to_look(run, is_red):
-    assert is_red is run.is_red
+def test_somebody_has_to_look_when_a_change_is_given_up_or_none_gets_through_for_long(done, moves, taken):
+    verdict = rules.judge(SHOP, done)
+    assert [moves, taken] == [finding.outcome.value for finding in verdict.findings]
+    assert ("shop", SHOP.owner, str(done)) == (verdict.subject, verdict.owner, verdict.observed)
+
+
+def test_what_keeps_a_queue_is_said_once():
+    done = Pass(troubles=("no", "busy", "no"), waiting=2, oldest=400.0, kept=1)
+    assert ["2 wait, the oldest for 400s: no; busy", "1 in quarantine; `python -m flows purges` says why"] == [
+        finding.saw for finding in rules.judge(SHOP, done).findings
+    ]
+
+
+@pytest.mark.parametrize(
+    ("done", "code"),
+    [
+        (Pass(), 0),
+        (Pass(done=1, verdicts=(verdict(refreshed=True),)), 0),
+        (Pass(done=1, verdicts=(verdict(refreshed=None),)), 2),
+        (Pass(done=1, verdicts=(verdict(refreshed=False), verdict(refreshed=None)), troubles=("busy",)), 1),
+        (Pass(troubles=("busy",)), 2),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst(done, code):
+    assert code == done.exit_code
+
+
+@pytest.mark.parametrize(
+    ("done", "says"),
+    [
+        (Pass(waiting=3), False),
+        (Pass(kept=3), False),
+        (Pass(done=1, purged=1), True),
+        (Pass(quarantined=1), True),
+        (Pass(troubles=("busy",)), True),
+    ],
+)
+def test_only_a_run_that_met_the_edge_says_something_of_it(done, says):
+    assert says is done.says_something

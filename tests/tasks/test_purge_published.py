@@ -75,7 +75,7 @@ async def test_a_refusal_is_narrowed_down_to_what_it_is_about(ledger, api):
     api.refused = ["/articles/3"]
     publish(ledger, *(f"/articles/{number}" for number in range(8)))
     done = await run(api)
-    assert (7, 1, True) == (done.done, done.quarantined, done.is_red)
+    assert (7, 1, 1) == (done.done, done.quarantined, done.kept)
     [lost] = queue.quarantined(ledger)
     assert ("/articles/3", 1) == (lost.item, lost.attempts)
     assert "not in this zone" in lost.error
@@ -131,7 +131,7 @@ async def test_what_never_succeeds_is_quarantined_in_the_end_and_purged_again_wh
         with ledger.begin() as connection:  # as if the pace were no matter
             connection.execute(text("DELETE FROM purge_bucket"))
         last = await run(api)
-    assert (1, True) == (last.quarantined, last.is_red)
+    assert (1, 1) == (last.quarantined, last.kept)
     api.refuse = 0
     assert 0 == (await run(api)).done
     assert 1 == queue.replay(ledger)
