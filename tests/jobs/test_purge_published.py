@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
 from sqlalchemy import text
 
 from flows.__main__ import main
@@ -16,7 +18,8 @@ from flows.tasks.site_file import load
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site
-from tests.tasks.queueing import publish, rows_of
+from tests.tasks.queueing import publish, rows_of, written
+from tests.vendor_api import TOKEN, Said, VendorApi, served
 
 __all__ = ["write_site"]
 pytestmark = [pytest.mark.harness, pytest.mark.slow]
@@ -68,7 +71,7 @@ async def test_a_dry_run_says_what_is_next_and_purges_nothing(prefect, engine, v
     publish(engine, one, "/else", site="lab")
     state, _ = await run(place(varnish.url, "published-dry"), dry_run=True)
     assert state.is_completed()
-    assert "a dry run: 0 requests are next, and refused: saw '/else'" in state.message
+    assert "a dry run: 1 requests are next, and refused: saw '/else'" in state.message
     assert before == generation(varnish, one)
     assert {"waiting"} == {state for _, state in rows_of(engine)}
 
@@ -128,6 +131,30 @@ async def test_an_edge_that_is_down_makes_the_run_red_when_changes_wait_too_long
     assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
 
 
+class Quotes(VendorApi):
+    """A vendor that says back whatever it was told."""
+
+    async def answer(self, asked):
+        return Said(403, f"no rights for {asked.headers}")
+
+
+async def test_no_secret_gets_into_a_run_its_pages_or_the_ledger(
+    prefect, engine, ledger, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
+    path = tmp_path / "shop.yaml"
+    publish(engine, "/articles/one")
+    with served(Quotes()) as address, caplog.at_level("DEBUG"):
+        path.write_text(yaml.safe_dump(written(address)))
+        state, done = await run(str(path))
+    async with get_client() as api:
+        pages = await api.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=50)
+    shown = [page.data for page in pages if (page.key or "").endswith("-shop")]
+    assert [True, True] == ["answered 403" in str(one) for one in (shown, rows_of(engine, "error"))]
+    told = [state.message, str(done), str(shown), caplog.text, Path(ledger.removeprefix("sqlite:///")).read_bytes()]
+    assert not [one for one in told if TOKEN in str(one)]
+
+
 async def test_a_proof_beside_another_worker_s_purges_says_nothing(engine, prefix_ban_varnish, place):
     mine, shop = pages("beside"), load(place(prefix_ban_varnish.url, "beside"))
     alone = await prove_sample.fn(shop, mine)
@@ -146,5 +173,5 @@ def test_by_hand_it_is_worked_off_at_once(prefect, engine, varnish, origin, plac
     assert 0 == main(["purges", "--now", place(varnish.url, "by-hand")])
     said = capsys.readouterr().out.splitlines()
     assert "pass lab: 1 changes done with 1 purges" in said
-    assert f"pass {mine[2]}: new, proven by content" in said[-1]
+    assert f"pass {mine[2]}: new, by birth time; 6 of 6 neighbours" in said[-1]
     assert before != generation(varnish, mine[2])

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from flows.rules.site import Site
 from flows.tasks import purge_published, purge_queue
+from flows.tasks.batch import points
 from flows.tasks.ledger import open_ledger
 from tests.vendor_api import TOKEN, Said, VendorApi
 
@@ -54,8 +55,13 @@ class TimedApi(VendorApi):
 
 def shop(api: str, **more) -> Site:
     """A site whose edge is this vendor."""
+    return Site.model_validate(written(api) | more)
+
+
+def written(api: str) -> dict:
+    """The same as it stands in a file."""
     edge = {"zone": "z1", "token": {"env": "QUEUE_TOKEN"}, "plan": PLAN, "api": f"{api}/client/v4"}
-    written = {
+    return {
         "site": "shop",
         "base_url": "https://www.example.com",
         "owner": "web <w@example.com>",
@@ -63,7 +69,6 @@ def shop(api: str, **more) -> Site:
         "blocks": {"cloudflare/shop": edge},
         "rules": [RULE],
     }
-    return Site.model_validate(written | more)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -132,8 +137,9 @@ def above(at, per_second, burst) -> float:
     return worst
 
 
-def work(url: str, api: str, lease: float) -> None:
-    """A worker's process: it goes on for as long as anything waits or is claimed."""
+def work(url: str, api: str, lease: float, crash: str = "") -> None:
+    """A worker's process: it goes on for as long as anything waits or is claimed, or until it is killed at a point."""
+    points.hook = points.crash_at(crash) if crash else None
     os.environ |= {"ROUNDSMAN_LEDGER_URL": url, "QUEUE_TOKEN": TOKEN}
     purge_queue.LEASE = purge_published.LEASE = lease
     site, engine = shop(api), open_ledger(url)

@@ -38,6 +38,17 @@ def test_a_row_needs_no_more_than_a_site_and_an_item(ledger):
     assert ("/articles/one",) == queue.claim(ledger, "shop").items
 
 
+def test_what_the_documentation_says_to_write_is_taken_in(ledger, pytestconfig):
+    written = (pytestconfig.rootpath / "README.md").read_text().partition("```sql\n")[2].partition("```")[0]
+    for _ in range(2):
+        for statement in filter(str.strip, written.split(";")):
+            with ledger.begin() as connection:
+                connection.execute(text(statement))
+    claims = [queue.claim(ledger, "shop"), queue.claim(ledger, "shop")]
+    assert [("/articles/tomatoes", "/news"), ("author-7",)] == [one.items for one in claims]
+    assert [3, 2] == [len(one.changes) for one in claims], "the one with a key is there once"
+
+
 def test_a_row_that_may_be_written_twice_is_there_once_by_its_key(ledger):
     again = text(
         "INSERT INTO published_change (site, item, request_key) VALUES ('shop', '/news', 'save-4711')"

@@ -1,6 +1,7 @@
-"""Three workers that are killed again and again: each change is done once, none is lost, and the vendor is asked gently."""
+"""Workers that are killed: each change is done once, none is lost, and the vendor is asked gently."""
 
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -8,7 +9,17 @@ from collections import Counter
 import pytest
 from sqlalchemy import text
 
-from tests.tasks.queueing import BURST, PER_SECOND, TimedApi, above, count_ends, publish, rows_of, started
+from tests.tasks.queueing import (
+    BURST,
+    PER_SECOND,
+    TimedApi,
+    above,
+    count_ends,
+    let_be_due,
+    publish,
+    rows_of,
+    started,
+)
 from tests.vendor_api import served
 
 CHANGES, ROUTES, KILLS = 10_000, 1600, 12
@@ -44,3 +55,36 @@ def test_of_ten_thousand_changes_each_is_done_once_whoever_is_killed(ledger, url
     assert 0 == above(api.at, PER_SECOND, BURST)
     assert len(api.at) > 3 * BURST, "so few may be asked at once"
     assert sum(map(len, api.urls)) < CHANGES / 2, "changes of one route are purged together"
+
+
+#: Where a worker is killed, and how often its change is purged then: once more when nobody knows that it was.
+POINTS = {
+    "claim.begun": 1,
+    "claim.written": 1,
+    "claim.committed": 1,
+    "settle.begun": 2,
+    "settle.written": 2,
+    "settle.committed": 1,
+}
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_a_change_is_done_once_and_purged_once_more_at_most(ledger, url):
+    count_ends(ledger)
+    api = TimedApi()
+    with served(api) as address:
+        for place, point in enumerate(POINTS):
+            publish(ledger, f"/articles/{place}")
+            victim = started(url, address, 60.0, point)
+            victim.join(60)
+            assert -signal.SIGKILL == victim.exitcode, point
+        assert ["claimed"] * 5 + ["done"] == [state for _, state in rows_of(ledger)]
+        let_be_due(ledger)
+        heir = started(url, address, 60.0)
+        heir.join(60)
+    assert 0 == heir.exitcode
+    assert {"done"} == {state for _, state in rows_of(ledger)}
+    with ledger.connect() as connection:
+        assert list(range(1, 7)) == sorted(connection.execute(text("SELECT id FROM ended")).scalars())
+    purges = Counter(url.rpartition("/")[2] for urls in api.urls for url in urls)
+    assert {str(place): many for place, many in enumerate(POINTS.values())} == purges
