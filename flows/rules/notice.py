@@ -37,6 +37,7 @@ FIRST_LOOK = {
     "response-time": "the edge's hit ratio and the origin's load; then the last release",
     "rollback-ready": "whether the command still exists where this runs, then rehearse it",
     "rehearse-release": "where the site was left, in the run; then what the command of the failed leg said",
+    "purge-queue": "`python -m flows purges`, which says why; then the edge's status and its purge credentials",
     "ledger": "whether the database answers and its disk has room",
 }
 

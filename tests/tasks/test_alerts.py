@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
+from flows.rules.purge_queue import Pass, judge
 from flows.rules.verdict import Outcome, Severity
 from flows.tasks.alerts import enqueue, tell
 from flows.tasks.ledger import command_hash
@@ -217,6 +218,7 @@ def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):
 
 NOBODY = verdict(Outcome.UNKNOWN, "shop", claim="looked")
 ELSEWHERE = verdict(Outcome.PASS, "/", "response-time")
+QUEUE = judge(OPS, Pass(troubles=("the edge is down",), waiting=3, oldest=400.0))
 
 
 @pytest.mark.parametrize(
@@ -231,6 +233,7 @@ ELSEWHERE = verdict(Outcome.PASS, "/", "response-time")
         (NOBODY, [GOOD], True, "resolved"),
         (NOBODY, [GOOD], False, "resolved"),
         (NOBODY, [ELSEWHERE], False, "firing"),
+        (QUEUE, [GOOD], True, "firing"),
     ],
 )
 def test_what_a_round_no_longer_looks_at_is_closed_by_a_check_that_could_look(ledger, before, after, full, state):
@@ -238,6 +241,14 @@ def test_what_a_round_no_longer_looks_at_is_closed_by_a_check_that_could_look(le
     told(OPS, a_report(1, *after), full=full)
     assert state == alerts(ledger)[f"{before.check} {before.subject}"].state
     assert [state] * (state == "resolved") == [row.kind for row in outbox(ledger) if "no longer" in row.body]
+
+
+def test_a_purge_queue_in_trouble_is_told_once_and_once_when_it_is_well_again(ledger):
+    told(OPS, *(a_report(minute / 60, QUEUE) for minute in range(10)), full=False)
+    told(OPS, a_report(1, judge(OPS, Pass(done=3, purged=3))), full=False)
+    assert ["firing", "resolved"] == kinds(ledger)
+    assert "3 wait, the oldest for 400s: the edge is down" in outbox(ledger)[0].body
+    assert "first look: `python -m flows purges`" in outbox(ledger)[0].body
 
 
 def test_another_site_s_alerts_are_left_alone(ledger):
