@@ -2,24 +2,31 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from flows.rules.rehearsal_fingerprint import Fingerprint, Page
 from flows.rules.rehearsal_legs import COURSE, Leg, State, Way, is_safe, where
-from flows.tasks.ledger import open_ledger
+from flows.tasks.ledger import command_hash, last_rehearsal, open_ledger
 from flows.tasks.rehearse import Refused
 from flows.tasks.rehearse_ledger import FencedError, steps_of
+from flows.tasks.rehearse_walk import LegFailedError
 from tests.releases import (
+    BACK,
     BREAKS,
     DEAF,
+    DEPLOY,
     ESCAPES,
     HALF,
     HANGS,
     NOOP,
     RELEASES,
     SWITCH,
+    Place,
+    course,
     gone,
     killed_in,
     let_expire,
@@ -29,6 +36,7 @@ from tests.releases import (
 )
 
 OLD, NEW = RELEASES[1:]
+NEWLINE = "\n"
 
 
 @pytest.fixture
@@ -131,6 +139,72 @@ async def test_a_deploy_that_changes_nothing_proves_nothing_and_runs_no_rollback
     walk = await rehearsed(place.written())
     assert "the deploy changed nothing: it runs 1.8.2 as before; nothing to go back from" == walk.steps[-1].detail
     assert (["staging deploy 1.8.2"], Way.NOTHING) == (place.log, walk.way)
+
+
+TELLS = {"schema_head": {"path": "/schema"}, "data_checksum": {"path": "/data"}}
+MIGRATES = f"#!/bin/sh\ncd @\necho b2 > schema\n{DEPLOY.partition(NEWLINE)[2]}"
+DATABASES = [
+    # The old release on the new schema: the site file says whether that is meant.
+    (BACK, {}, "not as before: schema head b2 instead of b1", Way.DEPLOY),
+    (BACK, {"schema_stays": True}, "", Way.NOTHING),
+    (f"#!/bin/sh\ncd @\necho b1 > schema\n{BACK.partition(NEWLINE)[2]}", {}, "", Way.NOTHING),
+    (
+        f"#!/bin/sh\ncd @\necho lost > data\n{BACK.partition(NEWLINE)[2]}",
+        {"schema_stays": True},
+        "not as before: data checksum lost instead of 9f",
+        Way.NOTHING,
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "drill", "says", "way"), DATABASES)
+async def test_a_rollback_has_to_bring_back_the_schema_unless_it_is_meant_to_stay(place, script, drill, says, way):
+    for name, said in (("schema", "b1"), ("data", "9f")):
+        (place.folder / name).write_text(said)
+    place.write("deploy", MIGRATES)
+    place.write("back", script)
+    walk = await rehearsed(place.written(**TELLS, rehearsal=drill))
+    failed = [step.detail for step in walk.steps if step.state is State.FAILED]
+    assert ([says] if says else [], way, True) == (failed, walk.way, is_safe(walk.stand))
+
+
+async def test_no_command_is_run_in_production_when_another_version_came_meanwhile(place):
+    held = await asyncio.to_thread(took, place.written())
+    held.walk.plan = replace(held.walk.plan, confirmed="1.8.0")
+    with pytest.raises(LegFailedError, match=r"it runs 1.8.1 now, and 1.8.0 was confirmed"):
+        await course(held.walk)
+    held.let_go()
+    assert [] == place.log
+
+
+def test_a_rehearsal_is_kept_alike_in_either_database(tmp_path, url, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    (tmp_path / "place").mkdir()
+    place = Place(tmp_path / "place")
+    place.address = "http://127.0.0.1:9"
+    path = place.written()
+    open_ledger(url).dispose()
+    held = took(path)
+    assert isinstance(took(path), Refused)
+    held.lease.begin_leg(held.walk.attempt, 0, Leg.DEPLOY)
+    held.lease.note(
+        held.walk.attempt, before_version=OLD, before=Fingerprint(OLD, "b1", {"/": Page(200, "x")}).as_json()
+    )
+    let_expire(held.engine)
+    after = took(path)
+    assert (True, Leg.DEPLOY, OLD) == (after.of_before, after.cut, after.walk.before)
+    assert Fingerprint(OLD, "b1", {"/": Page(200, "x")}) == after.walk.seen[Leg.FINGERPRINT_BEFORE]
+    with pytest.raises(FencedError):
+        held.lease.renew()
+    command = [str(place.folder / "back")]
+    proof = {"rule": "release", "command_hash": command_hash(command), "ok": True, "seconds": 1.5}
+    after.lease.end(after.walk.attempt, "failed", "it runs", {**proof, "from_version": NEW, "to_version": OLD})
+    assert NEW == last_rehearsal(after.engine, "demo", "release", command).from_version
+    after.let_go()
+    third = took(path)
+    assert not third.of_before
+    third.let_go()
+    held.engine.dispose()
 
 
 #: The leg, where in it the run is killed, what runs then, what the next run does, and what runs at the end.
