@@ -1,6 +1,7 @@
 """The command line: `python -m flows inspect SITE`, `purge SITE ROUTE...`, `compare SITE`, `lint`, `status`..."""
 
 import argparse
+import os
 import sys
 
 from flows.commands import (
@@ -18,7 +19,7 @@ from flows.commands import (
     sweep,
     watch,
 )
-from flows.commands.common import WRONG_INPUT, Ended, InputError
+from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError
 from flows.rules.site_file import SiteFileError
 
 #: In the order of the help.
@@ -56,6 +57,15 @@ def main(argv: list[str] | None = None) -> int:
     except (SiteFileError, InputError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command prints
         return WRONG_INPUT
+    except BrokenPipeError:
+        # Whoever read the report has read enough, such as `head`; at its end Python would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COULD_NOT_LOOK
+    except KeyboardInterrupt:
+        return STOPPED
+    except Exception as error:  # noqa: BLE001 - exit code 1 would say that something was found
+        print(f"{args.command} broke down: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return COULD_NOT_LOOK
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from flows.__main__ import main
+from flows.commands.common import Ended, write_json
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
 
@@ -55,6 +57,23 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
         (["inspect", "demo", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers"),
         (["inspect", "demo", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
         (["inspect", "demo", "--json", "."], "--json: saw the folder ., wanted a file in it"),
+        (
+            ["inspect", "https://ada:hunter2@a.test/"],
+            "//...@a.test/:1: site: saw no address; saw one with a name or password",
+        ),
+        (["inspect", "https://a.test:99999/"], "saw 'https://a.test:99999/', wanted an address such as"),
+        (["inspect", "http://[::1/"], "saw 'http://[::1/', wanted an address such as"),
+        (["inspect", "https://bücher.example/"], "wanted the host as it is sent, in ASCII"),
+        (["inspect", "https://a.test/a b"], "saw 'https://a.test/a b', wanted an address such as"),
+        (["lint", "/dev/zero"], "/dev/zero:1: file: saw more than 1000000 bytes; is it a site file?"),
+        (
+            ["lint", "/"],
+            "/:1: file: saw nothing that can be read (Is a directory); make it a readable file of UTF-8 text",
+        ),
+        (["status", "dmo"], "no such file; did you mean demo?"),
+        (["rehearse", "https://a.test/"], "rehearse: saw the URL https://a.test/, wanted a site file"),
+        (["rehearse", "dmo"], "no such file; did you mean demo?"),
+        (["rehearse", "demo", "--apply", "--dry-run"], "not allowed with argument"),
         (["inspekt"], "invalid choice: 'inspekt'"),
         ([], "required"),
     ],
@@ -62,13 +81,16 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
 def test_a_wrong_word_is_told_and_nothing_is_run(words, says, capsys, monkeypatch):
     monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
     assert 3 == main(words)
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
 
 
 def test_a_ledger_that_can_not_be_used_is_told_before_anything_is_run(capsys, monkeypatch):
     monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "mysql://user:hunter2@host/name")
-    assert 3 == main(["inspect", "demo"])
+    assert {3} == {main([*words, "demo"]) for words in (["status"], ["rehearse", "--apply"], ["inspect"])}
     said = capsys.readouterr().err
     assert "wanted postgresql://" in said
     assert "hunter2" not in said
@@ -84,6 +106,30 @@ def test_a_round_that_breaks_down_is_unknown_and_no_traceback(tmp_path, ledger, 
 
 
 @pytest.mark.harness
+def test_what_nobody_thought_of_is_a_sentence_and_no_finding(capsys, monkeypatch):
+    """Exit code 1 says that something was found, and Python gives it to whatever breaks down."""
+    monkeypatch.setattr("flows.tasks.site_file.load", lambda _: 1 / 0)
+    assert 2 == main(["lint", "demo"])
+    assert "lint broke down: ZeroDivisionError: division by zero\n" == capsys.readouterr().err
+
+
+def test_a_report_that_can_not_be_written_was_shown_and_is_told(capsys):
+    with pytest.raises(Ended) as ended:
+        write_json(Path("/dev/full"), {"site": "shop"})
+    assert 2 == ended.value.code
+    assert "--json: /dev/full could not be written: No space left on device\n" == capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough_ends_a_command_quietly():
+    """As `python -m flows lint | head -0` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    lint = [sys.executable, "-u", "-m", "flows", "lint", "demo"]
+    ended = subprocess.run(lint, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(writing)
+    assert (2, "") == (ended.returncode, ended.stderr)
+
+
 def test_a_first_look_at_an_address_needs_no_site_file(prefect, ledger, origin, tmp_path, capsys):
     out = tmp_path / "report.json"
     assert 0 == main(["inspect", f"{origin.url}/articles/look/one", "--only", "cache-headers", "--json", str(out)])

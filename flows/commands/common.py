@@ -38,12 +38,22 @@ def writable(path: Path | None) -> None:
         raise InputError(f"--json: saw {path}, whose folder is not there; wanted a file in a folder that is")
     if path and path.is_dir():
         raise InputError(f"--json: saw the folder {path}, wanted a file in it")
+    if path and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"--json: saw {path}, which may not be written; wanted a file that may")
 
 
 def write_json(path: Path | None, read: object) -> None:
-    """Write what `--json` asks for."""
+    """Write what `--json` asks for.
+
+    Raises:
+        Ended: it can't be written after all, such as on a full disk; the report was shown.
+    """
     if path:
-        path.write_text(json.dumps(read, indent=1) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(read, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            print(f"--json: {path} could not be written: {error.strerror}", file=sys.stderr)
+            raise Ended(COULD_NOT_LOOK) from None
 
 
 def ledger_ready() -> None:

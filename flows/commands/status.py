@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect
 
 
 def register(commands: Any) -> None:
@@ -21,7 +21,9 @@ def _run(args: argparse.Namespace) -> int:
     from flows.tasks.site_file import all_sites, load
     from flows.tasks.status import find_facts
 
-    found = [status(asyncio.run(find_facts.fn(load(site)))) for site in args.sites or map(str, all_sites())]
+    sites = [load(site) for site in args.sites or map(str, all_sites())]
+    ledger_ready()
+    found = [status(asyncio.run(find_facts.fn(site))) for site in sites]
     for one in found:
         print(one.site)
         for answer in one.answers:

@@ -9,9 +9,18 @@ from flows.rules.site import Site
 
 def infer(url: str) -> Site:
     """A site with one rule for one address, which promises nothing yet. ValueError when it is no http(s) URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"saw {url!r}, wanted an address such as https://www.example.com/articles/tomatoes")
+    wanted = "wanted an address such as https://www.example.com/articles/tomatoes"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s\\]", url):
+        raise ValueError(f"saw {url!r}, {wanted}")
+    if "@" in parts.netloc:
+        raise ValueError(f"saw one with a name or password before the host, {wanted}")
+    if not parts.netloc.isascii():
+        raise ValueError(f"saw {url!r}, wanted the host as it is sent, in ASCII, such as xn--bcher-kva.example")
     route = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     rule = Rule(
         name="first-look",

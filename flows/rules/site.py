@@ -67,7 +67,7 @@ class Manners(Model):
 
     rate: float = Field(default=20, gt=0, le=5000)
     """Requests a second, at most, from one worker."""
-    timeout: Duration = 10.0
+    timeout: Duration = Field(default=10.0, gt=0, le=3600)
     """For one whole exchange."""
     max_body: int = Field(default=10_000_000, gt=0)
     """Bytes of a response after decompression; a longer one is cut off and counts as no answer."""

@@ -13,6 +13,9 @@ from flows.rules.site import Site, conflicts
 
 Place = tuple[str | int, ...]
 
+#: Nodes and levels of a file. YAML's anchors can make a few lines endless, or more than any memory holds.
+MOST_NODES, DEEPEST = 100_000, 50
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -58,6 +61,7 @@ class Lines:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self._at: dict[Place, int] = {(): 1}
+        self._nodes = 0
         twice: list[Problem] = []
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -67,13 +71,15 @@ class Lines:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
-            saw = (error.problem or "text that is no YAML").replace("\n", " ")
+            saw = f"no YAML: {(error.problem or 'it does not parse').replace(NEWLINE, ' ')}"
             mend = "mend the YAML there: often a missing quote, colon or a tab for indentation"
             raise SiteFileError([Problem(file, line, "YAML", saw, mend)]) from None
         except (yaml.YAMLError, ValueError) as error:
             raise SiteFileError(
                 [Problem(file, 1, "YAML", str(error).splitlines()[0], "save it as plain UTF-8 text")]
             ) from None
+        except RecursionError:
+            raise SiteFileError([self._too_much(1)]) from None
         if node is None:
             raise SiteFileError(
                 [Problem(file, 1, "file", "nothing", "write at least site, base_url, owner and one rule")]
@@ -86,7 +92,14 @@ class Lines:
         if twice:
             raise SiteFileError(twice)
 
+    def _too_much(self, line: int) -> Problem:
+        saw = f"more than {MOST_NODES} values, or {DEEPEST} levels"
+        return Problem(self.file, line, "YAML", saw, "write it out: an anchor (`&name`) may repeat itself without end")
+
     def _walk(self, node: yaml.Node, place: Place) -> Iterator[Problem]:
+        self._nodes += 1
+        if self._nodes > MOST_NODES or len(place) > DEEPEST:
+            raise SiteFileError([self._too_much(node.start_mark.line + 1)])
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._at[(*place, index)] = item.start_mark.line + 1
@@ -112,6 +125,8 @@ def dotted(place: Place) -> str:
     return text.removeprefix(".") or "file"
 
 
+NEWLINE = "\n"
+
 _MISSING = {
     "owner": "write who answers for it, such as `owner: web-platform <web-oncall@example.com>`",
     "expected_result": "write in a sentence what a visitor gets when all is well",
@@ -136,8 +151,43 @@ def _explain(error: ValidationError, lines: Lines) -> Iterator[Problem]:
             mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
             yield lines.problem(place, f"the unknown key `{name}`", mend)
         else:
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            yield lines.problem(place, _short(detail["input"]), message[:1].lower() + message[1:])
+            yield lines.problem(place, _short(detail["input"]), _mend(detail, place, name))
+
+
+def _mend(detail: Any, place: Place, name: str) -> str:
+    """What was wanted, in words of this file instead of Python's."""
+    kind, given = detail["type"], detail["input"]
+    if given is None or (kind == "string_too_short" and not given.strip()):
+        return _MISSING.get(name, f"write {name}, or leave the key out")
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
+        return (
+            f"wanted a mapping with some of {', '.join(_fields(place))}" if kind != "dict_type" else "wanted a mapping"
+        )
+    if kind == "tuple_type":
+        return _LIST_OF_WORDS if name in _COMMANDS else "wanted a list, such as [one, other]"
+    if kind == "too_short":
+        return f"wanted at least {detail['ctx']['min_length']}"
+    if kind == "too_long":
+        return f"wanted at most {detail['ctx']['max_length']}"
+    if kind in _KINDS:
+        return _KINDS[kind]
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message[:1].lower() + message[1:]
+
+
+_COMMANDS = frozenset(["command", "deploy", "rollback", "settings", "touch"])
+_LIST_OF_WORDS = "wanted a command as a list of words, such as [make, rollback]; no shell reads it"
+_KINDS = {
+    "string_type": "wanted text; put quotes around it, so that YAML takes it for nothing else",
+    "bool_type": "wanted true or false",
+    "bool_parsing": "wanted true or false",
+    "int_type": "wanted a whole number",
+    "int_parsing": "wanted a whole number",
+    "int_from_float": "wanted a whole number",
+    "float_type": "wanted a number",
+    "float_parsing": "wanted a number",
+    "invalid_key": "wanted a key that is a word",
+}
 
 
 def _short(value: Any) -> str:

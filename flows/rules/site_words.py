@@ -2,6 +2,7 @@
 
 import re
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
@@ -19,13 +20,35 @@ def _like(pattern: str, wanted: str) -> Any:
     return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]
 
 
+def _address(text: str) -> str:
+    """ValueError for a port or host that nobody can connect to."""
+    if not text.isascii():
+        scheme, _, host = text.partition("://")
+        try:
+            mend = f"; did you mean {scheme}://{host.encode('idna').decode()}?"
+        except UnicodeError:
+            mend = ""
+        raise ValueError(f"wanted the host as it is sent, in ASCII{mend}")
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("wanted a host and, if it is written, a port from 1 to 65535, such as http://10.0.0.7:8080")
+    return text
+
+
 if TYPE_CHECKING:
     Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
 else:
     Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
     BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
     Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
-    Address = _like(r"https?://[^/?#@\s]+", "scheme and host without a path, such as https://www.example.com")
+    Address = Annotated[
+        _like(r"https?://[^/?#@\s\\]+", "scheme and host without a path, such as https://www.example.com"),
+        AfterValidator(_address),
+    ]
     Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
     KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
     HeaderName = _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, such as X-Cache-Status")

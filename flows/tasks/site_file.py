@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -16,6 +17,8 @@ from flows.rules.spread import cron
 
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
+#: Of a site file.
+MOST_BYTES = 1_000_000
 
 
 def all_sites() -> list[Path]:
@@ -33,7 +36,7 @@ def load(site: str) -> Site:
         try:
             return infer(site)
         except ValueError as error:
-            raise SiteFileError([Problem(site, 1, "site", "no address", str(error))]) from error
+            raise SiteFileError([Problem(_without_password(site), 1, "site", "no address", str(error))]) from None
     path = Path(site)
     if path.suffix not in {".yaml", ".yml"} and "/" not in site:
         path = SITES / f"{site}.yaml"
@@ -48,19 +51,27 @@ def check(path: Path) -> Site:
     """
     shown = os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
     except FileNotFoundError:
         names = [known.stem for known in all_sites()]
         near = difflib.get_close_matches(path.stem, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"known sites: {', '.join(names) or 'none'}"
         raise SiteFileError([Problem(shown, 1, "file", "no such file", hint)]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        saw = f"nothing that can be read ({error.strerror})" if isinstance(error, OSError) else str(error)
         mend = "make it a readable file of UTF-8 text"
-        raise SiteFileError([Problem(shown, 1, "file", str(error), mend)]) from None
+        raise SiteFileError([Problem(shown, 1, "file", saw, mend)]) from None
+    if len(text) > MOST_BYTES:
+        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", "is it a site file?")])
     site, lines = read(text, shown)
     if problems := [*_name_problems(site, lines, path), *_block_problems(site, lines)]:
         raise SiteFileError(problems)
     return site
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^/]*@", "//...@", address)
 
 
 def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:

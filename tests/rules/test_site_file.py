@@ -33,6 +33,10 @@ rules:
 """
 
 
+#: A few lines that are ten million values.
+BOMB = "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [{', '.join(10 * [f'*a{n - 1}'])}]" for n in range(1, 8))
+
+
 def test_a_good_file_keeps_its_promises():
     site, _ = read(GOOD, "shop.yaml")
     rule = site.rules[0]
@@ -75,7 +79,7 @@ WRONG = [
     ("a rule called release", "name: rest", "name: release", "shop.yaml:19: rules[1].name: saw 'release'; the site's own rollback goes by this name"),
     ("a rule without example", "{not_cached: [/cart]}", "{}", "shop.yaml:22: rules[1].examples: saw 'no example'; a rule without an example can't be proven"),
     ("a member's page as cached", "{by: nobody}\n    examples: {not_cached", "{by: member}\n    examples: {cached", "shop.yaml:22: rules[1].examples.cached: saw '/cart'; a page kept by member is not cached for all"),
-    ("a command for a shell", "command: [make, cdn-rollback]}\n  - name: rest", "command: make back}\n  - name: rest", "shop.yaml:18: rules[0].rollback.command: saw 'make back'; should be a valid tuple"),
+    ("a command for a shell", "command: [make, cdn-rollback]}\n  - name: rest", "command: make back}\n  - name: rest", "shop.yaml:18: rules[0].rollback.command: saw 'make back'; wanted a command as a list of words, such as [make, rollback]; no shell reads it"),
     ("a purge without edge", "edge: varnish/shop\n", "", "shop.yaml:15: rules[0].purge: saw '/articles/tomatoes'; a purge needs an edge"),
     ("an import without a feed", "site: shop\n", "site: shop\nschedule: {inspect: daily, catalogue: daily}\n", "shop.yaml:2: schedule.catalogue: saw 'daily'; an import needs a feed; add `catalogue: {feed: FILE or ADDRESS}`"),
     ("a key twice", "site: shop", "site: shop\nsite: barn", "shop.yaml:2: site: saw the key again (first on line 1); keep one"),
@@ -88,12 +92,28 @@ WRONG = [
     ("a channel without a type", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [ops]}", "shop.yaml:5: notify.channels[0]: saw 'ops'; wanted a block's type and name"),
     ("nobody to tell", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: []}", "shop.yaml:5: notify.channels: saw []"),
     ("a channel twice", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a, apprise/a]}", "shop.yaml:5: notify.channels[1]: saw 'apprise/a'; it would be told twice"),
-    ("no K of N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 2}", "shop.yaml:5: notify.after: saw 2; should be a valid string"),
+    ("no K of N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 2}", "shop.yaml:5: notify.after: saw 2; wanted text; put quotes around it"),
     ("half a K of N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 2/3}", "shop.yaml:5: notify.after: saw '2/3'; wanted `K of N`, such as 2 of 3"),
     ("a K above its N", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], after: 3 of 2}", "shop.yaml:5: notify.after: saw '3 of 2'; wanted K of N with K up to N and N up to 20"),
     ("a reminder all the time", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], remind: 0s}", "shop.yaml:5: notify.remind: saw 0.0; should be greater than 0"),
     ("a reminder without unit", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], remind: 12}", "shop.yaml:5: notify.remind: saw 12; wanted a number with a unit"),
     ("an unknown word about telling", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a], repeat: 1h}", "shop.yaml:5: notify.repeat: saw the unknown key `repeat`; "),
+    ("a key without a value", "owner: web-platform <web-oncall@example.com>", "owner:", "shop.yaml:3: owner: saw None; write who answers for it"),
+    ("a name that YAML takes for true", "name: rest", "name: yes", "shop.yaml:19: rules[1].name: saw True; wanted text; put quotes around it"),
+    ("no rule", GOOD[GOOD.index("rules:") :], "rules: []", "shop.yaml:6: rules: saw []; wanted at least 1"),
+    ("a word for a mapping", "edge: varnish/shop", "edge: varnish/shop\nhealth: /health", "shop.yaml:5: health: saw '/health'; wanted a mapping with some of path, expect"),
+    ("a word for a list", "edge: varnish/shop", "edge: varnish/shop\nservers: http://10.0.0.7", "shop.yaml:5: servers: saw 'http://10.0.0.7'; wanted a list, such as [one, other]"),
+    ("a word for a number", "edge: varnish/shop", "edge: varnish/shop\nmanners: {samples: many}", "shop.yaml:5: manners.samples: saw 'many'; wanted a whole number"),
+    ("a key that is a number", "edge: varnish/shop", "edge: varnish/shop\n7: x", "[7]: saw 7; wanted a key that is a word"),
+    ("a port that is none", "https://www.example.com", "https://www.example.com:80443", "shop.yaml:2: base_url: saw 'https://www.example.com:80443'; wanted a host and, if it is written, a port"),
+    ("a host that is no ASCII", "https://www.example.com", "https://bücher.example", "base_url: saw 'https://bücher.example'; wanted the host as it is sent, in ASCII; did you mean https://xn--bcher-kva.example?"),
+    ("an exchange that may take no time", "edge: varnish/shop", "edge: varnish/shop\nmanners: {timeout: 0s}", "shop.yaml:5: manners.timeout: saw 0.0; should be greater than 0"),
+    ("an exchange that may take for ever", "edge: varnish/shop", "edge: varnish/shop\nmanners: {timeout: 9999d}", "manners.timeout: saw 863913600.0; should be less than or equal to 3600"),
+    ("a rate that is no number", "edge: varnish/shop", "edge: varnish/shop\nmanners: {rate: .nan}", "manners.rate: saw nan; should be less than or equal to 5000"),
+    ("an address that ends early", "https://www.example.com", '"http://[::1"', "shop.yaml:2: base_url: saw 'http://[::1'; wanted a host"),
+    ("an anchor in itself", "site: shop", "site: &a {x: *a}", "shop.yaml:1: YAML: saw more than 100000 values, or 50 levels; write it out"),
+    ("anchors that multiply", "site: shop", BOMB, "YAML: saw more than 100000 values, or 50 levels; write it out"),
+    ("brackets without end", "site: shop", "site: " + 5000 * "[", "YAML: saw"),
     ("a broken marker", "{header: etag}", '{pattern: "("}', "shop.yaml:16: rules[0].purge.marker"),
 ]  # fmt: skip
 
