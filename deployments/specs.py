@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import Flow
 
+from flows.jobs.compare_release import compare_release
 from flows.jobs.import_catalogue import import_catalogue
 from flows.jobs.inspect_site import inspect_site
 from flows.jobs.prune_ledger import prune_ledger
@@ -151,6 +152,8 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
     if schedule.catalogue and site.catalogue:
         parameters = {"feed": site.catalogue.feed, "dry_run": False}
         yield spec(import_catalogue, "import-catalogue", schedule.catalogue, waits=True, parameters=parameters)
+    if schedule.compare:
+        yield spec(compare_release, "compare", schedule.compare, artifacts=(f"comparison-{site.site}",))
     if schedule.rehearse:
         kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
         yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)

@@ -53,6 +53,9 @@ class Schedule(Model):
     `H */2 * * *`, comes from the site's name, so that sites do not start together; the words do so too."""
     rehearse: Text | None = None
     """When the release is rehearsed in staging, in the same words; never by itself when left out."""
+    compare: Text | None = None
+    """When the rounds since the last release are compared with those before it, in the same words; never by itself when
+    left out."""
     sweep: Text | None = None
     """When all pages of the sitemaps are looked at, in the same words; never by itself when left out."""
     purge: Text | None = None

@@ -16,7 +16,7 @@ from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE
 from flows.rules.slowness import State, remembered
-from flows.rules.status_change import compare, milliseconds
+from flows.rules.status_change import compare, milliseconds, with_speeds
 from flows.rules.status_facts import (
     LOOK_EVERY,
     Answer,
@@ -242,7 +242,8 @@ def _release(facts: Facts) -> Answer:
         missing = "walked since" if facts.after is None else "to compare with came before it"
         what = f"it runs {last.version} since {ago(last.seen_at, now)}, and no whole round {missing}"
         return answer(Outcome.UNKNOWN, f"Unknown: {what}.", last.seen_at)
-    outcome, says, details = compare(last.version, facts.before, facts.after)
+    found = compare(last.version, facts.before, facts.after)
+    outcome, says, details = with_speeds(last.version, found, facts.compared)
     return answer(outcome, says, last.seen_at, details)
 
 

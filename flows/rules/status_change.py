@@ -1,14 +1,19 @@
 """What came out otherwise in the first round after a deployment than in the last one before it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from flows.rules.ratio import Ratio
 from flows.rules.status_facts import Round, Told
 from flows.rules.verdict import Outcome, worst
 
 Claims = Mapping[tuple[str, str, str], Told]
+#: An outcome, a sentence, and details.
+Comparison = tuple[Outcome, str, tuple[str, ...]]
+
+_SLOWER = {"slower": Outcome.FAIL, "probably slower": Outcome.WARN}
 
 
-def compare(version: str, before: Round, after: Round) -> tuple[Outcome, str, tuple[str, ...]]:
+def compare(version: str, before: Round, after: Round) -> Comparison:
     """Which claims changed with a version: the outcome, a sentence, and details.
 
     Response times stand side by side without a verdict: one round before and one after can't tell a change from chance.
@@ -35,6 +40,26 @@ def compare(version: str, before: Round, after: Round) -> tuple[Outcome, str, tu
     else:
         says = f"No: none of {len(new)} claims changed with {version}."
     return outcome, says, (*details, *_side_by_side(before, after))
+
+
+def with_speeds(version: str, made: Comparison, ratios: Sequence[Ratio]) -> Comparison:
+    """What changed with a version, and what `compare_release` made of its speed, when somebody had it compared."""
+    outcome, says, details = made
+    lines = [
+        f"{one.state} of {one.path}: {one.word} with {version}, x{one.ratio:.2f} ({one.low:.2f} to {one.high:.2f})"
+        for one in sorted(ratios, key=lambda one: -one.ratio)
+    ]
+    known = {f"p95 of a {one.state} of {one.path}:" for one in ratios}
+    rest = [line for line in details if not line.startswith(tuple(known))] if known else details
+    heavy = [one for one in ratios if one.word in _SLOWER]
+    if heavy:
+        worst_one = max(heavy, key=lambda one: (_SLOWER[one.word].weight, one.ratio))
+        slower = _SLOWER[worst_one.word]
+        if slower.weight > outcome.weight:
+            word = "Yes" if slower is Outcome.FAIL else "Perhaps"
+            what = f"{worst_one.word}, x{worst_one.ratio:.2f}"
+            outcome, says = slower, f"{word}: a {worst_one.state} of {worst_one.path} is {what} with {version}."
+    return outcome, says, (*lines, *rest)
 
 
 def _claims(walked: Round) -> Claims:

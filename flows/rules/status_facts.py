@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from flows.rules.exchange import Exchange
 from flows.rules.notice import Release, plain
+from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.site import Health, Site, Version
 from flows.rules.slowness import Memory
@@ -167,6 +168,8 @@ class Facts:
     times: tuple[Mark, ...] = ()
     """What became of the budgets in each round, with the round's highest p95."""
     lately: tuple[Lately, ...] = ()
+    compared: tuple[Ratio, ...] = ()
+    """What a comparison made of the speed of the last release, if somebody had it compared."""
     memory: tuple[Memory, ...] = ()
     """What each route's last rounds were, as many as `slow_after` looks back at."""
     jobs: JobFacts = field(default_factory=JobFacts)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from flows.rules.alert import Policy
 from flows.rules.notice import Release
+from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
@@ -36,6 +37,7 @@ from flows.rules.status_facts import (
     Trouble,
 )
 from flows.rules.verdict import Outcome
+from flows.tasks.comparisons import last_ratios
 from flows.tasks.ledger import command_hash, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import last_rehearsal_of, of_other
@@ -71,6 +73,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         timed=rounds.get(timed.id) if timed else None,
         times=tuple(times[run.id] for run in reversed(runs) if run.id in times),
         lately=_lately(session, site.site, now),
+        compared=_compared(session, site.site, releases),
         memory=_memory(session, site, [run.id for run in runs if run.id in times]),
         jobs=read_jobs(session, site.site, now),
         releases=releases,
@@ -178,6 +181,13 @@ def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
         for (run, started), told in claims.items()
         if (outcome := timing(told))
     }
+
+
+def _compared(session: Session, site: str, releases: Sequence[Release]) -> tuple[Ratio, ...]:
+    """The last comparison of the last release."""
+    made = deployments(releases)
+    last = last_ratios(session, site) if made else None
+    return tuple(last[1]) if last and last[3] == made[-1].version else ()
 
 
 def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, ...]:

@@ -73,6 +73,18 @@ def test_a_site_that_rehearses_its_release_has_a_deployment_for_it_in_staging():
     assert "[rehearsal-shop](/v2/artifacts/key/rehearsal-shop)" in made["description"]
 
 
+def test_a_site_that_compares_its_releases_has_a_deployment_for_the_rounds_before_and_after():
+    (_, spec) = specs([site(schedule={"inspect": "7 * * * *", "compare": "0 8 * * *"})])
+    made = spec.rendered()
+    assert ("compare-shop", "0 8 * * *", {"site": "shop"}) == (
+        made["name"],
+        made["schedules"][0]["cron"],
+        made["parameters"],
+    )
+    defaults = {name: one.get("default") for name, one in parameter_schema(spec.job).properties.items()}
+    assert (None, None, "") == (defaults["baseline"], defaults["candidate"], defaults["version"])
+
+
 @pytest.mark.parametrize(("name", "cron"), [("shop", "32 * * * *"), ("shop-de", "24 * * * *")])
 def test_sites_that_run_hourly_do_not_start_together(name, cron):
     (spec,) = specs([site(site=name, schedule={"inspect": "hourly"})])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.notice import Release, Source
+from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.releases import deployments
 from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
@@ -363,3 +364,19 @@ def test_slow_takes_more_than_one_round(letters, last, outcome, says):
     )
     assert outcome == answer.outcome
     assert answer.says.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome", "says"),
+    [
+        ("slower", F, "Yes: a miss of /a is slower, x1.31 with b2."),
+        ("probably slower", W, "Perhaps: a miss of /a is probably slower, x1.31 with b2."),
+        ("unchanged", P, "No: none of 2 claims changed with b2."),
+        ("not enough data", P, "No: none of 2 claims changed with b2."),
+    ],
+)
+def test_a_release_that_was_compared_is_told_with_its_speed(word, outcome, says):
+    known = {"releases": (OLD, NEW), "before": BEFORE, "after": after(told(), told(**STORABLE)), "looks": looks("+")}
+    answer = ask(Question.RELEASE, **known, compared=(Ratio("/a", "miss", 1.31, 1.2, 1.4, word),))
+    assert (outcome, says) == (answer.outcome, answer.says)
+    assert f"miss of /a: {word} with b2, x1.31 (1.20 to 1.40)" in answer.details
