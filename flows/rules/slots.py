@@ -154,15 +154,13 @@ def dead(run: Run, signs: Signs, now: datetime, frequency: float, since: datetim
         frequency: Seconds between two of its heartbeats.
         since: Since when Prefect has answered without a break; while it was down, nobody's heartbeat was heard.
     """
-    if signs.process:
-        return ""
-    if run.kind == "PENDING":
-        waited = (now - run.state_at).total_seconds()
-        return f"was taken by a worker {waited / 60:.0f} min ago and has not begun" if waited > PENDING else ""
-    if run.kind not in {"RUNNING", "CANCELLING"}:
+    if signs.process or run.kind not in {"PENDING", "RUNNING", "CANCELLING"}:
         return ""
     if signs.process is False:
         return f"its process {run.pid} is gone, and nobody reported its end"
+    if run.kind == "PENDING":
+        waited = (now - run.state_at).total_seconds()
+        return f"was taken by a worker {waited / 60:.0f} min ago and has not begun" if waited > PENDING else ""
     silent = timedelta(seconds=BEATS * frequency)
     if signs.heartbeat and since and now - signs.heartbeat > silent and now - since > silent:
         age = (now - signs.heartbeat).total_seconds()

@@ -254,6 +254,21 @@ async def test_a_run_without_a_heartbeat_is_closed_but_not_while_that_would_free
     assert "and one is due every 30 s" in state["message"]
 
 
+async def test_a_run_whose_process_died_before_it_began_is_closed_at_once(lab):
+    """As when its worker was killed just then: Prefect would hold its slot for five minutes."""
+    deployment = lab.deploy(watched.wait_for_file, parameters={"path": "never"})
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    async with get_client() as client:
+        run = await client.create_flow_run_from_deployment(UUID(deployment["id"]))
+        await client.set_flow_run_state(run.id, Pending())
+        await client.update_flow_run(run.id, infrastructure_pid=str(gone.pid))
+        await client.update_flow_run_labels(run.id, {"prefect.worker.name": f"lab@{socket.gethostname()}"})
+    assert ("PENDING", 1) == (lab.run(run.id)["state"]["type"], lab.slots_held(deployment))
+    assert 1 == await watch()
+    assert ("Closed", 0) == (lab.run(run.id)["state"]["name"], lab.slots_held(deployment))
+
+
 async def test_a_run_that_is_refused_for_want_of_a_slot_is_no_overlap(lab):
     """Though Prefect gives it a start, which is while the other one runs."""
     deployment = lab.deploy(watched.wait_for_file, "nobody-works-here", every=10, parameters={"path": "never"})

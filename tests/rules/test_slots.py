@@ -153,6 +153,7 @@ SILENT = "its last heartbeat is 91 s old, and one is due every 30 s"
         ("was taken by a worker 17 min ago and has not begun", run("PENDING"), Signs(), None),
         ("", run("PENDING", since=400), Signs(), None),
         ("", run("PENDING"), Signs(process=True), None),
+        (GONE, run("PENDING", pid=4711), Signs(process=False), None),
     ],
 )
 def test_a_run_is_dead_when_its_process_is_gone_or_its_heart_stopped(expected, seen, signs, since):
