@@ -48,7 +48,7 @@ def rows() -> list[tuple[str, str, str, bool]]:
         automations = [sys.executable, "-m", "deployments", "automations"]
         subprocess.run(automations, env=variables, check=True, stdout=subprocess.DEVNULL)
         stack.enter_context(working(POOL, variables, home / "worker.log"))
-        failed = until("the runs have failed", lambda: _failed(api), RUNS * EVERY + 120)
+        failed = until("the runs have failed", lambda: _failed(api), RUNS * EVERY + 600)
         heard = until("all of them are told", lambda: _heard(inbox, failed), 60)
         first = [_first_word(api, run) - _seconds(run["expected_start_time"]) for run in failed]
     return [

@@ -272,19 +272,21 @@ async def test_a_run_whose_process_died_before_it_began_is_closed_at_once(lab):
 async def test_a_run_that_is_refused_for_want_of_a_slot_is_no_overlap(lab):
     """Though Prefect gives it a start, which is while the other one runs."""
     deployment = lab.deploy(watched.wait_for_file, "nobody-works-here", every=10, parameters={"path": "never"})
-    assert 0 == await watch()
     wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_DESC"}
     ask = partial(lab.api.post, "/flow_runs/filter", json=wanted)
-    await asyncio.to_thread(service.until, "its runs are scheduled", lambda: len(ask().json()) > 5)
-    async with get_client() as client:
-        await alive(client, deployment)
-        now = datetime.now(UTC)
-        due = (run for run in reversed(ask().json()) if datetime.fromisoformat(run["expected_start_time"]) > now)
-        refused = next(run["id"] for run in due if run["auto_scheduled"])
-        answer = await client.set_flow_run_state(UUID(refused), Pending())
-    assert "CANCELLED" == answer.state.type.value
-    await passes_until("it is skipped", lambda: rows(SlotRow, SlotRow.id, flow_run_id=refused, state="skipped"))
-    lab.pause(deployment)
+    try:
+        assert 0 == await watch()
+        await asyncio.to_thread(service.until, "its runs are scheduled", lambda: len(ask().json()) > 5)
+        async with get_client() as client:
+            await alive(client, deployment)
+            now = datetime.now(UTC)
+            due = (run for run in reversed(ask().json()) if datetime.fromisoformat(run["expected_start_time"]) > now)
+            refused = next(run["id"] for run in due if run["auto_scheduled"])
+            answer = await client.set_flow_run_state(UUID(refused), Pending())
+        assert "CANCELLED" == answer.state.type.value
+        await passes_until("it is skipped", lambda: rows(SlotRow, SlotRow.id, flow_run_id=refused, state="skipped"))
+    finally:
+        lab.pause(deployment)
     assert [("cancelled",)] == rows(JobEventRow, JobEventRow.kind, flow_run_id=refused)
     assert [(False,)] == rows(SlotRow, SlotRow.overlapped, flow_run_id=refused)
 
