@@ -271,7 +271,7 @@ async def test_a_run_whose_process_died_before_it_began_is_closed_at_once(lab):
 
 async def test_a_run_that_is_refused_for_want_of_a_slot_is_no_overlap(lab):
     """Though Prefect gives it a start, which is while the other one runs."""
-    deployment = lab.deploy(watched.wait_for_file, "nobody-works-here", every=10, parameters={"path": "never"})
+    deployment = lab.deploy(watched.wait_for_file, "nobody-works-here", every=60, parameters={"path": "never"})
     wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_DESC"}
     ask = partial(lab.api.post, "/flow_runs/filter", json=wanted)
     try:
