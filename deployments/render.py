@@ -9,6 +9,7 @@ import yaml
 
 from deployments.specs import ROOT, Spec
 from deployments.work_pools import FOLDER, KINDS, template
+from flows.rules.database import Database
 from flows.rules.site import Site
 
 START, END = "<!-- rendered: jobs -->", "<!-- end -->"
@@ -73,14 +74,15 @@ def rendered(specs: list[Spec]) -> dict[Path, str]:
     return {
         ROOT / "prefect.yaml": prefect_yaml(specs),
         ROOT / "deployments/sites/site.schema.json": json.dumps(schema(), indent=1) + "\n",
+        ROOT / "deployments/databases/database.schema.json": json.dumps(schema(Database), indent=1) + "\n",
         ROOT / "README.md": f"{before}{START}\n{table(specs)}\n{END}{after}",
         **{FOLDER / f"{kind}.json": json.dumps(template(kind), indent=1) + "\n" for kind in KINDS},
     }
 
 
-def schema() -> dict[str, object]:
-    """The JSON Schema of a site file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Site.model_json_schema(by_alias=True)}
+def schema(model: type[Site] | type[Database] = Site) -> dict[str, object]:
+    """The JSON Schema of a site file, or a database file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)}
 
 
 def table(specs: list[Spec]) -> str:

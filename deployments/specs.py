@@ -14,12 +14,15 @@ from flows.jobs.prune_ledger import prune_ledger
 from flows.jobs.publish_status import publish_status
 from flows.jobs.purge_published import purge_published
 from flows.jobs.rehearse_release import rehearse_release
+from flows.jobs.review_database import review_database
 from flows.jobs.sweep_shard import sweep_shard
 from flows.jobs.sweep_site import sweep_site
 from flows.jobs.watch_jobs import watch_jobs
+from flows.rules.database import Database
 from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
+from flows.tasks.database_file import all_databases, check_database
 from flows.tasks.site_file import all_sites, check, schedule_problem
 
 ROOT = Path(__file__).parents[1]
@@ -159,6 +162,26 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
         yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)
 
 
+def database_specs(databases: Iterable[Database]) -> list[Spec]:
+    """The deployments of some databases; one without a schedule has none."""
+    return [
+        Spec(
+            name=f"review-{one.database}",
+            job=review_database,
+            cron=cron(one.schedule.review, f"review-{one.database}"),
+            timezone=one.schedule.timezone,
+            owner=one.owner,
+            parameters={"database": one.database},
+            tags=(f"database:{one.database}",),
+            # A rehearsal of migrations drops its copy at its end.
+            waits=True,
+            artifacts=(f"review-{one.database}", f"review-findings-{one.database}"),
+        )
+        for one in databases
+        if one.schedule
+    ]
+
+
 def shared_specs(timetables: Iterable[Timetable] = PROJECT) -> list[Spec]:
     """The deployments of jobs that are no single site's.
 
@@ -201,9 +224,10 @@ def owner(job: Flow[..., Any], site: Site | None = None) -> str:
 
 
 def project_specs() -> list[Spec]:
-    """The deployments of this project: of every site, and of the jobs that are no single site's.
+    """The deployments of this project: of every site and database, and of the jobs that are no single site's.
 
     Raises:
-        SiteFileError: one of the site files is wrong.
+        SiteFileError: one of the files is wrong.
     """
-    return [*specs(check(path) for path in all_sites()), *shared_specs()]
+    sites, databases = map(check, all_sites()), map(check_database, all_databases())
+    return [*specs(sites), *database_specs(databases), *shared_specs()]

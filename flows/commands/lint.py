@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from flows.tasks.site_file import all_sites, load
 
-    wrong = 0
+    wrong = 0 if args.sites else _databases()
     for site in args.sites or [os.path.relpath(path) for path in all_sites()]:
         try:
             read = load(site)
@@ -32,4 +32,20 @@ def _run(args: argparse.Namespace) -> int:
             print(
                 f"{site}: {len(read.rules)} rules, {sum(len(rule.routes) for rule in read.rules)} examples: fine{note}"
             )
+    return wrong
+
+
+def _databases() -> int:
+    """Check all of deployments/databases/."""
+    from flows.tasks.database_file import all_databases, check_database
+
+    wrong = 0
+    for path in all_databases():
+        try:
+            check_database(path)
+        except SiteFileError as error:
+            print(error, file=sys.stderr)
+            wrong = WRONG_INPUT
+        else:
+            print(f"{os.path.relpath(path)}: fine")
     return wrong

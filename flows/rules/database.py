@@ -2,17 +2,26 @@
 
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.rules.index_promise import Indexes
 from flows.rules.migration_plan import Migrations
+from flows.rules.site import Notify, Site
 from flows.rules.site_words import EnvName, Model, Name, Text
+from flows.rules.verdict import Claim, Verdict
 
 
 class Variable(Model):
     """An address with its password, which is read from the environment when it is needed."""
 
     env: EnvName
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, said: object) -> object:
+        if isinstance(said, str):
+            raise ValueError("wanted {env: NAME}: an address with its password is kept in the environment")  # noqa: TRY004 - pydantic tells it
+        return said
 
 
 class WayBack(Model):
@@ -50,6 +59,9 @@ class Database(Model):
     migrations: Migrations | None = None
     """What is rehearsed on a copy; nothing when left out."""
     schedule: ReviewSchedule | None = None
+    """When the review runs by itself; never when left out."""
+    notify: Notify | None = None
+    """Who is told what a review found, through blocks that Prefect keeps; nobody when left out."""
 
     @property
     def team(self) -> str:
@@ -60,6 +72,18 @@ class Database(Model):
     def back(self) -> str:
         """The command that goes back, or how to."""
         return " ".join(self.rollback.command) or self.rollback.note
+
+
+def could_not_review(promised: Database, part: str, why: str) -> Verdict:
+    """The verdict on a part that nobody could look at."""
+    finding = Claim(f"{part}/looked", "The check could look.").against(why, "a look at the database", holds=None)
+    said = (promised.team, promised.expected_result, promised.back)
+    return Verdict(part, promised.database, "", *said, (finding,))
+
+
+def told_as(promised: Database) -> Site:
+    """The database as whoever tells people takes it: a name, an owner, and channels."""
+    return Site.model_construct(site=promised.database, owner=promised.owner, notify=promised.notify, rules=())
 
 
 Conflict = tuple[tuple[str | int, ...], str, str]

@@ -1,8 +1,9 @@
 """From the text of a site file to a Site, or to every problem in it with its line and how to mend it."""
 
 import difflib
+import re
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from flows.rules.site import Site, conflicts
 
 Place = tuple[str | int, ...]
+Promise = typing.TypeVar("Promise", bound=BaseModel)
 
 #: Nodes and levels of a file. YAML's anchors can make a few lines endless, or more than any memory holds.
 MOST_NODES, DEEPEST = 100_000, 50
@@ -45,20 +47,35 @@ def read(text: str, file: str) -> tuple[Site, "Lines"]:
     Raises:
         SiteFileError: with every problem found.
     """
-    lines = Lines(text, file)
+    return read_as(text, file, Site, conflicts)
+
+
+def read_as(
+    text: str,
+    file: str,
+    model: type[Promise],
+    conflicts: Callable[[Promise], Iterable[tuple[Place, str, str]]],
+    first: str = "site, base_url, owner and one rule",
+) -> tuple[Promise, "Lines"]:
+    """Read a file of another kind in the same way. `conflicts` says what it holds against itself.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    lines = Lines(text, file, first)
     try:
-        site = Site.model_validate(lines.data)
+        promised = model.model_validate(lines.data)
     except ValidationError as error:
-        raise SiteFileError(_explain(error, lines)) from None
-    if problems := [lines.problem(place, repr(saw), mend) for place, saw, mend in conflicts(site)]:
+        raise SiteFileError(_explain(error, lines, model)) from None
+    if problems := [lines.problem(place, repr(saw), mend) for place, saw, mend in conflicts(promised)]:
         raise SiteFileError(problems)
-    return site, lines
+    return promised, lines
 
 
 class Lines:
     """A YAML document that remembers on which line each of its fields stands."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, first: str = "site, base_url, owner and one rule") -> None:
         self.file = file
         self._at: dict[Place, int] = {(): 1}
         self._nodes = 0
@@ -81,13 +98,19 @@ class Lines:
         except RecursionError:
             raise SiteFileError([self._too_much(1)]) from None
         if node is None:
-            raise SiteFileError(
-                [Problem(file, 1, "file", "nothing", "write at least site, base_url, owner and one rule")]
-            )
+            raise SiteFileError([Problem(file, 1, "file", "nothing", f"write at least {first}")])
         if not isinstance(self.data, dict):
             kind = type(self.data).__name__
             raise SiteFileError(
-                [Problem(file, 1, "file", f"a {kind}", "write a mapping that starts with `site: NAME`")]
+                [
+                    Problem(
+                        file,
+                        1,
+                        "file",
+                        f"a {kind}",
+                        f"write a mapping that starts with `{first.partition(',')[0]}: NAME`",
+                    )
+                ]
             )
         if twice:
             raise SiteFileError(twice)
@@ -134,7 +157,7 @@ _MISSING = {
 }
 
 
-def _explain(error: ValidationError, lines: Lines) -> Iterator[Problem]:
+def _explain(error: ValidationError, lines: Lines, model: type[BaseModel]) -> Iterator[Problem]:
     places = [detail["loc"] for detail in error.errors()]
     for detail in error.errors():
         place: Place = detail["loc"]
@@ -146,7 +169,7 @@ def _explain(error: ValidationError, lines: Lines) -> Iterator[Problem]:
         if detail["type"] == "missing":
             yield lines.problem(place, "nothing", _MISSING.get(name, f"write {name}; it is required"))
         elif detail["type"] == "extra_forbidden":
-            known = _fields(place[:-1])
+            known = _fields(place[:-1], model)
             near = difflib.get_close_matches(name, known, 1)
             mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
             yield lines.problem(place, f"the unknown key `{name}`", mend)
@@ -190,14 +213,17 @@ _KINDS = {
 }
 
 
+#: Who logs in to a database, and with what.
+_LOGIN = re.compile(r"(?<!http:)(?<!https:)//[^\s/@]*@")
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = _LOGIN.sub("//...@", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _fields(place: Place) -> list[str]:
+def _fields(place: Place, model: type[BaseModel]) -> list[str]:
     """The keys that may stand at a place."""
-    model: type[BaseModel] = Site
     for part in place:
         if isinstance(part, str) and (field := _by_key(model).get(part)) is not None:
             model = next(iter(_models(field)), model)

@@ -37,7 +37,6 @@ def reading(url: URL, statement: float = STATEMENT) -> Iterator[Connection]:
             connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {statement * 1000:.0f}")
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK * 1000:.0f}")
-            connection.exec_driver_sql('SET LOCAL search_path = "$user", public')
         try:
             yield connection
         finally:

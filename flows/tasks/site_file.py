@@ -49,21 +49,7 @@ def check(path: Path) -> Site:
     Raises:
         SiteFileError: with every problem found.
     """
-    shown = os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
-    try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
-    except FileNotFoundError:
-        names = [known.stem for known in all_sites()]
-        near = difflib.get_close_matches(path.stem, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known sites: {', '.join(names) or 'none'}"
-        raise SiteFileError([Problem(shown, 1, "file", "no such file", hint)]) from None
-    except (OSError, ValueError) as error:
-        saw = f"nothing that can be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-        mend = "make it a readable file of UTF-8 text"
-        raise SiteFileError([Problem(shown, 1, "file", saw, mend)]) from None
-    if len(text) > MOST_BYTES:
-        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", "is it a site file?")])
+    shown, text = shown_and_text(path, all_sites(), "sites")
     site, lines = read(text, shown)
     if problems := [*_name_problems(site, lines, path), *_block_problems(site, lines)]:
         raise SiteFileError(problems)
@@ -72,6 +58,30 @@ def check(path: Path) -> Site:
 
 def _without_password(address: str) -> str:
     return re.sub(r"//[^/]*@", "//...@", address)
+
+
+def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, str]:
+    """What a file is called in messages, and what is written in it.
+
+    Raises:
+        SiteFileError: it can't be read; where it is not there, with the name that it is most like among the known.
+    """
+    shown = os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
+    except FileNotFoundError:
+        names = [one.stem for one in known]
+        near = difflib.get_close_matches(path.stem, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known {what}: {', '.join(names) or 'none'}"
+        raise SiteFileError([Problem(shown, 1, "file", "no such file", hint)]) from None
+    except (OSError, ValueError) as error:
+        saw = f"nothing that can be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        mend = "make it a readable file of UTF-8 text"
+        raise SiteFileError([Problem(shown, 1, "file", saw, mend)]) from None
+    if len(text) > MOST_BYTES:
+        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", f"is it one of the {what}?")])
+    return shown, text
 
 
 def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:

@@ -1,0 +1,110 @@
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow, State, flow
+from prefect.runtime import deployment, flow_run
+from prefect.utilities.urls import url_for
+
+from flows.checks.indexes import check_indexes
+from flows.checks.migration_rehearsal import check_migration_rehearsal
+from flows.jobs.inspect_site import run_id
+from flows.rules.database import Database, could_not_review, told_as
+from flows.rules.report import Report
+from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
+from flows.rules.subject import summary
+from flows.rules.verdict import Verdict
+from flows.tasks.alerts import tell
+from flows.tasks.database_file import folder_of, load_database
+from flows.tasks.database_report import publish_review
+from flows.tasks.hooks import speak_for
+from flows.tasks.ledger import ready, record
+from flows.tasks.outbox import deliver
+from flows.tasks.report import conclude
+
+log = logging.getLogger("roundsman")
+
+
+class Part(StrEnum):
+    """The parts of a review, in their order."""
+
+    INDEXES = "indexes"
+    MIGRATIONS = "migrations"
+
+
+@job(
+    owner=SITE_OWNER,
+    expects="No index is missing or idle, every query has a good plan, and what is pending can come and go.",
+    on_fail="Nothing is broken yet: a query, a write or the next release will be slow or stuck. First look: the run's "
+    "artifact, which has the statement that mends it.",
+    rollback=NothingToUndo("the live database is only read, and the copy that migrations are tried on is dropped"),
+    max_runtime=6 * 3600.0,
+    start_grace=300.0,
+)
+@flow(
+    name="review-database",
+    flow_run_name="{database}",
+    persist_result=False,
+    timeout_seconds=6 * 3600 - 120,
+    on_failure=[speak_for],
+    on_crashed=[speak_for],
+)
+async def review_database(database: str, only: Sequence[Part] = ()) -> State[Report]:
+    """Review a database: indexes, plans of named queries, and a rehearsal of pending migrations on a copy.
+
+    Args:
+        database: A name in deployments/databases/, or a path to a database file.
+        only: The parts to review; all of them when empty.
+    """
+    promised, folder = load_database(database), folder_of(database)
+    await asyncio.to_thread(ready)
+    started = datetime.now(UTC)
+    verdicts: list[Verdict] = []
+    for part, check in _parts(promised, folder).items():
+        if not only or part in only:
+            log.info("%s: looking at %s", promised.database, part)
+            made = await _settle(promised, part, check)
+            log.info("%s: %s: %s", promised.database, part, summary([one.outcome for one in made]))
+            verdicts += made
+    report = Report(run_id(), promised.database, started, datetime.now(UTC), tuple(verdicts))
+    report = await _told(promised, report, full=not only)
+    await publish_review(report, return_state=True)
+    return conclude(report)
+
+
+def _parts(promised: Database, folder: Path) -> dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]]:
+    """Each part that the database file asks for: its check and what that is called with."""
+    parts: dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]] = {Part.INDEXES: (check_indexes, (promised,))}
+    if promised.migrations:
+        about = (promised.database, promised.team, promised.migrations, promised.url.env, folder)
+        parts[Part.MIGRATIONS] = (check_migration_rehearsal, about)
+    return parts
+
+
+async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], tuple[Any, ...]]) -> list[Verdict]:
+    """Make a check; one that breaks down says `unknown`, and the review goes on."""
+    state = await check[0](*check[1], return_state=True)
+    result = await state.aresult(raise_on_failure=False)
+    if isinstance(result, list):
+        return result
+    return [could_not_review(promised, part, f"the check broke down: {type(result).__name__}: {result}")]
+
+
+async def _told(promised: Database, report: Report, *, full: bool) -> Report:
+    """The report, recorded, and told to whoever the database file names."""
+    written = await record(report, job=review_database.name, return_state=True)
+    if not written.is_completed():
+        lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
+        return replace(report, verdicts=(*report.verdicts, lost))
+    if deployment.get_id():
+        link = url_for("flow-run", flow_run.get_id()) or ""
+        said = await tell(told_as(promised), report, link, full=full, return_state=True)
+        if not said.is_completed():
+            log.warning("%s: nobody was told of this review: %s", promised.database, said.message)
+        await deliver(return_state=True)
+    return report

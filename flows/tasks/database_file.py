@@ -1,0 +1,88 @@
+"""Finding and reading database files."""
+
+from pathlib import Path
+
+from flows.rules.database import Database, conflicts
+from flows.rules.site import Schedule
+from flows.rules.site_file import Problem, SiteFileError, read_as
+from flows.tasks.migration_copy import RehearsalError, address
+from flows.tasks.site_file import schedule_problem, shown_and_text
+
+#: Where the databases of this project are written down.
+DATABASES = Path(__file__).parents[2] / "deployments" / "databases"
+
+
+def all_databases() -> list[Path]:
+    """Every database file of the project."""
+    return sorted(DATABASES.glob("*.yaml"))
+
+
+def path_of(database: str) -> Path:
+    """Where the file of a name in deployments/databases/ is; a path is one itself."""
+    path = Path(database)
+    return path if path.suffix in {".yaml", ".yml"} or "/" in database else DATABASES / f"{database}.yaml"
+
+
+def load_database(database: str) -> Database:
+    """The database of a name in deployments/databases/, or of a path to a database file.
+
+    Raises:
+        SiteFileError: there is no such file, or something in it is wrong.
+    """
+    return check_database(path_of(database))
+
+
+def folder_of(database: str) -> Path:
+    """The folder of the project that has the migrations."""
+    path = path_of(database)
+    return (path.parent / check_database(path).folder).resolve()
+
+
+def check_database(path: Path) -> Database:
+    """Read one database file, and look for the files that it names.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    shown, text = shown_and_text(path, all_databases(), "databases")
+    promised, lines = read_as(text, shown, Database, conflicts, "database, owner, expected_result, rollback and url")
+    problems = []
+    if path.parent.resolve() == DATABASES and path.stem != promised.database:
+        mend = f"a file of this folder has its database's name: {path.stem}"
+        problems.append(lines.problem(("database",), repr(promised.database), mend))
+    if promised.schedule:
+        slot = Schedule(inspect=promised.schedule.review, timezone=promised.schedule.timezone)
+        if problem := schedule_problem(slot):
+            field = problem[0].replace("inspect", "review")
+            problems.append(lines.problem(("schedule", field), problem[1], problem[2]))
+    folder = path.parent / promised.folder
+    if not folder.is_dir():
+        mend = f"wanted the project's folder, from {path.parent}"
+        problems.append(lines.problem(("folder",), f"no folder {promised.folder!r}", mend))
+    elif promised.migrations and not (folder / promised.migrations.config).is_file():
+        mend = f"wanted Alembic's file, from {folder}"
+        problems.append(lines.problem(("migrations", "config"), f"no file {promised.migrations.config!r}", mend))
+    if problems:
+        raise SiteFileError(problems)
+    return promised
+
+
+def addresses(promised: Database, shown: str) -> None:
+    """See that every variable that a database file names holds an address.
+
+    Raises:
+        SiteFileError: with each that does not; no address is shown.
+    """
+    named = [("url", promised.url.env), *(("nodes", node.env) for node in promised.nodes)]
+    if promised.migrations:
+        named.append(("migrations.golden", promised.migrations.golden))
+    problems = []
+    for field, variable in named:
+        try:
+            address(variable)
+        except RehearsalError as error:
+            problems.append(
+                Problem(shown, 1, field, str(error).removeprefix("saw "), f"set {variable} where this runs")
+            )
+    if problems:
+        raise SiteFileError(problems)

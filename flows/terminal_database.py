@@ -1,0 +1,42 @@
+"""A review on a terminal: each finding with the statement that mends it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from flows.rules.database_report import found, held
+from flows.rules.report import Report
+from flows.rules.verdict import Outcome
+from flows.terminal import follow
+
+_STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
+
+
+async def review(database: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
+    """Run `review_database` here and now, and say where it is."""
+
+    async def run() -> Any:
+        from flows.jobs.review_database import review_database
+
+        return await review_database(database, only=list(only), return_state=True)
+
+    return await follow(run, Report, console)
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Print what is wrong, each finding with what mends it and what that costs; then what holds."""
+    console = console or Console()
+    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    for verdict, one in found(report):
+        mend, _, cost = one.wanted.partition("; cost: ")
+        head = (f"{one.outcome.upper()} {verdict.subject}  {one.claim}", _STYLES[one.outcome])
+        console.print(
+            Text.assemble(head, f"  owner {verdict.owner}\n  saw    {one.saw}\n  wanted {mend}"), soft_wrap=True
+        )
+        if cost:
+            console.print(Text(f"  cost   {cost}"), soft_wrap=True)
+    for verdict, one in held(report):
+        said = Text.assemble((one.outcome.value, _STYLES[one.outcome]), f"  {verdict.subject}  {one.claim}  {one.saw}")
+        console.print(said, soft_wrap=True)

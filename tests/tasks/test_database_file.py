@@ -1,0 +1,95 @@
+"""A database file: what is wrong in it is told with its line and how to mend it, and no address is ever shown."""
+
+import jsonschema
+import pytest
+import yaml
+
+from deployments.render import schema
+from deployments.specs import database_specs
+from flows.rules.database import Database
+from flows.rules.site_file import SiteFileError
+from flows.tasks.database_file import addresses, check_database, load_database
+
+GOOD = """
+database: shop
+owner: content <content-oncall@example.com>
+expected_result: Every query is quick, and a release can go back.
+rollback: {note: the backup of last night, command: [make, db-restore]}
+url: {env: SHOP_LIVE}
+nodes: [{env: SHOP_STANDBY}]
+folder: .
+migrations: {golden: SHOP_GOLDEN, url: DATABASE_URL, smoke: [make, smoke]}
+schedule: {review: "H 4 * * *", timezone: Europe/Berlin}
+notify: {channels: [slack-webhook/ops]}
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    (tmp_path / "alembic.ini").touch()
+
+    def write(text=GOOD):
+        path = tmp_path / "shop.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_database_file_is_read_and_is_a_deployment(written):
+    promised = check_database(written())
+    assert ("content", "make db-restore", 86400 * 14) == (promised.team, promised.back, promised.indexes.unused_after)
+    (spec,) = database_specs([promised])
+    made = spec.rendered()
+    assert ("review-shop", {"database": "shop"}) == (made["name"], made["parameters"])
+    assert ["roundsman", "owner:content", "database:shop", "job:review_database"] == made["tags"]
+    assert "flows.jobs.review_database.review_database" == made["entrypoint"]
+    assert [] == database_specs([promised.model_copy(update={"schedule": None})])
+
+
+def test_its_schema_is_that_of_the_model():
+    jsonschema.validate(yaml.safe_load(GOOD), schema(Database))
+    with pytest.raises(jsonschema.ValidationError, match="'ownr' was unexpected"):
+        jsonschema.validate({**yaml.safe_load(GOOD), "ownr": "x"}, schema(Database))
+
+
+WRONG = [
+    ("owner: content <content-oncall@example.com>\n", "", ":1: owner: saw nothing; write who answers for it"),
+    ("expected_result", "expects", "expects: saw the unknown key `expects`; did you mean `expected_result`?"),
+    ("url: {env: SHOP_LIVE}", "url: postgresql://me:hush-1@db/shop", ":6: url: saw 'postgresql://...@db/shop'; wanted {env: NAME}: an address with its password is kept in the environment"),
+    ("{env: SHOP_STANDBY}", "{env: SHOP_LIVE}", "nodes[0].env: saw 'SHOP_LIVE'; it is named already"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_LIVE", "migrations.golden: saw 'SHOP_LIVE'; name a copy that is restored from the backup"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, confg: alembic.ini", "did you mean `config`?"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, config: alembik.ini", "migrations.config: saw no file 'alembik.ini'; wanted Alembic's file, from"),
+    ("folder: .", "folder: ../nowhere", "folder: saw no folder '../nowhere'; wanted the project's folder, from"),
+    ("H 4 * * *", "99 4 * * *", "schedule.review: saw '99 4 * * *'; wanted hourly, daily, or a cron expression"),
+    ("Europe/Berlin", "Mars/Base", "schedule.timezone: saw 'Mars/Base'; wanted a timezone"),
+    (GOOD, "database: [", "YAML: saw"),
+    (GOOD, "", "file: saw nothing; write at least database, owner, expected_result, rollback and url"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "says"), WRONG)
+def test_what_is_wrong_is_told_with_its_line_and_how_to_mend_it(old, new, says, written):
+    with pytest.raises(SiteFileError) as refused:
+        check_database(written(GOOD.replace(old, new, 1)))
+    assert says in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_name_that_is_not_there_is_told():
+    with pytest.raises(SiteFileError, match=r"deployments/databases/shop.yaml:1: file: saw no such file"):
+        load_database("shop")
+
+
+def test_a_variable_without_an_address_is_told_and_never_shown(written, monkeypatch):
+    promised = check_database(written())
+    monkeypatch.setenv("SHOP_LIVE", "postgresql//me:hush-1@db/shop")
+    monkeypatch.setenv("SHOP_STANDBY", "mysql://me:hush-2@db/shop")
+    monkeypatch.delenv("SHOP_GOLDEN", raising=False)
+    with pytest.raises(SiteFileError) as refused:
+        addresses(promised, "shop")
+    told = str(refused.value)
+    for said in ("url: saw text that is no database URL", "nodes: saw a URL of mysql", "migrations.golden: saw nothing", "set SHOP_GOLDEN where this runs"):  # fmt: skip
+        assert said in told
+    assert "hush" not in told
