@@ -65,7 +65,9 @@ def server(*, durable: bool = False) -> Iterator[Server]:
         login = ("--username=keeper", f"--pwfile={secret}", "--auth=scram-sha-256")
         run("initdb", *login, "--no-sync", "--locale=C", "--encoding=UTF8")
         port = _free_port()
-        settings = f"{'' if durable else '-F '}-h 127.0.0.1 -p {port} -k {folder}"
+        # Which queries take the most time is counted by a library that has to be there from the start.
+        counts = "-c shared_preload_libraries=pg_stat_statements"
+        settings = f"{'' if durable else '-F '}{counts} -h 127.0.0.1 -p {port} -k {folder}"
         run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", "-o", settings)
         try:
             yield Server(port)

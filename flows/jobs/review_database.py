@@ -13,6 +13,7 @@ from prefect.utilities.urls import url_for
 
 from flows.checks.indexes import check_indexes
 from flows.checks.migration_rehearsal import check_migration_rehearsal
+from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
 from flows.rules.database import Database, could_not_review, told_as
 from flows.rules.report import Report
@@ -34,6 +35,7 @@ class Part(StrEnum):
     """The parts of a review, in their order."""
 
     INDEXES = "indexes"
+    QUERIES = "queries"
     MIGRATIONS = "migrations"
 
 
@@ -80,6 +82,8 @@ async def review_database(database: str, only: Sequence[Part] = ()) -> State[Rep
 def _parts(promised: Database, folder: Path) -> dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]]:
     """Each part that the database file asks for: its check and what that is called with."""
     parts: dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]] = {Part.INDEXES: (check_indexes, (promised,))}
+    if promised.queries:
+        parts[Part.QUERIES] = (check_query_plans, (promised, promised.queries, folder))
     if promised.migrations:
         about = (promised.database, promised.team, promised.migrations, promised.url.env, folder)
         parts[Part.MIGRATIONS] = (check_migration_rehearsal, about)

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from flows.rules.index_promise import Indexes
 from flows.rules.migration_plan import Migrations
+from flows.rules.query_promise import Queries
 from flows.rules.site import Notify, Site
 from flows.rules.site_words import EnvName, Model, Name, Text
 from flows.rules.verdict import Claim, Verdict
@@ -54,8 +55,10 @@ class Database(Model):
     nodes: tuple[Variable, ...] = ()
     """Its standbys: an index is unused only when none of them uses it."""
     folder: Text = "."
-    """The folder of the project that has the migrations, from this file's folder."""
+    """The folder of the project that has the migrations and the named queries, from this file's folder."""
     indexes: Indexes = Field(default_factory=Indexes)
+    queries: Queries | None = None
+    """Named queries whose plans are watched; none when left out."""
     migrations: Migrations | None = None
     """What is rehearsed on a copy; nothing when left out."""
     schedule: ReviewSchedule | None = None

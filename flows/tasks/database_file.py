@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.rules.database import Database, conflicts
+from flows.rules.named_queries import NamedQuery, read_queries
 from flows.rules.site import Schedule
 from flows.rules.site_file import Problem, SiteFileError, read_as
 from flows.tasks.migration_copy import RehearsalError, address
@@ -38,8 +39,18 @@ def folder_of(database: str) -> Path:
     return (path.parent / check_database(path).folder).resolve()
 
 
+def queries_of(path: Path) -> tuple[NamedQuery, ...]:
+    """Read a file of named queries.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    shown, text = shown_and_text(path, sorted(path.parent.glob(f"*{path.suffix}")), "files")
+    return read_queries(text, shown)
+
+
 def check_database(path: Path) -> Database:
-    """Read one database file, and look for the files that it names.
+    """Read one database file and its named queries, and look for the files that it names.
 
     Raises:
         SiteFileError: with every problem found.
@@ -62,8 +73,13 @@ def check_database(path: Path) -> Database:
     elif promised.migrations and not (folder / promised.migrations.config).is_file():
         mend = f"wanted Alembic's file, from {folder}"
         problems.append(lines.problem(("migrations", "config"), f"no file {promised.migrations.config!r}", mend))
+    if promised.queries and not (folder / promised.queries.file).is_file():
+        mend = f"wanted a file of named queries, from {folder}"
+        problems.append(lines.problem(("queries", "file"), f"no file {promised.queries.file!r}", mend))
     if problems:
         raise SiteFileError(problems)
+    if promised.queries:
+        queries_of(folder / promised.queries.file)
     return promised
 
 
@@ -74,6 +90,8 @@ def addresses(promised: Database, shown: str) -> None:
         SiteFileError: with each that does not; no address is shown.
     """
     named = [("url", promised.url.env), *(("nodes", node.env) for node in promised.nodes)]
+    if promised.queries and promised.queries.run_on:
+        named.append(("queries.run_on", promised.queries.run_on.env))
     if promised.migrations:
         named.append(("migrations.golden", promised.migrations.golden))
     problems = []

@@ -94,8 +94,12 @@ def _live(url: URL | None) -> dict[str, Any]:
             else:
                 ask = "SELECT c.oid::regclass::text, c.reltuples::bigint FROM pg_class c WHERE c.relkind IN ('r', 'p')"
                 rows = {name: count for name, count in connection.exec_driver_sql(ask) if count >= 0}
-                names = list(rows)
-            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+                there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()
+                names = ["alembic_version"] if there else []
+            # A database that no migration was ever run on has no such table.
+            known = "alembic_version" in names
+            ask = text("SELECT version_num FROM alembic_version")
+            found = connection.execute(ask).scalars().all() if known else []
     except RehearsalError as error:
         return {"live_trouble": str(error)}
     return {"live_revision": ",".join(found), "live_rows": rows}

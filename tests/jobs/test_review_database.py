@@ -37,6 +37,9 @@ SHOP = {
 }  # fmt: skip
 
 
+QUERIES = "-- name: by_author  params: {author: 7}\nSELECT id, title FROM page WHERE author_id = :author;"
+
+
 @pytest.fixture(params=["postgresql", "sqlite"])
 def shop(request, tmp_path, ledger, monkeypatch):
     """A database file, with a live and a golden database and one migration that is pending: its path, and the live's URL."""
@@ -51,6 +54,7 @@ def shop(request, tmp_path, ledger, monkeypatch):
     monkeypatch.setenv("SHOP_GOLDEN", golden)
     project = Project(tmp_path / "project")
     project.add("adds a note", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
+    (project.folder / "queries.sql").write_text(QUERIES)
     told = {
         "database": "shop",
         "owner": "content <content-oncall@example.com>",
@@ -58,6 +62,7 @@ def shop(request, tmp_path, ledger, monkeypatch):
         "rollback": {"note": "the backup of last night", "command": ["make", "db-restore"]},
         "url": {"env": "SHOP_LIVE"},
         "folder": "project",
+        "queries": {"file": "queries.sql", "large": 1000, "top": 0},
         "migrations": {"golden": "SHOP_GOLDEN", "url": "SHOP_URL", "smoke": ["true"]},
     }
     path = tmp_path / "shop.yaml"
@@ -81,14 +86,18 @@ def test_a_review_is_reported_recorded_and_published(prefect, shop, tmp_path, le
     code, report = review(path, tmp_path)
     said = capsys.readouterr().out
     assert (0, 1, "shop") == (code, report["schema"], report["site"]), said
-    assert {"indexes", "migration-rehearsal"} == {one["check"] for one in report["verdicts"]}
+    assert {"indexes", "query-plans", "migration-rehearsal"} == {one["check"] for one in report["verdicts"]}
     seen = told(report)
     assert "1 foreign key" == seen["shop", "indexes/db101-foreign-key"]["saw"]
     assert "pass" == seen["shop", "migration-rehearsal/db310-downgrade"]["outcome"]
     # Now it is broken: the finding has the statement that mends it, and what that costs.
     run(live, ["DROP INDEX page_author"])
+    code, report = review(path, tmp_path, "--only", "queries")
+    changed = told(report)["shop by_author", "query-plans/db202-changed"]
+    assert (1, True, True) == (code, "on page since " in changed["saw"], "page_author" in changed["wanted"])
     code, report = review(path, tmp_path, "--only", "indexes")
     said = capsys.readouterr().out
+    assert 0 == code
     finding = told(report)["shop page", "indexes/db101-foreign-key"]
     assert ("warn", "content") == (finding["outcome"], report["verdicts"][1]["owner"])
     mend, _, cost = finding["wanted"].partition("; cost: ")
@@ -99,7 +108,7 @@ def test_a_review_is_reported_recorded_and_published(prefect, shop, tmp_path, le
     assert 0 == review(path, tmp_path, "--only", "indexes")[0]
     engine = open_ledger(ledger)
     with Session(engine) as session:
-        assert ["review-database"] * 3 == [row.job for row in session.scalars(select(RunRow))]
+        assert ["review-database"] * 4 == [row.job for row in session.scalars(select(RunRow))]
     engine.dispose()
     pages = artifacts()
     assert "CREATE INDEX" in "".join(pages["review-shop"])
@@ -132,7 +141,7 @@ def test_a_part_that_breaks_down_is_unknown_and_the_others_go_on(prefect, shop, 
     ("words", "says"),
     [
         (["shopp"], "deployments/databases/shopp.yaml:1: file: saw no such file; known databases: "),
-        (["FILE", "--only", "indices"], "--only: saw 'indices', wanted one of indexes"),
+        (["FILE", "--only", "indices"], "--only: saw 'indices', wanted one of indexes, queries, migrations"),
         (["FILE", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
         (["FILE"], "url: saw nothing in SHOP_LIVE; wanted postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE; set SHOP_LIVE"),
     ],

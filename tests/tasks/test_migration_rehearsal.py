@@ -265,3 +265,17 @@ def test_a_rehearsal_that_breaks_down_leaves_no_copy(golden, project, monkeypatc
     with pytest.raises(KeyError):
         rehearse(project)
     assert set() == databases(golden)
+
+
+@pytest.mark.parametrize(
+    ("revision", "outcome", "saw"),
+    [(None, "pass", "before the first"), ("0001", "pass", "0001"), ("0007", "fail", "0007")],
+)
+def test_production_is_where_the_rehearsal_began_or_ended(revision, outcome, saw, golden, project, monkeypatch, postgres_server, tmp_path):  # fmt: skip
+    project.add("adds", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
+    version = ["CREATE TABLE alembic_version (version_num text)", f"INSERT INTO alembic_version VALUES ('{revision}')"]
+    live = postgres_server.fresh() if golden.startswith("postgresql") else sqlite_database(tmp_path / "live.db", version if revision else [])  # fmt: skip
+    if golden.startswith("postgresql"):
+        fill(live, [], revision)
+    monkeypatch.setenv("SHOP_LIVE", live)
+    assert (outcome, saw) == told(rehearse(project, live="SHOP_LIVE")[0][-1])["db315-production"]

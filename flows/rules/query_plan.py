@@ -1,0 +1,128 @@
+"""What a database is going to do for a query, step by step, and what it did."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_DIGEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a plan. Estimates and counts are of one loop."""
+
+    depth: int
+    kind: str
+    """Such as Seq Scan, or SCAN."""
+    relation: str = ""
+    index: str = ""
+    estimated: float = 0.0
+    actual: float | None = None
+    """Rows that it gave; None when it was not run."""
+    loops: float = 1.0
+    removed: float = 0.0
+    """Rows that it looked at and threw away."""
+    spilled: str = ""
+    """What did not fit into memory; empty when all did."""
+
+    @property
+    def words(self) -> str:
+        """The step as it is shown."""
+        on = f" on {self.relation}" if self.relation and self.relation not in self.kind else ""
+        return f"{self.kind}{f' using {self.index}' if self.index else ''}{on}"
+
+    @property
+    def examined(self) -> float:
+        """Rows that it read from its table, all loops together."""
+        return ((self.actual or 0.0) + self.removed) * self.loops if self.relation else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan. `cost` is the planner's own unit; `blocks` the pages read, None when it was not run."""
+
+    steps: tuple[Step, ...]
+    cost: float | None = None
+    blocks: int | None = None
+    ids: frozenset[int] = frozenset()
+    """What pg_stat_statements calls the query."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each step, indented by its depth."""
+        return tuple(f"{'  ' * one.depth}{one.words}" for one in self.steps)
+
+    @property
+    def fingerprint(self) -> str:
+        """Kinds of steps, relations, indexes, and their order. No cost and no count is in it."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()[:_DIGEST]
+
+    @property
+    def examined(self) -> float:
+        """Rows that it read from tables."""
+        return sum(one.examined for one in self.steps)
+
+
+def from_postgresql(told: Mapping[str, Any]) -> Plan:
+    """A plan from one element of what EXPLAIN (FORMAT JSON, VERBOSE) gives."""
+    root = told["Plan"]
+    ran = "Actual Loops" in root
+    blocks = root.get("Shared Hit Blocks", 0) + root.get("Shared Read Blocks", 0) if ran else None
+    ids = frozenset({told["Query Identifier"]} if "Query Identifier" in told else ())
+    return Plan(tuple(_steps(root, 0)), root["Total Cost"], blocks, ids)
+
+
+def _steps(node: Mapping[str, Any], depth: int) -> Iterator[Step]:
+    kind = " ".join(filter(None, (node.get("Partial Mode", "").replace("Simple", ""), node["Node Type"])))
+    if node.get("Join Type", "Inner") != "Inner":
+        kind = f"{kind} ({node['Join Type']})"
+    name, space = node.get("Relation Name", ""), node.get("Schema", "public")
+    yield Step(
+        depth,
+        kind,
+        name if space in {"public", ""} else f"{space}.{name}",
+        node.get("Index Name", ""),
+        node.get("Plan Rows", 0),
+        node.get("Actual Rows"),
+        node.get("Actual Loops", 1) or 1,
+        node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0),
+        _spilled(node),
+    )
+    for child in node.get("Plans", ()):
+        yield from _steps(child, depth + 1)
+
+
+def _spilled(node: Mapping[str, Any]) -> str:
+    if node.get("Sort Space Type") == "Disk":
+        return f"{node['Node Type']} wrote {node.get('Sort Space Used', 0)} kB to disk"
+    if node.get("Hash Batches", 1) > node.get("Original Hash Batches", 1) or node.get("Hash Batches", 1) > 1:
+        return f"{node['Node Type']} went to disk in {node['Hash Batches']} batches"
+    if node.get("HashAgg Batches", 0) > 1:
+        return f"{node['Node Type']} went to disk in {node['HashAgg Batches']} batches"
+    return ""
+
+
+_SQLITE = re.compile(
+    r"(?P<kind>SCAN|SEARCH)\s+(?:TABLE\s+)?(?P<table>\S+)(?:\s+AS\s+\S+)?"
+    r"(?:\s+USING\s+(?P<how>AUTOMATIC\s+(?:PARTIAL\s+)?(?:COVERING\s+)?INDEX|INTEGER PRIMARY KEY|"
+    r"(?:COVERING\s+)?INDEX\s+(?P<index>\S+)))?"
+)
+
+
+def from_sqlite(rows: Sequence[tuple[int, int, str]], names: Mapping[str, str]) -> Plan:
+    """A plan from what EXPLAIN QUERY PLAN gives: id, parent, words. `names` are tables by what the query calls them."""
+    depth: dict[int, int] = {0: -1}
+    steps = []
+    for number, parent, words in rows:
+        depth[number] = depth.get(parent, -1) + 1
+        found = _SQLITE.match(words)
+        if found and found["table"] not in {"CONSTANT", "SUBQUERY"}:
+            how = found["how"] or ""
+            kind = f"{found['kind']} BY AN AUTOMATIC INDEX" if how.startswith("AUTOMATIC") else found["kind"]
+            relation = names.get(found["table"], found["table"])
+            steps.append(Step(depth[number], kind, relation, found["index"] or ("rowid" if "KEY" in how else "")))
+        else:
+            steps.append(Step(depth[number], words))
+    return Plan(tuple(steps))

@@ -1,0 +1,59 @@
+"""The file of named queries: what is a query, what is a parameter, and what is said of a wrong one."""
+
+import pytest
+
+from flows.rules.named_queries import read_queries
+from flows.rules.site_file import SiteFileError
+
+FILE = """
+-- Queries of the shop.
+-- name: latest_pages  params: {author: 42}  max_rows_examined: 2000  max_cost: 500.5  allow_scan: tag
+SELECT id, title FROM page WHERE author_id = :author ORDER BY id DESC LIMIT 20;
+
+-- name: by_words
+-- params: {words: "it's", since: 2026-01-01}
+-- allow_scan: [tag, kind]
+SELECT ':no', "a:b", $q$ :none; $q$, '10%'::text -- :no; comment
+FROM page WHERE title = :words AND made > :since::date AND :words <> '' /* :no; */
+"""
+
+
+def test_a_file_is_read():
+    first, second = read_queries(FILE.replace("2026-01-01", "'2026-01-01'"), "shop.sql")
+    limits = first.limits
+    assert ("latest_pages", {"author": 42}, 2000, 500.5, ("tag",)) == (first.name, limits.params, limits.max_rows_examined, limits.max_cost, limits.allow_scan)  # fmt: skip
+    assert first.sql.endswith("LIMIT 20")
+    assert (("words", "since"), ("tag", "kind")) == (second.parameters, second.limits.allow_scan)
+    spelled = second.spelled({"words": "$1", "since": "$2"}.__getitem__, lambda text: text.replace("%", "%%"))
+    assert "title = $1 AND made > $2::date AND $1 <> ''" in spelled
+    assert """':no', "a:b", $q$ :none; $q$, '10%%'::text -- :no; comment""" in spelled
+
+
+def test_its_layout_does_not_make_it_another_query():
+    one, two, three = (
+        read_queries(f"-- name: a\n{sql}", "a.sql")[0] for sql in ("SELECT 1", "SELECT\n  1;", "SELECT 2")
+    )
+    assert one.digest == two.digest != three.digest
+
+
+WRONG = [
+    ("SELECT 1", "shop.sql:1: file: saw no named query; write `-- name: latest_pages"),
+    ("-- name: a\nSELECT 1; DROP TABLE page", "shop.sql:1: a: saw more than one statement"),
+    ("-- name: a\nDROP TABLE page", "a: saw a statement that begins with DROP; wanted select, with,"),
+    ("-- name: a\n-- nothing\n", "a: saw no SQL; write its statement below the name"),
+    ("-- name: a\nSELECT :x", "a.params: saw no value for :x; write params: {x: ...}"),
+    ("-- name: a  params: {x: 1}\nSELECT 1", "a.params: saw x, which is nowhere in the query; take it out"),
+    ("-- name: a  params: {x: [1]}\nSELECT :x", "a.params.x: saw [1]; "),
+    ("-- name: a  max_rows: 7\nSELECT 1", "a: saw the unknown key 'max_rows'; wanted one of name, params, max_rows_examined"),
+    ("-- name: a  max_cost: cheap\nSELECT 1", "a.max_cost: saw 'cheap'; "),
+    ("-- name: a  params: {x\nSELECT :x", "params: saw '{x'; wanted a value as YAML writes it"),
+    ("-- name: a b\nSELECT 1", "name: saw 'a b'; wanted letters, digits"),
+    ("\n-- name: a\nSELECT 1;\n-- name: a\nSELECT 2", "shop.sql:4: name: saw a again; give each query a name of its own"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG)
+def test_a_wrong_query_is_told_with_its_line_and_how_to_mend_it(text, says):
+    with pytest.raises(SiteFileError) as refused:
+        read_queries(text, "shop.sql")
+    assert says in str(refused.value)
