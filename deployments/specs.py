@@ -175,7 +175,11 @@ def database_specs(databases: Iterable[Database]) -> list[Spec]:
             tags=(f"database:{one.database}",),
             # A rehearsal of migrations drops its copy at its end.
             waits=True,
-            artifacts=(f"review-{one.database}", f"review-findings-{one.database}"),
+            artifacts=(
+                f"review-{one.database}",
+                f"review-findings-{one.database}",
+                *([f"migrations-{one.database}"] if one.migrations else []),
+            ),
         )
         for one in databases
         if one.schedule
