@@ -6,6 +6,7 @@ from prefect import flow
 from flows.rules.migration_plan import Migrations
 from flows.rules.migration_record import recorded
 from flows.rules.migration_rehearsal import judge
+from flows.rules.query_promise import Queries
 from flows.rules.verdict import Verdict
 from flows.tasks.migration_ledger import remember_rehearsal
 from flows.tasks.migration_picture import publish_rehearsal
@@ -13,12 +14,17 @@ from flows.tasks.migration_rehearsal import rehearse_migrations
 
 
 @flow(name="check-migration-rehearsal", flow_run_name="{name}: migrations", timeout_seconds=21000, persist_result=False)
-async def check_migration_rehearsal(
-    name: str, owner: str, plan: Migrations, live: str = "", folder: Path | None = None
+async def check_migration_rehearsal(  # noqa: PLR0913, PLR0917 - a check's parameters are shown by name
+    name: str,
+    owner: str,
+    plan: Migrations,
+    live: str = "",
+    folder: Path | None = None,
+    queries: Queries | None = None,
 ) -> list[Verdict]:
     """Would the pending migrations run on production without keeping anybody waiting, and can they be taken back?"""
-    facts = await rehearse_migrations(name, plan, live, folder)
-    verdicts = judge(name, owner, plan, facts)
+    facts = await rehearse_migrations(name, plan, live, folder, queries)
+    verdicts = judge(name, owner, plan, facts, queries)
     await remember_rehearsal(recorded(name, plan, facts, verdicts, datetime.now(UTC)))
     await publish_rehearsal(name, plan, facts, verdicts)
     return verdicts

@@ -85,7 +85,7 @@ def _parts(promised: Database, folder: Path) -> dict[Part, tuple[Flow[..., Any],
     if promised.queries:
         parts[Part.QUERIES] = (check_query_plans, (promised, promised.queries, folder))
     if promised.migrations:
-        about = (promised.database, promised.team, promised.migrations, promised.url.env, folder)
+        about = (promised.database, promised.team, promised.migrations, promised.url.env, folder, promised.queries)
         parts[Part.MIGRATIONS] = (check_migration_rehearsal, about)
     return parts
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flows.rules.query_facts import QuerySeen
+
 #: Stands for all tables of an SQLite database, which is locked as a whole.
 WHOLE = "the database"
 
@@ -103,3 +105,7 @@ class MigrationFacts:
     """Production's; None when it could not be asked."""
     live_trouble: str = ""
     live_rows: Mapping[str, int] = field(default_factory=dict)
+    queries_before: tuple[QuerySeen, ...] = ()
+    """Named queries on the copy as it was made."""
+    queries_after: tuple[QuerySeen, ...] = ()
+    """The same ones after the upgrade."""

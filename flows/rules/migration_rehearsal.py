@@ -27,7 +27,9 @@ from flows.rules.migration_claims import (
 from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
 from flows.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale
 from flows.rules.migration_plan import Budget, Migrations
+from flows.rules.migration_queries import judge_queries
 from flows.rules.migration_return import judge_return
+from flows.rules.query_promise import Queries
 from flows.rules.verdict import Finding, Verdict
 
 #: Seconds of other work that a lock may be held for.
@@ -39,7 +41,9 @@ _EXPECTED = "The migrations run on production, keep nobody waiting, and can be t
 _HEAVY = frozenset({"AccessExclusiveLock", "EXCLUSIVE", "RESERVED"})
 
 
-def judge(name: str, owner: str, plan: Migrations, facts: MigrationFacts) -> list[Verdict]:
+def judge(
+    name: str, owner: str, plan: Migrations, facts: MigrationFacts, queries: Queries | None = None
+) -> list[Verdict]:
     """Judge a rehearsal of the database `name`: first each migration, in order, then all together."""
     rollback = f"alembic downgrade {facts.start or 'base'}"
     about: list[tuple[str, Sequence[Finding]]] = []
@@ -49,7 +53,9 @@ def judge(name: str, owner: str, plan: Migrations, facts: MigrationFacts) -> lis
         for revision, says in facts.pending.items():
             found = tuple(_revision(revision, facts.up, taken, factors, plan.budget))
             about.append((" ".join(filter(None, (name, revision, says))), found))
-    about.append((name, tuple(_whole(plan, facts))))
+    about.append(
+        (name, (*_whole(plan, facts), *(judge_queries(queries, facts) if queries and facts.queries_after else ())))
+    )
     return [Verdict(CHECK, subject, "", owner, _EXPECTED, rollback, tuple(found)) for subject, found in about]
 
 

@@ -109,17 +109,20 @@ def _changed(promised: Queries, seen: QuerySeen, plan: Plan, history: History | 
         return CHANGED.against(f"{shown}{since}", "the plan that it had", holds=True)
     before = history.before
     blocks = seen.ran.blocks if seen.ran else None
-    dearer = [
-        f"{what} {now_ / was:.3g} times as high"
-        for what, was, now_, most in (
-            ("cost", before.cost, plan.cost, promised.costlier),
-            ("pages read", before.blocks, blocks, promised.more_blocks),
-        )
-        if was and now_ and now_ / was > most
-    ]
-    claim, more = (CHANGED, f" ({', '.join(dearer)})") if dearer else (OTHER, "")
-    saw = f"{shown} since {history.since:%Y-%m-%d %H:%M}{more}"
+    more = dearer(promised, (before.cost, before.blocks), (plan.cost, blocks))
+    claim = CHANGED if more else OTHER
+    saw = f"{shown} since {history.since:%Y-%m-%d %H:%M}{more and f' ({more})'}"
     return claim.against(saw, f"{flat(before.lines, before.cost)} as before", holds=False)
+
+
+def dearer(promised: Queries, was: tuple[float | None, int | None], now: tuple[float | None, int | None]) -> str:
+    """How many times dearer a plan is than another, by cost and pages read; "" when it is not, or nobody can tell."""
+    limits = (("cost", promised.costlier), ("pages read", promised.more_blocks))
+    return ", ".join(
+        f"{what} {after / before:.3g} times as high"
+        for (what, most), before, after in zip(limits, was, now, strict=True)
+        if before and after and after / before > most
+    )
 
 
 def flat(lines: tuple[str, ...], cost: float | None) -> str:

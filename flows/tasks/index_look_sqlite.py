@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from flows.rules.index_facts import ForeignKey, Index, IndexFacts, Table
-from flows.tasks.migration_rehearsal import last_row
+from flows.tasks.database_read import last_row
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -2,19 +2,25 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import URL, text
+from sqlalchemy import URL, make_url, text
 
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_plan import Migrations
+from flows.rules.query_facts import QuerySeen
+from flows.rules.query_promise import Queries
+from flows.tasks.database_file import queries_of
+from flows.tasks.database_read import last_row
 from flows.tasks.migration_copy import RehearsalError, address, connected, copied, drop_left_over
 from flows.tasks.migration_legs import Rehearsing, drift, pending, smoke, walk
 from flows.tasks.migration_snapshot import snapshot
+from flows.tasks.query_look import plans_on
 
 #: Seconds after which no rehearsal is under way any more.
 LONGEST = 6 * 3600.0
@@ -22,7 +28,7 @@ LONGEST = 6 * 3600.0
 
 @task(task_run_name="rehearse the migrations of {name}", cache_policy=NO_CACHE, persist_result=False)
 async def rehearse_migrations(
-    name: str, plan: Migrations, live: str = "", folder: Path | None = None
+    name: str, plan: Migrations, live: str = "", folder: Path | None = None, queries: Queries | None = None
 ) -> MigrationFacts:
     """Rehearse what is pending, on a copy of the golden database that is dropped at the end.
 
@@ -31,12 +37,13 @@ async def rehearse_migrations(
         plan: What to rehearse.
         live: The environment variable with the live database's URL; it is only read. Empty when there is none.
         folder: The project's folder, in which `plan.config` is; the current one when left out.
+        queries: Named queries that are run on the copy before and after the upgrade; none when left out.
 
     Raises:
         RehearsalError: there is no copy to rehearse on, or the copy would be the live database.
     """
     stop = threading.Event()
-    at_work = asyncio.create_task(asyncio.to_thread(_rehearse, name, plan, live, folder or Path.cwd(), stop))
+    at_work = asyncio.create_task(asyncio.to_thread(_rehearse, name, plan, live, folder or Path.cwd(), stop, queries))
     try:
         return await asyncio.shield(at_work)
     except asyncio.CancelledError:
@@ -45,27 +52,35 @@ async def rehearse_migrations(
         raise
 
 
-def _rehearse(name: str, plan: Migrations, live: str, folder: Path, stop: threading.Event) -> MigrationFacts:
+def _rehearse(  # noqa: PLR0913, PLR0917 - as the task above
+    name: str, plan: Migrations, live: str, folder: Path, stop: threading.Event, queries: Queries | None = None
+) -> MigrationFacts:
+    named = queries_of(folder / queries.file) if queries else ()
     golden, production = address(plan.golden), address(live) if live else None
     now = datetime.now(UTC)
     drop_left_over(name, golden, now, LONGEST)
     with copied(name, golden, production, now) as copy:
         at = Rehearsing(plan, copy, folder, live, {"stop": stop.is_set})
-        return MigrationFacts(dialect=golden.get_backend_name(), **_legs(at), **_live(production))
+
+        def asked() -> tuple[QuerySeen, ...]:
+            return plans_on(make_url(copy.url), queries, named) if queries else ()
+
+        return MigrationFacts(dialect=golden.get_backend_name(), **_legs(at, asked), **_live(production))
 
 
-def _legs(at: Rehearsing) -> dict[str, Any]:
+def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[str, Any]:
     told, trouble = pending(at)
     if not told:
         return {"trouble": trouble or "Alembic said nothing"}
     facts = {"start": ",".join(told["current"]), "heads": tuple(told["heads"]), "pending": told["pending"]}
     if not told["pending"]:
         return facts
-    before = facts["before"] = snapshot(at.copy)
+    before, planned = snapshot(at.copy), asked()
+    facts |= {"before": before, "queries_before": planned}
     up = facts["up"] = walk(at, "up", "heads")
     if up.error:
         return facts
-    facts |= {"upgraded": snapshot(at.copy, before), "drift": drift(at), "smoke": smoke(at)}
+    facts |= {"upgraded": snapshot(at.copy, before), "queries_after": asked(), "drift": drift(at), "smoke": smoke(at)}
     back = told["current"][0] if told["current"] else "base"
     down = facts["down"] = walk(at, "down", back)
     if down.error:
@@ -103,12 +118,3 @@ def _live(url: URL | None) -> dict[str, Any]:
     except RehearsalError as error:
         return {"live_trouble": str(error)}
     return {"live_revision": ",".join(found), "live_rows": rows}
-
-
-def last_row(connection: Any, table: str) -> int:
-    """As many rows as there are numbers; counting them would read the table."""
-    quoted = '"' + table.replace('"', '""') + '"'
-    try:
-        return connection.exec_driver_sql(f"SELECT max(rowid) FROM {quoted}").scalar() or 0  # noqa: S608 - a quoted name
-    except Exception:  # noqa: BLE001 - a table without such numbers
-        return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from flows.rules.database import Database
 from flows.rules.named_queries import NamedQuery
@@ -52,6 +52,21 @@ def look(database: Database, promised: Queries, queries: tuple[NamedQuery, ...])
         seen = tuple(_planned(connection, query, lambda one: postgresql.plan(connection, one)) for query in queries)
         facts = QueryFacts("postgresql", seen, postgresql.rows(connection), **_top(connection, promised.top))
     return replace(facts, queries=tuple(_run(promised, facts.queries))) if promised.run_on else facts
+
+
+def plans_on(url: URL, promised: Queries, queries: tuple[NamedQuery, ...]) -> tuple[QuerySeen, ...]:
+    """Each query's plan on a copy, where each is run as well. Blocks.
+
+    Raises:
+        RehearsalError: it can't be reached or read.
+    """
+    with reading(url, promised.timeout) as connection:
+        if url.get_backend_name() == "sqlite":
+            tables = sqlite.rows(connection)
+            plan = lambda one: (sqlite.plan(connection, one, tables), frozenset())  # noqa: E731 - as above
+            return tuple(_planned(connection, query, plan) for query in queries)
+        planned = [_planned(connection, query, lambda one: postgresql.plan(connection, one)) for query in queries]
+        return tuple(_ran(connection, seen) for seen in planned)
 
 
 def _uncounted(seen: QuerySeen) -> QuerySeen:

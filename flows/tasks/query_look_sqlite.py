@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from flows.rules.named_queries import NamedQuery
 from flows.rules.query_plan import Plan, from_sqlite
-from flows.tasks.migration_rehearsal import last_row
+from flows.tasks.database_read import last_row
 
 _CALLED = re.compile(r"\b(?:FROM|JOIN|,)\s+\"?(\w+)\"?\s+(?:AS\s+)?(\w+)", re.IGNORECASE)
 

@@ -94,7 +94,7 @@ def test_a_review_is_reported_recorded_and_published(prefect, shop, tmp_path, le
     run(live, ["DROP INDEX page_author"])
     code, report = review(path, tmp_path, "--only", "queries")
     changed = told(report)["shop by_author", "query-plans/db202-changed"]
-    assert (1, True, True) == (code, "on page since " in changed["saw"], "page_author" in changed["wanted"])
+    assert (1, True, True) == (code, "on page" in changed["saw"] and " since " in changed["saw"], "page_author" in changed["wanted"])  # fmt: skip
     code, report = review(path, tmp_path, "--only", "indexes")
     said = capsys.readouterr().out
     assert 0 == code

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from flows.rules.migration_rehearsal import judge
+from flows.rules.query_promise import Queries
 from flows.tasks.migration_copy import RehearsalError, copied, drop, drop_left_over, refuse_live
 from flows.tasks.migration_rehearsal import LONGEST, _rehearse
 from tests.tasks.migrating import Project, fill, outcomes, plan, told
@@ -59,10 +60,10 @@ def project(tmp_path):
     return Project(tmp_path / "project")
 
 
-def rehearse(project, live="", **more):
+def rehearse(project, live="", queries=None, **more):
     promised = plan(**more)
-    facts = _rehearse("shop", promised, live, project.folder, threading.Event())
-    return judge("shop", "content", promised, facts), facts
+    facts = _rehearse("shop", promised, live, project.folder, threading.Event(), queries)
+    return judge("shop", "content", promised, facts, queries), facts
 
 
 def databases(url):
@@ -279,3 +280,28 @@ def test_production_is_where_the_rehearsal_began_or_ended(revision, outcome, saw
         fill(live, [], revision)
     monkeypatch.setenv("SHOP_LIVE", live)
     assert (outcome, saw) == told(rehearse(project, live="SHOP_LIVE")[0][-1])["db315-production"]
+
+
+BY_AUTHOR = "-- name: by_author  params: {author: 7}\nSELECT id, author_id FROM page WHERE author_id = :author"
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "outcome", "saw"),
+    [
+        ("DROP INDEX page_author", "CREATE INDEX page_author ON page (author_id)", {"postgresql": "fail", "sqlite": "pass"}, {"postgresql": "by_author: Seq Scan on page, cost ", "sqlite": "1 query no dearer, 1 plan of them another one"}),
+        ("CREATE INDEX page_views ON page (views)", "DROP INDEX page_views", {}, {"postgresql": "1 query no dearer", "sqlite": "1 query no dearer"}),
+        ("ALTER TABLE page RENAME COLUMN author_id TO writer_id", "ALTER TABLE page RENAME COLUMN writer_id TO author_id", {"postgresql": "warn", "sqlite": "warn"}, {"postgresql": 'by_author: column "author_id" does not exist', "sqlite": "by_author: no such column: author_id"}),
+    ],
+)  # fmt: skip
+def test_queries_are_tried_before_and_after_the_upgrade(up, down, outcome, saw, golden, project):
+    dialect = golden.partition(":")[0]
+    index = ["CREATE INDEX page_author ON page (author_id)", "ANALYZE"]
+    (fill if dialect == "postgresql" else lambda url, done: sqlite_database(make_url(url).database, done))(
+        golden, index
+    )
+    (project.folder / "queries.sql").write_text(BY_AUTHOR)
+    project.add("changes what leads there", up, down)
+    verdicts, _ = rehearse(project, queries=Queries(file="queries.sql"))
+    found = told(verdicts[-1])["db202-plans"]
+    assert (outcome.get(dialect, "pass"), True) == (found[0], found[1].startswith(saw[dialect])), found
+    assert set() == databases(golden)
