@@ -39,6 +39,10 @@ class Part(StrEnum):
     MIGRATIONS = "migrations"
 
 
+#: What each part's verdicts are called by.
+NAMES = {Part.INDEXES: "indexes", Part.QUERIES: "query-plans", Part.MIGRATIONS: "migration-rehearsal"}
+
+
 @job(
     owner=SITE_OWNER,
     expects="No index is missing or idle, every query has a good plan, and what is pending can come and go.",
@@ -96,7 +100,7 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
     result = await state.aresult(raise_on_failure=False)
     if isinstance(result, list):
         return result
-    return [could_not_review(promised, part, f"the check broke down: {type(result).__name__}: {result}")]
+    return [could_not_review(promised, NAMES[part], f"the check broke down: {type(result).__name__}: {result}")]
 
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:
@@ -107,7 +111,8 @@ async def _told(promised: Database, report: Report, *, full: bool) -> Report:
         return replace(report, verdicts=(*report.verdicts, lost))
     if deployment.get_id():
         link = url_for("flow-run", flow_run.get_id()) or ""
-        said = await tell(told_as(promised), report, link, full=full, return_state=True)
+        site = told_as(promised)
+        said = await tell(site, replace(report, site=site.site), link, full=full, return_state=True)
         if not said.is_completed():
             log.warning("%s: nobody was told of this review: %s", promised.database, said.message)
         await deliver(return_state=True)

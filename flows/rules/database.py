@@ -77,16 +77,21 @@ class Database(Model):
         return " ".join(self.rollback.command) or self.rollback.note
 
 
-def could_not_review(promised: Database, part: str, why: str) -> Verdict:
-    """The verdict on a part that nobody could look at."""
-    finding = Claim(f"{part}/looked", "The check could look.").against(why, "a look at the database", holds=None)
+def could_not_review(promised: Database, check: str, why: str) -> Verdict:
+    """The verdict of a check that could not look."""
+    finding = Claim(f"{check}/looked", "The check could look.").against(why, "a look at the database", holds=None)
     said = (promised.team, promised.expected_result, promised.back)
-    return Verdict(part, promised.database, "", *said, (finding,))
+    return Verdict(check, promised.database, "", *said, (finding,))
 
 
 def told_as(promised: Database) -> Site:
-    """The database as whoever tells people takes it: a name, an owner, and channels."""
-    return Site.model_construct(site=promised.database, owner=promised.owner, notify=promised.notify, rules=())
+    """The database as whoever tells people takes it: a name, an owner, and channels.
+
+    A site can have the same name, and what a review is silent about must not end an alert of that.
+    """
+    return Site.model_construct(
+        site=f"database-{promised.database}", owner=promised.owner, notify=promised.notify, rules=()
+    )
 
 
 Conflict = tuple[tuple[str | int, ...], str, str]

@@ -4,6 +4,9 @@ from flows.rules.grouping import urgency
 from flows.rules.report import Report
 from flows.rules.verdict import Finding, Outcome, Verdict
 
+#: Claims whose breach is two plans: the one that was, and the one that is.
+_SIDE_BY_SIDE = ("db202-changed", "db202-plans")
+
 
 def found(report: Report) -> list[tuple[Verdict, Finding]]:
     """All findings that are no pass, the worst first."""
@@ -46,6 +49,10 @@ def page(report: Report) -> str:
 
 
 def _item(verdict: Verdict, one: Finding) -> str:
+    if one.claim.endswith(_SIDE_BY_SIDE):
+        before, now = (_cell(text).replace(" > ", "<br>") for text in (one.wanted, one.saw))
+        table = f"| before | now |\n|---|---|\n| {before} | {now} |"
+        return f"- **{one.outcome.upper()} {verdict.subject}** `{one.claim}` Owner {verdict.owner}.\n\n{table}\n"
     mend, _, cost = one.wanted.partition("; cost: ")
     said = f"- **{one.outcome.upper()} {verdict.subject}** `{one.claim}`: {one.saw}."
     more = f" Mend: `{mend}` (cost: {cost})." if cost else f" Wanted {mend}."

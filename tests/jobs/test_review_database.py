@@ -133,7 +133,7 @@ def test_a_part_that_breaks_down_is_unknown_and_the_others_go_on(prefect, shop, 
     monkeypatch.setenv("SHOP_GOLDEN", re.sub(r"[^/]+$", "is_not_there", live))
     code, report = review(path, tmp_path)
     seen = told(report)
-    assert (2, "unknown") == (code, seen["shop", "migrations/looked"]["outcome"])
+    assert (2, "unknown") == (code, seen["shop", "migration-rehearsal/looked"]["outcome"])
     assert "pass" == seen["shop", "indexes/db101-foreign-key"]["outcome"]
 
 

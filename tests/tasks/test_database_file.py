@@ -1,14 +1,22 @@
 """A database file: what is wrong in it is told with its line and how to mend it, and no address is ever shown."""
 
+from dataclasses import replace
+
 import jsonschema
 import pytest
 import yaml
 
-from deployments.render import schema
+from deployments.render import prefect_yaml, schema
 from deployments.specs import database_specs
-from flows.rules.database import Database
+from deployments.validate import problems
+from flows.rules.database import Database, told_as
+from flows.rules.database_report import page
+from flows.rules.report import Report
 from flows.rules.site_file import SiteFileError
+from flows.rules.verdict import Finding, Outcome, Verdict
 from flows.tasks.database_file import addresses, check_database, load_database
+from flows.tasks.ledger import open_ledger
+from tests.tasks.telling import START, a_report, a_site, alerts, outbox, told, verdict
 
 GOOD = """
 database: shop
@@ -93,3 +101,34 @@ def test_a_variable_without_an_address_is_told_and_never_shown(written, monkeypa
     for said in ("url: saw text that is no database URL", "nodes: saw a URL of mysql", "migrations.golden: saw nothing", "set SHOP_GOLDEN where this runs"):  # fmt: skip
         assert said in told
     assert "hush" not in told
+
+
+def test_prefect_takes_its_deployment(written):
+    specs = database_specs([check_database(written())])
+    assert [] == list(problems(yaml.safe_load(prefect_yaml(specs))))
+
+
+def test_a_review_is_told_and_ends_no_alert_of_a_site_of_the_same_name(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    engine = open_ledger()
+    told(a_site("ops"), a_report(0, verdict()))
+    site = told_as(check_database(written()))
+    told(site, replace(a_report(1, verdict(check="indexes", subject="shop page")), site=site.site))
+    told(site, replace(a_report(2, verdict(Outcome.PASS, check="indexes", subject="shop")), site=site.site))
+    assert {"cache-headers /a": "firing", "indexes shop page": "resolved"} == {
+        name: row.state for name, row in alerts(engine).items()
+    }
+    assert ["FIRING: site shop, cache-headers, /a", "FIRING: site database-shop, indexes, shop page"] == [
+        row.subject for row in outbox(engine)
+    ][:2]
+    engine.dispose()
+
+
+def test_a_changed_plan_stands_beside_the_one_before_on_the_page():
+    now, before = "Sort > Seq Scan on page, cost 9 since today", "Index Scan using a|b on page, cost 1 as before"
+    finding = Finding("query-plans/db202-changed", "", Outcome.FAIL, now, before)
+    mend = Finding("indexes/db101-foreign-key", "", Outcome.WARN, "no index", "CREATE INDEX x; cost: 3 MB")
+    verdicts = (Verdict("query-plans", "shop latest", "", "content", "", "", (finding, mend)),)
+    text = page(Report("1", "shop", START, START, verdicts))
+    assert "| Index Scan using a\\|b on page, cost 1 as before | Sort<br>Seq Scan on page, cost 9 since today |" in text
+    assert "Mend: `CREATE INDEX x` (cost: 3 MB)." in text
