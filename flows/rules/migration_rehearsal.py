@@ -34,8 +34,8 @@ from flows.rules.verdict import Finding, Verdict
 
 #: Seconds of other work that a lock may be held for.
 _HELD = 0.1
-#: A share of a table's rows; PostgreSQL's own autovacuum looks at it again after as many.
-_MANY = 0.1
+#: A share of a table's rows, and how many more; PostgreSQL's own autovacuum looks at it again after as many.
+_MANY, _FEW = 0.1, 50
 _EXPECTED = "The migrations run on production, keep nobody waiting, and can be taken back."
 #: Locks that nothing should be done under but what needs them.
 _HEAVY = frozenset({"AccessExclusiveLock", "EXCLUSIVE", "RESERVED"})
@@ -165,7 +165,7 @@ def _statistics(before: Snapshot, after: Snapshot, up: Leg) -> Finding:
     looked = " ".join(one.sql.upper() for one in up.statements if one.sql.upper().startswith("ANALYZE"))
     for statement in up.statements:
         for table, rows in statement.written.items():
-            grown = rows > _MANY * max(1, before.rows.get(table, 0))
+            grown = rows > _FEW + _MANY * before.rows.get(table, 0)
             if grown and looked.strip() != "ANALYZE" and table.upper() not in looked:
                 lost.add(table)
     saw = f"changed, and not looked at since: {listed(sorted(lost))}" if lost else "all are known"

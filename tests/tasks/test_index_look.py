@@ -270,3 +270,12 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
         review(f"sqlite:///{tmp_path}/shop.db")
     with pytest.raises(RehearsalError, match="unable to open"):
         review(f"sqlite:///{tmp_path}/none.db")
+
+
+def test_a_role_that_may_read_no_table_blames_nobody_for_what_it_can_not_see(postgres_server):
+    url = postgres_server.fresh()
+    run(url, [*SHOP, "CREATE TABLE tag (id serial PRIMARY KEY)", "SELECT setval('tag_id_seq', 2000000000)", "ANALYZE", "CREATE ROLE looker LOGIN PASSWORD 'looks'"])  # fmt: skip
+    mine = make_url(url).set(username="looker", password="looks").render_as_string(hide_password=False)
+    assert [] == review(mine, indexes={"small": 20})
+    run(url, ["GRANT pg_read_all_data TO looker"])
+    assert ["db108"] == [one[0] for one in review(mine, indexes={"small": 20})]

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_rehearsal import judge
 from flows.rules.query_promise import Queries
 from flows.tasks.migration_copy import RehearsalError, copied, drop, drop_left_over, refuse_live
-from flows.tasks.migration_rehearsal import LONGEST, _rehearse
+from flows.tasks.migration_rehearsal import LONGEST, _live, _rehearse
 from tests.tasks.migrating import Project, fill, outcomes, plan, told
 
 SHOP = {
@@ -27,9 +28,9 @@ SHOP = {
         "INSERT INTO page SELECT i, i % 50 + 1, 'page ' || i, i % 10 FROM generate_series(1, 1000) i",
     ],
     "sqlite": [
-        "CREATE TABLE author (id integer PRIMARY KEY, name text)",
+        "CREATE TABLE author (id integer NOT NULL PRIMARY KEY, name text)",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO author SELECT i, 'author ' || i FROM n",
-        "CREATE TABLE page (id integer PRIMARY KEY, author_id integer, title text, views integer)",
+        "CREATE TABLE page (id integer NOT NULL PRIMARY KEY, author_id integer, title text, views integer)",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO page SELECT i, i % 50 + 1, 'page ' || i, i % 10 FROM n",
     ],
 }  # fmt: skip
@@ -272,14 +273,16 @@ def test_a_rehearsal_that_breaks_down_leaves_no_copy(golden, project, monkeypatc
     ("revision", "outcome", "saw"),
     [(None, "pass", "before the first"), ("0001", "pass", "0001"), ("0007", "fail", "0007")],
 )
-def test_production_is_where_the_rehearsal_began_or_ended(revision, outcome, saw, golden, project, monkeypatch, postgres_server, tmp_path):  # fmt: skip
-    project.add("adds", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note")
-    version = ["CREATE TABLE alembic_version (version_num text)", f"INSERT INTO alembic_version VALUES ('{revision}')"]
-    live = postgres_server.fresh() if golden.startswith("postgresql") else sqlite_database(tmp_path / "live.db", version if revision else [])  # fmt: skip
-    if golden.startswith("postgresql"):
-        fill(live, [], revision)
-    monkeypatch.setenv("SHOP_LIVE", live)
-    assert (outcome, saw) == told(rehearse(project, live="SHOP_LIVE")[0][-1])["db315-production"]
+def test_production_is_where_the_rehearsal_began_or_ended(revision, outcome, saw, url):
+    """What is rehearsed leads from before the first migration to 0001."""
+    if url.startswith("postgresql"):
+        fill(url, [], revision)
+    else:
+        Path(make_url(url).database).parent.mkdir()
+        version = ["CREATE TABLE alembic_version (version_num text)", f"INSERT INTO alembic_version VALUES ('{revision}')"]  # fmt: skip
+        sqlite_database(make_url(url).database, version if revision else [])
+    facts = MigrationFacts("any", heads=("0001",), **_live(make_url(url)))
+    assert (outcome, saw) == told(judge("shop", "content", plan(), facts)[-1])["db315-production"]
 
 
 BY_AUTHOR = "-- name: by_author  params: {author: 7}\nSELECT id, author_id FROM page WHERE author_id = :author"
@@ -305,3 +308,38 @@ def test_queries_are_tried_before_and_after_the_upgrade(up, down, outcome, saw, 
     found = told(verdicts[-1])["db202-plans"]
     assert (outcome.get(dialect, "pass"), True) == (found[0], found[1].startswith(saw[dialect])), found
     assert set() == databases(golden)
+
+
+MODELS = """
+import sqlalchemy as sa
+metadata = sa.MetaData()
+sa.Table("author", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
+sa.Table("page", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("author_id", sa.Integer),
+         sa.Column("title", sa.Text), sa.Column("views", sa.Integer), sa.Column("note", sa.Text))
+"""
+
+
+@pytest.fixture
+def modelled(project):
+    """The project has models, whose pages have a note."""
+    env = project.folder / "migrations/env.py"
+    env.write_text(MODELS + env.read_text().replace("target_metadata=None", "target_metadata=metadata"))
+    return project
+
+
+def test_what_migrations_make_and_cost_is_held_against_models_and_budget(golden, modelled):
+    fill_in = "UPDATE page SET note = title || title || title || title || title"
+    modelled.add("adds a note", ["ALTER TABLE page ADD note text", fill_in], "ALTER TABLE page DROP COLUMN note")
+    verdicts, facts = rehearse(modelled)
+    names = ("db302-time", "db313-growth", "db314-check")
+    assert ["pass", "pass", "pass"] == [told(verdicts[-1])[name][0] for name in names], verdicts[-1]
+    tight = judge("shop", "content", plan(budget={"time": "0.001ms", "growth": 1}), facts)
+    assert ["fail", "warn", "pass"] == [told(tight[-1])[name][0] for name in names]
+
+
+@pytest.mark.parametrize(("more", "outcome"), [([], "warn"), (["ANALYZE page"], "pass")])
+def test_statistics_are_made_anew_after_many_rows_were_changed(more, outcome, golden, modelled):
+    modelled.add("changes rows", ["UPDATE page SET views = 1 WHERE id < 500", *more])
+    found = told(rehearse(modelled)[0][-1])
+    assert outcome == found["db308-statistics"][0]
+    assert ("fail", True) == (found["db314-check"][0], "note" in found["db314-check"][1])
