@@ -174,18 +174,17 @@ def _explain(error: ValidationError, lines: Lines, model: type[BaseModel]) -> It
             mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
             yield lines.problem(place, f"the unknown key `{name}`", mend)
         else:
-            yield lines.problem(place, _short(detail["input"]), _mend(detail, place, name))
+            yield lines.problem(place, _short(detail["input"]), _mend(detail, place, name, model))
 
 
-def _mend(detail: Any, place: Place, name: str) -> str:
+def _mend(detail: Any, place: Place, name: str, model: type[BaseModel]) -> str:
     """What was wanted, in words of this file instead of Python's."""
     kind, given = detail["type"], detail["input"]
     if given is None or (kind == "string_too_short" and not given.strip()):
         return _MISSING.get(name, f"write {name}, or leave the key out")
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return (
-            f"wanted a mapping with some of {', '.join(_fields(place))}" if kind != "dict_type" else "wanted a mapping"
-        )
+        known = f" with some of {', '.join(_fields(place, model))}" if kind != "dict_type" else ""
+        return f"wanted a mapping{known}"
     if kind == "tuple_type":
         return _LIST_OF_WORDS if name in _COMMANDS else "wanted a list, such as [one, other]"
     if kind == "too_short":

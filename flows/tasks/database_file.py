@@ -45,7 +45,7 @@ def queries_of(path: Path) -> tuple[NamedQuery, ...]:
     Raises:
         SiteFileError: with every problem found.
     """
-    shown, text = shown_and_text(path, sorted(path.parent.glob(f"*{path.suffix}")), "files")
+    shown, text = shown_and_text(path, sorted(path.parent.glob(f"*{path.suffix}")), "query lists")
     return read_queries(text, shown)
 
 

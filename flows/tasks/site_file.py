@@ -80,7 +80,7 @@ def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, s
         mend = "make it a readable file of UTF-8 text"
         raise SiteFileError([Problem(shown, 1, "file", saw, mend)]) from None
     if len(text) > MOST_BYTES:
-        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", f"is it one of the {what}?")])
+        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", f"is it a {what[:-1]} file?")])
     return shown, text
 
 
