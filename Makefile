@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo demo-import demo-rehearsal up test lint bench render lock clean
+.PHONY: demo demo-import demo-rehearsal up cluster test lint bench render lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock
@@ -31,6 +31,9 @@ demo-rehearsal: $(STAMP) ## a release goes out, comes back and goes out again; t
 up: $(STAMP) ## server, worker, deployments, board and demo site in one terminal; Ctrl-C lets runs finish and stops all
 	@$(BIN)/python -m deployments.up
 
+cluster: $(STAMP) ## PostgreSQL, Redis, two API servers, two background services, three workers: one of each is killed in a sweep
+	@$(BIN)/python -m deployments.cluster
+
 test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing programs into failures
 	@# What waits for cron runs beside the rest, and is shown after it; both have to pass.
 	@out=$$(mktemp); \
@@ -53,7 +56,7 @@ render: $(STAMP) ## prefect.yaml, the JSON Schema of a site file, and the tables
 	$(BIN)/python -m deployments
 
 lock: ## requirements.lock from pyproject.toml; needs uv
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev --extra postgres pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev --extra postgres --extra cluster pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .roundsman .pytest_cache .ruff_cache

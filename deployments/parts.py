@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -62,6 +62,7 @@ class Parts:
     def __init__(self, console: Console, width: int) -> None:
         self._console, self._width = console, width
         self._parts: list[Part] = []
+        self._killed: set[Part] = set()
         # A queue that may be written to from a signal's handler: the part that ended, or None for a signal.
         self._events: SimpleQueue[Part | None] = SimpleQueue()
 
@@ -130,6 +131,33 @@ class Parts:
             self._event(_LOOK_EVERY)
         part.last.clear()  # what it said while it started explains no later end
 
+    def kill(self, part: Part, also: Sequence[int] = ()) -> None:
+        """End a part by force, as when its machine goes; that it ended is no error.
+
+        Args:
+            part: Which one.
+            also: Processes that it has started, each the first of a group of its own.
+        """
+        self._parts.remove(part)
+        self._killed.add(part)
+        for group in (part.process.pid, *also):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        part.process.wait()
+
+    def await_end(self, part: Part, seconds: float) -> None:
+        """Wait until a part that was started has ended well.
+
+        Raises:
+            PartError: it failed, or had not ended in time, or another part ended.
+            StoppedError: somebody asked for the end.
+        """
+        end = time.monotonic() + seconds
+        while not self._event(_LOOK_EVERY, awaited=part):
+            if time.monotonic() > end:
+                raise PartError(part, f"had not ended after {seconds:g} s")
+        self._parts.remove(part)
+
     def wait(self) -> None:
         """Wait for the first thing that ends it all, and raise it: PartError or StoppedError."""
         while True:
@@ -142,6 +170,8 @@ class Parts:
             return False
         if part is None:
             raise StoppedError
+        if part in self._killed:
+            return False
         if part is awaited and part.process.returncode == 0:
             return True
         raise PartError(part, part.fate)

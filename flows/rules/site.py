@@ -93,6 +93,8 @@ class Sweep(Model):
     """Requests a second, at most, from all workers together."""
     workers: int = Field(default=2, ge=1, le=64)
     """Shards under way at once, each with its part of the rate."""
+    shard: int = Field(default=20_000, ge=100, le=1_000_000)
+    """Pages of one shard, about: each is a run, and a run costs some seconds before it works, so few and large."""
 
 
 class Catalogue(Model):

@@ -24,8 +24,6 @@ CHECK = "sweep"
 
 ANSWERED = Claim(f"{CHECK}/status", "A page of the sitemap is there.", "https://www.sitemaps.org/protocol.html")
 
-#: Pages of one shard: a run costs some seconds before it works, so few and large.
-SHARD = 20_000
 #: Files into which pages fall by their hash while they are listed; a shard is some of them.
 BUCKETS = 256
 #: Kinds of fine answers that are known again; a site has some dozens.
@@ -48,7 +46,7 @@ def bucket(path: str) -> int:
     return hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0]
 
 
-def shards(sizes: Sequence[int], most: int = SHARD) -> list[list[int]]:
+def shards(sizes: Sequence[int], most: int) -> list[list[int]]:
     """Which buckets are a shard each: neighbours, with about `most` pages together."""
     found: list[list[int]] = []
     full = most

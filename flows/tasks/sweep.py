@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from flows.rules.batch import Applied, Status
 from flows.rules.exchange import Probe
 from flows.rules.grouping import Group, group, merged
-from flows.rules.site import Site
+from flows.rules.site import Site, Sweep
 from flows.rules.sitemap import chosen
 from flows.rules.sweep import BUCKETS, Judge, Page, Swept, bucket, counted, shards
 from flows.rules.verdict import Outcome, Severity, Verdict
@@ -95,7 +95,7 @@ def enlist(engine: Engine, site: Site, edition: str) -> int:
             buckets = _Buckets(Path(folder))
             with buckets.opened():
                 listed = read_sitemaps(site, buckets.take, start=site.sweep.sitemaps, most=site.sweep.most)
-            _write_shards(engine, number, buckets, site.sweep.share, _notes(listed))
+            _write_shards(engine, number, buckets, site.sweep, _notes(listed))
     return number
 
 
@@ -128,15 +128,15 @@ class _Buckets:
         return [len(self.pages(number, share)) for number in range(BUCKETS)]
 
 
-def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, share: float, notes: list[str]) -> None:
+def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, how: Sweep, notes: list[str]) -> None:
     """All at once, so that nobody begins a sweep that is listed in part; and once, whoever else has listed it."""
-    sizes = buckets.sizes(share)
+    sizes = buckets.sizes(how.share)
     with writing(engine, patience=300.0) as connection:
         own = select(SWEEP.c.status).where(SWEEP.c.id == sweep).with_for_update()
         if connection.execute(own).scalar_one() != "listing":
             return
-        for number, members in enumerate(shards(sizes)):
-            text = "\n".join(path for one in members for path in buckets.pages(one, share))
+        for number, members in enumerate(shards(sizes, how.shard)):
+            text = "\n".join(path for one in members for path in buckets.pages(one, how.share))
             plain = text.encode("utf-8", "surrogatepass")
             connection.execute(
                 insert(SHARD).values(

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from functools import partial
 
 import pytest
 import yaml
@@ -13,7 +12,6 @@ from sqlalchemy import select, text
 from deployments.specs import specs
 from flows.jobs.sweep_site import sweep_site
 from flows.rules.verdict import Outcome
-from flows.tasks import sweep
 from flows.tasks.ledger import open_ledger
 from flows.tasks.site_file import check
 from flows.tasks.sweep import unpacked
@@ -93,13 +91,10 @@ async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledg
 
 @pytest.mark.slow
 @pytest.mark.harness
-async def test_a_shard_whose_process_is_killed_is_begun_anew_and_no_page_is_lost_or_doubled(
-    shop, ledger, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(sweep, "shards", partial(sweep.shards, most=1200))
+async def test_a_shard_whose_process_is_killed_is_begun_anew_and_no_page_is_lost_or_doubled(shop, ledger, tmp_path):
     paths = [f"/articles/{number}" for number in range(PAGES)]
     shop.urls("/sitemap.xml", *paths)
-    path = site_file(tmp_path, shop, workers=2, rate=100)
+    path = site_file(tmp_path, shop, workers=2, rate=100, shard=1200)
     variables = service.environment(tmp_path, ROUNDSMAN_LEDGER_URL=ledger)
     with service.serving_prefect(tmp_path, variables) as api:
         service.prefect(variables, "work-pool", "create", "roundsman", "--type", "process")

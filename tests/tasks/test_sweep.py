@@ -37,19 +37,19 @@ def shop():
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Shards of some hundred pages, and nothing kept in the project's own folder."""
-    monkeypatch.setattr(sweep, "shards", lambda sizes: _shards(sizes, 200))
     monkeypatch.setattr(sweep, "CHUNK", 50)
     monkeypatch.setattr(sweep, "_TURN", 25)
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
     monkeypatch.chdir(tmp_path)
 
 
-_shards = sweep.shards
-
-
 def site_of(shop, **more):
     return Site(
-        site="shop", base_url=shop.url, owner="web <web@shop.test>", rules=[RULE], sweep={"rate": 100_000, **more}
+        site="shop",
+        base_url=shop.url,
+        owner="web <web@shop.test>",
+        rules=[RULE],
+        sweep={"rate": 100_000, "shard": 200, **more},
     )
 
 

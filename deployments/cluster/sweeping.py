@@ -1,0 +1,68 @@
+"""What a client of the cluster does: `python -m deployments.cluster.sweeping deploy|sweep|count FOLDER`."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from sqlalchemy import select
+
+from deployments.deploy import deploy as hand_over
+from deployments.render import prefect_yaml
+from deployments.specs import specs
+from deployments.work_pools import ensure
+from flows.jobs.sweep_site import sweep_site
+from flows.tasks.ledger import open_ledger
+from flows.tasks.site_file import check
+from flows.tasks.sweep import conclude, unpacked
+from flows.tasks.sweep_tables import PAGE, SHARD, SWEEP
+
+#: What makes this sweep another one than the last; there is one.
+EDITION = "cluster"
+
+
+def deploy(folder: Path) -> int:
+    """Make the pool and the deployments of the shop."""
+    file = folder / "prefect.yaml"
+    wanted = [one for one in specs([check(folder / "shop.yaml")]) if one.name.startswith("sweep")]
+    file.write_text(prefect_yaml(wanted), encoding="utf-8")
+    print(asyncio.run(ensure()), flush=True)
+    return hand_over(file)
+
+
+def sweep(folder: Path) -> int:
+    """Sweep the shop, its shards on the workers."""
+    state = asyncio.run(sweep_site(str(folder / "shop.yaml"), edition=EDITION, return_state=True))
+    print(state.message)
+    return 0 if state.is_completed() else 1
+
+
+def count(_folder: Path) -> int:
+    """Print what the ledger and the servers know, as JSON."""
+    engine = open_ledger()
+    with engine.connect() as connection:
+        number = connection.execute(select(SWEEP.c.id).filter_by(edition=EDITION)).scalar_one()
+        shards = connection.execute(select(SHARD).filter_by(sweep_id=number)).all()
+        places = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
+    swept = conclude(engine, number)
+    engine.dispose()
+    paths = {row.number: unpacked(row.paths) for row in shards}
+    seen = Counter(paths[shard][position] for shard, position in places)
+    told = {"listed": swept.listed, "summary": swept.summary, "looked_at": seen, "runs": asyncio.run(_runs())}
+    print(json.dumps(told))
+    return 0
+
+
+async def _runs() -> Counter[str]:
+    """Runs of shards by how they ended."""
+    named = FlowFilter(name=FlowFilterName(any_=["sweep-shard"]))
+    async with get_client() as client:
+        found = await client.read_flow_runs(flow_filter=named)
+    return Counter(one.state_type.value for one in found if one.state_type)
+
+
+if __name__ == "__main__":
+    sys.exit({"deploy": deploy, "sweep": sweep, "count": count}[sys.argv[1]](Path(sys.argv[2])))
