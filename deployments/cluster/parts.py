@@ -94,14 +94,15 @@ class Cluster:
         self._nginx()
         words = ("prefect", "server", "database", "upgrade", "--yes")
         self.parts.finish("upgrade", _python(*words), self.server, hide=".*")
+        # One after the other: on an empty database each writes down the types of blocks, and the second to do so dies.
         for number, port in enumerate(self.places.servers, 1):
             words = ("prefect", "server", "start", "--no-services", "--host", "127.0.0.1", "--port", str(port))
-            self.servers.append(self.parts.start(f"api-{number}", _python(*words), self.server, hide=".*"))
+            part = self.parts.start(f"api-{number}", _python(*words), self.server, hide=".*")
+            self.parts.until(part, lambda port=port: _ready(f"http://127.0.0.1:{port}/api/ready"), _PATIENCE)
+            self.servers.append(part)
         for number in (1, 2):
             words = ("prefect", "server", "services", "start")
             self.parts.start(f"services-{number}", _python(*words), self.server, hide=".*")
-        for part, port in zip(self.servers, self.places.servers, strict=True):
-            self.parts.until(part, lambda port=port: _ready(f"http://127.0.0.1:{port}/api/ready"), _PATIENCE)
 
     def work(self) -> None:
         """Start the workers, and wait until the servers know of them."""

@@ -111,10 +111,14 @@ def test_every_secret_comes_from_outside_and_must_be_there():
         assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", found[name]), name
 
 
+def asked_by(file):
+    return set(re.findall(r"\$\{([A-Z_]+):", (ROOT / file).read_text()))
+
+
 @pytest.mark.parametrize(
     ("example", "asked"),
     [
-        ("compose.env.example", set(re.findall(r"\$\{([A-Z_]+):", (ROOT / "compose.yaml").read_text()))),
+        ("compose.env.example", asked_by("compose.yaml") | asked_by("deployments/compose.cluster.yaml")),
         ("systemd/env.example", None),
     ],
 )
