@@ -44,8 +44,8 @@ def path(number: int) -> str:
 
 
 @contextmanager
-def shop(count: int) -> Iterator[str]:
-    """The address of a shop of so many articles."""
+def shop(count: int, delay: int = 0) -> Iterator[str]:
+    """The address of a shop of so many articles; each takes `delay` milliseconds."""
     with tempfile.TemporaryDirectory(prefix="roundsman-bench-") as name, ExitStack() as stack:
         folder, port, origin = Path(name), free_port(), free_port()
         folder.chmod(0o755)
@@ -55,10 +55,16 @@ def shop(count: int) -> Iterator[str]:
         _sitemaps(folder / "www", address, count)
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=origin))
         _start(stack, origin, [program("nginx"), "-p", name, "-c", f"{name}/nginx.conf"])
-        vcl = Path(__file__).with_name("sweep.vcl").read_text().replace("@PORT@", str(origin))
+        vcl = (
+            Path(__file__)
+            .with_name("sweep.vcl")
+            .read_text()
+            .replace("@PORT@", str(origin))
+            .replace("@DELAY@", str(delay))
+        )
         (folder / "sweep.vcl").write_text(vcl)
         command = [program("varnishd"), "-j", "none", "-F", "-n", f"{name}/n", "-a", f"127.0.0.1:{port}"]
-        command += ["-f", f"{name}/sweep.vcl", "-s", "malloc,32M", "-T", "none", "-p", "thread_pool_min=100"]
+        command += ["-f", f"{name}/sweep.vcl", "-s", "malloc,32M", "-T", "none", "-p", "thread_pool_min=200"]
         _start(stack, port, command)
         yield address
 

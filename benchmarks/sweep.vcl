@@ -5,7 +5,11 @@ vcl 4.1;
 
 backend default { .host = "127.0.0.1"; .port = "@PORT@"; }
 
+import vtc;
+
 sub vcl_recv {
+    # How long a page takes, where it is to take long: each connection waits in a thread of its own.
+    if (@DELAY@ms > 0s && req.url ~ "^/articles/") { vtc.sleep(@DELAY@ms); }
     if (req.url ~ "^/articles/") { return (hash); }
     return (pass);
 }

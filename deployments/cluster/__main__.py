@@ -97,7 +97,8 @@ def run(pages: int, rate: int) -> Seen:
         parts.say("cluster", "starting PostgreSQL, Redis, a balancer, two API servers and two background services")
         cluster.open()
         _promise(folder, cluster.places.shop, pages, rate)
-        parts.finish("deploy", [sys.executable, "-m", "deployments.cluster.sweeping", "deploy", name], cluster.client)
+        command = [sys.executable, "-m", "deployments.cluster.sweeping", "deploy", name]
+        parts.finish("deploy", command, cluster.client, hide=".*")
         parts.say("cluster", f"starting {WORKERS} workers")
         cluster.work()
         begun = time.monotonic()
