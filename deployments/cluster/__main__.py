@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import yaml
 from rich.console import Console
@@ -135,8 +136,10 @@ def _kill_two(cluster: Cluster, sweep: Part) -> tuple[str, ...]:
     found: list[Part] = []
 
     def busy() -> bool:
-        found[:] = [one for one in cluster.workers if _runs_of(one)]
-        return len(found) > 1 and _pages_of(cluster) > 0
+        # Of a run that has not come to its shard, nobody knows for some minutes whether it ever will.
+        claimed = _claimed(cluster)
+        found[:] = [one for one in cluster.workers if (runs := _runs_of(one)) and all(map(claimed.__contains__, runs))]
+        return bool(found)
 
     cluster.parts.until(sweep, busy, _PATIENCE)
     worker, server = found[0], cluster.servers[0]
@@ -160,16 +163,35 @@ def _runs_of(worker: Part) -> list[int]:
         return []
 
 
+def _claimed(cluster: Cluster) -> set[int]:
+    """The processes of runs that have looked at some pages of their shard."""
+    busy = "SELECT run_id FROM import_job WHERE status = 'running' AND position > 0"
+    runs = {run for (run,) in _ask(cluster, busy)}
+    children = [child for worker in cluster.workers for child in _runs_of(worker)]
+    return {child for child in children if any(run in _environment(child) for run in runs)}
+
+
+def _environment(process: int) -> str:
+    """What a process was started with, the run's id among it; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{process}/environ").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def _pages_of(cluster: Cluster) -> int:
     """Pages that were looked at until now."""
+    return sum(count for (count,) in _ask(cluster, "SELECT count(*) FROM sweep_page"))
+
+
+def _ask(cluster: Cluster, question: LiteralString) -> list[Any]:
     import psycopg  # noqa: PLC0415 - an extra
 
     try:
         with psycopg.connect(cluster.places.postgresql("ledger")) as connection:
-            [count] = connection.execute("SELECT count(*) FROM sweep_page").fetchone() or [0]
-    except psycopg.errors.UndefinedTable:
-        return 0
-    return int(count)
+            return connection.execute(question).fetchall()
+    except psycopg.errors.UndefinedTable:  # nobody has opened the ledger yet
+        return []
 
 
 def _count(folder: Path, cluster: Cluster, killed: tuple[str, ...]) -> Seen:

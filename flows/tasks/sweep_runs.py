@@ -22,12 +22,15 @@ from sqlalchemy import Engine
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
 from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep import LEASE, Shard, conclude, enlist, standing, sweep_pages
+from flows.tasks.sweep import Shard, conclude, enlist, standing, sweep_pages
 
 log = logging.getLogger("roundsman")
 
 #: So often a shard is begun anew in one run of the sweep.
 TRIES = 3
+#: Seconds that a run may take from its worker's word that it begins to its first page. On a busy machine a process
+#: takes a minute to start; given up too soon, runs take the place of runs, and all of them are slow.
+STARTS = 300.0
 #: Seconds between two looks at how far the shards are.
 LOOK = 2.0
 
@@ -140,13 +143,13 @@ def _is_silent(run: FlowRun, shard: Shard) -> bool:
     if shard.run == str(run.id):
         return shard.left
     # It has not come to its shard, as its process takes some seconds to start; or it never will.
-    return datetime.now(UTC) - state.timestamp > timedelta(seconds=LEASE)
+    return datetime.now(UTC) - state.timestamp > timedelta(seconds=STARTS)
 
 
 async def _give_up(run: FlowRun) -> None:
     """Say so in Prefect, which keeps a place of the deployment for the run as long as it stays Running."""
     async with get_client() as client:
-        message = f"given up by its sweep: nothing was heard of it for {LEASE:g} s"
+        message = "given up by its sweep: nothing was heard of it, so its worker is gone"
         await client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 

@@ -8,11 +8,11 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Pending, Running, Scheduled
 
-from flows.tasks.sweep import LEASE, Shard
-from flows.tasks.sweep_runs import _is_silent
+from flows.tasks.sweep import Shard
+from flows.tasks.sweep_runs import STARTS, _is_silent
 
 OWN, OTHER = str(UUID(int=1)), str(UUID(int=2))
-NEW, OLD = timedelta(seconds=LEASE / 2), timedelta(seconds=2 * LEASE)
+NEW, OLD = timedelta(seconds=STARTS / 2), timedelta(seconds=2 * STARTS)
 
 
 def run(make, age) -> SimpleNamespace:
@@ -36,6 +36,6 @@ def run(make, age) -> SimpleNamespace:
         (False, Completed, OLD, {"left": True, "run": OWN}),
     ],
 )
-def test_a_run_is_given_up_when_nothing_was_heard_of_it_for_longer_than_the_lease(silent, state, age, shard):
+def test_a_run_is_given_up_when_its_lease_is_over_or_it_never_came_to_its_shard(silent, state, age, shard):
     left = shard.pop("left", False)
     assert silent == _is_silent(run(state, age), Shard(0, 100, 50, ended=False, left=left, **shard))
