@@ -125,7 +125,7 @@ def _promise(folder: Path, shop: int, pages: int, rate: int) -> None:
         "base_url": f"http://127.0.0.1:{shop}",
         "owner": "web <web@shop.test>",
         "rules": [rule],
-        "sweep": {"rate": rate, "workers": 2 * WORKERS, "shard": max(100, pages // 12)},
+        "sweep": {"rate": rate, "workers": 2 * WORKERS, "shard": max(100, pages // (2 * WORKERS))},
         "schedule": {"inspect": "daily", "sweep": "daily"},
     }
     (folder / "shop.yaml").write_text(yaml.safe_dump(site))
