@@ -136,9 +136,12 @@ def _kill_two(cluster: Cluster, sweep: Part) -> tuple[str, ...]:
     found: list[Part] = []
 
     def busy() -> bool:
-        # Of a run that has not come to its shard, nobody knows for some minutes whether it ever will.
         claimed = _claimed(cluster)
-        found[:] = [one for one in cluster.workers if (runs := _runs_of(one)) and all(map(claimed.__contains__, runs))]
+        # Best one of whose runs none is still starting: of such a one, it takes minutes to know that it never will.
+        found[:] = sorted(
+            (one for one in cluster.workers if claimed & set(_runs_of(one))),
+            key=lambda one: len(set(_runs_of(one)) - claimed),
+        )
         return bool(found)
 
     cluster.parts.until(sweep, busy, _PATIENCE)
