@@ -45,8 +45,10 @@ class Lab:
         self.page, self.file = f"/articles/{name}/one", self.folder / "lab.yaml"
         budget = {"hit": {"p50": "1s"}, "miss": {"p50": "1s"}}
         rule = articles(name, examples={"cached": [self.page]}, response_time=budget)
-        self.file.write_text(yaml.safe_dump(site(self.varnish.url, [rule])))
-        self.origin.delay(self.page, 0.03)
+        # Few at a time, and slow: the test's own load, and what else the machine does, are small beside it.
+        manners = {"rate": 40, "timeout": "5s", "samples": 40}
+        self.file.write_text(yaml.safe_dump(site(self.varnish.url, [rule], manners=manners)))
+        self.origin.delay(self.page, 0.2)
         self.walk()
         self.repeat()
 
@@ -76,14 +78,15 @@ class Lab:
         out = self.folder / "report.json"
         code = main(["compare", str(self.file), "--margin", "25%", "--json", str(out), *words])
         said = json.loads(out.read_text())["verdicts"]
+        self.said = [one["saw"] for verdict in said for one in verdict["findings"]]
         found = [one for verdict in said if verdict["subject"] == self.page for one in verdict["findings"]]
         return code, {one["claim"].removeprefix("compare-release/"): (one["outcome"], one["saw"]) for one in found}
 
 
-def test_misses_that_became_30_percent_slower_are_found_and_a_purge_alone_is_not(lab, capsys):
+def test_misses_that_became_slower_are_found_though_hits_did_not(lab, capsys):
     lab.begin("since")
     lab.release("1.8")
-    lab.origin.delay(lab.page, 0.045)
+    lab.origin.delay(lab.page, 0.32)
     lab.walk()
     code, told = lab.compare()
     assert 1 == code
@@ -123,8 +126,8 @@ def test_a_release_without_rounds_is_unknown_and_says_how_many_it_takes(lab):
     assert all(saw.startswith("not enough data: timed in 0 rounds since and 30 before") for _, saw in told.values())
 
 
-def test_a_release_that_nobody_knows_is_told_with_those_that_are_known(lab, capsys):
+def test_a_release_that_nobody_knows_is_told_with_those_that_are_known(lab):
     lab.begin("unheard")
     lab.release("2.1")
     assert (2, {}) == lab.compare("--release", "9.9")
-    assert "no release 9.9 is known (known: 2.1)" in capsys.readouterr().out.replace("\n", " ")
+    assert ["no release 9.9 is known (known: 2.1)"] == lab.said
