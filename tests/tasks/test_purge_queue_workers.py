@@ -76,12 +76,12 @@ def test_killed_at_any_point_a_change_is_done_once_and_purged_once_more_at_most(
         for place, point in enumerate(POINTS):
             publish(ledger, f"/articles/{place}")
             victim = started(url, address, 60.0, point)
-            victim.join(60)
+            victim.join(180)
             assert -signal.SIGKILL == victim.exitcode, point
         assert ["claimed"] * 5 + ["done"] == [state for _, state in rows_of(ledger)]
         let_be_due(ledger)
         heir = started(url, address, 60.0)
-        heir.join(60)
+        heir.join(180)
     assert 0 == heir.exitcode
     assert {"done"} == {state for _, state in rows_of(ledger)}
     with ledger.connect() as connection:
