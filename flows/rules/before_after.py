@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from flows.rules.chance import false_discovery, fisher
-from flows.rules.comparison import ALPHA, Shares, Word
+from flows.rules.comparison import ALPHA, TICK, Shares, Word
 from flows.rules.placebo import HISTORY, Moved, moved
 from flows.rules.ratio import Ratio
 
@@ -70,6 +70,10 @@ class Since:
     q_tail: float = 1.0
     word: Word = Word.NOT_ENOUGH
     need: int = 0
+
+    def margin(self, share: float) -> float:
+        """The share within which a change is none: as asked for, or a quarter of a millisecond if that is more."""
+        return max(share, TICK / self.typical) if self.typical else share
 
     @property
     def ratio(self) -> Ratio | None:
@@ -164,7 +168,7 @@ def _table(side: tuple[int, int]) -> tuple[int, int]:
 
 
 def _word(one: Since, margin: float) -> Word:
-    bound, slow, tail = math.log1p(margin), one.slow, one.tail
+    bound, slow, tail = math.log1p(one.margin(margin)), one.slow, one.tail
     if slow is None or tail is None:
         return Word.NOT_ENOUGH
     if one.q <= ALPHA and math.log(slow.low) >= bound:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from flows.rules.before_after import Key, Walk
 from flows.rules.change_points import LEAST, SHORTEST, Change, Kind, changes, released
+from flows.rules.comparison import TICK
 from flows.rules.notice import Release
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
@@ -17,8 +18,6 @@ CHECK = "drift"
 ROUNDS = 120
 #: For so long a new level is news; then it is what the route takes.
 NEWS = timedelta(days=7)
-#: Seconds; a smaller change is none, however large its share.
-TICK = 0.00025
 
 _OF = {"hit": "a hit", "miss": "a miss", "origin": "the origin"}
 _CLAIMS: Mapping[tuple[str, Kind], Claim] = {

@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 HIT, MISS = ("/a", "hit"), ("/a", "miss")
 
 
-def walks(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, hits=100):
+def walks(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, hits=100, typical=0.02):
     """Rounds in which routes move by themselves, and all of them together."""
     rng = np.random.default_rng(seed)
     made = []
@@ -22,7 +22,7 @@ def walks(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, 
         together = rng.normal(0, common)
         times = {}
         for key in keys:
-            p50 = 0.02 * np.exp(rng.normal(0, moves) + together) * (slower or {}).get(key, 1)
+            p50 = typical * np.exp(rng.normal(0, moves) + together) * (slower or {}).get(key, 1)
             p95 = 3 * p50 * np.exp(rng.normal(0, moves)) * (tail or {}).get(key, 1)
             plain = key[1] == "hit"
             times[key] = Timed(p50, p95, hits if plain else 0, 100 if plain else 0)
@@ -61,6 +61,12 @@ def test_a_route_that_moves_by_itself_is_not_called_slower_for_it():
 
 
 ROUTES = [(f"/{place}", "miss") for place in range(6)]
+
+
+@pytest.mark.parametrize(("typical", "word"), [(0.0001, "unchanged"), (0.02, "slower")])
+def test_a_change_of_less_than_a_quarter_of_a_millisecond_is_none(typical, word):
+    after = walks(3, HIT, seed=2, typical=typical, slower={HIT: 2.0}, tail={HIT: 0.5})
+    assert {HIT: word} == words(walks(40, HIT, typical=typical), after)
 
 
 def test_what_all_routes_do_alike_is_no_release():
