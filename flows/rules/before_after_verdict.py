@@ -35,7 +35,9 @@ def judge_claims(site: Site, outcome: Outcome, says: str) -> Verdict:
 
 def _findings(one: Since, margin: float) -> Iterator[Finding]:
     says = f"The release made it no slower where the answer is {_OF[one.state]}."
-    wanted = f"within {one.margin(margin):.0%} of {spoken(_digits(one.typical))}" if one.typical else f"{HISTORY} rounds before it"
+    wanted = f"{HISTORY} rounds before it"
+    if one.typical:
+        wanted = f"within {one.margin(margin):.0%} of {spoken(_digits(one.typical))}"
     if one.need:
         wanted += f"; needs {one.need} more round{'s' if one.need > 1 else ''}"
     yield Finding(f"{CHECK}/{one.state}-speed", says, OUTCOMES[one.word], told(one), wanted)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
@@ -19,6 +20,7 @@ def duration(text: object) -> float:
     raise ValueError(f"wanted {_WANTED}")
 
 
+@lru_cache(maxsize=1024)
 def spoken(seconds: float) -> str:
     """Write a duration in the largest unit that keeps it whole; milliseconds below one second."""
     if seconds and abs(seconds) < 1:

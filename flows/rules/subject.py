@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Rule
@@ -20,9 +21,14 @@ def verdict_on(  # noqa: PLR0913 - the two columns are asked for by name
     observed: str = "",
 ) -> Verdict:
     """A verdict with the rule's runbook, and the two columns where they are known."""
-    command = shlex.join(rule.rollback.command)
+    command = _written(tuple(rule.rollback.command))
     said = (check, subject, rule.name, site.owner_of(rule), rule.expected_result, command, tuple(findings))
     return Verdict(*said, by_rfc=by_rfc, observed=observed)
+
+
+@lru_cache(maxsize=256)
+def _written(command: tuple[str, ...]) -> str:
+    return shlex.join(command)
 
 
 def could_not_look(site: Site, check: str, why: str, subject: str = "") -> Verdict:
