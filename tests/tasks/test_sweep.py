@@ -146,7 +146,7 @@ def worker(url, site, number):
 
 @pytest.mark.slow
 def test_three_workers_that_are_killed_at_random_lose_and_double_no_page(shop, ledger, url):
-    wanted = articles(shop, 1500)
+    wanted = articles(shop, 4000)
     number = enlist(ledger, site_of(shop), "today")
     context, chance = multiprocessing.get_context("fork"), random.Random(7)
     workers, kills = [], 0
@@ -157,14 +157,14 @@ def test_three_workers_that_are_killed_at_random_lose_and_double_no_page(shop, l
             workers[-1].start()
         before = sum(one.done for one in standing(ledger, number))
         workers[0].join(chance.uniform(0.1, 0.5))
-        if kills < 12 and workers[0].is_alive() and before < 1500:
+        if kills < 12 and workers[0].is_alive() and before < 4000:
             os.kill(workers[0].pid, signal.SIGKILL)
             workers[0].join()
             kills += 1
     for one in workers:
         one.join(30)
-    assert kills
+    assert kills > 3
     with ledger.connect() as connection:
-        assert 1500 == connection.execute(select(func.count()).select_from(PAGE)).scalar_one()
+        assert 4000 == connection.execute(select(func.count()).select_from(PAGE)).scalar_one()
     assert sorted(wanted) == looked_at(ledger, number)
-    assert "1,500 pages: 1,500 passed" == conclude(ledger, number).summary
+    assert "4,000 pages: 4,000 passed" == conclude(ledger, number).summary
