@@ -62,6 +62,28 @@ def schema(engine: Engine) -> str:
     return "\n".join(line for line in lines if not line.startswith("\\"))  # its \restrict differs each time
 
 
+STOPS = """
+revision, down_revision = "9999", "{newest}"
+
+def upgrade():
+    raise RuntimeError("stopped here")
+"""
+
+
+def test_an_upgrade_over_many_versions_that_stops_half_way_leaves_nothing_of_itself(ledger, tmp_path):
+    before = schema(ledger)
+    command.downgrade(alembic_config(ledger), "base")
+    bare = schema(ledger)
+    folder = shutil.copytree(MIGRATIONS, tmp_path / "stops")
+    newest = ScriptDirectory.from_config(alembic_config(ledger)).get_current_head()
+    (folder / "versions" / "9999_stops.py").write_text(STOPS.format(newest=newest))
+    with pytest.raises(RuntimeError, match="stopped here"):
+        command.upgrade(alembic_config(ledger, folder), "head")
+    assert schema(ledger) == bare
+    command.upgrade(alembic_config(ledger), "head")
+    assert schema(ledger) == before
+
+
 OPEN_TOGETHER = """
 import sys
 import alembic.command

@@ -30,8 +30,9 @@ def migrate(connection: Connection) -> None:
         # The pragma is of no effect inside a transaction, and a detached connection does not go back to the pool.
         connection.detach()
         connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
-    context.configure(connection, target_metadata=LedgerTable.metadata, render_as_batch=sqlite)
-    with context.begin_transaction():
+    # On SQLite Alembic by itself ends a transaction after each migration, and another worker gets between.
+    with connection.begin():
+        context.configure(connection, target_metadata=LedgerTable.metadata, render_as_batch=sqlite)
         if not sqlite:
             # Workers that start at once wait here; Alembic reads the version only after that.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
