@@ -16,6 +16,8 @@ Row = tuple[str, str, str, bool]
 
 NEW, KNOWN, WHOLE = 150e-6, 5e-6, 3.0
 EXCHANGES, VISITS = 100_000, 3
+# Whatever else the machine does only adds, so of some turns the best counts.
+TURNS = 3
 NOW = 1_767_225_600
 TARGETED = ("cloudflare-cdn-cache-control", "cdn-cache-control")
 REQUEST = Asked("https://www.example.com/a", headers=(("User-Agent", "roundsman"), ("Accept-Encoding", "gzip")))
@@ -24,7 +26,7 @@ REQUEST = Asked("https://www.example.com/a", headers=(("User-Agent", "roundsman"
 def rows() -> list[Row]:
     new = _each(lambda number: f"public, max-age={number}, stale-while-revalidate=60")
     known = _each(lambda _: "public, max-age=600, stale-while-revalidate=60")
-    judging, grouping, groups = _round()
+    judging, grouping, groups = min((_round() for _ in range(TURNS)), key=lambda turn: turn[0] + turn[1])
     whole = judging + grouping
     parts = f"{whole:.2f} s: judged {judging:.2f}, grouped {grouping:.2f} into {groups}"
     return [
@@ -53,7 +55,7 @@ def _headers(number: int, control: str) -> tuple[tuple[str, str], ...]:
 
 
 def _each(control: Callable[[int], str]) -> float:
-    """Seconds for one judgement; of some turns the best, since whatever else the machine does only adds."""
+    """Seconds for one judgement."""
     best = float("inf")
     for turn in range(10):
         numbers = range(1 + turn * 3000, 1 + (turn + 1) * 3000)

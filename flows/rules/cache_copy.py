@@ -45,7 +45,7 @@ def tells(seen: Sequence[Exchange]) -> bool:
 
 def states(seen: Sequence[Exchange]) -> str:
     """What the cache said it did, in a row."""
-    return ", ".join([cache_state(exchange) if exchange.answered else "no answer" for exchange in seen])
+    return ", ".join(["no answer" if exchange.error else cache_state(exchange) for exchange in seen])
 
 
 def observed(seen: Sequence[Exchange]) -> str:

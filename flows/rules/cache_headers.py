@@ -7,6 +7,7 @@ rule. What the rule does not promise is not asked, apart from one HEAD, one cond
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 
 from flows.rules import (
@@ -167,10 +168,15 @@ def shareable(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> 
     if promise.browser_ttl:
         yield _ttl(BROWSER_TTL, lifetime(first, shared=False), promise.browser_ttl, first)
     if promise.vary is not None:
-        varies = {name.strip().lower() for name in first.header("vary").split(",") if name.strip()}
-        wanted = {name.lower() for name in promise.vary}
-        shown = ", ".join(sorted(varies)) or "no Vary"
-        yield VARY.against(shown, ", ".join(sorted(wanted)) or "no Vary", holds=varies <= wanted, evidence=[first])
+        varies, wanted = _names(first.header("vary")), _names(", ".join(promise.vary))
+        shown, promised = (", ".join(names) or "no Vary" for names in (varies, wanted))
+        yield VARY.against(shown, promised, holds=set(varies) <= set(wanted), evidence=[first])
+
+
+@lru_cache(maxsize=1024)
+def _names(listed: str) -> tuple[str, ...]:
+    """The header names of a list, sorted and in lower case."""
+    return tuple(sorted({name.strip().lower() for name in listed.split(",") if name.strip()}))
 
 
 def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:

@@ -114,6 +114,7 @@ def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
     return next((found for reader in readers if (found := reader(said))), nobody)
 
 
+@lru_cache(maxsize=4096)
 def _aged(value: str) -> str:
     """1 when it is above zero, 0 when it is zero; the first of a list counts (RFC 9111 section 5.1)."""
     digits = value.partition(",")[0].strip()

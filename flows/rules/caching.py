@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urljoin
 
+from flows.rules.exchange import names_of
 from flows.rules.http_fields import (
     MOST,
     Directives,
@@ -127,7 +128,7 @@ def read(headers: Headers, received: float, terms: Terms) -> Reading:
     Of two equal headers the first counts; an Expires that is no date has passed; without a Date, the time of receipt
     stands in for it.
     """
-    layout = _layout(tuple([name for name, _ in headers]), terms.targeted)
+    layout = _layout(names_of(headers), terms.targeted)
     policy = _policy(layout, tuple([headers[place][1] for place in layout.ruling_at]), terms)
     year = int(received // _YEAR) + 1970
     made = None if layout.date is None else http_date(headers[layout.date][1], year)

@@ -23,7 +23,7 @@ def secrets_of(members: Sequence[Visitor]) -> tuple[str, ...]:
 
 def hushed(finding: Finding, secrets: Sequence[str]) -> Finding:
     """The finding with evidence that holds no body, no cookie, no request header and none of some secrets."""
-    return replace(finding, evidence=tuple(_hidden(exchange, secrets) for exchange in finding.evidence))
+    return finding._replace(evidence=tuple(_hidden(exchange, secrets) for exchange in finding.evidence))
 
 
 def _hidden(exchange: Exchange, secrets: Sequence[str]) -> Exchange:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from flows.rules.exchange import Exchange
 from flows.rules.series import Series
@@ -38,8 +39,8 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return max(outcomes, key=lambda outcome: outcome.weight, default=Outcome.PASS)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+# A plain tuple, since some are made for every exchange of a round.
+class Finding(NamedTuple):
     """One claim against what was seen."""
 
     claim: str

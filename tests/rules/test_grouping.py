@@ -51,11 +51,11 @@ def test_two_like_findings_on_one_subject_are_two_findings_in_one_place():
 
 FAULT = short("61s")
 APART = {
-    "another claim": verdict("/a", replace(FAULT, claim="cache-headers/browser-ttl")),
-    "another outcome": verdict("/a", replace(FAULT, outcome=Outcome.UNKNOWN)),
-    "another severity": verdict("/a", replace(FAULT, severity=Severity.STORED)),
-    "another thing wanted": verdict("/a", replace(FAULT, wanted="at most 10m..24h")),
-    "another thing seen": verdict("/a", replace(FAULT, saw="no explicit lifetime")),
+    "another claim": verdict("/a", FAULT._replace(claim="cache-headers/browser-ttl")),
+    "another outcome": verdict("/a", FAULT._replace(outcome=Outcome.UNKNOWN)),
+    "another severity": verdict("/a", FAULT._replace(severity=Severity.STORED)),
+    "another thing wanted": verdict("/a", FAULT._replace(wanted="at most 10m..24h")),
+    "another thing seen": verdict("/a", FAULT._replace(saw="no explicit lifetime")),
     "another rule": verdict("/a", FAULT, rule="news"),
     "another owner": replace(verdict("/a", FAULT), owner="ops"),
     "another way back": replace(verdict("/a", FAULT), rollback="make other"),
@@ -129,10 +129,10 @@ def test_the_worst_comes_first():
     found = [
         verdict("/1", VARY.against("cookie", "no Vary", holds=False)),
         verdict("/2", TTL.against("no answer", "an answer", holds=None)),
-        verdict("/3", short("no lifetime"), replace(FAULT, claim="cache-headers/a")),
+        verdict("/3", short("no lifetime"), FAULT._replace(claim="cache-headers/a")),
         *(verdict(f"/4{letter}", short()) for letter in "abc"),
-        verdict("/5", replace(FAULT, severity=Severity.POLICY)),
-        verdict("/6", replace(FAULT, severity=Severity.STORED)),
+        verdict("/5", FAULT._replace(severity=Severity.POLICY)),
+        verdict("/6", FAULT._replace(severity=Severity.STORED)),
         verdict("/7", LEAK.against("a page of ada", "none", holds=False)),
     ]
     told = [(one.where, one.claim.partition("/")[2]) for one in group(found)]

@@ -92,7 +92,7 @@ def test_what_is_no_longer_looked_at_says_so(subject, why):
 
 
 def test_a_check_that_broke_down_quotes_no_secret():
-    broke = replace(STORED, claim="cache-headers/looked", saw="the check broke down: Error: http://ada:hush@a.test")
+    broke = STORED._replace(claim="cache-headers/looked", saw="the check broke down: Error: http://ada:hush@a.test")
     assert "observed: fail: the check broke down: Error: http://...\n" in notice(on=verdict(broke)).body
 
 
@@ -128,11 +128,11 @@ def test_what_is_not_known_is_said_or_left_out():
 
 
 def test_whom_it_harms_is_told_and_a_leak_stands_in_the_first_line():
-    leak = replace(STORED, severity=Severity.CRITICAL)
+    leak = STORED._replace(severity=Severity.CRITICAL)
     said = notice(on=verdict(STORED, leak))
     assert "FIRING, CRITICAL: site shop, cache-headers, /articles/tomatoes" == said.subject
     assert "observed: fail, critical: no copy" in said.body.splitlines()
-    stored = notice(on=verdict(replace(STORED, severity=Severity.STORED)))
+    stored = notice(on=verdict(STORED._replace(severity=Severity.STORED)))
     assert "FIRING: site shop, cache-headers, /articles/tomatoes" == stored.subject
     assert "observed: fail, stored: no copy" in stored.body.splitlines()
 
@@ -151,7 +151,7 @@ def together(*changes, kind=Kind.FIRING):
 
 
 def aged(number):
-    return replace(STORED, saw=f"max-age={60 + number}")
+    return STORED._replace(saw=f"max-age={60 + number}")
 
 
 def test_many_that_break_alike_are_told_in_one_message():
@@ -174,7 +174,7 @@ def test_many_that_break_alike_are_told_in_one_message():
 
 
 def test_one_leak_among_many_is_what_the_message_shows():
-    leak = replace(STORED, severity=Severity.CRITICAL, saw="ada's page")
+    leak = STORED._replace(severity=Severity.CRITICAL, saw="ada's page")
     said = together(*(route(number, STORED) for number in range(9)), route(9, leak))
     assert said.subject.startswith("FIRING, CRITICAL: ")
     assert "where: /articles/09 and 9 more" in said.body
@@ -278,10 +278,10 @@ LONG = "long \0\n\u202e\ud800" * 500
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_no_message_is_longer_than_twelve_lines_of_200_characters(kind):
-    findings = [replace(STORED, saw=LONG, wanted=LONG, says=LONG, claim=LONG)] * 40
+    findings = [STORED._replace(saw=LONG, wanted=LONG, says=LONG, claim=LONG)] * 40
     alert = Alert(LONG, LONG, LONG, LONG, LONG, State.FIRING, NOW, (), OPENED, LONG, NOW, 10**6, "run-1")
     release, proof = Release(LONG, OPENED), replace(PROOF, seconds=1e12)
-    on = verdict(*findings, replace(VARY, claim=LONG), rollback=LONG)
+    on = verdict(*findings, VARY._replace(claim=LONG), rollback=LONG)
     said = notice(kind, alert, on, release, proof, LONG)
     many = alert_notice(
         [Change(kind, alert, replace(on, subject=f"{LONG}{number}")) for number in range(40)],

@@ -211,7 +211,7 @@ def test_each_of_many_has_its_own_count_of_reminders(ledger):
 
 def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):
     leak = verdict()
-    leak = replace(leak, findings=(replace(leak.findings[0], severity=Severity.CRITICAL),))
+    leak = replace(leak, findings=(leak.findings[0]._replace(severity=Severity.CRITICAL),))
     told(OPS, a_report(0, BAD, leak, BAD))
     assert ["FIRING, CRITICAL: site shop, cache-headers, /a"] == [row.subject for row in outbox(ledger)]
 
