@@ -7,7 +7,8 @@ import os
 import pkgutil
 from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
-from types import ModuleType
+from functools import cache
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from prefect.blocks import notifications
@@ -37,12 +38,13 @@ class BlockError(ValueError):
         return f"{self.setting}: saw {self.saw}; {self.mend}"
 
 
-def kinds() -> dict[str, type[Block]]:
+@cache
+def kinds() -> Mapping[str, type[Block]]:
     """Every type of block by its slug: whatever the modules of `blocks` define, and Prefect's own notifications."""
     names = [info.name for info in pkgutil.iter_modules(blocks.__path__, "blocks.")]
     modules = [*map(importlib.import_module, names), notifications]
     found = {kind.get_block_type_slug(): kind for module in modules for kind in _defined(module)}
-    return dict(sorted(found.items()))
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def _defined(module: ModuleType) -> Iterator[type[Block]]:

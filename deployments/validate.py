@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
 import yaml
 from prefect import Flow
@@ -30,6 +29,7 @@ from deployments.specs import POOL, TAG
 from deployments.work_pools import template
 from flows.rules.runbook import RUNBOOKS, Command
 from flows.tasks.commands import path_of
+from flows.tasks.site_file import timezones
 
 #: What a deployment of ours always says.
 WANTED = (
@@ -188,7 +188,7 @@ def _schedules(schedules: Any) -> Iterator[str]:
         yield from _unknown("schedules", schedule, RawScheduleConfig.model_fields, REFUSED_OF_SCHEDULES)
         wanted = ("slug", "cron", "timezone")
         yield from (f"schedules: {key}: saw none, wanted one" for key in wanted if not schedule.get(key))
-        if (zone := schedule.get("timezone")) and zone not in available_timezones():
+        if (zone := schedule.get("timezone")) and zone not in timezones():
             yield f"schedules: timezone: saw {zone!r}, wanted one such as Europe/Berlin"
         if (slug := schedule.get("slug")) in slugs:
             yield f"schedules: slug: saw {slug} twice, wanted one for each schedule"

@@ -98,8 +98,9 @@ async def start() -> None:
     from flows.tasks import ledger, picture
 
     async def server() -> None:
-        async with get_client():
-            pass
+        async with get_client() as client:
+            # It listens before it is at ease: its first answer can take a second.
+            await client.read_flow_runs(limit=1)
 
     await asyncio.gather(asyncio.to_thread(picture.warm_up), asyncio.to_thread(ledger.ready), server())
 

@@ -1,6 +1,7 @@
 from prefect import flow
+from prefect.utilities.annotations import quote
 
-from flows.checks.drift import check_drift
+from flows.rules import drift
 from flows.rules.promises import Audience
 from flows.rules.response_time import CHECK, judge, judge_health
 from flows.rules.samples import Sample
@@ -9,6 +10,7 @@ from flows.rules.site import Site
 from flows.rules.subject import could_not_look
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
+from flows.tasks.before_after import look_back
 from flows.tasks.look import glance, sample
 from flows.tasks.samples import keep_samples
 from flows.tasks.vendors import log_in
@@ -16,7 +18,7 @@ from flows.tasks.vendors import log_in
 
 @flow(name="check-response-time", flow_run_name="{site.site}: response time", timeout_seconds=900, persist_result=False)
 async def check_response_time(site: Site) -> list[Verdict]:
-    """Is each route within its budget, for hits and for misses, and is it as fast as it was?"""
+    """Is each route within its budget, for hits and for misses, and is it as fast as it was, round after round?"""
     timed = [rule for rule in site.rules if rule.response_time]
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in timed) else ()
     verdicts = [judge_health(site, site.health, await glance(site, site.health.path))] if site.health else []
@@ -29,6 +31,8 @@ async def check_response_time(site: Site) -> list[Verdict]:
             seen = await sample(site, rule, visitor)
             verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
             samples += [one for path, taken in seen.items() for one in samples_of(site.site, rule, path, taken)]
-    await keep_samples(samples, return_state=True)  # without them the round is still told, and still judged
-    taken = [series for verdict in verdicts for series in verdict.series]
-    return [*verdicts, *(await check_drift(site, taken) if taken else [])]
+    await keep_samples(quote(samples), return_state=True)  # without them the round is still told, and still judged
+    if taken := [series for verdict in verdicts for series in verdict.series]:
+        past = await look_back(site, quote(taken))
+        verdicts += drift.judge(site, past.rounds, past.releases, past.rounds[-1].at)
+    return verdicts

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
+from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.rules import before_after, before_after_verdict, comparison
@@ -82,7 +83,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
         margin = margin or before_after.MARGIN
         verdicts, ratios, version = await _before_after(promised, version, margin, controls)
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
-    written = await record(report, job="compare-release", return_state=True)
+    written = await record(quote(report), job="compare-release", return_state=True)
     if written.is_completed():
         await keep_ratios(report.run, ratios, margin, version, return_state=True)
     else:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from prefect import Flow, State, flow
 from prefect.runtime import deployment, flow_run
+from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
 from flows.checks.cache_headers import check_cache_headers
@@ -90,18 +91,18 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
             verdicts += made
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
-    written = await record(report, return_state=True)
+    written = await record(quote(report), return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
     elif deployment.get_id():  # who looks by hand has the report before them
         told = await tell(
-            promised, report, url_for("flow-run", flow_run.get_id()) or "", full=not only, return_state=True
+            promised, quote(report), url_for("flow-run", flow_run.get_id()) or "", full=not only, return_state=True
         )
         if not told.is_completed():
             log.warning("%s: nobody was told of this round: %s", promised.site, told.message)
         await deliver(return_state=True)
-    await publish(report, return_state=True)
+    await publish(quote(report), return_state=True)
     return conclude(report)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from prefect import State, flow
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
+from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
@@ -68,13 +69,13 @@ async def purge_published(
         done = done.and_then(await prove_sample(promised, done.routes))
     done = replace(done, verdicts=(verdict, *done.verdicts))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), done.verdicts)
-    written = await record(report, job=purge_published.name, return_state=True)
+    written = await record(quote(report), job=purge_published.name, return_state=True)
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     elif deployment.get_id():
-        await tell(promised, report, url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
+        await tell(promised, quote(report), url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
         await deliver(return_state=True)
-    await publish(report, "published", "published-verdicts", return_state=True)
+    await publish(quote(report), "published", "published-verdicts", return_state=True)
     ended = conclude(report, done)
     ended.message = f"{done}; {ended.message}"
     return ended

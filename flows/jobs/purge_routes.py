@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from prefect import State, flow
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.rules.purge_plan import Plan, Wish
@@ -67,10 +68,10 @@ async def purge_routes(
         return refused
     verdicts = judge_all(promised, seen, routes)
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts))
-    written = await record(report, job=purge_routes.name, return_state=True)
+    written = await record(quote(report), job=purge_routes.name, return_state=True)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
-    await publish(report, "purge", "purge-verdicts", return_state=True)
+    await publish(quote(report), "purge", "purge-verdicts", return_state=True)
     return conclude(report, Purging(promised.site, started, seen.plan, report))
 
 

@@ -7,6 +7,7 @@ from prefect import State, flow
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.transactions import atransaction
+from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
@@ -112,13 +113,13 @@ async def _rehearse(walk: Walk) -> None:
 
 async def _told(promised: Site, report: Report) -> Report:
     """The report, recorded and told to whoever is told of rounds."""
-    written = await record(report, job=rehearse_release.name, return_state=True)
+    written = await record(quote(report), job=rehearse_release.name, return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))
     if deployment.get_id():
         link = url_for("flow-run", flow_run.get_id()) or ""
-        said = await tell(promised, report, link, full=False, return_state=True)
+        said = await tell(promised, quote(report), link, full=False, return_state=True)
         if not said.is_completed():
             log.warning("%s: nobody was told of this rehearsal (%s): %s", promised.site, CHECK, said.message)
         await deliver(return_state=True)

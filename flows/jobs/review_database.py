@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import Flow, State, flow
 from prefect.runtime import deployment, flow_run
+from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
 from flows.checks.indexes import check_indexes
@@ -105,14 +106,14 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:
     """The report, recorded, and told to whoever the database file names."""
-    written = await record(report, job=review_database.name, return_state=True)
+    written = await record(quote(report), job=review_database.name, return_state=True)
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))
     if deployment.get_id():
         link = url_for("flow-run", flow_run.get_id()) or ""
         site = told_as(promised)
-        said = await tell(site, replace(report, site=site.site), link, full=full, return_state=True)
+        said = await tell(site, quote(replace(report, site=site.site)), link, full=full, return_state=True)
         if not said.is_completed():
             log.warning("%s: nobody was told of this review: %s", promised.database, said.message)
         await deliver(return_state=True)

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from zoneinfo import available_timezones
 
@@ -92,9 +93,15 @@ def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:
         yield lines.problem(("schedule", problem[0]), problem[1], problem[2])
 
 
+@cache
+def timezones() -> frozenset[str]:
+    """The names of all zones of this machine, which are as many files."""
+    return frozenset(available_timezones())
+
+
 def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
     """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
-    if schedule.timezone not in available_timezones():
+    if schedule.timezone not in timezones():
         return "timezone", repr(schedule.timezone), "wanted a timezone such as Europe/Berlin"
     for field, said in schedule.model_dump(exclude={"timezone"}, exclude_none=True).items():
         try:
