@@ -15,7 +15,10 @@ def ask(site, target, *, method="GET", member="", token="", address="127.0.0.1",
     # Nothing here speaks TLS, and reading the certificates takes longer than the exchange.
     transport = httpx.HTTPTransport(local_address=address, verify=False)
     with httpx.Client(transport=transport, trust_env=False) as client:
-        return client.request(method, site.url + target, headers=headers, data=data)
+        # The client would tidy up a path such as `/x/../a`, which is what some tests are about.
+        asked = client.build_request(method, site.url + target, headers=headers, data=data)
+        asked.extensions |= {"target": target.encode()}
+        return client.send(asked)
 
 
 def purge(edge, target, *, address="127.0.0.1", extra=()):

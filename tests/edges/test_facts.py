@@ -178,7 +178,13 @@ class TestKey:
             assert label(ask(edge, other.format(name))) == "MISS"
 
     @pytest.mark.parametrize(
-        ("one", "other"), [("/caf%C3%A9-{}", "/caf%c3%a9-{}"), ("/tea-{}", "/%74ea-{}"), ("/cup-{}", "//cup-{}")]
+        ("one", "other"),
+        [
+            ("/caf%C3%A9-{}", "/caf%c3%a9-{}"),
+            ("/tea-{}", "/%74ea-{}"),
+            ("/cup-{}", "//cup-{}"),
+            ("/jug-{}", "/x/../jug-{}"),
+        ],
     )
     def test_spelling(self, edge, name, one, other):
         """Two spellings of one address, equal by RFC 3986 or joined by many an origin, are two copies in all four."""

@@ -1,5 +1,6 @@
 """What the four caches do after a purge, as measured: the rows that a proof stands on."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -42,6 +43,22 @@ def test_the_labels_of_a_page_before_and_after_its_purge(edge, page, expected, r
     assert purge(edge, target) == 200
     answers = {"before": before, "first": ask(edge, target), "second": ask(edge, target)}
     assert expected == first_words(answers[row])
+
+
+def test_the_letters_in_via_tell_what_traffic_server_did(traffic_server, request):
+    """A pair each: what the look for a copy (c) found, and whether it was filled (f); a purge looks, and fills none."""
+    page = f"/articles/{request.function.__name__}"
+
+    def letters(response):
+        said = re.search(r"\[(.*)\]", response.headers["via"])[1]
+        return re.search("c(.)", said)[1], re.search("f(.)", said)[1]
+
+    seen = [letters(ask(traffic_server, page)) for _ in range(2)]
+    gone = letters(ask(traffic_server, page, method="PURGE"))
+    seen.append(letters(ask(traffic_server, page)))
+    assert (("M", "W"), ("M", "W")) == (seen[0], seen[2]), "nothing found, and written"
+    assert seen[1][0] in "HR", "found, on the disk or in memory"
+    assert " " == seen[1][1] == gone[1]
 
 
 @pytest.mark.parametrize(
