@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flows.rules.cache_control import birth
+from flows.rules.cache_control import birth, left, lifetime
 from flows.rules.cache_status import cache_state, read
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Marker
 
 #: Seconds: the grain of Age on both sides of a birth time.
 GRAIN = 1.0
+#: Seconds of its lifetime that a copy needs: twice as many as a proof takes.
+ENOUGH = 12.0
 
 
 class Strength(StrEnum):
@@ -53,6 +55,19 @@ def warm_enough(seen: Sequence[Exchange]) -> bool:
         and all(cache_state(exchange).from_store for exchange in seen[-2:])
         and seen[-1].body_hash == seen[-2].body_hash
     )
+
+
+def ends_in(seen: Sequence[Exchange], now: float, targeted: Sequence[str] = ()) -> float | None:
+    """Seconds until a copy has ended that would end during a proof; None when it lasts, or would never last.
+
+    With a lifetime of five minutes one round in 25 comes at such a time; the next copy has all of its own before it.
+    """
+    last = seen[-1]
+    whole, rest = lifetime(last, targeted=targeted), left(last, targeted=targeted)
+    if whole is None or rest is None or whole < 2 * ENOUGH:
+        return None
+    ends = rest - (now - last.started)
+    return max(0.0, ends) if ends < ENOUGH else None
 
 
 def kept_again(seen: Sequence[Exchange]) -> bool:

@@ -17,8 +17,9 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import Edge
 from blocks.purge import PurgeError
+from flows.rules.cache_control import targeted_of
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.purge_evidence import age_to_wait, kept_again, warm_enough
+from flows.rules.purge_evidence import age_to_wait, ends_in, kept_again, warm_enough
 from flows.rules.purge_plan import Plan, Wish, plan_purge
 from flows.rules.purge_views import Scene, View, scene
 from flows.rules.site import Site
@@ -76,7 +77,8 @@ async def prove(site: Site, trial: Trial) -> Proof:
     views = scene(site, planned, tiers, seen, trial.nonce)
     known |= {"scene": views, "labels_tell": not any(tier.refills for tier in tiers)}
     known |= {"one_variant": any(tier.one_variant for tier in tiers)}
-    proof = Proof(**known, warm=await _warm(site, views), changed=trial.changed or bool(trial.touch))
+    warm = await _lasting(site, views, await _warm(site, views))
+    proof = Proof(**known, warm=warm, changed=trial.changed or bool(trial.touch))
     if not trial.regardless and not all(warm_enough(proof.warm[view]) for view in views.targets):
         return proof
     await pause(max(age_to_wait(proof.warm[view][-1], now()) for view in views.views))
@@ -163,6 +165,20 @@ async def _warm(site: Site, views: Scene) -> dict[View, list[Exchange]]:
             for view, exchange in zip(cold, await _ask(site, cold), strict=True):
                 warm[view].append(exchange)
     return dict(warm)
+
+
+async def _lasting(site: Site, views: Scene, warm: Mapping[View, list[Exchange]]) -> dict[View, list[Exchange]]:
+    """Where a copy would end by itself during the proof, wait for its end and warm the next one."""
+    targeted, found = targeted_of(site), dict(warm)
+    for _ in range(2):
+        ends = {view: ends_in(seen, now(), targeted) for view, seen in found.items() if warm_enough(seen)}
+        ending = {view for view, seconds in ends.items() if seconds is not None}
+        if not ending:
+            break
+        await pause(1.0 + max(ends[view] or 0.0 for view in ending))
+        chosen = ([view for view in some if view in ending] for some in (views.targets, views.others))
+        found |= await _warm(site, Scene(*map(tuple, chosen)))
+    return found
 
 
 async def _look(site: Site, proof: Proof, views: Sequence[View]) -> Proof:

@@ -176,6 +176,9 @@ _FAMILIES = {
     "slow": _fixed(_PUBLIC),  # the server takes a second
     "short": _fixed("public, max-age=5"),
     "brief": _fixed("public, max-age=1"),
+    "ending": lambda request, generation: _page(
+        request, generation, Cache_Control=_PUBLIC, **({"Age": "596"} if generation == 1 else {})
+    ),  # the first copy is nearly over when it comes
     "renewed": _fixed("public, max-age=1, stale-while-revalidate=60"),
     "browser-only": _fixed("private, max-age=600"),
     "nocache": _fixed("no-cache"),

@@ -91,6 +91,19 @@ class TestHonest:
         found = await purged(place)
         assert (f"{edge.url}/301-kept", f"{edge.url}/articles/elsewhere") == found.proof.plan.urls
 
+    async def test_a_neighbour_that_would_end_by_itself_is_warmed_again_and_counts(self, varnish, origin):
+        """What ends during the proof would be a MISS after it, whatever the purge did."""
+        near = "/ending/varnish/near"
+        place = shop(varnish.url, "varnish", "ending", rule={
+            "paths": ["/articles/ending/**", "/ending/**"], "examples": {"cached": ["/articles/ending/one", near]}
+        })  # fmt: skip
+        ask(varnish, near)
+        origin.bump(near)
+        found = await purged(place)
+        assert {} == found.trouble
+        (seen,) = [seen for view, seen in found.proof.warm.items() if view.path == near]
+        assert "2" == seen[-1].header("x-origin-gen")
+
     async def test_a_page_that_is_gone_is_proven_by_its_status(self, varnish, origin):
         """Whoever purges after taking a page away need not keep the 404."""
         found = await purged(shop(varnish.url, "varnish", "gone"), "/articles/gone/none")

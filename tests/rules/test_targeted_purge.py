@@ -6,7 +6,7 @@ import pytest
 
 from flows.rules.exchange import Phases
 from flows.rules.promises import Marker, Rule
-from flows.rules.purge_evidence import Terms, new, still_new, untouched
+from flows.rules.purge_evidence import Terms, ends_in, new, still_new, untouched
 from flows.rules.purge_plan import Plan, Refusal
 from flows.rules.purge_views import Kind, Scene, View
 from flows.rules.targeted_purge import (
@@ -314,3 +314,20 @@ def test_a_stale_window_is_waited_for_within_bounds():
     assert 0 == stale_window([hit("/a")])
     assert 3 == stale_window([hit("/a", "max-age=9, stale-while-revalidate=3")])
     assert FLIGHT[1] == stale_window([hit("/a", "max-age=9, stale-while-revalidate=600")])
+
+
+@pytest.mark.parametrize(
+    ("what", "age", "lifetime", "wanted"),
+    [
+        ("it lasts", "0", 600, None),
+        ("as long as needed", "587", 600, None),
+        ("it ends meanwhile", "590", 600, 9.0),
+        ("it has ended", "700", 600, 0.0),
+        ("it never lasts", "5", 10, None),
+        ("nobody says", "", None, None),
+    ],
+)
+def test_a_copy_that_would_end_during_the_proof_is_waited_for(what, age, lifetime, wanted):
+    said = {"age": age} if age else {}
+    last = hit("/a", f"max-age={lifetime}" if lifetime else "public", at=NOW, **said)
+    assert wanted == ends_in([last], NOW + 1), what
