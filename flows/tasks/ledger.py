@@ -20,14 +20,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
-from flows.rules.exchange import Exchange, told
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
-from flows.rules.response_time import quantile
 from flows.rules.site import RELEASE
-from flows.rules.verdict import Finding, Outcome, Verdict, worst
-from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
-from flows.tasks.service_tables import LatencyRow
+from flows.rules.verdict import Outcome, Verdict, worst
+from flows.tasks.ledger_days import expect
+from flows.tasks.ledger_rows import write_rows
+from flows.tasks.ledger_tables import RehearsalRow, RunRow
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -98,6 +97,8 @@ def write_round(  # noqa: PLR0913 - the columns of a run
 
     A round without a verdict is `unknown`: nobody looked. Times need a zone.
     """
+    day = started_at.astimezone(UTC).date()
+    expect(engine, day)
     findings = [finding for verdict in verdicts for finding in verdict.findings]
     exchanges = list(dict.fromkeys(exchange for finding in findings for exchange in finding.evidence))
     outcomes = [verdict.outcome for verdict in verdicts]
@@ -117,7 +118,7 @@ def write_round(  # noqa: PLR0913 - the columns of a run
         # A second writer of this run waits here until the first has ended, and then has nothing to do.
         new = insert(RunRow).values(run.model_dump()).on_conflict_do_nothing(index_elements=["id"])
         if session.scalar(new.returning(RunRow.id)):
-            _write_verdicts(session, run_id, verdicts, exchanges)
+            write_rows(session.connection(), run_id, day, verdicts, exchanges)
 
 
 def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str]) -> RehearsalRow | None:
@@ -253,60 +254,6 @@ def _version(engine: Engine) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _write_verdicts(session: Session, run_id: str, verdicts: Sequence[Verdict], exchanges: Sequence[Exchange]) -> None:
-    kept = [ExchangeRow(run_id=run_id, position=place, **_kept(one)) for place, one in enumerate(exchanges)]
-    rows = [_verdict(run_id, place, verdict) for place, verdict in enumerate(verdicts)]
-    session.add_all([*kept, *rows, *_latencies(run_id, verdicts)])
-    session.flush()
-    held = [
-        (finding, _finding(row.id, place, finding))
-        for row, verdict in zip(rows, verdicts, strict=True)
-        for place, finding in enumerate(verdict.findings)
-    ]
-    session.add_all(row for _, row in held)
-    session.flush()
-    number = {exchange: row.id for exchange, row in zip(exchanges, kept, strict=True)}
-    session.add_all(
-        EvidenceLink(finding_id=row.id, exchange_id=number[exchange])
-        for finding, row in held
-        for exchange in dict.fromkeys(finding.evidence)
-    )
-
-
-def _verdict(run_id: str, place: int, verdict: Verdict) -> VerdictRow:
-    names = ("check", "subject", "rule", "owner", "outcome", "expected_result", "rollback")
-    return VerdictRow(run_id=run_id, position=place, **{name: _storable(getattr(verdict, name)) for name in names})
-
-
-def _latencies(run_id: str, verdicts: Sequence[Verdict]) -> Iterator[LatencyRow]:
-    taken = {(one.path, one.state): one for verdict in verdicts for one in verdict.series if one.times}
-    for (path, state), one in taken.items():
-        p50, p95 = (round(quantile(one.times, share) * 1000, 3) for share in (0.5, 0.95))
-        said = {"p50_ms": p50, "p95_ms": p95, "hits": one.hits, "asked": one.asked}
-        yield LatencyRow(run_id=run_id, path=_storable(path), cache_state=state, samples=len(one.times), **said)
-
-
-def _finding(verdict_id: int | None, place: int, finding: Finding) -> FindingRow:
-    names = ("claim", "outcome", "saw", "wanted")
-    return FindingRow(
-        verdict_id=verdict_id, position=place, **{name: _storable(getattr(finding, name)) for name in names}
-    )
-
-
-def _kept(exchange: Exchange) -> dict[str, Any]:
-    seen = {name: _storable(value) for name, value in told(exchange).items()}
-    return {**seen, "at": datetime.fromtimestamp(seen["at"], UTC)}
-
-
-def _storable(value: Any) -> Any:
-    """As every database takes it: servers send what PostgreSQL refuses, such as NUL and halves of a character."""
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return value
 
 
 def _record(report: Report, job: str, flow_run_id: str | None) -> None:

@@ -6,7 +6,7 @@ A change here needs a migration beside it in `migrations/versions/`; a test hold
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Integer, MetaData, TypeDecorator, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -37,6 +37,8 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 Json: Any = JSON().with_variant(JSONB(), "postgresql")
+#: Of what comes by the million each night. SQLite's own are as long, and only `INTEGER` counts by itself there.
+Number: Any = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class LedgerTable(SQLModel):
@@ -109,12 +111,16 @@ class FindingRow(LedgerTable, table=True):
 
 
 class ExchangeRow(LedgerTable, table=True):
-    """What may be kept of one request and its response: `flows.rules.exchange.told`."""
+    """What may be kept of one request and its response: `flows.rules.exchange.told`.
+
+    On PostgreSQL it has one more column, the `day` on which its round began, by which it lies in partitions; so have
+    the links to it. `flows.tasks.ledger_days` takes care of them.
+    """
 
     __tablename__ = "exchange"
     __table_args__ = (UniqueConstraint("run_id", "position"),)
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
     run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
     position: int
     """Its place in the run, in the order in which findings lean on it."""
@@ -139,7 +145,7 @@ class EvidenceLink(LedgerTable, table=True):
     __table_args__ = (Index(None, "exchange_id"),)
 
     finding_id: int = Field(foreign_key="finding.id", ondelete="CASCADE", primary_key=True)
-    exchange_id: int = Field(foreign_key="exchange.id", ondelete="CASCADE", primary_key=True)
+    exchange_id: int = Field(foreign_key="exchange.id", ondelete="CASCADE", primary_key=True, sa_type=Number)
 
 
 class RehearsalRow(LedgerTable, table=True):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from flows.rules.retention import SAMPLES
 from flows.tasks.ledger import open_ledger
-from flows.tasks.prune_rows import count_old, delete_old, find_old
+from flows.tasks.ledger_days import AHEAD, make_days
+from flows.tasks.prune_rows import find_old
 from flows.tasks.prune_samples import count_old_samples, prune_roll_ups, prune_samples
 from flows.tasks.rollup import roll_up
 from flows.tasks.samples_tables import SampleDueRow
@@ -59,13 +60,14 @@ async def prune(now: datetime, *, dry_run: bool) -> Pruned:
 
 def prune_all(engine: Engine, now: datetime) -> Pruned:
     """As `prune` without a dry run, in an open ledger. Each batch is a transaction, so it may be stopped anywhere."""
+    make_days(engine, now.astimezone(UTC).date(), AHEAD + 1)
     hours = roll_up(engine)
     log.info("rolled up: %d hours of samples", hours)
     gone = {SAMPLES.what: prune_samples(engine, now), ROLLED_UP: prune_roll_ups(engine, now)}
     with Session(engine) as session:
         doomed = find_old(session, now)
     for old in doomed:
-        gone[old.retention.what] = gone.get(old.retention.what, 0) + delete_old(engine, old)
+        gone[old.retention.what] = gone.get(old.retention.what, 0) + old.delete(engine)
         log.info("deleted: %d %s", gone[old.retention.what], old.retention.what)
     return Pruned(hours, gone, *give_back(engine))
 
@@ -77,7 +79,7 @@ def would_prune(engine: Engine, now: datetime) -> Pruned:
         raw, spans = count_old_samples(session, now)
         gone = {SAMPLES.what: raw, ROLLED_UP: spans}
         for old in find_old(session, now):
-            gone[old.retention.what] = gone.get(old.retention.what, 0) + count_old(session, old)
+            gone[old.retention.what] = gone.get(old.retention.what, 0) + old.count(session)
     return Pruned(hours, gone)
 
 

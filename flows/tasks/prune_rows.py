@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, inspect, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from flows.rules import retention
@@ -15,6 +15,7 @@ from flows.rules.releases import deployments
 from flows.rules.retention import Retention
 from flows.rules.slots import State as Slot
 from flows.tasks.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from flows.tasks.ledger_days import OldDays
 from flows.tasks.ledger_tables import ExchangeRow, LedgerTable, RunRow, VerdictRow
 from flows.tasks.purge_queue_tables import PublishedChangeRow
 from flows.tasks.releases import read_releases
@@ -32,7 +33,7 @@ class Old:
     """Which rows of a table are to go."""
 
     retention: Retention
-    table: type[LedgerTable]
+    table: type[LedgerTable] | Table
     where: ColumnElement[bool]
     """Holds at the very moment of deleting, too."""
     batch: int = BATCH
@@ -40,10 +41,31 @@ class Old:
     @property
     def key(self) -> tuple[Any, ...]:
         """The table's primary key."""
-        return tuple(self.table.__table__.primary_key.columns)  # type: ignore[attr-defined]
+        return tuple(inspect(self.table).primary_key)
+
+    def count(self, session: Session) -> int:
+        """How many rows would go; not counted are those that go along with them."""
+        return session.scalar(select(func.count()).select_from(self.table).where(self.where)) or 0
+
+    def delete(self, engine: Engine) -> int:
+        """Delete the rows, a transaction for each batch; returns how many. Safe to stop, and beside itself."""
+        gone, key = 0, tuple_(*self.key)
+        last: Sequence[Any] | None = None
+        while True:
+            after = [key > tuple_(*last)] if last else []
+            # In the order of their keys, so that two that delete at once never wait for each other in a ring.
+            some = select(*self.key).where(self.where, *after).order_by(*self.key).limit(self.batch).with_for_update()
+            with Session(engine.execution_options(writes=True)) as session, session.begin():
+                found = session.execute(some).all()
+                if found:
+                    doomed = delete(self.table).where(key.in_([tuple(row) for row in found]), self.where)
+                    gone += session.execute(doomed, execution_options={"synchronize_session": False}).rowcount
+            if len(found) < self.batch:
+                return gone
+            last = found[-1]
 
 
-def find_old(session: Session, now: datetime) -> list[Old]:
+def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
     """All that is to go, in the order in which it goes."""
     needed = _needed_rounds(session)
     at = {one.what: now - one.age for one in retention.RETENTION if one.days}
@@ -52,9 +74,8 @@ def find_old(session: Session, now: datetime) -> list[Old]:
     def rounds(one: Retention) -> ColumnElement[bool]:
         return and_(RunRow.started_at < at[one.what], RunRow.id.not_in(needed), ~named)
 
-    evidence = ExchangeRow.run_id.in_(select(RunRow.id).where(rounds(retention.EXCHANGES)))
     return [
-        Old(retention.EXCHANGES, ExchangeRow, evidence),
+        *_exchanges(session, at[retention.EXCHANGES.what], rounds(retention.EXCHANGES)),
         Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), ROUNDS),
         Old(retention.ALERTS, AlertRow, _alerts(at[retention.ALERTS.what])),
         Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
@@ -69,27 +90,13 @@ def find_old(session: Session, now: datetime) -> list[Old]:
     ]
 
 
-def count_old(session: Session, old: Old) -> int:
-    """How many rows would go; not counted are those that go along with them."""
-    return session.scalar(select(func.count()).select_from(old.table).where(old.where)) or 0
-
-
-def delete_old(engine: Engine, old: Old) -> int:
-    """Delete the rows, a transaction for each batch; returns how many. Safe to stop, to repeat, and beside itself."""
-    gone, key = 0, tuple_(*old.key)
-    last: Sequence[Any] | None = None
-    while True:
-        after = [key > tuple_(*last)] if last else []
-        # In the order of their keys, so that two that delete at once never wait for each other in a ring.
-        some = select(*old.key).where(old.where, *after).order_by(*old.key).limit(old.batch).with_for_update()
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
-            found = session.execute(some).all()
-            if found:
-                doomed = delete(old.table).where(key.in_([tuple(row) for row in found]), old.where)
-                gone += session.execute(doomed, execution_options={"synchronize_session": False}).rowcount
-        if len(found) < old.batch:
-            return gone
-        last = found[-1]
+def _exchanges(session: Session, before: datetime, doomed: ColumnElement[bool]) -> Iterator[Old | OldDays]:
+    """By the day where there are days, and row by row where there are none."""
+    one = ExchangeRow.__table__  # type: ignore[attr-defined]
+    if session.get_bind().dialect.name == "postgresql":
+        yield OldDays(retention.EXCHANGES, doomed, before)
+        one = one.to_metadata(MetaData(), name="exchange_default")
+    yield Old(retention.EXCHANGES, one, one.c.run_id.in_(select(RunRow.id).where(doomed)))
 
 
 def _is_open() -> ColumnElement[bool]:

@@ -3,14 +3,16 @@
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
-from sqlalchemy import Engine, delete, event, select
+from sqlalchemy import Connection, Engine, Table, delete, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
@@ -19,6 +21,8 @@ from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
+from flows.tasks import ledger_rows
+from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import command_hash, last_rehearsal, record, write_round
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import find_rehearsals
@@ -106,7 +110,7 @@ def test_a_failure_in_the_middle_leaves_nothing_half_done(ledger, table):
     def fail() -> None:
         raise ConnectionResetError("the cable was pulled")
 
-    with before_insert(ledger, table, fail), pytest.raises(ConnectionResetError):
+    with in_the_middle_of(table, fail), pytest.raises(ConnectionResetError):
         write_round(ledger, **a_round())
     assert counted(ledger) == EMPTY
     write_round(ledger, **a_round())
@@ -114,30 +118,34 @@ def test_a_failure_in_the_middle_leaves_nothing_half_done(ledger, table):
 
 
 @contextmanager
-def before_insert(engine: Engine, table: str, do: Callable[[], object]) -> Iterator[None]:
-    """Do something when the next rows are to go to a table, in the middle of the transaction."""
+def in_the_middle_of(table: str, do: Callable[[], object]) -> Iterator[None]:
+    """Do something when some of a round's rows are on their way to a table, and others are not."""
 
-    def listener(connection, cursor, statement: str, *rest: object) -> None:
-        if statement.startswith(f"INSERT INTO {table} "):
-            do()
+    def half(connection: Connection, into: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        def some() -> Iterator[Sequence[Any]]:
+            for place, row in enumerate(rows):
+                if place == 1 and into.name == table:
+                    do()
+                yield row
 
-    event.listen(engine, "before_cursor_execute", listener)
-    yield
-    event.remove(engine, "before_cursor_execute", listener)
+        insert_many(connection, into, columns, some())
+
+    with mock.patch.object(ledger_rows, "insert_many", half):
+        yield
 
 
 WRITE_HALF = """
 import sys
 from flows.tasks.ledger import open_ledger, write_round
 from tests.tasks.rounds import a_round
-from tests.tasks.test_ledger import before_insert
+from tests.tasks.test_ledger import in_the_middle_of
 
 def stop_here():
     print("half", flush=True)
     sys.stdin.read()
 
 engine = open_ledger(sys.argv[1])
-with before_insert(engine, "evidence", stop_here):
+with in_the_middle_of("evidence", stop_here):
     write_round(engine, **a_round())
 """
 

@@ -135,7 +135,7 @@ engine = open_ledger(sys.argv[1])
 
 @event.listens_for(engine, "after_cursor_execute")
 def die(*args):
-    if args[2].startswith(f"DELETE FROM {sys.argv[2]} "):
+    if args[2].startswith((f"DELETE FROM {sys.argv[2]} ", f"DELETE FROM {sys.argv[2]}_default ")):
         os.kill(os.getpid(), signal.SIGKILL)
 prune_all(engine, datetime.fromisoformat(sys.argv[3]))
 """

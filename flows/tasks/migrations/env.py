@@ -17,6 +17,7 @@ from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
     sweep_tables,
 )
 from flows.tasks.batch import tables  # noqa: F401 - so are these
+from flows.tasks.ledger_days import compared
 from flows.tasks.ledger_tables import LedgerTable
 
 #: Any number that nothing else in the database locks.
@@ -32,7 +33,8 @@ def migrate(connection: Connection) -> None:
         connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
     # On SQLite Alembic by itself ends a transaction after each migration, and another worker gets between.
     with connection.begin():
-        context.configure(connection, target_metadata=LedgerTable.metadata, render_as_batch=sqlite)
+        told = compared(connection.dialect.name)
+        context.configure(connection, target_metadata=LedgerTable.metadata, render_as_batch=sqlite, include_object=told)
         if not sqlite:
             # Workers that start at once wait here; Alembic reads the version only after that.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
