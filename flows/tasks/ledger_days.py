@@ -176,7 +176,8 @@ def _names(day: date) -> tuple[str, str]:
 
 
 def _is_there(connection: Connection, day: date) -> bool:
-    return bool(connection.scalar(select(func.to_regclass(_names(day)[0]).is_not(None))))
+    # Not by a name's own look-up, which may remember from before a lock that there was none.
+    return day in _days(connection)
 
 
 def _days(connection: Connection) -> list[date]:

@@ -1,0 +1,277 @@
+"""What the ledger bears: COPY against the ORM, a day dropped against a day deleted, and where SQLite ends.
+
+A round here has a page's worth of 100 verdicts with two findings each, and 200 exchanges with 15 headers.
+"""
+
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
+
+from flows.rules.exchange import Exchange, Phases, Probe
+from flows.rules.site import Site
+from flows.rules.verdict import Finding, Outcome, Verdict
+from flows.tasks import ledger_rows
+from flows.tasks.ledger import alembic_config, open_ledger, write_round
+from flows.tasks.ledger_days import AHEAD, make_days
+from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
+from flows.tasks.prune import prune_all
+from flows.tasks.status_facts import read_facts
+
+#: It takes some minutes, most of them to fill files.
+BY_NAME = True
+Row = tuple[str, str, str, bool]
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+VERDICTS, ASKED = 100, 200
+#: How many times as large the rounds are whose insertion is measured, and the rows that one of them leaves: itself,
+#: verdicts, findings, exchanges, links.
+TIMES = 20
+ROWS = 1 + TIMES * (VERDICTS + 2 * VERDICTS + ASKED + 2 * VERDICTS)
+RUNS = 5
+#: Rounds of the day that goes, and of each writer.
+DAY, EACH = 500, 40
+#: Megabytes of an SQLite file at which it is measured.
+SIZES = (100, 300, 1000)
+_SITE = {
+    "site": "shop",
+    "base_url": "https://www.example.com",
+    "owner": "web",
+    "rules": [
+        {
+            "name": "articles",
+            "paths": ["/**"],
+            "cache": {"by": "everyone"},
+            "examples": {"cached": ["/"]},
+            "expected_result": "A copy.",
+            "rollback": {"note": "kept for 30 days", "command": ["make", "back"]},
+        }
+    ],
+}
+_HEADERS = tuple((f"X-Header-{number}", "a value as long as they are") for number in range(15))
+
+
+def rows() -> list[Row]:
+    """Ratios of one run, and SQLite's times by writers and by size."""
+    from tests import postgres
+
+    with tempfile.TemporaryDirectory(prefix="roundsman-bench-") as name, postgres.server(durable=True) as server:
+        table = [*_inserts(server), *_days(server)]
+        for database in ("SQLite", "PostgreSQL"):
+            for writers in (1, 2, 4, 8):
+                url = f"sqlite:///{name}/{writers}.db" if database == "SQLite" else server.fresh()
+                table.append(_writers(database, url, writers))
+        table += _sizes(Path(name))
+    load = os.getloadavg()[0]
+    return [*table, ("load of the machine meanwhile", f"{load:.1f} on {os.cpu_count()} cores", "-", True)]
+
+
+def _inserts(server: Any) -> Iterator[Row]:
+    """The same rounds by COPY into partitions, and object by object into flat tables, in turns."""
+    ours, flat = open_ledger(server.fresh()), open_ledger(server.fresh())
+    command.downgrade(alembic_config(flat), "0013")
+    large = _verdicts(TIMES * VERDICTS)
+    times: dict[str, list[float]] = {"copy": [], "orm": []}
+    for run in range(RUNS + 1):
+        for name, write, engine in (("copy", _write, ours), ("orm", _write_by_orm, flat)):
+            begun = time.perf_counter()
+            write(engine, f"{run}", NOW, large)
+            times[name].append(time.perf_counter() - begun)
+    for engine in (ours, flat):
+        engine.dispose()
+    copy, orm = (statistics.median(some[1:]) for some in times.values())
+    said = f"{ROWS / copy:,.0f} rows/s against {ROWS / orm:,.0f}, {orm / copy:.1f} times"
+    yield f"a round of {ROWS:,} rows into PostgreSQL: COPY against the ORM", said, "at least 2 times", orm / copy >= 2
+
+
+def _days(server: Any) -> Iterator[Row]:
+    """A pass that meets an old day, once in a partition of its own and once in the default one."""
+    old, took, held = NOW - timedelta(days=40), [], 0.0
+    for own in (True, False):
+        engine = open_ledger(server.fresh())
+        if own:
+            make_days(engine, old.date())
+        for number in range(DAY):
+            _write(engine, f"old-{number}", old)
+        _write(engine, "new", NOW)
+        make_days(engine, NOW.date(), AHEAD + 1)
+        locks = _held(engine)
+        begun = time.perf_counter()
+        gone = prune_all(engine, NOW).gone["exchanges, the evidence of findings"]
+        took.append(time.perf_counter() - begun)
+        assert gone == DAY * ASKED, gone
+        held = held or locks[0]
+        engine.dispose()
+    dropped, deleted = took
+    said = (
+        f"{dropped:.2f} s against {deleted:.2f} s, {deleted / dropped:.0f} times; table held for {held * 1000:.0f} ms"
+    )
+    what = f"a night's pass over a day of {DAY * ASKED:,} exchanges: dropped against deleted"
+    yield what, said, "at least 5 times", deleted / dropped >= 5
+
+
+def _held(engine: Engine) -> list[float]:
+    """Seconds for which a day that is dropped keeps others out, as they come to be."""
+    since: list[float] = [0.0]
+    found: list[float] = []
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def lock(*said: Any) -> None:
+        if said[2].startswith("LOCK TABLE ONLY"):
+            since[0] = time.perf_counter()
+
+    @event.listens_for(engine, "commit")
+    def free(_connection: Any) -> None:
+        if since[0]:
+            found.append(time.perf_counter() - since[0])
+            since[0] = 0.0
+
+    return found
+
+
+def _writers(database: str, url: str, many: int) -> Row:
+    open_ledger(url).dispose()
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(many) as pool:
+        start = manager.Barrier(many)
+        told = pool.starmap(_write_many, [(url, place, start) for place in range(many)], chunksize=1)
+    times = sorted(one for some, _ in told for one in some)
+    refused = sum(errors for _, errors in told)
+    seconds = max(sum(some) for some, _ in told)
+    p50, p95 = times[len(times) // 2], times[int(0.95 * len(times))]
+    measured = f"p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, max {times[-1]:.1f} s; {len(times) / seconds:.0f}/s"
+    return f"{database}: rounds of 700 rows by {many} writers without a pause", measured, "none refused", not refused
+
+
+def _write_many(url: str, place: int, start: Any) -> tuple[list[float], int]:
+    engine, times, refused = open_ledger(url), [], 0
+    rounds = [(f"{place}-{number}", _verdicts()) for number in range(EACH)]
+    start.wait()
+    for run, verdicts in rounds:
+        begun = time.perf_counter()
+        try:
+            _write(engine, run, NOW, verdicts)
+        except Exception:  # noqa: BLE001 - it is counted
+            refused += 1
+        times.append(time.perf_counter() - begun)
+    engine.dispose()
+    return times, refused
+
+
+def _sizes(folder: Path) -> Iterator[Row]:
+    """One file that grows by a month of rounds at a time; at each size a status, a round, and a night's pass."""
+    path, number = folder / "grows.db", 0
+    engine = open_ledger(f"sqlite:///{path}")
+    verdicts = _verdicts()
+    site = Site.model_validate(_SITE)
+    for size in SIZES:
+        begun, first = time.perf_counter(), number
+        while number == first or number % 20 or path.stat().st_size < size * 1e6:
+            # All within the time for which exchanges are kept.
+            _write(engine, f"run-{number}", NOW - timedelta(days=29) + timedelta(seconds=20 * number), verdicts)
+            number += 1
+        each = (time.perf_counter() - begun) / (number - first)
+        status = _median(lambda: _status(engine, site))
+        night = [f"night-{one}" for one in range(20)]
+        for one in night:
+            _write(engine, f"{size}-{one}", NOW - timedelta(days=31), verdicts)
+        begun = time.perf_counter()
+        prune_all(engine, NOW)
+        took = time.perf_counter() - begun
+        again = _median(lambda: prune_all(engine, NOW), 1)
+        measured = (
+            f"status {status:.2f} s, night {took:.1f} s ({again:.1f} s with nothing to do), round {each * 1000:.0f} ms"
+        )
+        yield f"SQLite: {size:,} MB, {number:,} rounds", measured, "-", True
+    engine.dispose()
+
+
+def _status(engine: Engine, site: Site) -> None:
+    with Session(engine) as session:
+        read_facts(session, site, NOW)
+
+
+def _median(work: Callable[[], Any], times: int = 3) -> float:
+    took = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - begun)
+    return statistics.median(took)
+
+
+def _verdicts(many: int = VERDICTS) -> list[Verdict]:
+    def finding(claim: str, *evidence: Exchange) -> Finding:
+        return Finding(claim, "It is stored.", Outcome.PASS, "max-age=3600 and a HIT", "at least an hour", evidence)
+
+    said = []
+    for place in range(many):
+        first, second = (_exchange(2 * place + turn) for turn in (0, 1))
+        findings = (finding("cache-headers/stored", first), finding("cache-headers/fresh", second))
+        names = ("cache-headers", f"/articles/{place}", "articles", "web", "A copy.", "make back")
+        said.append(Verdict(*names, findings))
+    return said
+
+
+def _exchange(number: int) -> Exchange:
+    return Exchange(
+        Probe(f"https://www.example.com/articles/some-name-of-an-article-{number}"),
+        due=NOW.timestamp(),
+        started=NOW.timestamp(),
+        phases=Phases(first_byte=0.0125),
+        status=200,
+        headers=_HEADERS,
+        size=50_000,
+        body_hash="c0ffee" * 10,
+        node="192.0.2.1:443",
+    )
+
+
+def _write(engine: Engine, run: str, at: datetime, verdicts: list[Verdict] | None = None) -> None:
+    said = _ROUND if verdicts is None else verdicts
+    write_round(engine, run_id=run, site="shop", job="inspect-site", started_at=at, ended_at=at, verdicts=said)
+
+
+def _write_by_orm(engine: Engine, run: str, at: datetime, verdicts: list[Verdict]) -> None:
+    """As it was before COPY: an object for each row, numbers as the database gives them."""
+    exchanges = list(dict.fromkeys(one for verdict in verdicts for found in verdict.findings for one in found.evidence))
+    named = {"run_id": run}
+    with Session(engine) as session, session.begin():
+        times = {"started_at": at, "ended_at": at}
+        session.add(RunRow(id=run, site="shop", job="inspect-site", outcome="pass", counts={}, **times))
+        session.flush()
+        kept = [
+            ExchangeRow(position=place, **named, **ledger_rows._exchange(one))  # noqa: SLF001 - what it is measured against
+            for place, one in enumerate(exchanges)
+        ]
+        judged = [
+            VerdictRow(position=place, **named, **ledger_rows._verdict(one))  # noqa: SLF001 - so is this
+            for place, one in enumerate(verdicts)
+        ]
+        session.add_all([*kept, *judged])
+        session.flush()
+        found = [
+            (one, FindingRow(verdict_id=row.id, position=place, **ledger_rows._finding(one)))  # noqa: SLF001 - and this
+            for row, verdict in zip(judged, verdicts, strict=True)
+            for place, one in enumerate(verdict.findings)
+        ]
+        session.add_all(row for _, row in found)
+        session.flush()
+        number = {exchange: row.id for exchange, row in zip(exchanges, kept, strict=True)}
+        session.add_all(
+            EvidenceLink(finding_id=row.id, exchange_id=number[one])
+            for finding, row in found
+            for one in finding.evidence
+        )
+
+
+_ROUND = _verdicts()
