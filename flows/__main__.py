@@ -9,6 +9,7 @@ from flows.commands import (
     import_feed,
     inspect,
     lint,
+    move_ledger,
     outbox,
     purge,
     purges,
@@ -38,6 +39,7 @@ COMMANDS = (
     import_feed,
     quarantine,
     outbox,
+    move_ledger,
     status,
 )
 

@@ -16,10 +16,11 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
+    from flows.rules.ledger_size import crowded
     from flows.rules.status import status
     from flows.rules.verdict import Outcome, worst
     from flows.tasks.site_file import all_sites, load
-    from flows.tasks.status import find_facts
+    from flows.tasks.status import find_facts, find_shared_jobs
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]
     ledger_ready()
@@ -28,5 +29,7 @@ def _run(args: argparse.Namespace) -> int:
         print(one.site)
         for answer in one.answers:
             print(f"  {answer.outcome.upper():8}{answer.question.words}  {answer.says}")
+    if full := crowded(asyncio.run(find_shared_jobs.fn()).ledger_bytes):
+        print(f"WARN: {full}")
     outcome = worst(one.outcome for one in found)
     return {Outcome.FAIL: 1, Outcome.UNKNOWN: COULD_NOT_LOOK}.get(outcome, 0)

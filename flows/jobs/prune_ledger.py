@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from prefect import State, flow
 from prefect.states import Completed
 
+from flows.rules.ledger_size import crowded
 from flows.rules.runbook import NothingToUndo, job
 from flows.tasks.hooks import speak_for
 from flows.tasks.prune import Pruned, prune
@@ -41,15 +42,16 @@ async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, 
     """
     pruned = await prune(datetime.now(UTC), dry_run=dry_run)
     said = told(pruned, dry_run=dry_run)
-    log.info(said)
+    log.log(logging.WARNING if crowded(pruned.size) else logging.INFO, said)
     return Completed(message=said, data=pruned)
 
 
 def told(pruned: Pruned, *, dry_run: bool) -> str:
     """`rolled up 12 hours of samples; deleted 3 alerts; gave back 1.2 MB, 0.4 MB are free inside the file`."""
+    full = f"; {crowded(pruned.size)}" if crowded(pruned.size) else ""
     gone = ", ".join(f"{count:,} {what}" for what, count in pruned.gone.items() if count) or "nothing"
     if dry_run:
-        return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}"
+        return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}{full}"
     freed, spare = pruned.freed / _MEGABYTE, pruned.spare / _MEGABYTE
     space = f"; gave back {freed:.1f} MB, {spare:.1f} MB are free inside the file" if freed or spare else ""
-    return f"rolled up {pruned.hours:,} hours of samples; deleted {gone}{space}"
+    return f"rolled up {pruned.hours:,} hours of samples; deleted {gone}{space}{full}"

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from flows.rules.alert import Policy
+from flows.rules.ledger_size import crowded
 from flows.rules.notice import ago, clipped, rehearsed
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
@@ -48,8 +49,12 @@ def broken(site: str, now: datetime, why: str, owner: str = "") -> Status:
 
 
 def shared(jobs: JobFacts, now: datetime, owner: str, ui: str = "") -> Status:
-    """The status of the jobs that are no single site's."""
-    return Status("", now, (_about_jobs(jobs, now, owner, ui),))
+    """The status of the jobs that are no single site's, and of the ledger that they keep."""
+    answer = _about_jobs(jobs, now, owner, ui)
+    if full := crowded(jobs.ledger_bytes):
+        says = f"{answer.says} And {full}."
+        answer = replace(answer, outcome=worst((answer.outcome, Outcome.WARN)), says=says)
+    return Status("", now, (answer,))
 
 
 def timing(claims: Iterable[tuple[str, Outcome]]) -> Outcome | None:

@@ -153,6 +153,8 @@ class JobFacts:
     troubles: tuple[Trouble, ...] = ()
     watched_at: datetime | None = None
     """When somebody last noticed what did not run."""
+    ledger_bytes: int = 0
+    """How large the ledger is, which jobs that are no single site's keep in shape; 0 where that is no matter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,3 +45,15 @@ def insert_many(connection: Connection, table: Table, columns: Sequence[str], ro
             connection_invalidated=lost,
             dialect=connection.dialect,
         ) from error
+
+
+def insert_values(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """As `insert_many`, with each value turned into the driver's by its column's type; a column may have none."""
+    types = [table.c[name].type.dialect_impl(connection.dialect) if name in table.c else None for name in columns]
+    turned = [one.bind_processor(connection.dialect) if one else None for one in types]
+    insert_many(
+        connection,
+        table,
+        columns,
+        ([turn(value) if turn else value for turn, value in zip(turned, row, strict=True)] for row in rows),
+    )

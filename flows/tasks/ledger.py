@@ -121,6 +121,14 @@ def write_round(  # noqa: PLR0913 - the columns of a run
             write_rows(session.connection(), run_id, day, verdicts, exchanges)
 
 
+def file_size(connection: Connection) -> int:
+    """How many bytes an SQLite file has; 0 for PostgreSQL, which grows at ease."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    pages, page = (connection.exec_driver_sql(f"PRAGMA {said}").scalar_one() for said in ("page_count", "page_size"))
+    return pages * page
+
+
 def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str]) -> RehearsalRow | None:
     """The last rehearsal of exactly this command; None when there was none since the command was changed.
 

@@ -1,7 +1,8 @@
 """A round's rows: what the ledger keeps of verdicts, findings and exchanges, and writing all of them at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
@@ -10,7 +11,7 @@ from sqlmodel import SQLModel
 from flows.rules.exchange import Exchange, told
 from flows.rules.response_time import quantile
 from flows.rules.verdict import Finding, Verdict
-from flows.tasks.bulk import insert_many
+from flows.tasks.bulk import insert_values
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, LedgerTable, VerdictRow
 from flows.tasks.service_tables import LatencyRow
 
@@ -79,24 +80,12 @@ def _numbers(connection: Connection, table: type[SQLModel], many: int) -> Sequen
 
 
 def _write(connection: Connection, table: type[LedgerTable], rows: Iterator[_Values]) -> None:
-    """Write rows as the columns' types would; the first one says which columns there are."""
+    """Write rows, of which the first one says which columns there are."""
     first = next(rows, None)
     if first is None:
         return
-    into, dialect = table.__table__, connection.dialect  # type: ignore[attr-defined]
-    turned = [
-        into.c[name].type.dialect_impl(dialect).bind_processor(dialect) if name in into.c else None for name in first
-    ]
-
-    def values(row: _Values) -> Iterable[Any]:
-        return [turn(value) if turn else value for turn, value in zip(turned, row.values(), strict=True)]
-
-    insert_many(connection, into, tuple(first), (values(row) for row in _all(first, rows)))
-
-
-def _all(first: _Values, rest: Iterator[_Values]) -> Iterator[_Values]:
-    yield first
-    yield from rest
+    into = table.__table__  # type: ignore[attr-defined]
+    insert_values(connection, into, tuple(first), (tuple(row.values()) for row in chain([first], rows)))
 
 
 def _verdict(verdict: Verdict) -> _Values:

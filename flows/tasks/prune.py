@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from flows.rules.retention import SAMPLES
-from flows.tasks.ledger import open_ledger
+from flows.tasks.ledger import file_size, open_ledger
 from flows.tasks.ledger_days import AHEAD, make_days
 from flows.tasks.prune_rows import find_old
 from flows.tasks.prune_samples import count_old_samples, prune_roll_ups, prune_samples
@@ -40,6 +40,8 @@ class Pruned:
     """Bytes that an SQLite file is shorter now."""
     spare: int = 0
     """Bytes inside an SQLite file that are used again."""
+    size: int = 0
+    """Bytes of an SQLite file."""
 
 
 @task(
@@ -69,7 +71,9 @@ def prune_all(engine: Engine, now: datetime) -> Pruned:
     for old in doomed:
         gone[old.retention.what] = gone.get(old.retention.what, 0) + old.delete(engine)
         log.info("deleted: %d %s", gone[old.retention.what], old.retention.what)
-    return Pruned(hours, gone, *give_back(engine))
+    freed, spare = give_back(engine)
+    with engine.connect() as connection:
+        return Pruned(hours, gone, freed, spare, file_size(connection))
 
 
 def would_prune(engine: Engine, now: datetime) -> Pruned:
@@ -80,7 +84,7 @@ def would_prune(engine: Engine, now: datetime) -> Pruned:
         gone = {SAMPLES.what: raw, ROLLED_UP: spans}
         for old in find_old(session, now):
             gone[old.retention.what] = gone.get(old.retention.what, 0) + old.count(session)
-    return Pruned(hours, gone)
+        return Pruned(hours, gone, size=file_size(session.connection()))
 
 
 def give_back(engine: Engine) -> tuple[int, int]:

@@ -38,7 +38,7 @@ from flows.rules.status_facts import (
 )
 from flows.rules.verdict import Outcome
 from flows.tasks.comparisons import last_ratios
-from flows.tasks.ledger import command_hash, known
+from flows.tasks.ledger import command_hash, file_size, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import last_rehearsal_of, of_other
 from flows.tasks.releases import read_releases
@@ -100,7 +100,8 @@ def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
         .order_by(JobEventRow.at.desc())
         .limit(MOST)
     ).all()
-    return JobFacts(tuple(map(_slot, reversed(slots))), tuple(map(_trouble, reversed(events))), watched_at(session))
+    found = tuple(map(_slot, reversed(slots))), tuple(map(_trouble, reversed(events)))
+    return JobFacts(*found, watched_at(session), 0 if site else file_size(session.connection()))
 
 
 def stale_at(site: Site, started: datetime) -> datetime:

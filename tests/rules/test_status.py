@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from flows.rules.ledger_size import COMFORT
 from flows.rules.notice import Release, Source
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
@@ -216,6 +217,23 @@ def test_a_watch_that_could_not_look_is_over_with_its_next_pass():
     assert (W, F) == (after.outcome, before.outcome)
     assert "Yes: 30 minutes ago watch-jobs could not reach Prefect." == before.says
     assert "" == before.link
+
+
+@pytest.mark.parametrize(
+    ("slots", "size", "outcome", "says"),
+    [
+        ([slot()], COMFORT, P, "No: 1 run of the last day went well."),
+        ([slot()], COMFORT + 1, W, "No: 1 run of the last day went well. And the ledger has"),
+        ([slot("failed")], 9 * COMFORT, F, " And the ledger has"),
+        ([], 9 * COMFORT, U, " And the ledger has"),
+    ],
+)
+def test_a_ledger_that_has_outgrown_sqlite_is_told_beside_the_jobs_that_keep_it(slots, size, outcome, says):
+    jobs = JobFacts(tuple(slots), watched_at=ago(minutes=1), ledger_bytes=size)
+    answer = shared(jobs, NOW, "operators").answers[0]
+    assert outcome == answer.outcome
+    assert says in answer.says
+    assert ("move to PostgreSQL" in answer.says) is (size > COMFORT)
 
 
 def test_what_went_wrong_is_told_without_a_secret_and_with_the_jobs_way_back(monkeypatch):

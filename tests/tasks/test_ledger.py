@@ -21,7 +21,7 @@ from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
-from flows.tasks import ledger_rows
+from flows.tasks import bulk
 from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import command_hash, last_rehearsal, record, write_round
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
@@ -130,7 +130,7 @@ def in_the_middle_of(table: str, do: Callable[[], object]) -> Iterator[None]:
 
         insert_many(connection, into, columns, some())
 
-    with mock.patch.object(ledger_rows, "insert_many", half):
+    with mock.patch.object(bulk, "insert_many", half):
         yield
 
 

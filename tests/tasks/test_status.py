@@ -1,9 +1,10 @@
 """What the ledger knows of a site, and what a look at it leaves there."""
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -207,6 +208,17 @@ def test_a_rehearsal_counts_for_the_command_that_is_written_now(ledger):
 def test_a_pass_of_the_watch_that_could_not_look_does_not_count(ledger):
     add(ledger, watch(NOW - HOUR), watch(NOW, "could not look: Prefect does not answer"))
     assert NOW - HOUR == facts(ledger).jobs.watched_at
+
+
+def test_how_large_a_sqlite_ledger_is_comes_with_the_jobs_that_keep_it(ledger):
+    file = Path(ledger.url.database) if ledger.dialect.name == "sqlite" else None
+    week(ledger)
+    if file:
+        with closing(ledger.raw_connection()) as opened:
+            opened.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with Session(ledger) as session:
+        sizes = [read_jobs(session, site, NOW).ledger_bytes for site in ("", "shop")]
+    assert [file.stat().st_size if file else 0, 0] == sizes
 
 
 def test_jobs_of_no_site_are_read_by_themselves(ledger):

@@ -1,0 +1,30 @@
+"""`python -m flows move-ledger FILE`: from an SQLite file to the PostgreSQL that ROUNDSMAN_LEDGER_URL names."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from flows.commands.common import InputError
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("move-ledger", help="copy an SQLite ledger into the empty PostgreSQL ledger")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the SQLite ledger, such as .roundsman/ledger.db")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from flows.tasks.ledger import LedgerError, open_ledger
+    from flows.tasks.ledger_move import move
+
+    try:
+        engine = open_ledger()
+        try:
+            moved = move(args.file, engine)
+        finally:
+            engine.dispose()
+    except LedgerError as error:
+        raise InputError(str(error)) from None
+    print(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} is as it was")
+    return 0

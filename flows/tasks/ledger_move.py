@@ -1,0 +1,102 @@
+"""Moving a ledger from an SQLite file into an empty PostgreSQL database: all rows, or none."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, select, text
+
+from flows.rules.retention import EXCHANGES
+from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
+    database_tables,
+    migration_tables,
+    purge_queue_tables,
+    rehearsal_tables,
+    samples_tables,
+    service_tables,
+    sweep_tables,
+)
+from flows.tasks.batch import tables  # noqa: F401 - so are these
+from flows.tasks.bulk import insert_values
+from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.ledger_days import AHEAD, make_days
+from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, LedgerTable, RunRow
+
+#: Rows that are in memory at a time.
+AT_ONCE = 5000
+
+
+def move(file: Path, target: Engine) -> dict[str, int]:
+    """Copy all that a ledger's file holds into another ledger; the file stays as it is, and nobody writes meanwhile.
+
+    Returns:
+        Rows by table.
+
+    Raises:
+        LedgerError: there is no such file, it is no ledger, or the other one is no PostgreSQL or not empty.
+    """
+    if not file.is_file():
+        raise _refusal(f"no file {file}", "an SQLite ledger's")
+    if target.dialect.name != "postgresql":
+        raise _refusal("no PostgreSQL behind ROUNDSMAN_LEDGER_URL", "an empty database of it")
+    source = open_ledger(f"sqlite:///{file}")
+    try:
+        make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + AHEAD + 1)
+        with source.connect().execution_options(writes=True) as old, target.begin() as new, old.begin():
+            return _copied(old, new)
+    finally:
+        source.dispose()
+
+
+def _copied(old: Connection, new: Connection) -> dict[str, int]:
+    order = LedgerTable.metadata.sorted_tables
+    if full := [table.name for table in order if new.execute(select(table).limit(1)).first()]:
+        raise _refusal(f"rows in {', '.join(full)}", "a database that no round was written to")
+    days = {run: _day(at) for run, at in old.execute(select(RunRow.id, RunRow.started_at)).tuples()}
+    many = {}
+    for table in order:
+        columns, rows = _rows(old, table, days)
+        counted = _Counted(rows)
+        insert_values(new, table, columns, counted)
+        many[table.name] = counted.many
+        number = table.autoincrement_column
+        if number is not None and counted.many:
+            last = f"SELECT setval(pg_get_serial_sequence(:name, :column), max({number.name})) FROM {table.name}"  # noqa: S608
+            new.execute(text(last), {"name": table.name, "column": number.name})
+    return many
+
+
+def _rows(old: Connection, table: Table, days: dict[str, date]) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
+    """A table's columns and rows, with the day where the other database asks for it."""
+    names, wanted = [column.name for column in table.columns], select(table)
+    by_day = table.name in {ExchangeRow.__tablename__, EvidenceLink.__tablename__}
+    if by_day:
+        wanted = wanted.add_columns(ExchangeRow.run_id.label("of_run"))
+    if table.name == EvidenceLink.__tablename__:
+        wanted = wanted.join(ExchangeRow, ExchangeRow.id == EvidenceLink.exchange_id)
+    found = old.execution_options(yield_per=AT_ONCE).execute(wanted)
+    if not by_day:
+        return names, iter(found)
+    return [*names, "day"], ((*row[:-1], days[row[-1]]) for row in found)
+
+
+class _Counted:
+    """Rows on their way, counted."""
+
+    def __init__(self, rows: Iterator[Sequence[Any]]) -> None:
+        self._rows = rows
+        self.many = 0
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        for row in self._rows:
+            self.many += 1
+            yield row
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()
+
+
+def _refusal(saw: str, wanted: str) -> LedgerError:
+    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; nothing was changed")

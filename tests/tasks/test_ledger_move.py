@@ -1,0 +1,96 @@
+"""Moving a ledger from SQLite to PostgreSQL: everything or nothing, and the new one goes on where the old one was."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DataError
+
+from flows.__main__ import main
+from flows.tasks.ledger import VARIABLE, LedgerError, open_ledger
+from flows.tasks.ledger_move import move
+from flows.tasks.ledger_tables import LedgerTable
+from flows.tasks.rollup import roll_up
+from flows.tasks.samples import record_samples
+from tests.tasks.aging import alert, batch_job, everything, message, write
+from tests.tasks.rounds import FULL, counted
+from tests.tasks.test_ledger_days import in_default, many, named
+from tests.tasks.test_samples import NOW, samples
+from tests.tasks.weeks import add, event, release
+
+TODAY = datetime.now(UTC)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Of a ledger with something of everything in it."""
+    path = tmp_path / "ledger.db"
+    engine = open_ledger(f"sqlite:///{path}")
+    write(engine, "today", TODAY)
+    write(engine, "old", NOW)
+    add(engine, alert(), message(), release("1", NOW), event(NOW), *batch_job()[:1])
+    add(engine, *batch_job()[1:])
+    record_samples(engine, samples(many=20))
+    roll_up(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def url(postgres_server) -> str:
+    return postgres_server.fresh()
+
+
+def test_everything_is_there_in_its_day_and_the_file_is_as_it_was(ledger, file):
+    moved = move(file, ledger)
+    source = open_ledger(f"sqlite:///{file}")
+    before, after = contents(source), contents(ledger)
+    source.dispose()
+    assert before == after
+    assert {name: len(rows) for name, rows in before.items()} == moved
+    assert in_default() | named(TODAY) == many(ledger)
+
+
+def contents(ledger) -> dict[str, list[str]]:
+    """All rows of all tables, whatever order a database gives to what is within a value."""
+    with ledger.connect() as connection:
+        return {
+            name: sorted(json.dumps(tuple(row), default=str, sort_keys=True) for row in connection.execute(select(one)))
+            for name, one in LedgerTable.metadata.tables.items()
+        }
+
+
+def test_the_new_ledger_goes_on_with_its_own_numbers(ledger, file):
+    move(file, ledger)
+    write(ledger, "next", TODAY)
+    add(ledger, alert("/b"), event(TODAY))
+    assert {name: 3 * number for name, number in FULL.items()} == counted(ledger)
+
+
+def test_a_ledger_that_holds_something_is_not_written_to(ledger, file):
+    write(ledger, "mine", NOW)
+    with pytest.raises(LedgerError, match=r"saw rows in run, .*wanted a database that no round was written to"):
+        move(file, ledger)
+    assert FULL == counted(ledger)
+
+
+def test_a_row_that_can_not_be_taken_leaves_nothing_behind(ledger, file):
+    source = open_ledger(f"sqlite:///{file}")
+    add(source, event(TODAY, message="a\0b"))
+    source.dispose()
+    with pytest.raises(DataError):
+        move(file, ledger)
+    assert not any(everything(ledger).values())
+
+
+def test_the_command_says_what_it_did_or_why_not(url, file, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv(VARIABLE, url)
+    assert 3 == main(["move-ledger", str(tmp_path / "none.db")])
+    assert 0 == main(["move-ledger", str(file)])
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/other.db")
+    assert 3 == main(["move-ledger", str(file)])
+    said = capsys.readouterr()
+    assert "2 rounds among them" in said.out
+    assert f"saw no file {tmp_path}/none.db" in said.err
+    assert "saw no PostgreSQL behind ROUNDSMAN_LEDGER_URL" in said.err
