@@ -35,11 +35,12 @@ cluster: $(STAMP) ## PostgreSQL, Redis, two API servers, two background services
 	@$(BIN)/python -m deployments.cluster
 
 test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing programs into failures
-	@# What waits for cron runs beside the rest, and is shown after it; both have to pass.
+	@# What waits for cron runs beside the rest, and is shown after it; both have to pass. Of the rest, too, much waits:
+	@# one process more than there are cores.
 	@out=$$(mktemp); \
 	$(BIN)/python -m pytest -m waits >"$$out" 2>&1 & waits=$$!; \
 	trap 'kill $$waits 2>/dev/null; rm -f "$$out"' EXIT; \
-	$(BIN)/python -m pytest -m "not waits" -n auto --maxprocesses 4 --dist loadfile --durations 15; rest=$$?; \
+	$(BIN)/python -m pytest -m "not waits" -n $$(( $$(nproc) + 1 )) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15; rest=$$?; \
 	wait $$waits; waited=$$?; cat "$$out"; \
 	[ $$rest = 0 ] && [ $$waited = 0 ]
 

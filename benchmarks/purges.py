@@ -7,6 +7,7 @@ with the purge, the other half do not. ROUNDSMAN_PURGES says how many of each ki
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -51,6 +52,7 @@ async def table(many: int) -> list[tuple[str, str, str, bool]]:
             what = f"{many} honest purges, {kind}" if honest else f"{many} broken purges: {kind}"
             measured = f"{said} ({time.monotonic() - begun:.0f} s)"
             found.append((what, measured, "no fail" if honest else "no pass", not wrong))
+            sys.stderr.write(f"{what}: {measured}\n")
     return found
 
 

@@ -23,3 +23,9 @@ def ledger(tmp_path, monkeypatch):
     url = f"sqlite:///{tmp_path}/ledger.db"
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
     return url
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: what one process does at last, with nobody beside it, is then soon over."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -21,8 +21,11 @@ from tests.service import until
 
 #: What nobody wants to read in a terminal.
 WRONG = re.compile(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breach)")
-#: What Prefect's server says when its SQLite refused it something, and it asks again.
-BUSY = re.compile(r"server +\| (\S+ \| ERROR +\| (prefect\.server|docket)|ERROR: +Exception in ASGI|sqlalchemy\.exc\.)")
+#: What Prefect says when its server's SQLite refused it something, and it asks again: the server, and who asked it.
+BUSY = re.compile(
+    r"server +\| (\S+ \| ERROR +\| (prefect\.server|docket)|ERROR: +Exception in ASGI|sqlalchemy\.exc\.)"
+    r"|worker +\| \S+ \| (ERROR|WARNING) +\| (\w+ \| )?prefect\.(_internal\.)?concurrency "
+)
 COMMAND = [sys.executable, "-m", "deployments.up"]
 
 
