@@ -11,6 +11,7 @@ import yaml
 
 from flows.__main__ import main
 from flows.commands.common import Ended, write_json
+from flows.rules import ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
 
@@ -177,3 +178,14 @@ def test_status_of_a_site_that_nobody_looked_at_is_unknown(tmp_path, capsys, mon
     out = capsys.readouterr().out.splitlines()
     assert "lab" == out[0]
     assert 4 == sum(line.startswith("  UNKNOWN") for line in out)
+
+
+def test_status_says_when_the_ledger_has_outgrown_its_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    path = written(tmp_path, site("http://a.test", [articles("a")]))
+    told = []
+    for comfort in (ledger_size.COMFORT, 1000):
+        monkeypatch.setattr(ledger_size, "COMFORT", comfort)
+        main(["status", path])
+        told.append("WARN: the ledger has" in capsys.readouterr().out)
+    assert [False, True] == told
