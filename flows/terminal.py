@@ -92,17 +92,17 @@ async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console:
 
 
 async def start() -> None:
-    """Get ready what a round would else wait for: the server, if it is embedded, and meanwhile ledger and pictures."""
+    """Get ready what a round would else wait for: the server, if it is embedded; meanwhile ledger, blocks, pictures."""
     from prefect.client.orchestration import get_client
 
-    from flows.tasks import ledger, picture
+    from flows.tasks import ledger, picture, site_file
 
     async def server() -> None:
         async with get_client() as client:
             # It listens before it is at ease: its first answer can take a second.
             await client.read_flow_runs(limit=1)
 
-    await asyncio.gather(asyncio.to_thread(picture.warm_up), asyncio.to_thread(ledger.ready), server())
+    await asyncio.gather(server(), *map(asyncio.to_thread, (picture.warm_up, ledger.ready, site_file.warm_up)))
 
 
 class _Progress(logging.Handler):

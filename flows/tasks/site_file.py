@@ -99,6 +99,12 @@ def timezones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def warm_up() -> None:
+    """Read what every site file is held against, while there is something else to wait for."""
+    registry.kinds()
+    timezones()
+
+
 def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
     """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
     if schedule.timezone not in timezones():

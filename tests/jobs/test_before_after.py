@@ -43,7 +43,8 @@ class Lab:
 
     def begin(self, name):
         self.page, self.file = f"/articles/{name}/one", self.folder / "lab.yaml"
-        budget = {"hit": {"p50": "1s"}, "miss": {"p50": "1s"}}
+        # Not hits: within less than a millisecond a busy machine is as unlike itself as two releases are.
+        budget = {"miss": {"p50": "1s"}}
         rule = articles(name, examples={"cached": [self.page]}, response_time=budget)
         # Few at a time, and slow: the test's own load, and what else the machine does, are small beside it.
         manners = {"rate": 40, "timeout": "5s", "samples": 40}
@@ -93,7 +94,6 @@ def test_misses_that_became_slower_are_found(lab, capsys):
     outcome, saw = told["miss-speed"]
     assert "fail" == outcome
     assert saw.startswith("slower: x1.")
-    assert told["hit-speed"][0] == "pass", told
     assert "lab: comparing the rounds around 1.8" in capsys.readouterr().out
     with Session(lab.engine) as session:
         rows = session.scalars(select(ComparisonRow)).all()
@@ -114,7 +114,6 @@ def test_a_purge_without_a_change_of_code_is_not_called_slower(lab):
     _, told = lab.compare()
     assert "pass" == told["miss-speed"][0], told
     assert told["miss-speed"][1].startswith("unchanged: x")
-    assert "pass" == told["hit-speed"][0], told
 
 
 def test_a_release_without_rounds_is_unknown_and_says_how_many_it_takes(lab):
@@ -122,7 +121,7 @@ def test_a_release_without_rounds_is_unknown_and_says_how_many_it_takes(lab):
     lab.release("2.0")
     code, told = lab.compare("--release", "2.0")
     assert 2 == code
-    assert {"hit-speed", "miss-speed"} == told.keys()
+    assert {"miss-speed"} == told.keys()
     assert all(saw.startswith("not enough data: timed in 0 rounds since and 30 before") for _, saw in told.values())
 
 
