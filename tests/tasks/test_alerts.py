@@ -1,11 +1,13 @@
 """What a round found is told once, whole or not at all."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
@@ -16,7 +18,7 @@ from flows.tasks.ledger import command_hash
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.service_tables import ReleaseRow
 from tests.tasks.telling import LINK, START, a_report, a_site, alerts, kinds, outbox, told, verdict
-from tests.tasks.test_ledger import at_once, before_insert
+from tests.tasks.test_ledger import at_once
 
 BAD, GOOD = verdict(), verdict(Outcome.PASS)
 OPS = a_site("ops")
@@ -67,6 +69,19 @@ def test_no_round_is_lost_when_several_are_told_at_once(ledger):
     told(OPS, a_report(0, BAD))
     at_once(4, lambda place: told(OPS, *(a_report(1 + place + 4 * number, BAD) for number in range(2))))
     assert 8 == alerts(ledger)["cache-headers /a"].folded
+
+
+@contextmanager
+def before_insert(engine: Engine, table: str, do: Callable[[], object]) -> Iterator[None]:
+    """Do something when the next rows are to go to a table, in the middle of the transaction."""
+
+    def listener(connection, cursor, statement: str, *rest: object) -> None:
+        if statement.startswith(f"INSERT INTO {table} "):
+            do()
+
+    event.listen(engine, "before_cursor_execute", listener)
+    yield
+    event.remove(engine, "before_cursor_execute", listener)
 
 
 @pytest.mark.parametrize("table", ["alert", "outbox"])
