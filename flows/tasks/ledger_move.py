@@ -1,27 +1,21 @@
 """Moving a ledger from an SQLite file into an empty PostgreSQL database: all rows, or none."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, select, text
+from sqlalchemy import URL, Connection, Engine, Table, select, text
+from sqlalchemy.exc import DataError
 
 from flows.rules.retention import EXCHANGES
-from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
-    database_tables,
-    migration_tables,
-    purge_queue_tables,
-    rehearsal_tables,
-    samples_tables,
-    service_tables,
-    sweep_tables,
-)
-from flows.tasks.batch import tables  # noqa: F401 - so are these
 from flows.tasks.bulk import insert_values
-from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.ledger import VARIABLE, LedgerError, open_ledger
+from flows.tasks.ledger_catalogue import CATALOGUE
 from flows.tasks.ledger_days import AHEAD, make_days
-from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, LedgerTable, RunRow
+from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, RunRow
 
 #: Rows that are in memory at a time.
 AT_ONCE = 5000
@@ -34,13 +28,15 @@ def move(file: Path, target: Engine) -> dict[str, int]:
         Rows by table.
 
     Raises:
-        LedgerError: there is no such file, it is no ledger, or the other one is no PostgreSQL or not empty.
+        LedgerError: there is no such file, it is no ledger, the other one is no PostgreSQL or not empty, or refuses a
+            row.
     """
-    if not file.is_file():
-        raise _refusal(f"no file {file}", "an SQLite ledger's")
+    if not _is_ledger(file):
+        saw = f"{file}, which is no SQLite ledger" if file.exists() else f"no file {file}"
+        raise _refusal(saw, "the file of one", "name it, such as .roundsman/ledger.db")
     if target.dialect.name != "postgresql":
-        raise _refusal("no PostgreSQL behind ROUNDSMAN_LEDGER_URL", "an empty database of it")
-    source = open_ledger(f"sqlite:///{file}")
+        raise _refusal(f"no PostgreSQL behind {VARIABLE}", "an empty database of it", f"name that in {VARIABLE}")
+    source = open_ledger(URL.create("sqlite", database=str(file)))
     try:
         make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + AHEAD + 1)
         with source.connect().execution_options(writes=True) as old, target.begin() as new, old.begin():
@@ -50,15 +46,20 @@ def move(file: Path, target: Engine) -> dict[str, int]:
 
 
 def _copied(old: Connection, new: Connection) -> dict[str, int]:
-    order = LedgerTable.metadata.sorted_tables
+    order = CATALOGUE.sorted_tables
     if full := [table.name for table in order if new.execute(select(table).limit(1)).first()]:
-        raise _refusal(f"rows in {', '.join(full)}", "a database that no round was written to")
+        wanted = "a database that no round was written to"
+        raise _refusal(f"rows in {', '.join(full)}", wanted, f"make an empty one and name it in {VARIABLE}")
     days = {run: _day(at) for run, at in old.execute(select(RunRow.id, RunRow.started_at)).tuples()}
     many = {}
     for table in order:
         columns, rows = _rows(old, table, days)
         counted = _Counted(rows)
-        insert_values(new, table, columns, counted)
+        try:
+            insert_values(new, table, columns, counted)
+        except DataError as error:
+            saw = f"a row of {table.name} that PostgreSQL refuses ({str(error.orig).partition(chr(10))[0]})"
+            raise _refusal(saw, "rows that it takes", "mend or delete it in the file") from None
         many[table.name] = counted.many
         number = table.autoincrement_column
         if number is not None and counted.many:
@@ -98,5 +99,14 @@ def _day(at: datetime) -> date:
     return at.astimezone(UTC).date()
 
 
-def _refusal(saw: str, wanted: str) -> LedgerError:
-    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; nothing was changed")
+def _is_ledger(file: Path) -> bool:
+    """Whether it is one already: opening anything else as a ledger would make it one."""
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+            return bool(opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone())
+    except sqlite3.Error:
+        return False
+
+
+def _refusal(saw: str, wanted: str, mend: str) -> LedgerError:
+    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; {mend}; nothing was changed")

@@ -1,11 +1,12 @@
 """Moving a ledger from SQLite to PostgreSQL: everything or nothing, and the new one goes on where the old one was."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import DataError
 
 from flows.__main__ import main
 from flows.tasks.ledger import VARIABLE, LedgerError, open_ledger
@@ -79,9 +80,28 @@ def test_a_row_that_can_not_be_taken_leaves_nothing_behind(ledger, file):
     source = open_ledger(f"sqlite:///{file}")
     add(source, event(TODAY, message="a\0b"))
     source.dispose()
-    with pytest.raises(DataError):
+    with pytest.raises(LedgerError, match=r"saw a row of job_event that PostgreSQL refuses \(.*NUL.*mend or delete it"):
         move(file, ledger)
     assert not any(everything(ledger).values())
+
+
+@pytest.mark.parametrize("made", ["CREATE TABLE orders (id INTEGER)", ""])
+def test_a_file_that_is_no_ledger_is_refused_and_does_not_become_one(ledger, tmp_path, made):
+    other = tmp_path / "100% other?.db"
+    if made:
+        with closing(sqlite3.connect(other)) as opened:
+            opened.execute(made)
+    else:
+        other.write_text("no database, and long enough to be taken for none of them")
+    before = other.read_bytes()
+    with pytest.raises(LedgerError, match="which is no SQLite ledger; wanted the file of one; name it"):
+        move(other, ledger)
+    assert before == other.read_bytes()
+
+
+def test_a_ledger_of_any_name_is_moved(ledger, file):
+    odd = file.rename(file.with_name("50% of?it #1.db"))
+    assert 2 == move(odd, ledger)["run"]
 
 
 def test_the_command_says_what_it_did_or_why_not(url, file, monkeypatch, capsys, tmp_path):

@@ -7,18 +7,8 @@ A new migration, once a table is changed and a ledger is open:
 from alembic import context
 from sqlalchemy import Connection, text
 
-from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
-    database_tables,
-    migration_tables,
-    purge_queue_tables,
-    rehearsal_tables,
-    samples_tables,
-    service_tables,
-    sweep_tables,
-)
-from flows.tasks.batch import tables  # noqa: F401 - so are these
+from flows.tasks.ledger_catalogue import CATALOGUE
 from flows.tasks.ledger_days import compared
-from flows.tasks.ledger_tables import LedgerTable
 
 #: Any number that nothing else in the database locks.
 LOCK = 0x726F756E64
@@ -34,7 +24,7 @@ def migrate(connection: Connection) -> None:
     # On SQLite Alembic by itself ends a transaction after each migration, and another worker gets between.
     with connection.begin():
         told = compared(connection.dialect.name)
-        context.configure(connection, target_metadata=LedgerTable.metadata, render_as_batch=sqlite, include_object=told)
+        context.configure(connection, target_metadata=CATALOGUE, render_as_batch=sqlite, include_object=told)
         if not sqlite:
             # Workers that start at once wait here; Alembic reads the version only after that.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
