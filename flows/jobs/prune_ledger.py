@@ -48,7 +48,7 @@ async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, 
 
 def told(pruned: Pruned, *, dry_run: bool) -> str:
     """`rolled up 12 hours of samples; deleted 3 alerts; gave back 1.2 MB, 0.4 MB are free inside the file`."""
-    full = f"; {crowded(pruned.size)}" if crowded(pruned.size) else ""
+    full = f"; {said}" if (said := crowded(pruned.size)) else ""
     gone = ", ".join(f"{count:,} {what}" for what, count in pruned.gone.items() if count) or "nothing"
     if dry_run:
         return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}{full}"

@@ -30,7 +30,7 @@ class Visitor:
     @property
     def authorized(self) -> bool:
         """Whether the session is kept in an Authorization header."""
-        return bool(self.headers) and any(name.lower() == "authorization" for name, _ in self.headers)
+        return any(name.lower() == "authorization" for name, _ in self.headers)
 
     def shows_in(self, exchange: Exchange) -> bool:
         """Whether one of the sentinels stands in the body or a header, plain or encoded; see `sentinel.shows`."""

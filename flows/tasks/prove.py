@@ -19,7 +19,7 @@ from blocks.edge import Edge
 from blocks.purge import PurgeError
 from flows.rules.cache_control import targeted_of
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.purge_evidence import age_to_wait, ends_in, kept_again, warm_enough
+from flows.rules.purge_evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
 from flows.rules.purge_plan import Plan, Wish, plan_purge
 from flows.rules.purge_views import Scene, View, scene
 from flows.rules.site import Site
@@ -171,11 +171,14 @@ async def _lasting(site: Site, views: Scene, warm: Mapping[View, list[Exchange]]
     """Where a copy would end by itself during the proof, wait for its end and warm the next one."""
     targeted, found = targeted_of(site), dict(warm)
     for _ in range(2):
-        ends = {view: ends_in(seen, now(), targeted) for view, seen in found.items() if warm_enough(seen)}
-        ending = {view for view, seconds in ends.items() if seconds is not None}
+        ending = {
+            view: seconds
+            for view, seen in found.items()
+            if warm_enough(seen) and (seconds := ends_in(seen, now(), targeted)) is not None
+        }
         if not ending:
             break
-        await pause(1.0 + max(ends[view] or 0.0 for view in ending))
+        await pause(max(ending.values()) + GRAIN)
         chosen = ([view for view in some if view in ending] for some in (views.targets, views.others))
         found |= await _warm(site, Scene(*map(tuple, chosen)))
     return found
