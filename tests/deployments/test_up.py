@@ -24,7 +24,8 @@ WRONG = re.compile(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breac
 #: What Prefect says when its server's SQLite refused it something, and it asks again: the server, and who asked it.
 BUSY = re.compile(
     r"server +\| (\S+ \| ERROR +\| (prefect\.server|docket)|ERROR: +Exception in ASGI|sqlalchemy\.exc\.)"
-    r"|worker +\| \S+ \| (ERROR|WARNING) +\| (\w+ \| )?prefect\.(_internal\.)?concurrency "
+    r"|worker +\| \S+ \| ERROR +\| GlobalEventLoopThread \| prefect\._internal\.concurrency - Service 'EventsWorker' failed "
+    r"|worker +\| \S+ \| WARNING +\| prefect\.concurrency - Attempt \d of function 'concurrency lease renewal' failed "
 )
 COMMAND = [sys.executable, "-m", "deployments.up"]
 
