@@ -89,7 +89,9 @@ def compare(
     """Compare the rounds since a release with those before it, for each route and cache state that was timed.
 
     All rounds are of the same routes, so that what all of them did alike in one round (a network, a host) is taken off;
-    with `controls`, routes that the release did not touch, what these did. All tests are corrected together.
+    with `controls`, routes that the release did not touch, what these did. That is told for each cache state by itself:
+    a busy host doubles what takes half a millisecond, and adds nothing that counts to a second. All tests are corrected
+    together.
     """
     before, after = before[-MOST:], after[:MOST]
     every = sorted({key for walk in (*before, *after) for key in walk.times})
@@ -105,19 +107,18 @@ def compare(
     if not keys or len(rows) < HISTORY or not later:
         return [replace(one, need=max(0, HISTORY - one.before) + (not one.after)) for one in plain.values()]
     tested = sorted(keys)
-    fixed = [place for place, key in enumerate(tested) if key[0] in controls]
-    slow, tail = (_moved(tested, rows, later, fixed, name) for name in ("p50", "p95"))
+    slow, tail = (_moved(tested, rows, later, controls, name) for name in ("p50", "p95"))
     made = [
         replace(
             plain[key],
             before=len(rows),
             after=len(later),
             typical=float(np.median([walk.times[key].p50 for walk in rows])),
-            slow=slow[place],
-            tail=tail[place],
+            slow=slow[key],
+            tail=tail[key],
             hits=_hits(key, rows[-len(later) :], later),
         )
-        for place, key in enumerate(tested)
+        for key in tested
     ]
     rest = [replace(plain[key], need=max(1, HISTORY - plain[key].before)) for key in every if key not in keys]
     return sorted([*_settled(made, margin), *rest], key=lambda one: (one.path, one.state))
@@ -133,14 +134,20 @@ def _whole(every: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk]) 
 
 
 def _moved(
-    keys: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk], controls: Sequence[int], name: str
-) -> list[Moved]:
+    keys: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk], controls: Sequence[str], name: str
+) -> dict[Key, Moved]:
     """The median of the rounds since, which are never less alike than one of them alone is to the others."""
 
-    def logs(walks: Sequence[Walk]) -> np.ndarray:
-        return np.log([[max(getattr(walk.times[key], name), 1e-6) for walk in walks] for key in keys])
+    def logs(some: Sequence[Key], walks: Sequence[Walk]) -> np.ndarray:
+        return np.log([[max(getattr(walk.times[key], name), 1e-6) for walk in walks] for key in some])
 
-    return moved(logs(before), np.median(logs(after), axis=1), controls)
+    found: dict[Key, Moved] = {}
+    for state in {state for _, state in keys}:
+        some = [key for key in keys if key[1] == state]
+        fixed = [place for place, (path, _) in enumerate(some) if path in controls]
+        told = moved(logs(some, before), np.median(logs(some, after), axis=1), fixed)
+        found |= zip(some, told, strict=True)
+    return found
 
 
 def _hits(key: Key, before: Sequence[Walk], after: Sequence[Walk]) -> Shares | None:

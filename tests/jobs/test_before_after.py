@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
@@ -41,14 +41,14 @@ class Lab:
         self.origin, self.varnish = edge
         self.engine, self.folder = open_ledger(ledger), folder
 
-    def begin(self, name):
+    def begin(self, name, *others):
         self.page, self.file = f"/articles/{name}/one", self.folder / "lab.yaml"
         # Not hits: within less than a millisecond a busy machine is as unlike itself as two releases are.
         budget = {"miss": {"p50": "1s"}}
         rule = articles(name, examples={"cached": [self.page]}, response_time=budget)
         # Few at a time, and slow: the test's own load, and what else the machine does, are small beside it.
         manners = {"rate": 40, "timeout": "5s", "samples": 40}
-        self.file.write_text(yaml.safe_dump(site(self.varnish.url, [rule], manners=manners)))
+        self.file.write_text(yaml.safe_dump(site(self.varnish.url, [rule, *others], manners=manners)))
         self.origin.delay(self.page, 0.2)
         self.walk()
         self.repeat()
@@ -75,9 +75,9 @@ class Lab:
         with Session(self.engine.execution_options(writes=True)) as session, session.begin():
             assert keep_release(session, "lab", Release(version, datetime.now(UTC), Source.BOARD))
 
-    def compare(self, *words):
+    def compare(self, *words, margin="25%"):
         out = self.folder / "report.json"
-        code = main(["compare", str(self.file), "--margin", "25%", "--json", str(out), *words])
+        code = main(["compare", str(self.file), "--margin", margin, "--json", str(out), *words])
         said = json.loads(out.read_text())["verdicts"]
         self.said = [one["saw"] for verdict in said for one in verdict["findings"]]
         found = [one for verdict in said if verdict["subject"] == self.page for one in verdict["findings"]]
@@ -101,6 +101,22 @@ def test_misses_that_became_slower_are_found(lab, capsys):
     page = asyncio.run(artifact("comparison-lab"))
     assert "![How much longer the new release takes, by route and cache state](data:image/svg+xml;base64," in page
     assert f"## {lab.page}\n\n![Median and p95 of each round, with releases](data:image/svg+xml;base64," in page
+
+
+def test_misses_that_are_30_percent_slower_are_found_though_nine_in_ten_answers_are_hits(lab):
+    pages = [f"/articles/stored/{number}" for number in range(9)]
+    stored = articles("stored", examples={"cached": pages}, response_time={"hit": {"p50": "1s"}}) | {"name": "stored"}
+    lab.begin("rare", stored)
+    lab.release("1.8")
+    lab.origin.delay(lab.page, 0.26)
+    lab.walk()
+    with Session(lab.engine) as session:
+        taken = select(LatencyRow.cache_state, func.sum(LatencyRow.samples)).group_by(LatencyRow.cache_state)
+        many = dict(session.execute(taken).all())
+    assert many["hit"] == 9 * many["miss"]
+    _, told = lab.compare(margin="10%")
+    assert "fail" == told["miss-speed"][0], told
+    assert told["miss-speed"][1].startswith("slower: x1."), told
 
 
 def test_a_purge_without_a_change_of_code_is_not_called_slower(lab):

@@ -74,6 +74,13 @@ def test_what_all_routes_do_alike_is_no_release():
     assert {"unchanged"} == set(words(walks(40, *ROUTES, common=0.1), after).values())
 
 
+def test_what_all_hits_do_alike_does_not_hide_a_slower_miss():
+    stored = [(f"/{place}", "hit") for place in range(9)]
+    after = walks(2, MISS, *stored, seed=3, slower=dict.fromkeys(stored, 1.65) | {MISS: 1.6})
+    told = words(walks(40, MISS, *stored), after)
+    assert {MISS: "slower"} | dict.fromkeys(stored, "unchanged") == told
+
+
 def test_one_that_does_what_the_others_do_not_is_found_in_spite_of_them():
     after = walks(2, *ROUTES, seed=3, slower={**dict.fromkeys(ROUTES, 1.5), ROUTES[0]: 2.5})
     found = words(walks(40, *ROUTES, common=0.1), after)
