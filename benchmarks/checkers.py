@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.probe import _wait_for as wait_for
-from benchmarks.shop import OURS, alone, free_port, path, pinned, program, shop
+from benchmarks.shop import OURS, alone, path, pinned, program, shop
 from benchmarks.sweep import CONNECTIONS, sweep
+from tests.ports import free_port
 
 Row = tuple[str, str, str, bool]
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import resource
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from benchmarks.probe import _program as program
 from benchmarks.probe import _wait_for as wait_for
+from tests.ports import free_port
 
 RULE = {
     "name": "articles",
@@ -87,13 +87,6 @@ def _start(stack: ExitStack, port: int, command: list[str]) -> None:
     server = stack.enter_context(subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     stack.callback(server.terminate)
     wait_for(port, server)
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def alone(work: Callable[..., Any], *args: Any) -> Any:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.ports import free_port
+
 #: What a server does with one connection; what it leaves open is closed after it.
 Behaviour = Callable[["Visit"], None]
 
@@ -109,9 +111,7 @@ def serving(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator
 
 def dead_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 def answering(head: str = "HTTP/1.1 200 OK", body: bytes = b"", headers: Sequence[str] = ()) -> Behaviour:

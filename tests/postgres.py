@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from tests import needs
+from tests.ports import free_port
 
 PASSWORD = "spelled-out-nowhere"
 
@@ -64,7 +64,7 @@ def server(*, durable: bool = False) -> Iterator[Server]:
         secret.chmod(0o644)
         login = ("--username=keeper", f"--pwfile={secret}", "--auth=scram-sha-256")
         run("initdb", *login, "--no-sync", "--locale=C", "--encoding=UTF8")
-        port = _free_port()
+        port = free_port()
         # Which queries take the most time is counted by a library that has to be there from the start.
         counts = "-c shared_preload_libraries=pg_stat_statements"
         settings = f"{'' if durable else '-F '}{counts} -h 127.0.0.1 -p {port} -k {folder}"
@@ -91,12 +91,6 @@ def _somebody() -> pwd.struct_passwd:
     """The server refuses to run as root."""
     known = {user.pw_name: user for user in pwd.getpwall()}
     return known.get("postgres") or known["nobody"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _log(folder: Path) -> str:

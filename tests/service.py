@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from deployments.specs import ROOT
-from tests.edges.lab import free_port
+from tests.ports import free_port
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 

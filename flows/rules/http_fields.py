@@ -23,8 +23,8 @@ _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if
 #: Characters of a broken directive that are shown.
 _SHOWN = 40
 
-# No possessive quantifier: Python before 3.11.5 goes wrong with one around what can backtrack (gh-106052), and Debian 12
-# has 3.11.2. Each character fits in one way only, so there is nothing to try twice.
+# No possessive quantifier: Python before 3.11.5 goes wrong with one around what can backtrack (gh-106052), and
+# Debian 12 has 3.11.2. Each character fits in one way only, so there is nothing to try twice.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 #: A member of a list runs to the next comma that stands in no quoted string. The second group starts with a quote that
 #: is never closed; behind it every comma counts, so that nothing said there is swallowed.

@@ -14,7 +14,7 @@ import pytest
 
 from flows.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
-from tests.edges.lab import free_port
+from tests.ports import free_port
 from tests.tasks.weeks import HOUR, MINUTE, add, event, judged, look, release, slot, timed, walk, watch
 
 __all__ = ["fresh", "open_ledger", "write_site"]

@@ -12,7 +12,7 @@ import pytest
 
 from deployments import drain, specs
 from deployments.worker import _mark
-from tests.edges.lab import free_port
+from tests.ports import free_port
 from tests.service import prefect as run_prefect
 from tests.service import running, server, until
 

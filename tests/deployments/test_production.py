@@ -16,7 +16,7 @@ import yaml
 from deployments import drain
 from deployments.specs import ROOT
 from tests import needs, postgres
-from tests.edges.lab import free_port
+from tests.ports import free_port
 from tests.service import environment, running, until
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())

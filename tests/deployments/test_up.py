@@ -16,7 +16,7 @@ import pytest
 
 from deployments import specs, up
 from deployments.specs import ROOT
-from tests.edges.lab import free_port
+from tests.ports import free_port
 from tests.service import until
 
 #: What nobody wants to read in a terminal.

@@ -14,6 +14,7 @@ from typing import Self
 
 from tests import needs
 from tests.edges.origin import MEMBERS, Origin, Request
+from tests.ports import free_port
 
 __all__ = ["MEMBERS", "Nginx", "Origin", "Request", "Squid", "TrafficServer", "Varnish"]
 
@@ -170,8 +171,3 @@ class Squid(_Edge):
     def command(self, folder: Path, config: Path) -> list[str]:
         # The service's name keeps its shared memory apart from that of another Squid.
         return [needs.program("squid"), "-N", "-n", f"lab{self.port}", "-f", str(config)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]

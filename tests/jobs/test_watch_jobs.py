@@ -20,8 +20,8 @@ from flows.jobs.watch_jobs import watch, watch_jobs
 from flows.tasks.ledger import open_ledger
 from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
 from tests import service
-from tests.edges.lab import free_port
 from tests.jobs import watched
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness]
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
