@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Headers that explain a cache's decision and carry nothing about a person. Not among them: cache keys (X-Cache-Key,
 #: X-True-Cache-Key), which carry queries and cookies; tags (Cache-Tag, Surrogate-Key), which name users; Server-Timing,
@@ -94,8 +94,7 @@ class Probe:
         return f"Probe({self.method} {self.url})"
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(NamedTuple):
     """Where the time of one exchange went, in seconds.
 
     `first_byte` counts from the start of the request, connecting included; `waiting` only from the moment the request

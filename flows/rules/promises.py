@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -167,7 +167,11 @@ class Rule(Model):
 
     def matches(self, path: str) -> bool:
         """Whether the rule speaks of a path; a query is left aside."""
-        return any(glob(pattern).fullmatch(path.partition("?")[0]) for pattern in self.paths)
+        return self._any_path.fullmatch(path.partition("?")[0]) is not None
+
+    @cached_property
+    def _any_path(self) -> re.Pattern[str]:
+        return re.compile("|".join(glob(pattern).pattern for pattern in self.paths))
 
     @property
     def routes(self) -> tuple[str, ...]:

@@ -180,7 +180,10 @@ class Site(Model):
 
     def rule_for(self, path: str) -> Rule | None:
         """The rule that decides a path: the first that matches."""
-        return next((rule for rule in self.rules if rule.matches(path)), None)
+        for rule in self.rules:
+            if rule.matches(path):
+                return rule
+        return None
 
     def owner_of(self, rule: Rule) -> str:
         """Who answers for a rule, without the address."""

@@ -15,7 +15,7 @@ FAST = {"x_cache": "HIT"}
 def after(one, times):
     """The same trial, with its time multiplied."""
     phases = one.exchange.phases
-    return replace(one, exchange=replace(one.exchange, phases=replace(phases, first_byte=phases.first_byte * times)))
+    return replace(one, exchange=replace(one.exchange, phases=phases._replace(first_byte=phases.first_byte * times)))
 
 
 def words(*seen, margin=0.05):

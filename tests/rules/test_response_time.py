@@ -16,7 +16,7 @@ def seen(kind, *, fast=0, slow=0):
 
 def stalled(**more):
     made = hit(**more)
-    return replace(made, phases=replace(made.phases, late=0.2))
+    return replace(made, phases=made.phases._replace(late=0.2))
 
 
 BUDGET = {"response_time": {"hit": {"p50": "20ms", "p95": "50ms"}, "miss": {"p95": "50ms"}}}
@@ -114,7 +114,7 @@ def test_the_origin_is_told_apart_from_the_edge_before_it():
 def test_what_was_too_late_to_be_sent_counts_as_long_as_it_had_waited():
     shop = site(BUDGET)
     lost = exchange(error="dropped")
-    lost = replace(lost, phases=replace(lost.phases, first_byte=0.0, total=0.0, late=3.0))
+    lost = replace(lost, phases=lost.phases._replace(first_byte=0.0, total=0.0, late=3.0))
     verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + FINE + [lost] * 20)
     told = {one.claim: (str(one.outcome), one.saw) for one in verdict.findings}
     sent = ("warn", "20 of 180 were not sent, as all connections waited for answers")

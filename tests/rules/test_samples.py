@@ -35,7 +35,7 @@ def test_a_sample_goes_with_what_the_cache_did(state, rule, kind):
 def test_a_sample_has_the_times_of_its_exchange():
     seen = hit(first_byte=0.02)
     cold = replace(seen.probe, new_connection=True)
-    phases = replace(seen.phases, waiting=0.01, body=0.01, total=0.03, late=0.5)
+    phases = seen.phases._replace(waiting=0.01, body=0.01, total=0.03, late=0.5)
     seen = replace(seen, probe=cold, started=NOW + 0.5, reused=False, phases=phases)
     key = SampleKey("shop", "articles", "/a", EDGE, "hit", warm=False)
     assert [Sample(key, NOW + 0.5, 0.02, 0.03, 0.5, "abc")] == samples_of(
@@ -45,7 +45,7 @@ def test_a_sample_has_the_times_of_its_exchange():
 
 def test_a_connection_that_had_to_be_opened_is_no_part_of_what_an_open_one_takes():
     seen = hit(first_byte=0.02)
-    seen = replace(seen, reused=False, phases=replace(seen.phases, waiting=0.01, body=0.005, total=0.025, late=0.5))
+    seen = replace(seen, reused=False, phases=seen.phases._replace(waiting=0.01, body=0.005, total=0.025, late=0.5))
     key = SampleKey("shop", "articles", "/a", EDGE, "hit")
     (sample,) = samples_of("shop", site().rules[0], "/a", [seen])
     assert (key, 0.01, pytest.approx(0.015), 0.5) == (sample.key, sample.first_byte, sample.total, sample.late)
@@ -66,7 +66,7 @@ def test_who_broke_down_is_no_sample():
 @pytest.mark.parametrize(("path", "state"), [("/a", "hit"), ("/a?roundsman=1", "miss")])
 def test_who_waited_until_the_time_was_up_took_at_least_so_long(error, late, total, path, state):
     seen = exchange(path, error=error)
-    seen = replace(seen, reused=False, phases=replace(seen.phases, first_byte=0.0, total=total, late=late))
+    seen = replace(seen, reused=False, phases=seen.phases._replace(first_byte=0.0, total=total, late=late))
     (sample,) = samples_of("shop", site().rules[0], "/a", [seen])
     assert (SampleKey("shop", "articles", "/a", EDGE, state), total, late) == (
         sample.key,

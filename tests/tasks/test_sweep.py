@@ -1,6 +1,7 @@
 """A sweep on a real server and both databases: every page once, whatever happens to the workers."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import random
@@ -14,7 +15,7 @@ from flows.rules.site import Site
 from flows.rules.verdict import Outcome
 from flows.tasks import sitemaps, sweep
 from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep import conclude, enlist, standing, sweep_pages
+from flows.tasks.sweep import conclude, enlist, seldom_collected, standing, sweep_pages
 from flows.tasks.sweep_tables import PAGE, SHARD
 from tests.tasks.shop import serving
 
@@ -110,6 +111,14 @@ def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
     found = conclude(ledger, number)
     assert 200 < found.listed < 300
     assert ["/gone.xml: it answered 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
+
+
+def test_pythons_garbage_is_collected_as_before_also_after_a_sweep_that_broke_down():
+    before = gc.get_threshold()
+    with pytest.raises(ValueError, match="broken"), seldom_collected():
+        assert gc.get_freeze_count() and gc.get_threshold()[0] > before[0]
+        raise ValueError("broken")
+    assert (before, 0) == (gc.get_threshold(), gc.get_freeze_count())
 
 
 def test_two_that_list_at_once_make_one_sweep(shop, ledger):
