@@ -114,11 +114,18 @@ def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
 
 
 def test_pythons_garbage_is_collected_as_before_also_after_a_sweep_that_broke_down():
-    before = gc.get_threshold()
-    with pytest.raises(ValueError, match="broken"), seldom_collected():
-        assert gc.get_freeze_count() and gc.get_threshold()[0] > before[0]
-        raise ValueError("broken")
-    assert (before, 0) == (gc.get_threshold(), gc.get_freeze_count())
+    before = (gc.get_threshold(), gc.get_freeze_count())
+    meanwhile = []
+
+    def break_down():
+        with seldom_collected():
+            meanwhile.append((gc.get_threshold(), gc.get_freeze_count()))
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        break_down()
+    assert meanwhile[0] > before
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_two_that_list_at_once_make_one_sweep(shop, ledger):
