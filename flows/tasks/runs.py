@@ -4,7 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,8 @@ _UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _PAGE = 200
 _BEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 _SCHEDULE = TypeAdapter(SCHEDULE_TYPES)
+#: By how much clocks change, and more.
+_CLOCKS_CHANGE = timedelta(hours=2)
 
 
 class NoServerError(Exception):
@@ -101,8 +103,9 @@ async def promised(
     for one in deployment.stopped if stopped else deployment.active:
         start = since if known else max(since, deployment.created, _time(one.updated) or since)
         schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
-        found = map(_time, await schedule.get_dates(n=1000, start=start, end=until) if start < until else ())
-        # When clocks change, Prefect also gives times before the start.
+        # When clocks change, Prefect also gives times before the start, and on Python 3.13 forgets one soon after it.
+        early = start - _CLOCKS_CHANGE
+        found = map(_time, await schedule.get_dates(n=1000, start=early, end=until) if start < until else ())
         dates |= {date for date in found if date and start < date <= until}
     return sorted(dates)
 

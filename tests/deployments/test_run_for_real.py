@@ -3,6 +3,7 @@
 The tests run in this order and take their minutes: cron's shortest step is one.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -198,6 +199,14 @@ def test_a_fault_is_told_once_with_its_runbook_and_so_is_its_recovery(service):
     service.told("RESOLVED", "/news")
 
 
+async def place_of(what):
+    """Where it is on the page; Prefect's draws itself anew now and then, and meanwhile it is nowhere."""
+    async with asyncio.timeout(30):
+        while (found := await what.bounding_box()) is None:
+            await what.wait_for()
+    return found
+
+
 async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
     needs.program("chromium")
     (deployment,) = service.api.post(
@@ -225,10 +234,13 @@ async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
         await page.goto(f"{at}/artifacts/artifact/{artifact['latest_id']}")
         picture = page.get_by_alt_text("Time to first byte by route and cache state")
         await picture.wait_for()
-        assert 400 <= (await picture.bounding_box())["width"]
-        assert await picture.evaluate("image => image.complete && image.naturalWidth > 0")
-        table = await page.get_by_role("table").bounding_box()
-        beside = await page.get_by_role("link", name="publish demo").bounding_box()
+        await page.wait_for_function(
+            "words => { const image = document.querySelector(`img[alt^='${words}']`);"
+            " return image?.naturalWidth > 0 && image.getBoundingClientRect().width >= 400 }",
+            arg="Time to first byte by route and cache state",
+        )
+        table = await place_of(page.get_by_role("table"))
+        beside = await place_of(page.get_by_role("link", name="publish demo"))
         assert table["x"] + table["width"] < beside["x"], "it does not run into what stands beside it"
         await page.get_by_text("What needs somebody").or_(page.get_by_text("Nothing needs anybody")).wait_for()
 
