@@ -75,8 +75,11 @@ async def test_what_was_promised_before_the_schedule_was_there_is_not_invented()
 def running():
     """A process that carries a run's id, as a worker's does."""
     environment = {**os.environ, "PREFECT__FLOW_RUN_ID": "run-1"}
-    child = subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
+    # Its environment can be read once it has begun, a moment after it is there.
+    command = [sys.executable, "-c", "input(print('here', flush=True))"]
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with child:
+        child.stdout.readline()
         yield child
         child.kill()
 
