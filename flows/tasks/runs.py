@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
 from prefect.events.filters import EventFilter, EventNameFilter, EventOrder, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.server.schemas.schedules import SCHEDULE_TYPES
+from prefect.server.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from pydantic import TypeAdapter
 
@@ -103,10 +103,15 @@ async def promised(
     for one in deployment.stopped if stopped else deployment.active:
         start = since if known else max(since, deployment.created, _time(one.updated) or since)
         schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
-        # When clocks change, Prefect also gives times before the start, and on Python 3.13 forgets one soon after it.
-        early = start - _CLOCKS_CHANGE
-        found = map(_time, await schedule.get_dates(n=1000, start=early, end=until) if start < until else ())
-        dates |= {date for date in found if date and start < date <= until}
+        if start >= until:
+            continue
+        found = await schedule.get_dates(n=1000, start=start, end=until)
+        if isinstance(schedule, CronSchedule):
+            # On Python 3.13 Prefect forgets a time soon after the start when clocks have changed just before it.
+            early, late = start - _CLOCKS_CHANGE, min(until, start + _CLOCKS_CHANGE)
+            found = [*found, *await schedule.get_dates(n=1000, start=early, end=late)]
+        # When clocks change, Prefect also gives times before the start.
+        dates |= {date for date in map(_time, found) if date and start < date <= until}
     return sorted(dates)
 
 

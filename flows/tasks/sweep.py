@@ -257,8 +257,13 @@ class Pages:
                 for place, (path, found) in enumerate(zip(paths, self._look(paths), strict=True))
             ]
             at += len(paths)
-        told = hashlib.sha256("\n".join(self.paths[begin:at]).encode("utf-8", "surrogatepass")).hexdigest()
-        return Chunk(rows, str(at), told, ended=at >= len(self.paths))
+        return Chunk(rows, str(at), self.digest_of(cursor, len(rows)), ended=at >= len(self.paths))
+
+    def digest_of(self, cursor: str, rows: int) -> str:
+        """Of paths, whatever was seen there: when a shard goes on, no page is asked again."""
+        begin = int(cursor or 0)
+        paths = "\n".join(self.paths[begin : begin + rows])
+        return hashlib.sha256(paths.encode("utf-8", "surrogatepass")).hexdigest()
 
     def _look(self, paths: Sequence[str]) -> list[tuple[Page, Verdict | None]]:
         if self._prober is None:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
 from flows.tasks import sitemaps, sweep
+from flows.tasks.batch.sources import digest
 from flows.tasks.ledger import open_ledger
 from flows.tasks.sweep import conclude, enlist, seldom_collected, standing, sweep_pages
 from flows.tasks.sweep_tables import PAGE, SHARD
@@ -111,6 +112,20 @@ def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
     found = conclude(ledger, number)
     assert 200 < found.listed < 300
     assert ["/gone.xml: it answered 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
+
+
+async def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(shop, ledger, monkeypatch):
+    """A chunk of a slow site ends by the clock, so what was applied must not be read again to be known."""
+    articles(shop, 100)
+    engine = open_ledger()
+    number = enlist(engine, site_of(shop), "e")
+    pages = sweep.shard_job(engine, site_of(shop), number, 0, rate=1000.0).source
+    first = pages.read("", 50)
+    asked = len(shop.asked)
+    monkeypatch.setattr(sweep, "_LONG", 0.0)
+    assert first.digest == digest(pages, "", 50)
+    assert asked == len(shop.asked)
+    engine.dispose()
 
 
 def test_pythons_garbage_is_collected_as_before_also_after_a_sweep_that_broke_down():

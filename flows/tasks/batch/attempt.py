@@ -13,7 +13,7 @@ from flows.tasks.batch.errors import LimitError, SourceChangedError, in_full
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.jobs import Job
 from flows.tasks.batch.points import point
-from flows.tasks.batch.sources import Chunk, Source
+from flows.tasks.batch.sources import Chunk, Source, digest
 from flows.tasks.batch.tables import CHUNK
 from flows.tasks.batch.target import writing
 
@@ -75,7 +75,7 @@ class Attempt:
             last = connection.execute(
                 select(CHUNK).where(CHUNK.c.job_id == self.job.id, CHUNK.c.chunk_no == self.job.chunk_no)
             ).one()
-        if self.batch.source.read(last.cursor, last.rows).digest != last.digest:
+        if digest(self.batch.source, last.cursor, last.rows) != last.digest:
             raise SourceChangedError(
                 f"{self.batch.source.name} has changed: rows {last.position} to {last.position + last.rows - 1}, which "
                 f"were applied, are no longer the same; wanted the edition that job {self.job.id} has begun"

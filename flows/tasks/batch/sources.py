@@ -58,6 +58,12 @@ class Source(Protocol):
         """How much lies before a cursor, 0..1; None when nobody knows."""
 
 
+def digest(source: Source, cursor: str, rows: int) -> str:
+    """The digest of rows that were read before. A source that need not read them again has `digest_of(cursor, rows)`."""
+    told = getattr(source, "digest_of", None)
+    return told(cursor, rows) if told else source.read(cursor, rows).digest
+
+
 @dataclass(frozen=True)
 class SqlQuery:
     """Rows of a query, page by page along a key: it has the parameters `:after` and `:limit`.
