@@ -59,7 +59,7 @@ class Source(Protocol):
 
 
 def digest(source: Source, cursor: str, rows: int) -> str:
-    """The digest of rows that were read before. A source that need not read them again has `digest_of(cursor, rows)`."""
+    """The digest of rows that were read before. A source that can tell it without reading has `digest_of`."""
     told = getattr(source, "digest_of", None)
     return told(cursor, rows) if told else source.read(cursor, rows).digest
 
