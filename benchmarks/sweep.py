@@ -106,13 +106,14 @@ def sweep(address: str, pages: int, url: str = "") -> Cost:
     quiet_prefect()
     from flows.tasks import sweep
     from flows.tasks.ledger import open_ledger
+    from flows.tasks.sweep_listing import enlist
 
     with tempfile.TemporaryDirectory(prefix="roundsman-bench-") as name:
         os.chdir(name)
         os.environ["ROUNDSMAN_LEDGER_URL"] = url or f"sqlite:///{name}/ledger.db"
         engine, site = open_ledger(), site_of(address)
         cpu, begun = time.process_time(), time.perf_counter()
-        number = sweep.enlist(engine, site, "bench")
+        number = enlist(engine, site, "bench")
         listed = time.perf_counter()
 
         async def look() -> None:

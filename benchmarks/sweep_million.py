@@ -56,13 +56,13 @@ def _import(_: int) -> None:
 
 
 def _list(url: str, address: str, folder: str) -> int:
-    from flows.tasks import sweep
     from flows.tasks.ledger import open_ledger
+    from flows.tasks.sweep_listing import enlist
 
     os.chdir(folder)
     engine, site = open_ledger(url), site_of(address)
     cut = site.sweep.model_copy(update={"shard": SHARD})
-    number = sweep.enlist(engine, site.model_copy(update={"sweep": cut}), "bench")
+    number = enlist(engine, site.model_copy(update={"sweep": cut}), "bench")
     engine.dispose()
     return number
 

@@ -102,9 +102,9 @@ async def promised(
     dates: set[datetime] = set()
     for one in deployment.stopped if stopped else deployment.active:
         start = since if known else max(since, deployment.created, _time(one.updated) or since)
-        schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
         if start >= until:
             continue
+        schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
         found = await schedule.get_dates(n=1000, start=start, end=until)
         if isinstance(schedule, CronSchedule):
             # On Python 3.13 Prefect forgets a time soon after the start when clocks have changed just before it.

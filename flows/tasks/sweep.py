@@ -1,4 +1,4 @@
-"""Sweeping a site: its pages listed and cut into shards, a shard looked at, and what came of it all.
+"""Sweeping a site: how far its shards are, one of them looked at, and what came of it all.
 
 A shard is a batch job (`flows.tasks.batch`): what was seen is written with the checkpoint, so that no page is lost or
 counted twice, wherever a worker is killed.
@@ -8,27 +8,22 @@ import asyncio
 import gc
 import hashlib
 import os
-import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect.runtime import flow_run
 from sqlalchemy import Connection, Engine, String, and_, cast, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flows.rules.batch import Applied, Status
 from flows.rules.exchange import Probe
 from flows.rules.grouping import Group, group, merged
-from flows.rules.site import Site, Sweep
-from flows.rules.sitemap import chosen
-from flows.rules.sweep import BUCKETS, Judge, Page, Swept, bucket, counted, shards
+from flows.rules.site import Site
+from flows.rules.sweep import Judge, Page, Swept, counted
 from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ask import user_agent
 from flows.tasks.batch.attempt import Batch
@@ -39,7 +34,7 @@ from flows.tasks.batch.target import NowMs, writing
 from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import Prober
-from flows.tasks.sitemaps import Listed, read_sitemaps
+from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP
 
 #: The kind of a shard's batch job.
@@ -77,89 +72,6 @@ class Seen(NamedTuple):
     position: int
     page: Page
     verdict: Verdict | None
-
-
-def enlist(engine: Engine, site: Site, edition: str) -> int:
-    """The sweep of this edition; its pages are listed when nobody did so before. Blocks until they are.
-
-    Raises:
-        RobotsError: nobody could say what may be asked for.
-    """
-    with writing(engine) as connection:
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        values = {"site": site.site, "edition": edition, "status": "listing", "notes": [], "listed": 0}
-        new = dialect.insert(SWEEP).values(**values, started_at=datetime.now(UTC))
-        connection.execute(new.on_conflict_do_nothing(index_elements=["site", "edition"]))
-        found = select(SWEEP.c.id, SWEEP.c.status).filter_by(site=site.site, edition=edition)
-        number, status = connection.execute(found).one()
-    if status == "listing":
-        with tempfile.TemporaryDirectory() as folder:
-            buckets = _Buckets(Path(folder))
-            with buckets.opened():
-                listed = read_sitemaps(site, buckets.take, start=site.sweep.sitemaps, most=site.sweep.most)
-            _write_shards(engine, number, buckets, site.sweep, _notes(listed))
-    return number
-
-
-class _Buckets:
-    """Pages on the disk while they are listed, so that a million of them need no memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self._places = [folder / f"{number:03}" for number in range(BUCKETS)]
-        self._files: list[Any] = []
-
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        try:
-            self._files = [place.open("wb") for place in self._places]
-            yield
-        finally:
-            for file in self._files:
-                file.close()
-
-    def take(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self._files[bucket(path)].write(path.encode("utf-8", "surrogatepass") + b"\n")
-
-    def pages(self, number: int, share: float) -> list[str]:
-        """Those of one bucket, each once and in an order that does not hang on that of the sitemaps."""
-        lines = set(self._places[number].read_bytes().split(b"\n")) - {b""}
-        return chosen(sorted(line.decode("utf-8", "surrogatepass") for line in lines), share)
-
-    def sizes(self, share: float) -> list[int]:
-        return [len(self.pages(number, share)) for number in range(BUCKETS)]
-
-
-def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, how: Sweep, notes: list[str]) -> None:
-    """All at once, so that nobody begins a sweep that is listed in part; and once, whoever else has listed it."""
-    sizes = buckets.sizes(how.share)
-    with writing(engine, patience=300.0) as connection:
-        own = select(SWEEP.c.status).where(SWEEP.c.id == sweep).with_for_update()
-        if connection.execute(own).scalar_one() != "listing":
-            return
-        for number, members in enumerate(shards(sizes, how.shard)):
-            text = "\n".join(path for one in members for path in buckets.pages(one, how.share))
-            plain = text.encode("utf-8", "surrogatepass")
-            connection.execute(
-                insert(SHARD).values(
-                    sweep_id=sweep,
-                    number=number,
-                    pages=sum(sizes[one] for one in members),
-                    paths=zlib.compress(plain),
-                    digest=hashlib.sha256(plain).hexdigest(),
-                )
-            )
-        done = update(SWEEP).where(SWEEP.c.id == sweep)
-        connection.execute(done.values(status="sweeping", listed=sum(sizes), notes=notes))
-
-
-def _notes(listed: Listed) -> list[str]:
-    notes = list(listed.troubles)
-    if listed.disallowed:
-        notes.append(f"{listed.disallowed:,} pages that robots.txt does not allow")
-    if told := str(listed.left):
-        notes.append(f"addresses: {told}")
-    return notes
 
 
 def standing(engine: Engine, sweep: int) -> list[Shard]:
@@ -216,11 +128,6 @@ def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
         lease=lease,
         params={},
     )
-
-
-def unpacked(paths: bytes) -> list[str]:
-    """The paths of a shard, as they are kept."""
-    return zlib.decompress(paths).decode("utf-8", "surrogatepass").split("\n")
 
 
 @dataclass

@@ -22,7 +22,8 @@ from sqlalchemy import Engine
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
 from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep import Shard, conclude, enlist, standing, sweep_pages
+from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
+from flows.tasks.sweep_listing import enlist
 
 log = logging.getLogger("roundsman")
 

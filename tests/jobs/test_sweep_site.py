@@ -14,7 +14,7 @@ from flows.jobs.sweep_site import sweep_site
 from flows.rules.verdict import Outcome
 from flows.tasks.ledger import open_ledger
 from flows.tasks.site_file import check
-from flows.tasks.sweep import unpacked
+from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import PAGE, SHARD
 from tests import service
 from tests.tasks.shop import serving

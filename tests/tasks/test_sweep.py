@@ -16,7 +16,8 @@ from flows.rules.verdict import Outcome
 from flows.tasks import sitemaps, sweep
 from flows.tasks.batch.sources import digest
 from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep import conclude, enlist, seldom_collected, standing, sweep_pages
+from flows.tasks.sweep import conclude, seldom_collected, standing, sweep_pages
+from flows.tasks.sweep_listing import enlist
 from flows.tasks.sweep_tables import PAGE, SHARD
 from tests.tasks.shop import serving
 
@@ -114,7 +115,7 @@ def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
     assert ["/gone.xml: it answered 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
 
 
-async def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(shop, ledger, monkeypatch):
+def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(shop, ledger, monkeypatch):
     """A chunk of a slow site ends by the clock, so what was applied must not be read again to be known."""
     articles(shop, 100)
     engine = open_ledger()
