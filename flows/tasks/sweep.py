@@ -76,7 +76,7 @@ class Seen(NamedTuple):
 
 def standing(engine: Engine, sweep: int) -> list[Shard]:
     """How far each shard is."""
-    job = and_(JOB.c.kind == KIND, JOB.c.source == _name_of(sweep, SHARD.c.number))
+    job = and_(JOB.c.kind == KIND, JOB.c.source == f"{sweep}/" + cast(SHARD.c.number, String))
     over = and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms <= NowMs())
     found = (
         select(
@@ -97,10 +97,6 @@ def standing(engine: Engine, sweep: int) -> list[Shard]:
             Shard(number, pages, done, bool(ended), bool(left), bool(held), run)
             for number, pages, done, ended, left, held, run in connection.execute(found)
         ]
-
-
-def _name_of(sweep: int, number: Any) -> Any:
-    return f"{sweep}/" + (str(number) if isinstance(number, int) else cast(number, String))
 
 
 def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
