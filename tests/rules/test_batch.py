@@ -1,25 +1,8 @@
 """What is judged about batch jobs without touching one."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flows.rules.batch import Applied, Limits, find_bad, goes_carefully, job_key, pause, storable, together
-
-
-@given(st.lists(st.booleans(), max_size=200))
-def test_halving_finds_exactly_the_bad_rows_and_has_each_good_one_work_once_and_in_order(good):
-    rows = list(enumerate(good))
-    worked = []
-
-    def works(part):
-        if all(fine for _, fine in part):
-            worked.extend(part)
-            return None
-        return ValueError(part[0][0])
-
-    assert [row for row in rows if not row[1]] == [row for row, _ in find_bad(rows, works)]
-    assert [row for row in rows if row[1]] == worked
+from flows.rules.batch import Applied, Limits, find_bad, goes_carefully, job_key, together
 
 
 def test_halving_asks_seldom_when_little_is_bad():
@@ -76,19 +59,6 @@ def test_the_order_of_parameters_makes_no_other_job():
 )
 def test_after_two_deaths_rows_go_alone_until_the_chunk_is_over(deaths, position, until, yes):
     assert yes is goes_carefully(deaths, position, until)
-
-
-@given(st.integers(0, 10_000), st.floats(0, 1))
-def test_pauses_grow_stay_bounded_and_differ(retry, chance):
-    assert 0.05 <= pause(retry, chance) <= 10
-    assert pause(retry, chance) <= pause(retry + 1, chance)
-
-
-@given(st.text())
-def test_what_is_kept_of_a_row_can_be_stored_everywhere(text):
-    kept = storable(text)
-    assert "\0" not in kept
-    kept.encode()
 
 
 def test_parts_are_counted_together():
