@@ -28,7 +28,7 @@ class Robots:
         sitemaps: list[str] = []
         agents: list[str] = []
         said = False  # a rule since the last user-agent line, so that the next one begins another group
-        for key, value in _records(body[:MOST].decode("utf-8", "replace").lstrip("\ufeff")):
+        for key, value in _records(_read(body).decode("utf-8", "replace").lstrip("\ufeff")):
             if key == "sitemap":
                 sitemaps.append(value)
             elif key == "user-agent":
@@ -68,6 +68,15 @@ def allowed(robots: Robots, paths: Iterable[str]) -> tuple[list[str], int]:
     paths = list(paths)
     kept = [path for path in paths if robots.allows(path)] if robots.lines else paths
     return kept, len(paths) - len(kept)
+
+
+def _read(body: bytes) -> bytes:
+    """What is read of a file: its first bytes, by whole lines."""
+    if len(body) <= MOST:
+        return body
+    # A line that is cut says something else: `Disallow: /private` would become `Disallow: /`.
+    first = body[: MOST + 1]
+    return first[: max(first.rfind(b"\n"), first.rfind(b"\r")) + 1]
 
 
 def _records(text: str) -> Iterator[tuple[str, str]]:

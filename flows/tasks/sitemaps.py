@@ -116,7 +116,7 @@ class _Reading:
                 status = response.status_code
                 for piece in _in_time(response):
                     body += piece
-                    if len(body) >= MOST:
+                    if len(body) > MOST:
                         break
         except SitemapError:
             return Robots()  # a redirect that leads away is an answer without rules (section 2.3.1.2)
@@ -124,7 +124,7 @@ class _Reading:
             status = 0
         if body[:2] == b"\x1f\x8b":  # some pack it unasked
             with suppress(zlib.error):
-                body = zlib.decompressobj(wbits=31).decompress(body, MOST)
+                body = zlib.decompressobj(wbits=31).decompress(body, MOST + 1)
         robots = robots_of(status, body)
         if robots.lines and not 200 <= status < 300:
             saw = f"it answered {status}" if status else "it did not answer"

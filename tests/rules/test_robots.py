@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flows.rules import robots
-from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
+from flows.rules.robots import NOTHING, Robots, allowed, robots_of
 
 
 def allows(lines, path, product="roundsman"):
@@ -79,6 +79,13 @@ def test_a_line_of_many_stars_costs_little():
     assert time.process_time() - begun < 20
 
 
-def test_a_huge_file_is_read_in_part(monkeypatch):
-    monkeypatch.setattr(robots, "MOST", 1000)
-    assert 75 == len(Robots.of(b"User-agent: *\n" + b"Disallow: /x\n" * MOST).lines)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("most", range(30, 46))
+def test_a_huge_file_is_read_by_whole_lines(monkeypatch, most, end):
+    """A line that was cut would forbid everything."""
+    monkeypatch.setattr(robots, "MOST", most)
+    found = Robots.of(f"User-agent: *{end}{f'Disallow: /x{end}' * 9}".encode())
+    assert found.allows("/")
+    assert not found.allows("/x")
+    first, each = 13 + len(end), 12 + len(end)
+    assert (most + 1 - first) // each <= len(found.lines) <= (most + len(end) - first) // each

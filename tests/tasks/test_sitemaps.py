@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from flows.rules.robots import MOST
 from flows.rules.site import Site
 from flows.tasks import sitemaps
 from flows.tasks.sitemaps import RobotsError, read_sitemaps
@@ -158,6 +159,17 @@ def test_when_nobody_knows_what_may_be_asked_nothing_is(status, shop, read):
 
 def test_robots_that_were_packed_unasked_count_as_well(shop, read):
     shop.pages["/robots.txt"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(b"User-agent: *\nDisallow: /no"))
+    shop.urls("/sitemap.xml", "/no", "/yes")
+    assert ["/yes"] == read()[1]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_robots_that_are_too_long_forbid_what_their_first_lines_forbid(shop, read, packed):
+    """Half a line, `Disallow: /`, would forbid everything."""
+    lines = b"User-agent: *\nDisallow: /no\n"
+    lines += b"#" * (MOST - len(lines) - len(b"\nDisallow: /")) + b"\nDisallow: /private\n" * 9000
+    body, headers = (gzip.compress(lines), {"Content-Encoding": "gzip"}) if packed else (lines, {})
+    shop.pages["/robots.txt"] = (200, headers, body)
     shop.urls("/sitemap.xml", "/no", "/yes")
     assert ["/yes"] == read()[1]
 
