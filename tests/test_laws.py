@@ -43,6 +43,13 @@ for rule in {RULES!r}:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_the_tests_of_the_rules_need_no_prefect():
+    """Nor do the fixtures that all tests share."""
+    code = "import sys, pytest; sys.modules['prefect'] = None; sys.exit(pytest.main(['tests/rules', '--collect-only', '-q']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout[-2000:]
+
+
 def imports():
     for path in ROOT.glob("[bdf][!.]*/**/*.py"):
         module = path.relative_to(ROOT).with_suffix("").parts

@@ -8,6 +8,7 @@ from blocks.cloudflare import Cloudflare
 from blocks.edge import Edge
 from blocks.member import Member
 from blocks.registry import BlockError, channels, check, edges, kinds, make, members
+from flows.rules import cache_status
 
 
 def test_blocks_are_found_by_their_slugs():
@@ -17,6 +18,10 @@ def test_blocks_are_found_by_their_slugs():
     assert "member" not in edges()
     assert edges()["cloudflare"] is Cloudflare
     assert set(members()) == {"member"}
+
+
+def test_every_edge_that_can_purge_has_a_reader_of_its_own():
+    assert set(edges()) <= set(cache_status._BY_EDGE)
 
 
 def test_every_notification_block_of_prefect_is_a_channel_and_so_is_our_own():

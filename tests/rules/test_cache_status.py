@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from blocks.registry import edges
 from flows.rules import cache_status
 from flows.rules.cache_status import CacheState, OriginContacted, Told, cache_state, read
 from flows.rules.exchange import TELLING, told
@@ -55,10 +54,6 @@ FIRST = [
 def test_the_sites_own_edge_is_heard_first(edge, header, state):
     found = heard(edge, **EVERYBODY)
     assert (header, state) == (found.header, found.state)
-
-
-def test_every_edge_that_can_purge_has_a_reader_of_its_own():
-    assert set(edges()) <= set(cache_status._BY_EDGE)
 
 
 def test_an_edge_that_says_nothing_leaves_the_word_to_others():

@@ -1,16 +1,14 @@
 """What is purged together, what becomes of a change, what is taken in, and which proof beside other purges counts."""
 
-from dataclasses import replace
-
 import pytest
 
 from flows.rules import purge_queue as rules
 from flows.rules.delivery import MOST_ATTEMPTS, Trouble
+from flows.rules.purge_plan import Powers
 from flows.rules.purge_queue import Change, Claim, Kind, Pass, Progress, State
 from flows.rules.subject import verdict_on
 from flows.rules.targeted_purge import CHECK, NEIGHBOUR, REFRESHED
 from tests.rules.make import RULE, site
-from tests.rules.test_purge_plan import VARNISH
 
 SHOP = site()
 MEMBER = {
@@ -46,9 +44,8 @@ def test_a_claim_names_each_item_once_however_many_changes_do():
 )
 def test_parts_fit_one_request_of_every_edge_and_the_guard(limits, most, kind, sizes):
     items = [f"/a/{number}" for number in range(70)]
-    parts = list(
-        rules.together(items, kind, site(purge_at_most=most), [replace(VARNISH, limits=one) for one in limits])
-    )
+    tiers = [Powers("edge/shop", "edge", one, radius=str, batches=list, too_wide=max) for one in limits]
+    parts = list(rules.together(items, kind, site(purge_at_most=most), tiers))
     assert sizes == [len(part) for part in parts]
     assert items == [item for part in parts for item in part]
 
