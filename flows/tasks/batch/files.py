@@ -3,6 +3,7 @@
 import codecs
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -140,7 +141,7 @@ class Csv(_File):
         """From a record's text, by the file's header."""
         with self._opened() as file:
             _, header = self._header(file)
-        row = _csv_row(raw.encode(), header, *self._fields(raw.splitlines(keepends=True)))
+        row = _csv_row(raw.encode(), header, *self._fields(io.StringIO(raw, newline="\n")))
         if row.problem:
             raise ValueError(row.problem)
         return row.value

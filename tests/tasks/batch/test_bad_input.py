@@ -214,6 +214,21 @@ async def test_a_mended_csv_record_is_read_by_the_header(shelf, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "odd",
+    ["\u2028", "\u2029", "\x85", "\f", "\v", "\x1c"],
+    ids=["line", "paragraph", "next", "form feed", "vertical", "file"],
+)
+async def test_only_a_line_feed_ends_a_line_of_a_record_in_a_replay_as_at_first(shelf, tmp_path, odd):
+    name = f"one{odd}and"
+    (tmp_path / "feed.csv").write_bytes(f'id,name\n0,{name}\n1,"{name}\nmore",bad\r\n2,{name},bad\n'.encode())
+    batch = import_(Csv(tmp_path / "feed.csv"), shelf)
+    assert 2 == (await run(batch)).quarantined
+    assert 2 == (await replay(batch, mend=lambda raw: raw.replace(",bad", ""))).applied
+    names = [name, f"{name}\nmore", name]
+    assert list(enumerate(names)) == asked(shelf, "SELECT * FROM article ORDER BY id")
+
+
+@pytest.mark.parametrize(
     ("header", "saw"), [("id,name,id", "column id more than once"), ('id,"name', "no CSV: "), ("", "an empty line")]
 )
 async def test_a_header_that_says_nothing_clear_is_refused(shelf, tmp_path, header, saw):
