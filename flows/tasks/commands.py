@@ -11,10 +11,15 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.rules.make_targets import complaint, goals, is_make, missing, reading
+from flows.rules.rollback_ready import Found
 from flows.rules.site import RELEASE, Site
 
 #: How much of a command's output is read back, in bytes.
 TAIL = 2000
+#: Seconds in which make lists its targets.
+PATIENCE = 20.0
+_OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES"}
 
 
 def path_of(argv0: str) -> str:
@@ -29,12 +34,51 @@ def environment() -> dict[str, str]:
 
 
 @task(task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False)
-async def find_commands(site: Site) -> dict[str, str]:
-    """Where the program of each rule's rollback is, by rule name; the site's own under RELEASE."""
+async def find_commands(site: Site) -> dict[str, Found]:
+    """What there is of each rule's rollback, by rule name; the site's own under RELEASE."""
     commands = {rule.name: rule.rollback.command for rule in site.rules}
     if site.release and site.release.rollback:
         commands[RELEASE] = site.release.rollback
-    return {name: path_of(command[0]) for name, command in commands.items()}
+    return {name: await find(command) for name, command in commands.items()}
+
+
+async def find(argv: Sequence[str]) -> Found:
+    """What there is of a command. Of make its targets are asked for as well; no recipe is run."""
+    program = path_of(argv[0])
+    if not program or not is_make(argv[0]):
+        return Found(program)
+    try:
+        words, wanted = reading(argv), goals(argv)
+        listing, trouble = await _listing(program, words[1:])
+    except TimeoutError:
+        return Found(program, unread=f"{argv[0]} did not list its targets within {PATIENCE:g}s")
+    except (ValueError, OSError) as error:
+        return Found(program, unread=f"{argv[0]} did not list its targets: {error}")
+    lacks = missing(listing, wanted)
+    if trouble or lacks is None:
+        return Found(program, unread=f"{argv[0]} did not list its targets: {trouble or 'it is not GNU make'}")
+    return Found(program, tuple(lacks))
+
+
+async def _listing(program: str, words: Sequence[str]) -> tuple[str, str]:
+    """All that make knows, and what kept it from knowing more."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        # Its headings are looked for in English; what a make above us was told is not for this one.
+        env={name: value for name, value in environment().items() if name not in _OF_MAKE} | {"LC_ALL": "C"},
+    )
+    try:
+        listing, said = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            _kill_group(process.pid)
+            await process.wait()
+    return listing.decode("utf-8", "replace"), complaint(said.decode("utf-8", "replace"))
 
 
 async def run(argv: Sequence[str], *, timeout: float) -> str:

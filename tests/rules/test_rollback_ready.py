@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
-from flows.rules.rollback_ready import judge, judge_release
+from flows.rules.rollback_ready import Found, judge, judge_release
 from tests.rules.make import site
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
@@ -16,32 +16,35 @@ def rehearsal(*, days, ok=True, stale=None):
     return Rehearsal(ok, 47.3, "1.8.2", "1.8.1", NOW - timedelta(days=days), "b2", stale)
 
 
+MAKE = Found("/usr/bin/make")
 QUOTED = "47 s, 1.8.2 to 1.8.1"
 CASES = [
-    ("/usr/bin/make", rehearsal(days=2), "pass", {"rehearsed": f"rehearsed 2 days ago, {QUOTED}"}),
-    ("/usr/bin/make", rehearsal(days=0.5), "pass", {"rehearsed": f"rehearsed 12 hours ago, {QUOTED}"}),
+    (MAKE, rehearsal(days=2), "pass", {"rehearsed": f"rehearsed 2 days ago, {QUOTED}"}),
+    (MAKE, rehearsal(days=0.5), "pass", {"rehearsed": f"rehearsed 12 hours ago, {QUOTED}"}),
     (
-        "/usr/bin/make",
+        MAKE,
         rehearsal(days=15),
         "warn",
         {"rehearsed": f"rehearsed 15 days ago, {QUOTED}, stale: older than 14 days"},
     ),
     (
-        "/usr/bin/make",
+        MAKE,
         rehearsal(days=2, stale="1.9 runs now"),
         "warn",
         {"rehearsed": f"rehearsed 2 days ago, {QUOTED}, stale: 1.9 runs now"},
     ),
     (
-        "/usr/bin/make",
+        MAKE,
         rehearsal(days=2, ok=False),
         "fail",
         {"rehearsed": f"its rehearsal failed 2 days ago, {QUOTED}", "worked": "it failed"},
     ),
     # What another command did says nothing of this one.
-    ("/usr/bin/make", rehearsal(days=2, ok=False, stale=OTHER_COMMAND), "warn", {}),
-    ("/usr/bin/make", None, "warn", {"rehearsed": "never rehearsed"}),
-    ("", rehearsal(days=2), "fail", {"command": "no program make (of `make back`)"}),
+    (MAKE, rehearsal(days=2, ok=False, stale=OTHER_COMMAND), "warn", {}),
+    (MAKE, None, "warn", {"rehearsed": "never rehearsed"}),
+    (Found(), rehearsal(days=2), "fail", {"command": "no program make (of `make back`)"}),
+    (Found("/usr/bin/make", ("back",)), rehearsal(days=2), "fail", {"command": "no target back (of `make back`)"}),
+    (Found("/usr/bin/make", unread="make is slow"), rehearsal(days=2), "unknown", {"command": "make is slow"}),
 ]
 
 

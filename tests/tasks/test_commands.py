@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.tasks.commands import path_of, run
+from flows.rules.rollback_ready import Found
+from flows.tasks import commands
+from flows.tasks.commands import find, path_of, run
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,59 @@ def test_the_projects_own_python_comes_first_and_a_folder_is_no_program(tmp_path
     assert "" == path_of(str(script))
     script.chmod(0o755)
     assert str(script) == path_of(str(script))
+
+
+MAKEFILE = """
+include shared.mk
+all:; touch all-was-made
+cdn-rollback: RULE ?= all
+cdn-rollback:; +touch it-was-made
+back-%:; touch $@
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        ("", ()),
+        ("cdn-rollback RULE=a", ()),
+        ("back-shop -j 2", ()),
+        ("shared", ()),
+        ("cdn-rolback", ("cdn-rolback",)),
+        ("cdn-rollback undo", ("undo",)),
+        ("-f shared.mk cdn-rollback", ("cdn-rollback",)),
+    ],
+)
+async def test_a_target_is_asked_for_and_nothing_is_made(tmp_path, monkeypatch, words, lacks):
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    (tmp_path / "shared.mk").write_text("shared:; touch shared-was-made\n")
+    # As it is when a round runs below `make demo`.
+    monkeypatch.setenv("MAKEFLAGS", "n")
+    found = await find(["make", "-C", str(tmp_path), *words.split()])
+    assert lacks == found.missing
+    assert found.unread == ""
+    assert {"Makefile", "shared.mk"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("makefile", "says"),
+    [
+        ("all:\n  touch blanks\n", "make did not list its targets: Makefile:2: *** missing separator.  Stop."),
+        ("$(shell sleep 300)", "make did not list its targets within 1s"),
+        (None, "make did not list its targets: make: *** "),
+    ],
+)
+async def test_a_makefile_that_cannot_be_read_is_told(tmp_path, monkeypatch, makefile, says):
+    monkeypatch.setattr(commands, "PATIENCE", 1.0)
+    if makefile:
+        (tmp_path / "Makefile").write_text(makefile)
+    found = await find(["make", "-C", str(tmp_path if makefile else tmp_path / "absent"), "all"])
+    assert found.unread.startswith(says)
+
+
+async def test_other_programs_are_not_asked(tmp_path):
+    script = tmp_path / "back"
+    script.write_text("#!/bin/sh\ntouch it-was-run\n")
+    script.chmod(0o755)
+    assert Found(str(script)) == await find([str(script), "to", "previous"])
+    assert Found() == await find(["no-such-program-anywhere"])
