@@ -10,9 +10,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -46,6 +47,8 @@ class Pass:
     """All pages, read once from the first to the last."""
 
     path: Path
+    file: BinaryIO
+    """Open, as another process may put a newer edition in its place."""
     pages: tuple[Page, ...]
     digest: str
 
@@ -87,49 +90,42 @@ class PagedApi(JsonLines):
             SourceError: the feed broke off, or its pages shift all the time. What was read before stays.
             BatchError: it is not the feed that was described.
         """
-        kept = self._kept()
-        if kept and not fresh:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        seen: list[Pass] = [kept] if kept else []
-        made: list[Path] = []
-        try:
-            with httpx.Client(headers={"user-agent": "roundsman"}, timeout=self._timeout) as client:
-                for _ in range(PASSES):
-                    seen.append(self._read_all(client, seen[-1] if seen else None))
-                    made.append(seen[-1].path)
-                    if len(seen) > 1 and seen[-1].digest == seen[-2].digest:
-                        self._keep(seen[-1], kept)
-                        return
-        finally:
-            for path in made:
-                path.unlink(missing_ok=True)
+        with ExitStack() as opened:
+            kept = self._kept(opened)
+            if kept and not fresh:
+                return
+            self.folder.mkdir(parents=True, exist_ok=True)
+            client = opened.enter_context(httpx.Client(headers={"user-agent": "roundsman"}, timeout=self._timeout))
+            before = kept
+            for _ in range(PASSES):
+                last = self._read_all(client, before, opened)
+                if before and before.digest == last.digest:
+                    self._keep(last, kept)
+                    return
+                before = last
         raise SourceError(
             f"{self.name}: its pages shift while they are read: no two of {PASSES} passes are the same; nothing of "
             "them was applied. Ask for pages in an order that does not move, such as by a key that grows"
         )
 
-    def _read_all(self, client: httpx.Client, before: Pass | None) -> Pass:
+    def _read_all(self, client: httpx.Client, before: Pass | None, opened: ExitStack) -> Pass:
         """One pass. A page that did not change since the pass before is taken from there."""
         known = {page.url: page for page in before.pages} if before else {}
         pages: dict[str, Page] = {}
         digest = hashlib.sha256()
         number, path = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        try:
-            with os.fdopen(number, "wb") as file:
-                url = self.url
-                while url:
-                    page, lines = self._page(client, url, known.get(url), before, len(pages) + 1)
-                    pages[url] = replace(page, offset=file.tell(), size=len(lines))
-                    digest.update(lines)
-                    file.write(lines)
-                    url = self._unseen(page.next, pages)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            Path(path).unlink()
-            raise
-        return Pass(Path(path), tuple(pages.values()), digest.hexdigest())
+        opened.callback(Path(path).unlink, missing_ok=True)
+        file = opened.enter_context(os.fdopen(number, "w+b"))
+        url = self.url
+        while url:
+            page, lines = self._page(client, url, known.get(url), before, len(pages) + 1)
+            pages[url] = replace(page, offset=file.tell(), size=len(lines))
+            digest.update(lines)
+            file.write(lines)
+            url = self._unseen(page.next, pages)
+        file.flush()
+        os.fsync(file.fileno())
+        return Pass(Path(path), file, tuple(pages.values()), digest.hexdigest())
 
     def _unseen(self, url: str, pages: Mapping[str, Page]) -> str:
         if url in pages or len(pages) >= MOST_PAGES:
@@ -146,9 +142,8 @@ class PagedApi(JsonLines):
             headers["if-modified-since"] = known.modified
         answer, body = self._ask(client, url, headers, number)
         if answer.status_code == 304 and known and before:
-            with before.path.open("rb") as file:
-                file.seek(known.offset)
-                return known, file.read(known.size)
+            before.file.seek(known.offset)
+            return known, before.file.read(known.size)
         if answer.status_code != 200:
             raise SourceError(f"{self.name}: page {number} answers {answer.status_code}; nothing of it was applied")
         rows, following = self._taken(answer, body, number)
@@ -196,14 +191,15 @@ class PagedApi(JsonLines):
     def _index(self) -> Path:
         return self.path.with_suffix(".json")
 
-    def _kept(self) -> Pass | None:
+    def _kept(self, opened: ExitStack) -> Pass | None:
         """The edition that was read before, if it is there as a whole."""
         try:
             told = json.loads(self._index.read_text())
-            if JsonLines(self.path).fingerprint() != told["digest"]:
+            file = opened.enter_context(self.path.open("rb"))
+            if hashlib.file_digest(file, "sha256").hexdigest() != told["digest"]:
                 return None
-            return Pass(self.path, tuple(Page(**page) for page in told["pages"]), told["digest"])
-        except (OSError, SourceError, ValueError, KeyError, TypeError):
+            return Pass(self.path, file, tuple(Page(**page) for page in told["pages"]), told["digest"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _keep(self, last: Pass, kept: Pass | None) -> None:

@@ -187,3 +187,23 @@ async def test_who_looks_whether_a_feed_is_new_does_not_disturb_who_is_applying_
     outcome = await run(transfers(engine, feed(), apply=look_again, snapshot=True))
     assert (18, 1, 1) == (outcome.rows, outcome.attempts, len(looked))
     assert expected(18) == balances(engine)
+
+
+async def test_of_two_who_read_a_feed_at_once_neither_takes_pages_out_of_the_file_of_the_other(api, feed):
+    """The other keeps a newer edition, in which page 2 lies elsewhere, while this one is told that its page 2 is as it was."""
+    feed().prepare(fresh=True)
+    api.rows[0]["v"] = 10**9
+    api.statuses.clear()
+    other = []
+
+    def overtake(_offset, _asked):
+        if not other:
+            other.append(feed())
+            other[0].prepare(fresh=True)
+
+    api.trouble = overtake
+    mine = feed()
+    mine.prepare(fresh=True)
+    assert 304 in api.statuses
+    assert api.rows == [json.loads(row.raw) for row in mine.read("", 100).rows]
+    assert 1 == len(other)
