@@ -20,6 +20,8 @@ LONGEST = 2048
 _DEEPEST = 16
 #: What may stand before the first letter, and how much of it: byte order marks, and spaces in UTF-8 or UTF-16.
 _BEFORE, _BLANK = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n", 4096
+_GZIP = b"\x1f\x8b"
+_EITHER = "XML, or an address on each line"
 _PARTS = {"urlset": "url", "sitemapindex": "sitemap"}
 
 
@@ -31,7 +33,14 @@ class Kind(StrEnum):
 
 
 class SitemapError(ValueError):
-    """A file that is no sitemap, or is not read to its end; what was read before it may be used."""
+    """A file that is no sitemap, or is not read to its end; what was read before it may be used.
+
+    `passing`: it may be over soon, so that it is worth asking again.
+    """
+
+    def __init__(self, saw: str, wanted: str, *, passing: bool = False) -> None:
+        super().__init__(f"saw {saw}, wanted {wanted}")
+        self.saw, self.wanted, self.passing = saw, wanted, passing
 
 
 @dataclass(slots=True)
@@ -47,12 +56,13 @@ class Reader:
     """Addresses read."""
     _size: int = 0
     _first: bytes = b""
-    """What has arrived until it can be told whether it is packed."""
+    """What has arrived until it can be told whether it is packed, or whether more that is packed follows."""
     _head: bytes = b""
     """What was unpacked until it can be told what it is."""
     _unpack: "zlib._Decompress | None" = None
     _parser: "_Xml | _Lines | None" = None
     _ended: bool = False
+    """Whether something else follows what was packed; that is left aside, as gzip does."""
 
     def feed(self, chunk: bytes) -> list[str]:
         """The addresses that a piece brings to an end, as they are written."""
@@ -61,30 +71,51 @@ class Reader:
             if len(self._first) < 4:
                 return []
             chunk, self._first = self._first, b""
-            if chunk[:2] == b"\x1f\x8b":
+            if chunk.startswith(_GZIP):
                 self._unpack = zlib.decompressobj(wbits=31)
         return self._take(self._unpacked(chunk) if self._unpack else chunk)
 
     def close(self) -> list[str]:
         """The last addresses; the file has to be whole."""
+        if self._unpack and (self._first or not self._unpack.eof):
+            raise SitemapError("a packed file that is cut off", "all of it", passing=True)
         found = self._take(self._first) if self._first else []
-        if self._unpack and not self._unpack.eof:
-            raise SitemapError("saw a packed file that is cut off, wanted all of it")
         if self._parser is None:
-            raise SitemapError("saw an empty file, wanted a sitemap")
+            raise SitemapError("an empty file", "a sitemap")
         return found + self._count(self._parser.close())
 
     def _unpacked(self, chunk: bytes) -> bytes:
-        try:
-            # One byte more than may come, so that a bomb is noticed and not unpacked.
-            return self._unpack.decompress(chunk, MOST_BYTES - self._size + 1) if self._unpack else chunk
-        except zlib.error:
-            raise SitemapError("saw a packed file that is broken, wanted gzip") from None
+        """What is packed in a piece; several that are packed, one after the other, are one file (RFC 1952 2.2)."""
+        found = b""
+        # One byte more than may come, so that a bomb is noticed and not unpacked.
+        room = MOST_BYTES - self._size + 1
+        chunk, self._first = self._first + chunk, b""
+        while self._unpack and len(found) < room and (chunk := self._packed(self._unpack, chunk)):
+            try:
+                found += self._unpack.decompress(chunk, room - len(found))
+            except zlib.error:
+                raise SitemapError("a packed file that is broken", "gzip") from None
+            chunk = self._unpack.unused_data
+        return found
+
+    def _packed(self, unpack: "zlib._Decompress", chunk: bytes) -> bytes:
+        """What of a piece is to be unpacked: all of it, or what begins anew behind zeros."""
+        if not unpack.eof:
+            return chunk
+        chunk = b"" if self._ended else chunk.lstrip(b"\0")
+        if chunk.startswith(_GZIP):
+            self._unpack = zlib.decompressobj(wbits=31)
+            return chunk
+        if chunk == _GZIP[:1]:
+            self._first = chunk
+        elif chunk:
+            self._ended = True
+        return b""
 
     def _take(self, chunk: bytes) -> list[str]:
         self._size += len(chunk)
         if self._size > MOST_BYTES:
-            raise SitemapError(f"saw more than {MOST_BYTES:,} bytes, wanted a smaller file and an index of several")
+            raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file and an index of several")
         if self._parser is None:
             chunk, self._head = self._head + chunk, b""
             if not (begins := chunk[:_BLANK].lstrip(_BEFORE)) and len(chunk) < _BLANK:
@@ -98,7 +129,7 @@ class Reader:
     def _count(self, found: list[str]) -> list[str]:
         self.count += len(found)
         if self.count > MOST_URLS:
-            raise SitemapError(f"saw more than {MOST_URLS:,} addresses, wanted fewer and an index of several files")
+            raise SitemapError(f"more than {MOST_URLS:,} addresses", "fewer and an index of several files")
         return found
 
 
@@ -113,7 +144,7 @@ class _Lines:
     def feed(self, chunk: bytes) -> list[str]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > 4 * LONGEST:
-            raise SitemapError(f"saw a line of more than {4 * LONGEST:,} bytes, wanted XML, or an address on each line")
+            raise SitemapError(f"a line of more than {4 * LONGEST:,} bytes", _EITHER)
         return [text for line in lines if (text := self._text(line))]
 
     def close(self) -> list[str]:
@@ -125,9 +156,9 @@ class _Lines:
         try:
             text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:
-            raise SitemapError("saw bytes that are no UTF-8, wanted XML, or an address on each line") from None
+            raise SitemapError("bytes that are no UTF-8", _EITHER) from None
         if text and not re.match(r"https?://", text, re.IGNORECASE):
-            raise SitemapError(f"saw the line {text[:60]!r}, wanted XML, or an address on each line")
+            raise SitemapError(f"the line {text[:60]!r}", _EITHER)
         return text
 
 
@@ -159,21 +190,21 @@ class _Xml:
         try:
             self._parser.Parse(chunk, is_final)
         except expat.ExpatError as error:
-            raise SitemapError(f"saw XML that is broken in line {error.lineno}, wanted a sitemap") from None
+            raise SitemapError(f"XML that is broken in line {error.lineno}", "a sitemap") from None
         except (UnicodeError, LookupError, ValueError) as error:
             if isinstance(error, SitemapError):
                 raise
-            raise SitemapError("saw an encoding that can't be read, wanted UTF-8") from None
+            raise SitemapError("an encoding that can't be read", "UTF-8") from None
         found, self._found = self._found, []
         return found
 
     def _start(self, name: str, _: object) -> None:
         if len(self._open) >= _DEEPEST:
-            raise SitemapError(f"saw more than {_DEEPEST} elements within each other, wanted a sitemap")
+            raise SitemapError(f"more than {_DEEPEST} elements within each other", "a sitemap")
         if not self._open:
             space, _gap, root = name.rpartition(" ")
             if root not in _PARTS:
-                raise SitemapError(f"saw <{root[:40]}>, wanted <urlset> or <sitemapindex>")
+                raise SitemapError(f"<{root[:40]}>", "<urlset> or <sitemapindex>")
             self.kind = Kind.SITEMAPS if root == "sitemapindex" else Kind.URLS
             prefix = f"{space} " if space else ""
             self._wanted = [name, prefix + _PARTS[root], prefix + "loc"]
@@ -192,11 +223,11 @@ class _Xml:
         if self._text is not None:
             self._length += len(data)
             if self._length > 4 * LONGEST:
-                raise SitemapError(f"saw a <loc> of more than {4 * LONGEST:,} letters, wanted an address")
+                raise SitemapError(f"a <loc> of more than {4 * LONGEST:,} letters", "an address")
             self._text.append(data)
 
     def _doctype(self, *_: object) -> None:
-        raise SitemapError("saw a DOCTYPE, which can name files and entities; wanted a sitemap without one")
+        raise SitemapError("a DOCTYPE, which can name files and entities", "a sitemap without one")
 
 
 @dataclass(slots=True)

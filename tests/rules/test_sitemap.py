@@ -1,7 +1,6 @@
 """Sitemaps, also those that were made to hurt: what is read of them, and the sentence with which one is refused."""
 
 import gzip
-import zlib
 from collections import deque
 
 import pytest
@@ -61,6 +60,17 @@ def test_the_addresses_of_a_file_and_nothing_else(wanted, body, packed):
     assert (Kind.URLS, wanted) == read(gzip.compress(body) if packed else body)
 
 
+PACKED = [gzip.compress(part, mtime=0) for part in (b"", b"https://shop.test/a\nhttps://sh", b"op.test/b\n")]
+
+
+@pytest.mark.parametrize("between", [b"", b"\0\0\0"])
+@pytest.mark.parametrize("after", [b"", b"\0\0\0", b"\n", b"\n\x1f\x8b"])
+@pytest.mark.parametrize("size", [1, 2, 7, 4096])
+def test_what_was_packed_in_parts_is_read_to_its_end(between, after, size):
+    """As `cat 1.gz 2.gz` makes it; padding, or what is no gzip, may follow."""
+    assert (Kind.URLS, ["https://shop.test/a", "https://shop.test/b"]) == read(between.join(PACKED) + after, size)
+
+
 def test_an_index_says_that_it_lists_sitemaps():
     body = f"<sitemapindex {SPACE}><sitemap><loc>https://shop.test/1.xml.gz</loc></sitemap></sitemapindex>"
     assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(body.encode())
@@ -88,7 +98,10 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("broken in line", urlset(url("https://shop.test/ü")).decode().encode("latin-1")),
         ("letters, wanted an address", urlset(url("https://shop.test/" + "a" * 9000))),
         ("cut off", gzip.compress(urlset(url("https://shop.test/a")), mtime=0)[:-12]),
+        ("cut off", b"".join(PACKED)[:-12]),
+        ("cut off", PACKED[1] + PACKED[2][:1]),
         ("broken, wanted gzip", b"\x1f\x8b\x08" + b"x" * 100),
+        ("broken, wanted gzip", PACKED[1] + b"\x1f\x8b\x08" + b"x" * 100),
         ("wanted XML, or an address on each line", b"Not found"),
         ("wanted XML, or an address on each line", b"\xff\xd8\xff\xe0 a picture\n"),
         ("a line of more than", b"https://shop.test/" + b"a" * 9000),
@@ -108,11 +121,12 @@ def test_what_was_read_before_the_trouble_may_be_used():
     assert ["https://shop.test/a"] == found
 
 
-def test_a_packed_bomb_is_noticed_and_not_unpacked(monkeypatch):
+@pytest.mark.parametrize("parts", [1, 64])
+def test_a_packed_bomb_is_noticed_and_not_unpacked(monkeypatch, parts):
     """A thousand bytes are packed as one."""
     monkeypatch.setattr(sitemap, "MOST_BYTES", 2**20)
-    packer = zlib.compressobj(9, wbits=31)
-    packed = packer.compress(urlset()[:-9] + b" " * 2**23) + packer.flush()
+    blank = [gzip.compress(b" " * (2**23 // parts), mtime=0)] * parts
+    packed = b"".join([gzip.compress(urlset()[:-9], mtime=0), *blank])
     reader, pieces = Reader(), iter(range(0, len(packed), 1000))
     with pytest.raises(SitemapError, match="more than 1,048,576 bytes"):
         deque((reader.feed(packed[start : start + 1000]) for start in pieces), maxlen=0)
