@@ -47,7 +47,9 @@ def names(path: str, fresh: Iterator[str]) -> Iterator[str]:
     """The route's disguises, each with a name of its own."""
     plain = path.partition("?")[0].rstrip("/")
     for form in NAMES:
-        yield form.format(path=plain, inner=plain.lstrip("/"), name=next(fresh))
+        name = form.format(path=plain, inner=plain.lstrip("/"), name=next(fresh))
+        # Of the front page nothing is left before a delimiter, and what is no path would be glued to the host.
+        yield name if name.startswith("/") else f"/{name}"
 
 
 def attempt(

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from flows.rules.deception import NAMES
+from flows.rules.deception import NAMES, names
 from flows.rules.logged_in_traffic import judge
 from flows.rules.own_key import NAME, Query
 from flows.rules.reflection import HEADERS
@@ -162,6 +162,15 @@ def test_the_first_disguise_that_leaks_is_the_last(name):
     assert NAMES.index(name) + 1 == len(seen.disguises)
     assert len({url for url, _ in edge.asked}) == 3 + len(seen.disguises)
     assert all("0" * 30 in url for url, _ in edge.asked)
+
+
+@pytest.mark.parametrize("path", ["/", "/?tab=1", "//"])
+def test_a_front_page_s_disguises_are_paths_of_the_site(path):
+    tried = list(names(path, map(str, count())))
+    assert [
+        "/0.css", "/1.js", "/2.png", "/;3.css", "/%3b4.css", "/%2f5.css", "/%236.css", "/%3f7.css", "/%008.css",
+        "/..%2f9.css", "/static/10/..%2f..%2f", "/assets/11/..%2f..%2f",
+    ] == tried  # fmt: skip
 
 
 def test_every_delimiter_and_folder_is_among_the_names():
