@@ -1,5 +1,6 @@
 """Is each route as fast as it was, round after round? Steps and creeping, and which release a step came with."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -18,6 +19,8 @@ CHECK = "drift"
 ROUNDS = 120
 #: For so long a new level is news; then it is what the route takes.
 NEWS = timedelta(days=7)
+#: Steps that are told one by one, at most.
+_TOLD = 3
 
 _OF = {"hit": "a hit", "miss": "a miss", "origin": "the origin"}
 _CLAIMS: Mapping[tuple[str, Kind], Claim] = {
@@ -30,7 +33,7 @@ _CLAIMS: Mapping[tuple[str, Kind], Claim] = {
 def judge(site: Site, rounds: Sequence[Walk], releases: Sequence[Release], now: datetime) -> list[Verdict]:
     """A verdict on each route that enough rounds have timed; on the others there is none yet.
 
-    Slower warns, as long as it is news; faster is told and passes. Rounds are ascending, the newest at the end.
+    Slower than before all that is news warns; faster is told and passes. Rounds are ascending, the newest at the end.
     """
     found: dict[str, list[Finding]] = {}
     for key in sorted({key for walk in rounds for key in walk.times}):
@@ -61,25 +64,38 @@ def attributed(change: Change, rounds: Sequence[Walk], releases: Sequence[Releas
 
 
 def _findings(key: Key, rounds: Sequence[Walk], releases: Sequence[Release], now: datetime) -> Iterator[Finding]:
-    found = changed(key, rounds)
-    told = {one.kind: one for one in found if rounds[one.last - 1].at >= now - NEWS and _is_news(one, rounds, now)}
+    news = [one for one in changed(key, rounds) if _is_news(one, rounds, now)]
     for kind in Kind:
-        change, claim = told.get(kind), _CLAIMS[key[1], kind]
-        if change is None:
-            yield claim.against(f"no change in {len(rounds)} rounds", _wanted(rounds, key, 0), holds=True)
-        else:
-            saw = f"x{change.ratio:.2f} {attributed(change, rounds, releases)}"
-            yield claim.against(saw, _wanted(rounds, key, change.first), holds=change.ratio <= 1)
+        told, claim = [one for one in news if one.kind is kind], _CLAIMS[key[1], kind]
+        level = _level(rounds, key, told[0].first if told else 0)
+        saw = _seen(told, rounds, releases) if told else f"no change in {len(rounds)} rounds"
+        more = _whole(told) - 1
+        wanted = f"within {LEAST:.0%} of {spoken(float(f'{level:.3g}'))}"
+        yield claim.against(saw, wanted, holds=more < LEAST or more * level < TICK)
 
 
 def _is_news(change: Change, rounds: Sequence[Walk], now: datetime) -> bool:
-    return change.kind is Kind.DRIFT or rounds[change.first].at >= now - NEWS
+    newest = change.last - 1 if change.kind is Kind.DRIFT else change.first
+    return rounds[newest].at >= now - NEWS
 
 
-def _wanted(rounds: Sequence[Walk], key: Key, until: int) -> str:
-    """What a route took before a change, or took in the middle of all rounds."""
+def _whole(steps: Sequence[Change]) -> float:
+    """The level after all steps over that before the first: a recovery by half is still slower than before."""
+    return math.prod(one.ratio for one in steps)
+
+
+def _seen(steps: Sequence[Change], rounds: Sequence[Walk], releases: Sequence[Release]) -> str:
+    told = [f"x{one.ratio:.2f} {attributed(one, rounds, releases)}" for one in steps[-_TOLD:]]
+    if len(steps) == 1:
+        return told[0]
+    last = ", at last" if len(steps) > _TOLD else ""
+    return f"x{_whole(steps):.2f} in {len(steps)} steps{last}: {'; '.join(told)}"
+
+
+def _level(rounds: Sequence[Walk], key: Key, until: int) -> float:
+    """What a route took before a change, or took in the middle of all rounds, in seconds."""
     before = sorted(walk.times[key].p50 for walk in (rounds[max(0, until - 20) : until] or rounds))
-    return f"within {LEAST:.0%} of {spoken(float(f'{before[len(before) // 2]:.3g}'))}"
+    return before[len(before) // 2]
 
 
 def _day(at: datetime) -> str:

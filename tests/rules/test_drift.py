@@ -77,6 +77,36 @@ def test_a_new_level_is_news_for_a_week(ago, outcome):
     assert outcome == found(walks([1.0] * 60 + [1.3] * ago, hours=24))["miss-step"][0]
 
 
+@pytest.mark.parametrize(
+    ("factors", "hours", "outcome", "ratio", "level"),
+    [
+        ([1.0] * 60 + [2.0] * 24 + [1.8] * 12, 1, "warn", 1.8, 20),  # it recovered by half, and less
+        ([1.0] * 60 + [2.0] * 24 + [1.0] * 12, 1, "pass", 1.0, 20),
+        ([1.0] * 60 + [1.5] * 24 + [3.0] * 12, 1, "warn", 3.0, 20),
+        ([1.0] * 60 + [0.5] * 24 + [0.8] * 12, 1, "pass", 0.8, 20),
+        ([1.0] * 40 + [2.0] * 20 + [1.8] * 5, 24, "pass", 0.9, 40),  # what was told for its week is told no more
+    ],
+)
+def test_all_steps_that_are_news_are_held_against_the_level_before_them(factors, hours, outcome, ratio, level):
+    told, saw, wanted = found(walks(factors, hours=hours))["miss-step"]
+    assert outcome == told
+    assert ratio == pytest.approx(float(saw[1:5]), rel=0.04)
+    assert level == pytest.approx(float(wanted.removeprefix("within 5% of ").removesuffix("ms")), rel=0.04)
+
+
+def test_steps_are_told_one_by_one():
+    _, saw, _ = found(walks([1.0] * 60 + [2.0] * 24 + [1.8] * 12), Release("1.8", at(35.5)))["miss-step"]
+    assert "in 2 steps: x2.0" in saw
+    assert "since 2026-03-07 01:00, with release 1.8; x0.9" in saw
+    assert saw.endswith("since 2026-03-08 01:00, without a release")
+
+
+def test_of_many_steps_the_last_ones_are_told():
+    _, saw, _ = found(walks(([1.0] * 8 + [3.0] * 8) * 4))["miss-step"]
+    assert "in 7 steps, at last: x" in saw
+    assert 3 == saw.count("without a release")
+
+
 def test_less_than_a_clock_can_tell_is_no_change():
     assert "pass" == found(walks(STEP, typical=0.0005))["miss-step"][0]
 
