@@ -67,9 +67,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def mend(status: int) -> str:
-    """What to do about an answer that is not a success."""
-    if status >= 500 or status in {408, 425, 429}:
-        return "purge again later"
+    """What to do about an answer that is a refusal for good."""
     if status < 400:
         return "a redirect is not followed; set the address that it leads to"
     known = {

@@ -15,6 +15,9 @@ from blocks.asking import target_of
 from blocks.edge import Api, Edge
 from blocks.purge import Blind, By, Order, PurgeError, Rate
 
+#: Codes of an answer of 400 that is about how much was asked, and not about what.
+#: https://docs.aws.amazon.com/cloudfront/latest/APIReference/CommonErrors.html
+_BUSY = frozenset({"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException"})
 _NAMESPACE = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 
 
@@ -75,6 +78,10 @@ class CloudFront(Edge):
         if re.fullmatch(r"[A-Za-z0-9]+", _element(response, "Id")):
             return None
         return "the answer is not CloudFront's XML; check the address of the API"
+
+    def later(self, response: httpx.Response) -> bool:
+        """It says 400 where others say 429."""
+        return super().later(response) or (response.status_code == 400 and _element(response, "Code") in _BUSY)
 
     def rates(self) -> tuple[Rate, ...]:
         """Paths under way at once, for a distribution; how fast they come back is not said."""

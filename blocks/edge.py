@@ -77,6 +77,10 @@ class Edge(Block):
         """Say why an answer with a good status is a refusal all the same; None when it is not."""
         return None
 
+    def later(self, response: httpx.Response) -> bool:
+        """Whether the same request may be taken later."""
+        return response.status_code in {408, 425, 429} or response.status_code >= 500
+
     def held_none(self, response: httpx.Response, order: Order) -> bool:  # noqa: ARG002 - most say it by status
         """Whether an answer means that there was no copy."""
         return response.status_code in self.absent
@@ -269,12 +273,13 @@ class Edge(Block):
 
     def _failure(self, response: httpx.Response, asked: str, answer: str) -> PurgeError:
         status = response.status_code
-        later = status in {408, 425, 429} or status >= 500
+        later = self.later(response)
         # Varnish sends Retry-After with every error, so it only counts where waiting can help.
         wait = response.headers.get("retry-after") if later else None
         seen = f"{status} (Retry-After: {wait[:40]})" if wait else str(status)
         told = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
-        says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {mend(status)}"
+        what = "purge again later" if later else mend(status)
+        says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {what}"
         return PurgeError(
             f"{says}. It said: {told}" if told else says,
             permanent=not later,

@@ -181,6 +181,32 @@ async def test_a_purge_that_may_have_happened_is_told_apart_and_sent_once(wire, 
     assert len(wire.asked) == 1
 
 
+def aws_error(code):
+    said = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>Processing your request.</Message></Error>"
+    return f'<?xml version="1.0"?><ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">{said}</ErrorResponse>'
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "permanent"),
+    [
+        (400, "TooManyInvalidationsInProgress", False),
+        (400, "Throttling", False),
+        (400, "ThrottlingException", False),
+        (503, "ServiceUnavailable", False),
+        (400, "InvalidArgument", True),
+        (400, "InvalidationBatchAlreadyExists", True),
+        (403, "Throttling", True),
+    ],
+)
+async def test_cloudfront_s_400_of_too_many_at_once_is_no_refusal_for_good(status, code, permanent):
+    """Everything that waits would be given up at once."""
+    async with Wire(status, aws_error(code)).client() as client:
+        with pytest.raises(PurgeError, match=code) as error:
+            await CLOUDFRONT.purge([f"{WWW}/a"], client=client)
+    assert permanent is error.value.permanent
+    assert permanent is not ("purge again later" in str(error.value))
+
+
 @pytest.mark.parametrize(
     ("vendor", "url"),
     [
