@@ -35,12 +35,17 @@ class Kind(StrEnum):
 class SitemapError(ValueError):
     """A file that is no sitemap, or is not read to its end; what was read before it may be used.
 
-    `passing`: it may be over soon, so that it is worth asking again.
+    `transient`: it may be over soon, so that it is worth asking again.
     """
 
-    def __init__(self, saw: str, wanted: str, *, passing: bool = False) -> None:
+    def __init__(self, saw: str, wanted: str, *, transient: bool = False) -> None:
         super().__init__(f"saw {saw}, wanted {wanted}")
-        self.saw, self.wanted, self.passing = saw, wanted, passing
+        self.saw, self.wanted, self.transient = saw, wanted, transient
+
+
+def transient(status: int) -> bool:
+    """Whether a status speaks of the server's state now, so that it is worth asking again."""
+    return status == 429 or status >= 500
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ class Reader:
     def close(self) -> list[str]:
         """The last addresses; the file has to be whole."""
         if self._unpack and (self._first or not self._unpack.eof):
-            raise SitemapError("a packed file that is cut off", "all of it", passing=True)
+            raise SitemapError("a packed file that is cut off", "all of it", transient=True)
         found = self._take(self._first) if self._first else []
         if self._parser is None:
             raise SitemapError("an empty file", "a sitemap")
@@ -190,7 +195,8 @@ class _Xml:
         try:
             self._parser.Parse(chunk, is_final)
         except expat.ExpatError as error:
-            raise SitemapError(f"XML that is broken in line {error.lineno}", "a sitemap") from None
+            # What is broken only in the end was cut off.
+            raise SitemapError(f"XML that is broken in line {error.lineno}", "a sitemap", transient=is_final) from None
         except (UnicodeError, LookupError, ValueError) as error:
             if isinstance(error, SitemapError):
                 raise

@@ -24,6 +24,12 @@ CHECK = "sweep"
 
 ANSWERED = Claim(f"{CHECK}/status", "A page of the sitemap is there.", "https://www.sitemaps.org/protocol.html")
 
+READ = Claim(
+    f"{CHECK}/sitemap",
+    "A sitemap can be read, so that its pages are looked at.",
+    "https://www.sitemaps.org/protocol.html",
+)
+
 #: Files into which pages fall by their hash while they are listed; a shard is some of them.
 BUCKETS = 256
 #: Kinds of fine answers that are known again; a site has some dozens.
@@ -161,6 +167,11 @@ def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator
             yield kept
 
 
+def unread_sitemap(site: Site, path: str, saw: str, wanted: str) -> Verdict:
+    """The verdict on pages that nobody could look at, as the file that lists them could not be read to its end."""
+    return verdict_on(site, NO_RULE, CHECK, path, [READ.against(saw, wanted, holds=None)])
+
+
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What a sweep found."""
@@ -178,16 +189,22 @@ class Swept:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of its pages; unknown when not all were looked at, or there were none."""
-        whole = [] if self.pages == self.listed > 0 else [Outcome.UNKNOWN]
+        """The worst of its pages; unknown when not all were looked at or listed, or there were none."""
+        whole = [] if self.pages == self.listed > 0 and not self.unread else [Outcome.UNKNOWN]
         return worst([*whole, *(one for one, count in self.outcomes.items() if count)])
+
+    @property
+    def unread(self) -> int:
+        """Sitemaps that could not be read, so that nobody knows all the pages."""
+        return sum(one.subjects for one in self.groups if one.claim == READ.id)
 
     @property
     def summary(self) -> str:
         """One line: `20,000 pages: 12 failed, 19,988 passed`."""
         told = [f"{count:,} {word}" for one, word in _WORDS if (count := self.outcomes.get(one, 0))]
         missing = f"; {self.listed - self.pages:,} were not looked at" if self.listed > self.pages else ""
-        return f"{self.pages:,} pages: {', '.join(told) or 'none looked at'}{missing}"
+        unread = f"; {self.unread:,} sitemaps could not be read" if self.unread else ""
+        return f"{self.pages:,} pages: {', '.join(told) or 'none looked at'}{missing}{unread}"
 
 
 _WORDS = (

@@ -8,24 +8,30 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
 
 import httpx
 
 from flows.rules.robots import MOST, Robots, allowed, robots_of
 from flows.rules.site import Site
-from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths
+from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, transient
 from flows.tasks.ask import user_agent
 
 #: Where files are kept that were read, under the current folder.
 FOLDER = Path(".roundsman") / "sitemaps"
-#: Files of one site (an index may list so many, by the protocol), redirects of one file, seconds for all of it.
+#: Files of one site (an index may list so many, by the protocol), redirects of one file, seconds for all of it, and for
+#: all that is asked again.
 MOST_FILES, MOST_REDIRECTS, PATIENCE = 50_000, 3, 300.0
+#: Seconds before each time that a file is asked again: a server that starts anew is back after some of them.
+PAUSES = (1.0, 4.0, 10.0)
 _PIECE = 1 << 16
 
+Result = TypeVar("Result")
 #: Takes some paths of the site that are to be asked, with their queries. One may come twice.
 Take = Callable[[list[str]], None]
 
@@ -46,8 +52,18 @@ class Listed:
     """By robots.txt."""
     left: Left = field(default_factory=Left)
     """Addresses that are not the site's."""
-    troubles: list[str] = field(default_factory=list)
-    """A sentence for each file that was not read, or not to its end."""
+    unread: list[tuple[str, SitemapError]] = field(default_factory=list)
+    """Each file that was not read, or not to its end: nobody knows which pages it lists."""
+    enough: int = 0
+    """Files that were not begun, because there were paths enough."""
+
+    def counts(self) -> tuple[int, int, int, Left]:
+        """What one file adds to."""
+        return self.unchanged, self.paths, self.disallowed, deepcopy(self.left)
+
+    def count(self, unchanged: int, paths: int, disallowed: int, left: Left) -> None:
+        """Count anew from there, as if the file had not been asked yet."""
+        self.unchanged, self.paths, self.disallowed, self.left = unchanged, paths, disallowed, deepcopy(left)
 
 
 def read_sitemaps(
@@ -74,26 +90,31 @@ def read_sitemaps(
         waiting = deque((path, False) for path in named)
         known = set(named)
         listed = reading.listed
+
+        def read(path: str, *, indexed: bool) -> None:
+            for kind, addresses in reading.file(path, indexed=indexed):
+                paths = reading.own(addresses)
+                if kind is Kind.URLS:
+                    paths, refused = allowed(robots, paths)
+                    listed.disallowed += refused
+                    listed.paths += len(paths)
+                    take(paths)
+                    continue
+                fresh = [one for one in dict.fromkeys(paths) if one not in known]
+                room = MOST_FILES - len(known)
+                known.update(fresh[:room])
+                waiting.extend((one, True) for one in fresh[:room])
+                if len(fresh) > room:
+                    raise SitemapError(f"more than {MOST_FILES:,} files", "fewer")
+
         while waiting and listed.paths < most:
             path, indexed = waiting.popleft()
             listed.files += 1
             try:
-                for kind, addresses in reading.file(path, indexed=indexed):
-                    paths = reading.own(addresses)
-                    if kind is Kind.URLS:
-                        paths, refused = allowed(robots, paths)
-                        listed.disallowed += refused
-                        listed.paths += len(paths)
-                        take(paths)
-                        continue
-                    fresh = [one for one in dict.fromkeys(paths) if one not in known][: MOST_FILES - len(known)]
-                    known.update(fresh)
-                    waiting += [(one, True) for one in fresh]
-            except (SitemapError, httpx.HTTPError, OSError) as error:
-                says = str(error) if isinstance(error, SitemapError) else f"no whole answer ({type(error).__name__})"
-                listed.troubles.append(f"{path}: {says}")
-        if waiting:
-            listed.troubles.append(f"not read: {len(waiting):,} more files, because {most:,} paths are enough")
+                reading.again(partial(read, path, indexed=indexed))
+            except SitemapError as error:
+                listed.unread.append((path, error))
+        listed.enough = len(waiting)
         return listed
 
 
@@ -105,6 +126,31 @@ class _Reading:
     client: httpx.Client
     folder: Path
     listed: Listed = field(default_factory=Listed)
+    patience: float = field(default_factory=lambda: PATIENCE)
+    """Seconds that are left for what is asked again: of many dead files not each is worth it."""
+
+    def again(self, attempt: Callable[[], Result]) -> Result:
+        """What an attempt brings; it is made again, a few times, after a trouble that may be over soon.
+
+        Raises:
+            SitemapError: what became of the last attempt.
+        """
+        counts = self.listed.counts()
+        for pause in (0.0, *PAUSES):
+            begun = time.monotonic()
+            time.sleep(pause)
+            self.listed.count(*counts)
+            try:
+                with _in_words():
+                    return attempt()
+            except SitemapError as error:
+                last = error
+                if not error.transient or self.patience <= 0:
+                    break
+            finally:
+                if pause:
+                    self.patience -= time.monotonic() - begun
+        raise last
 
     def own(self, addresses: Iterable[str]) -> list[str]:
         return own_paths(self.site.base_url, list(addresses), self.listed.left)
@@ -133,18 +179,27 @@ class _Reading:
 
     def file(self, path: str, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
         """The addresses of one file, some at a time, and what they are of."""
+        place = self.folder / hashlib.sha256(self.site.url(path).encode()).hexdigest()[:32]
+        try:
+            yield from self._addresses(path, place, indexed=indexed)
+        except SitemapError:
+            place.unlink(missing_ok=True)  # nobody would send it anew as long as it is kept
+            raise
+
+    def _addresses(self, path: str, place: Path, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
         reader = Reader()
-        for piece in self._pieces(path):
-            found = reader.feed(piece)
+        for piece in self._pieces(path, place):
+            found = reader.feed(piece) if piece else reader.close()
             if indexed and reader.kind is Kind.SITEMAPS:
-                raise SitemapError("saw an index that another index lists, wanted addresses of pages")
+                raise SitemapError("an index that another index lists", "addresses of pages")
             if found:
                 yield reader.kind, found
-        yield reader.kind, reader.close()
 
-    def _pieces(self, path: str) -> Iterator[bytes]:
-        """A file's bytes as they come, from the site or, when it says that nothing changed, from the disk."""
-        place = self.folder / hashlib.sha256(self.site.url(path).encode()).hexdigest()[:32]
+    def _pieces(self, path: str, place: Path) -> Iterator[bytes]:
+        """A file's bytes as they come, from the site or, when it says that nothing changed, from the disk.
+
+        An empty piece says that all have come: only a file that turns out to be whole is kept.
+        """
         kept = _open(place)
         try:
             validators = _validators(kept)
@@ -153,11 +208,12 @@ class _Reading:
                     self.listed.unchanged += 1
                     while piece := kept.read(_PIECE):
                         yield piece
+                    yield b""
                     return
-                if response.status_code != 200:
-                    raise SitemapError(f"it answered {response.status_code}, wanted 200")
+                if (status := response.status_code) != 200:
+                    raise SitemapError(str(status), "200", transient=transient(status))
                 if (coding := response.headers.get("content-encoding", "identity")) not in {"identity", "gzip"}:
-                    raise SitemapError(f"saw the content coding {coding[:20]!r}, wanted none, or gzip")
+                    raise SitemapError(f"the content coding {coding[:20]!r}", "none, or gzip")
                 with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as copy:
                     fresh = Path(copy.name)
                     try:
@@ -168,9 +224,10 @@ class _Reading:
                         for piece in _in_time(response):
                             size += len(piece)
                             if size > MOST_BYTES:
-                                raise SitemapError(f"saw more than {MOST_BYTES:,} bytes, wanted a smaller file")
+                                raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file")
                             copy.write(piece)
                             yield piece
+                        yield b""
                         copy.flush()
                         if told:
                             fresh.replace(place)
@@ -195,9 +252,19 @@ class _Reading:
                     self.site.base_url, [urljoin(self.site.url(path), response.headers["location"])], left
                 )
                 if not found:
-                    raise SitemapError(f"saw a redirect to addresses {left}; wanted the site's own host")
+                    raise SitemapError(f"a redirect to addresses {left}", "the site's own host")
                 [path] = found
-        raise SitemapError(f"saw more than {MOST_REDIRECTS} redirects, wanted the file itself")
+        raise SitemapError(f"more than {MOST_REDIRECTS} redirects", "the file itself")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Whatever goes wrong with a file, in the words of a SitemapError."""
+    try:
+        yield
+    except (httpx.HTTPError, OSError) as error:
+        over = isinstance(error, httpx.TransportError)
+        raise SitemapError(f"no whole answer ({type(error).__name__})", "all of it", transient=over) from error
 
 
 def _in_time(response: httpx.Response) -> Iterator[bytes]:
@@ -206,7 +273,7 @@ def _in_time(response: httpx.Response) -> Iterator[bytes]:
     for piece in response.iter_raw(_PIECE):
         yield piece
         if time.monotonic() > end:
-            raise SitemapError(f"saw no end after {PATIENCE:g} s, wanted a quicker answer")
+            raise SitemapError(f"no end after {PATIENCE:g} s", "a quicker answer")
 
 
 def _open(place: Path) -> BinaryIO | None:

@@ -11,17 +11,17 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
 from prefect.runtime import flow_run
-from sqlalchemy import Connection, Engine, String, and_, cast, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, String, and_, cast, func, or_, select, update
 
 from flows.rules.batch import Applied, Status
 from flows.rules.exchange import Probe
-from flows.rules.grouping import Group, group, merged
+from flows.rules.grouping import Group, merged
 from flows.rules.site import Site
 from flows.rules.sweep import Judge, Page, Swept, counted
 from flows.rules.verdict import Outcome, Severity, Verdict
@@ -35,7 +35,7 @@ from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import Prober
 from flows.tasks.sweep_listing import unpacked
-from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP
+from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP, write_groups
 
 #: The kind of a shard's batch job.
 KIND = "sweep"
@@ -192,9 +192,7 @@ class Pages:
 
 def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen]) -> Applied:
     insert_many(connection, PAGE, _COLUMNS, ((sweep, shard, row.position, *row.page) for row in rows))
-    verdicts = [row.verdict for row in rows if row.verdict]
-    if groups := group(verdicts):
-        connection.execute(insert(GROUP), [{"sweep_id": sweep, "shard": shard, "told": asdict(one)} for one in groups])
+    write_groups(connection, sweep, shard, (row.verdict for row in rows if row.verdict))
     return Applied(changed=len(rows))
 
 

@@ -12,12 +12,15 @@ from typing import Any
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from flows.rules.site import Site, Sweep
+from flows.rules.site import Site
 from flows.rules.sitemap import chosen
-from flows.rules.sweep import BUCKETS, bucket, shards
+from flows.rules.sweep import BUCKETS, bucket, shards, unread_sitemap
 from flows.tasks.batch.target import writing
 from flows.tasks.sitemaps import Listed, read_sitemaps
-from flows.tasks.sweep_tables import SHARD, SWEEP
+from flows.tasks.sweep_tables import LISTING, SHARD, SWEEP, write_groups
+
+#: Sitemaps that are told by name when they could not be read; the others are counted.
+_TOLD = 50
 
 
 def enlist(engine: Engine, site: Site, edition: str) -> int:
@@ -38,7 +41,7 @@ def enlist(engine: Engine, site: Site, edition: str) -> int:
             buckets = _Buckets(Path(folder))
             with buckets.opened():
                 listed = read_sitemaps(site, buckets.take, start=site.sweep.sitemaps, most=site.sweep.most)
-            _write_shards(engine, number, buckets, site.sweep, _notes(listed))
+            _write_shards(engine, number, buckets, site, listed)
     return number
 
 
@@ -71,9 +74,11 @@ class _Buckets:
         return [len(self.pages(number, share)) for number in range(BUCKETS)]
 
 
-def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, how: Sweep, notes: list[str]) -> None:
+def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, site: Site, listed: Listed) -> None:
     """All at once, so that nobody begins a sweep that is listed in part; and once, whoever else has listed it."""
+    how = site.sweep
     sizes = buckets.sizes(how.share)
+    unread = [unread_sitemap(site, path, error.saw, error.wanted) for path, error in listed.unread]
     with writing(engine, patience=300.0) as connection:
         own = select(SWEEP.c.status).where(SWEEP.c.id == sweep).with_for_update()
         if connection.execute(own).scalar_one() != "listing":
@@ -90,12 +95,17 @@ def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, how: Sweep, not
                     digest=hashlib.sha256(plain).hexdigest(),
                 )
             )
+        write_groups(connection, sweep, LISTING, unread)
         done = update(SWEEP).where(SWEEP.c.id == sweep)
-        connection.execute(done.values(status="sweeping", listed=sum(sizes), notes=notes))
+        connection.execute(done.values(status="sweeping", listed=sum(sizes), notes=_notes(listed, how.most)))
 
 
-def _notes(listed: Listed) -> list[str]:
-    notes = list(listed.troubles)
+def _notes(listed: Listed, most: int) -> list[str]:
+    notes = [f"{path}: {error}" for path, error in listed.unread[:_TOLD]]
+    if more := len(listed.unread) - len(notes):
+        notes.append(f"{more:,} more sitemaps that could not be read")
+    if listed.enough:
+        notes.append(f"not read: {listed.enough:,} more files, because {most:,} paths are enough")
     if listed.disallowed:
         notes.append(f"{listed.disallowed:,} pages that robots.txt does not allow")
     if told := str(listed.left):

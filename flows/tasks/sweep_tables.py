@@ -3,13 +3,20 @@
 How far a shard is stands in its batch job (`flows.tasks.batch.tables`), which is written in the same transaction.
 """
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, LargeBinary, SmallInteger, UniqueConstraint
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, UniqueConstraint, insert
 from sqlmodel import Field
 
+from flows.rules.grouping import group
+from flows.rules.verdict import Verdict
 from flows.tasks.ledger_tables import Json, LedgerTable, UtcTime
+
+#: Stands for the number of a shard where a finding was made while the pages were listed.
+LISTING = -1
 
 
 class SweepRow(LedgerTable, table=True):
@@ -81,3 +88,9 @@ SWEEP: Any = SweepRow.__table__  # type: ignore[attr-defined]
 SHARD: Any = SweepShardRow.__table__  # type: ignore[attr-defined]
 PAGE: Any = SweepPageRow.__table__  # type: ignore[attr-defined]
 GROUP: Any = SweepGroupRow.__table__  # type: ignore[attr-defined]
+
+
+def write_groups(connection: Connection, sweep: int, shard: int, verdicts: Iterable[Verdict]) -> None:
+    """Write down what was found wrong, the same fault once."""
+    if groups := group(verdicts):
+        connection.execute(insert(GROUP), [{"sweep_id": sweep, "shard": shard, "told": asdict(one)} for one in groups])

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.rules.grouping import group, merged
-from flows.rules.sweep import BUCKETS, CHECK, Swept, bucket, counted, judge, markdown, shards
+from flows.rules.sweep import BUCKETS, CHECK, Swept, bucket, counted, judge, markdown, shards, unread_sitemap
 from flows.rules.verdict import Outcome
 from tests.rules.make import exchange, site
 
@@ -63,6 +63,9 @@ def test_a_page_falls_into_the_same_bucket_each_time_and_they_fill_evenly():
         (Outcome.PASS, "", "/articles/preview/1", {"cache_control": "no-store"}),
         (Outcome.PASS, "", "/articles/a?token=1", {"cache_control": "no-store"}),
         (Outcome.FAIL, "cache-headers/storable", "/articles/a?tokens=1", {"cache_control": "no-store"}),
+        (Outcome.FAIL, "cache-headers/storable", "/%61rticles/a", {"cache_control": "no-store"}),
+        (Outcome.PASS, "", "/articles/%70review/1", {"cache_control": "no-store"}),
+        (Outcome.PASS, "", "/articles/a?%74oken=1", {"cache_control": "no-store"}),
         (Outcome.PASS, "", "/account/me", {"status": 302}),
         (Outcome.FAIL, f"{CHECK}/status", "/account/me", {"status": 500}),
         (Outcome.PASS, "", "/no/rule", {"cache_control": "private"}),
@@ -105,6 +108,15 @@ def test_groups_of_parts_are_those_of_the_whole():
 def test_a_sweep_that_is_not_whole_is_unknown_at_best(outcome, summary, pages, listed, counts):
     swept = Swept("shop", "2026-01-01", pages, listed, counted(counts.items()))
     assert (outcome, summary) == (swept.outcome, swept.summary)
+
+
+@pytest.mark.parametrize(("outcome", "counts"), [(Outcome.UNKNOWN, {0: 3}), (Outcome.FAIL, {0: 2, 3: 1})])
+def test_a_sweep_is_no_pass_when_a_sitemap_could_not_be_read(outcome, counts):
+    unread = [unread_sitemap(SHOP, path, "503", "200") for path in ("/a.xml", "/b.xml")]
+    swept = Swept("shop", "2026-01-01", 3, 3, counted(counts.items()), group(unread))
+    assert (outcome, 2) == (swept.outcome, swept.unread)
+    assert swept.summary.endswith("; 2 sitemaps could not be read")
+    assert "- **UNKNOWN /a.xml, /b.xml** `sweep/sitemap`: saw 503, wanted 200." in markdown(swept)
 
 
 def test_the_page_of_a_sweep_shows_each_fault_once_and_what_was_left_out():

@@ -9,15 +9,21 @@ SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 
 
 class Shop(ThreadingHTTPServer):
-    """`pages` says what a path answers: status, headers, and a body or its pieces. `asked` is what was asked for."""
+    """`pages` says what a path answers: status, headers, and a body or its pieces. `asked` is what was asked for.
+
+    What is `first` is answered before, once.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.pages, self.asked, self.sent = {}, [], 0
+        self.pages, self.asked, self.sent, self.begins = {}, [], 0, {}
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def first(self, path, *answers):
+        self.begins[path] = list(answers)
 
     def robots(self, *lines):
         self.pages["/robots.txt"] = (200, {}, "\n".join(lines).encode())
@@ -43,6 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
             (200, {"Cache-Control": "public, max-age=600"}, b"page") if self.path.startswith("/articles/") else None
         )
         status, headers, body = self.server.pages.get(self.path, article or (404, {}, b""))
+        if first := self.server.begins.get(self.path):
+            status, headers, body = first.pop(0)
         if status == 200 and headers.get("ETag", "-") == self.headers.get("If-None-Match"):
             status, body = 304, b""
         self.send_response(status)

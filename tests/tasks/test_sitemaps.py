@@ -17,6 +17,11 @@ def shop():
         yield server
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
+
+
 @pytest.fixture
 def read(shop, tmp_path):
     def reading(**more):
@@ -37,6 +42,10 @@ def read(shop, tmp_path):
     return reading
 
 
+def said(listed):
+    return [f"{path}: {error}" for path, error in listed.unread]
+
+
 def test_all_files_of_an_index_are_read_once_and_what_robots_forbids_is_left_out(shop, read):
     shop.robots("User-agent: *", "Disallow: /private", f"Sitemap: {shop.url}/index.xml", "Sitemap: /index.xml")
     shop.index("/index.xml", "/a.xml", "/b.xml.gz", "/a.xml")
@@ -44,7 +53,7 @@ def test_all_files_of_an_index_are_read_once_and_what_robots_forbids_is_left_out
     shop.urls("/b.xml.gz", "/4?page=2", packed=True)
     listed, paths = read()
     assert ["/1", "/2", "/4?page=2"] == paths
-    assert (3, 3, 1, []) == (listed.files, listed.paths, listed.disallowed, listed.troubles)
+    assert (3, 3, 1, []) == (listed.files, listed.paths, listed.disallowed, listed.unread)
     assert ["/robots.txt", "/index.xml", "/a.xml", "/b.xml.gz"] == shop.asked
 
 
@@ -79,15 +88,15 @@ def test_a_file_that_broke_off_is_told_and_not_kept_and_the_next_one_is_read(sho
     shop.urls("/b.xml", "/1")
     listed, paths = read()
     assert ["/1"] == paths
-    assert ["/a.xml: no whole answer (RemoteProtocolError)"] == listed.troubles
+    assert ["/a.xml: saw no whole answer (RemoteProtocolError), wanted all of it"] == said(listed)
     assert 1 == len(list((tmp_path / "kept").iterdir()))
 
 
 @pytest.mark.parametrize(
     ("says", "status", "headers", "body"),
     [
-        ("it answered 500, wanted 200", 500, {}, b""),
-        ("it answered 304, wanted 200", 304, {}, b""),
+        ("saw 500, wanted 200", 500, {}, b""),
+        ("saw 304, wanted 200", 304, {}, b""),
         ("saw the content coding 'br'", 200, {"Content-Encoding": "br"}, b"xxxx"),
         ("saw <html>", 200, {}, b"<html/>"),
         ("of another host or scheme", 302, {"Location": "http://169.254.169.254/latest"}, b""),
@@ -100,9 +109,74 @@ def test_a_file_that_can_not_be_read_is_told_in_a_sentence(says, status, headers
     shop.pages["/sitemap.xml"] = (status, headers, body)
     listed, paths = read(start=["/index.xml"])
     assert [] == paths
-    [trouble] = listed.troubles
+    [trouble] = said(listed)
     assert trouble.startswith("/sitemap.xml: ")
     assert says in trouble
+
+
+CUT = gzip.compress(b"https://shop.test/1\n")[:-9]
+
+
+@pytest.mark.parametrize(
+    ("times", "status", "headers", "body"),
+    [
+        (2, 503, {}, b""),
+        (2, 429, {}, b""),
+        (2, 200, {"Content-Length": "9999"}, [f"<urlset {SPACE}><url>".encode()]),
+        (2, 200, {"ETag": '"1"'}, [CUT]),
+        (2, 200, {"ETag": '"1"'}, [f"<urlset {SPACE}><url>".encode()]),
+        (1, 404, {}, b""),
+        (1, 302, {"Location": "http://127.0.0.2/"}, b""),
+        (1, 200, {}, b"<html/>"),
+    ],
+    ids=["503", "429", "broken off", "cut off, packed", "cut off", "404", "led away", "no sitemap"],
+)
+def test_a_file_is_asked_again_when_its_trouble_may_be_over_soon(times, status, headers, body, shop, read):
+    shop.urls("/sitemap.xml", "/1", "/1", "/private")
+    shop.robots("User-agent: *", "Disallow: /private")
+    shop.first("/sitemap.xml", (status, headers, body))
+    listed, paths = read()
+    assert times == shop.asked.count("/sitemap.xml")
+    assert (2 - times, ["/1", "/1"][: 2 * (times - 1)]) == (len(listed.unread), paths)
+    assert (2 * (times - 1), times - 1) == (listed.paths, listed.disallowed)
+
+
+def test_the_paths_of_a_file_that_broke_off_are_counted_once(shop, read):
+    shop.urls("/sitemap.xml", "/1", "/2", "http://other.test/")
+    whole = shop.pages["/sitemap.xml"][2]
+    shop.first("/sitemap.xml", (200, {"Content-Length": "9999"}, [whole[: whole.index(b"</urlset>")]]))
+    listed, paths = read()
+    assert (2, {"/1", "/2"}, []) == (listed.paths, set(paths), listed.unread)
+    assert str(listed.left).startswith("1 of another host")
+
+
+@pytest.mark.parametrize(("patience", "times"), [(300.0, 4), (0.1, 1)])
+def test_a_file_that_stays_away_is_asked_four_times_until_too_much_was_asked_again(
+    patience, times, shop, read, monkeypatch
+):
+    shop.index("/sitemap.xml", *(f"/{number}.xml" for number in range(20)))
+    shop.pages.update({f"/{number}.xml": (503, {}, b"") for number in range(20)})
+    monkeypatch.setattr(sitemaps, "PATIENCE", patience)
+    listed, _ = read()
+    assert (20, times) == (len(listed.unread), shop.asked.count("/19.xml"))
+
+
+def test_files_beyond_those_that_are_read_are_told(shop, read, monkeypatch):
+    monkeypatch.setattr(sitemaps, "MOST_FILES", 3)
+    shop.index("/sitemap.xml", "/a.xml", "/b.xml", "/c.xml")
+    shop.urls("/a.xml", "/1")
+    shop.urls("/b.xml", "/2")
+    listed, paths = read()
+    assert (["/1", "/2"], ["/sitemap.xml: saw more than 3 files, wanted fewer"]) == (paths, said(listed))
+
+
+def test_a_kept_file_that_can_not_be_read_is_asked_for_anew(shop, read, tmp_path):
+    shop.urls("/sitemap.xml", "/1")
+    read()
+    [kept] = (tmp_path / "kept").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-9])
+    listed, paths = read()
+    assert (["/1"], []) == (paths[-1:], listed.unread)
 
 
 def test_a_redirect_within_the_site_is_followed(shop, read):
@@ -135,7 +209,7 @@ def test_two_gigabytes_are_not_read(shop, read, monkeypatch):
     shop.pages["/sitemap.xml"] = (200, {}, (lines for _ in range(2_000_000_000 // len(lines))))
     listed, _ = read()
     assert shop.sent < 50_000_000
-    [trouble] = listed.troubles
+    [trouble] = said(listed)
     assert "wanted a smaller file" in trouble or "wanted fewer" in trouble
 
 
@@ -145,7 +219,7 @@ def test_no_further_file_is_begun_once_there_are_enough_paths(shop, read):
     shop.urls("/b.xml", "/3")
     listed, paths = read(most=2)
     assert ["/1", "/2"] == paths
-    assert ["not read: 1 more files, because 2 paths are enough"] == listed.troubles
+    assert (1, []) == (listed.enough, listed.unread)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])

@@ -43,6 +43,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(sweep, "CHUNK", 50)
     monkeypatch.setattr(sweep, "_TURN", 25)
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
+    monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
     monkeypatch.chdir(tmp_path)
 
 
@@ -112,7 +113,36 @@ def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
     number = enlist(ledger, site_of(shop, share=0.5), "today")
     found = conclude(ledger, number)
     assert 200 < found.listed < 300
-    assert ["/gone.xml: it answered 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
+    assert ["/gone.xml: saw 404, wanted 200", "111 pages that robots.txt does not allow"] == list(found.notes)
+
+
+async def test_a_sitemap_that_could_not_be_read_leaves_the_sweep_unknown_and_one_that_came_back_does_not(
+    shop, ledger, url, monkeypatch
+):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    shop.index("/sitemap.xml", "/a.xml", "/b.xml")
+    shop.urls("/a.xml", "/articles/1")
+    shop.urls("/b.xml", "/articles/2")
+    shop.first("/a.xml", (503, {}, b""))
+    shop.first("/b.xml", *[(503, {}, b"")] * 4)
+    for edition, outcome, summary in (
+        ("first", Outcome.UNKNOWN, "1 pages: 1 passed; 1 sitemaps could not be read"),
+        ("second", Outcome.PASS, "2 pages: 2 passed"),
+    ):
+        number = enlist(ledger, site_of(shop), edition)
+        await swept(ledger, url, site_of(shop), number)
+        found = conclude(ledger, number)
+        assert (outcome, summary) == (found.outcome, found.summary)
+        assert ["/b.xml: saw 503, wanted 200"][: found.unread] == list(found.notes)
+        assert [("sweep/sitemap", "503", ("/b.xml",))][: found.unread] == [
+            (one.claim, one.saw, one.examples) for one in found.groups
+        ]
+
+
+def test_of_many_sitemaps_that_could_not_be_read_the_first_are_told(shop, ledger):
+    shop.index("/sitemap.xml", *(f"/{number}.xml" for number in range(60)))
+    found = conclude(ledger, enlist(ledger, site_of(shop), "today"))
+    assert (51, "10 more sitemaps that could not be read", 60) == (len(found.notes), found.notes[-1], found.unread)
 
 
 def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(shop, ledger, monkeypatch):
