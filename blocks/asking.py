@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import httpx
 
+#: Statuses that are about who asks: a token that has expired, or a right that is missing.
+DENIED = frozenset({401, 403, 407})
+
 
 def target_of(url: str) -> str:
     """Path and query of a URL as they were written, with what no request line can carry encoded."""

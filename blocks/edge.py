@@ -13,14 +13,14 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from blocks.asking import bounded, mend, retry_after
+from blocks.asking import DENIED, bounded, mend, retry_after
 from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, folded, too_wide
 
 #: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
 PATIENCE = 10.0
 
 #: Statuses that are about who asks, or where, and not about what is purged.
-SHUT_OUT = frozenset({401, 403, 404, 405, 407})
+SHUT_OUT = DENIED | {404, 405}
 
 #: What of this was never sent, so that it can be sent again.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -284,6 +284,7 @@ class Edge(Block):
             f"{says}. It said: {told}" if told else says,
             permanent=not later,
             shut_out=status in SHUT_OUT or response.is_redirect,
+            denied=status in DENIED,
             # Somebody on the way gave up waiting, or it broke half-way.
             unknown=status in {500, 502, 504},
             retry_after=retry_after(response) if wait else None,

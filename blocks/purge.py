@@ -81,8 +81,9 @@ class PurgeError(Exception):
     """A purge that is not known to have happened: what was seen, what was wanted, what to do.
 
     `permanent` means that the same request would be refused again; `shut_out` that any other would be as well, until
-    a token or a setting is mended. `unknown` means that it was sent and may have been done: look before sending it
-    again. `retry_after` are the seconds that the edge asked to wait. `receipts` are the requests that did succeed.
+    a token or a setting is mended, and `denied` that it is the token. `unknown` means that it was sent and may have
+    been done: look before sending it again. `retry_after` are the seconds that the edge asked to wait. `receipts` are
+    the requests that did succeed.
     """
 
     def __init__(  # noqa: PLR0913 - each is given by name
@@ -91,6 +92,7 @@ class PurgeError(Exception):
         *,
         permanent: bool = False,
         shut_out: bool = False,
+        denied: bool = False,
         unknown: bool = False,
         retry_after: float | None = None,
         receipts: tuple[Receipt, ...] = (),
@@ -98,6 +100,7 @@ class PurgeError(Exception):
         super().__init__(says)
         self.permanent = permanent
         self.shut_out = shut_out
+        self.denied = denied
         self.unknown = unknown
         self.retry_after = retry_after
         self.receipts = receipts
@@ -110,6 +113,7 @@ class PurgeError(Exception):
             "; ".join(dict.fromkeys(map(str, errors))),
             permanent=all(error.permanent for error in errors),
             shut_out=any(error.shut_out for error in errors),
+            denied=any(error.denied for error in errors),
             unknown=any(error.unknown for error in errors),
             retry_after=max(waits, default=None),
             receipts=tuple(receipts),

@@ -7,7 +7,7 @@ import httpx
 from prefect.blocks.core import Block, schema_extra
 from pydantic import ConfigDict, Field, SecretStr
 
-from blocks.asking import bounded, retry_after
+from blocks.asking import DENIED, bounded, retry_after
 
 #: Seconds for one whole request.
 PATIENCE = 10.0
@@ -18,12 +18,16 @@ MOST = 4096
 class WebhookError(Exception):
     """A message that was not, or may not have been, taken: what was seen, without address, headers and answer.
 
-    `permanent` means that the same request would be refused again. `retry_after` are the seconds asked to wait.
+    `permanent` means that the same request would be refused again, and `denied` that it is until a token is mended.
+    `retry_after` are the seconds asked to wait.
     """
 
-    def __init__(self, says: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, says: str, *, permanent: bool = False, denied: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(says)
         self.permanent = permanent
+        self.denied = denied
         self.retry_after = retry_after
 
 
@@ -68,5 +72,8 @@ class OutgoingWebhook(Block):
             status = response.status_code
             later = status in {408, 425, 429} or status >= 500
             raise WebhookError(
-                f"it answered {status}, wanted 2xx", permanent=not later, retry_after=retry_after(response)
+                f"it answered {status}, wanted 2xx",
+                permanent=not later,
+                denied=status in DENIED,
+                retry_after=retry_after(response),
             )

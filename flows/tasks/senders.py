@@ -49,9 +49,9 @@ async def send(site: Site | None, row: OutboxRow) -> Trouble | None:
 
 
 def _is_permanent(row: OutboxRow, error: Exception) -> bool:
-    """Whether the message itself is wrong; what a site file or Prefect lacks can be mended."""
+    """Whether the message itself is wrong; what a site file or Prefect lacks can be mended, and so can a token."""
     unreadable = row.kind == PURGE and isinstance(error, ValueError) and not isinstance(error, BlockError)
-    return unreadable or getattr(error, "permanent", False)
+    return unreadable or (getattr(error, "permanent", False) and not getattr(error, "denied", False))
 
 
 async def _notify(site: Site | None, row: OutboxRow, secrets: list[str]) -> None:

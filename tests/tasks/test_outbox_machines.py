@@ -189,6 +189,25 @@ async def test_what_would_be_refused_again_is_dead_at_once_and_holds_up_nothing(
     assert Delivered(1, 0) == await deliver.fn(target=target)
 
 
+@pytest.mark.parametrize("status", [401, 403, 407])
+@pytest.mark.parametrize(
+    "messages",
+    [[a_purge("/a", key=f"{number}") for number in range(5)], [a_webhook(key=f"{number}") for number in range(5)]],
+    ids=["purges", "webhooks"],
+)
+async def test_a_token_that_is_known_no_more_is_waited_for_and_the_channel_is_asked_once(
+    target, site, edge, messages, status
+):
+    """Nothing is lost until somebody mends it, however long the queue."""
+    edge.status = status
+    enqueue(target, *messages)
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    assert ([], (5, 0), 1) == (dead_letters(target), undelivered(target), len(edge.asked))
+    edge.status = 200
+    change(target, due_at=PAST)
+    assert Delivered(5, 0) == await deliver.fn(target=target)
+
+
 @pytest.mark.parametrize(
     ("message", "status"), [(a_purge("/a"), 500), (a_purge("/a"), 429), (a_webhook(), 429), (a_webhook(), 500)]
 )
