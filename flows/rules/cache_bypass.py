@@ -12,6 +12,7 @@ from flows.rules.exchange import Exchange, Probe
 from flows.rules.promises import Bypass, Rule, glob
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
+from flows.rules.spelling import spelled
 from flows.rules.verdict import Claim, Finding
 
 BYPASS = Claim("cache-headers/bypass", "Who meets a bypass condition is not answered from the store.")
@@ -112,16 +113,16 @@ def _example(site: Site, bypass: Bypass) -> str | None:
     if kind != "path":
         return None
     listed = (path for rule in site.rules for path in rule.examples.not_cached)
-    return next((path for path in listed if glob(pattern).fullmatch(path.partition("?")[0])), None)
+    return next((path for path in listed if glob(pattern).fullmatch(spelled(path).partition("?")[0])), None)
 
 
 def passed_by(rule: Rule, path: str) -> bool:
     """Whether the edge is not to answer a path from its store, by the path or its query alone."""
-    plain, _, query = path.partition("?")
+    plain, _, query = spelled(path).partition("?")
     names = {part.partition("=")[0] for part in query.split("&")}
     for bypass in rule.bypass:
         kind, _, what = bypass.when.partition(" ")
-        if (kind == "path" and glob(what).fullmatch(plain)) or (kind == "query" and what in names):
+        if (kind == "path" and glob(what).fullmatch(plain)) or (kind == "query" and spelled(what) in names):
             return True
     return False
 

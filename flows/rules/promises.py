@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from flows.rules.quantity import Duration, Span
 from flows.rules.site_words import Condition, HeaderName, KeyPart, Model, Name, Path, Text
+from flows.rules.spelling import spelled
 
 
 class Audience(StrEnum):
@@ -166,8 +167,8 @@ class Rule(Model):
     rollback: Rollback
 
     def matches(self, path: str) -> bool:
-        """Whether the rule speaks of a path; a query is left aside."""
-        return self._any_path.fullmatch(path.partition("?")[0]) is not None
+        """Whether the rule speaks of a path, however it is spelled; a query is left aside."""
+        return self._any_path.fullmatch(spelled(path).partition("?")[0]) is not None
 
     @cached_property
     def _any_path(self) -> re.Pattern[str]:
@@ -186,6 +187,6 @@ class Rule(Model):
 
 @lru_cache(maxsize=1024)
 def glob(pattern: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression: `*` stays within a segment, `**` crosses them."""
-    parts = re.split(r"(\*\*|\*)", pattern)
+    """A path pattern as a regular expression for `spelled` paths: `*` stays within a segment, `**` crosses them."""
+    parts = re.split(r"(\*\*|\*)", spelled(pattern))
     return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+
+from flows.rules.spelling import spelled
 
 #: Bytes that are read; RFC 9309 section 2.5 wants at least these.
 MOST = 512_000
 #: The name under which this project is spoken to.
 PRODUCT = "roundsman"
-
-_KEPT = "/?#[]@!$&'()*+,;=:-._~%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ class Robots:
         """Whether a path, with its query, may be asked for: the most specific line decides, and of two, the kinder."""
         if path == "/robots.txt":
             return True
-        spelled = _spelled(path)
-        found = [(length, allow) for allow, pattern, length in self.lines if pattern.match(spelled)]
+        asked = spelled(path)
+        found = [(length, allow) for allow, pattern, length in self.lines if pattern.match(asked)]
         return max(found)[1] if found else True
 
 
@@ -95,23 +94,9 @@ def _token(agent: str) -> str:
 def _pattern(path: str) -> re.Pattern[str]:
     """`*` is any text, and `$` in the end is the end (section 2.2.3)."""
     ends = path.endswith("$")
-    parts = [re.escape(_spelled(part)) for part in re.split(r"\*+", path.removesuffix("$"))]
+    parts = [re.escape(spelled(part)) for part in re.split(r"\*+", path.removesuffix("$"))]
     # Without the atomic groups a line of many stars could take for ever.
     first, *others = parts
     middle = "".join(f"(?>.*?{part})" for part in others[:-1])
     last = (f".*{others[-1]}$" if ends else f".*?{others[-1]}") if others else ("$" if ends else "")
     return re.compile(f"{first}{middle}{last}", re.DOTALL)
-
-
-def _spelled(path: str) -> str:
-    """One spelling for all: what need not be encoded is not, and all else is, in capitals."""
-    return re.sub(
-        r"%[0-9A-Fa-f]{2}",
-        lambda found: _octet(unquote_to_bytes(found[0])),
-        quote(path, safe=_KEPT),
-    )
-
-
-def _octet(octet: bytes) -> str:
-    letter = octet.decode("latin-1")
-    return letter if re.fullmatch(r"[A-Za-z0-9._~-]", letter) else f"%{octet[0]:02X}"

@@ -65,8 +65,8 @@ def test_keys_come_after_urls_and_softly_where_it_is_wished():
 
 
 def test_the_query_and_the_letters_of_a_route_stay_as_they_were_written():
-    planned = plan(routes=("/a/../B//%C3%a9?b=1&a=", "HTTP://EXAMPLE.test/a/X"))
-    assert (f"{BASE}/a/../B//%C3%a9?b=1&a=", f"{BASE}/a/X") == planned.urls
+    planned = plan(routes=("/a/../B//%C3%a9?b=1&a=", "HTTP://EXAMPLE.test/a/X", "/%61/é"))
+    assert (f"{BASE}/a/../B//%C3%a9?b=1&a=", f"{BASE}/a/X", f"{BASE}/%61/é") == planned.urls
 
 
 def test_shields_are_purged_before_edges_and_the_origin_s_side_first():

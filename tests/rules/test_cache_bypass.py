@@ -29,12 +29,13 @@ def test_each_condition_is_tried_twice_with_a_made_up_value_and_then_without(whe
     assert wanted == asked
 
 
-def test_a_path_that_is_an_example_is_judged_by_its_own_visits():
-    shop = site(rule("path /a/drafts/**", examples={"cached": ["/a"], "not_cached": ["/a/drafts/1"]}))
+@pytest.mark.parametrize("when", ["path /a/drafts/**", "path /a/%64rafts/**"])
+def test_a_path_that_is_an_example_is_judged_by_its_own_visits(when):
+    shop = site(rule(when, examples={"cached": ["/a"], "not_cached": ["/a/drafts/1"]}))
     visits = {"/a": [miss(), hit()], "/a/drafts/1": [miss(), hit()]}
     assert [] == list(steps(shop, shop.rules[0], "/a", "c0ffee"))
     [found] = findings(shop, shop.rules[0], visits, {"head": [hit()]})
-    assert ("fail", "MISS, HIT with path /a/drafts/**") == (found.outcome, found.saw)
+    assert ("fail", f"MISS, HIT with {when}") == (found.outcome, found.saw)
 
 
 COOKIE, QUERY, GLOB = "cookie sessionid", "query preview", "path /a/drafts/**"
