@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flows.rules import cache_clear
 from flows.rules.cache_bypass import passed_by
-from flows.rules.cache_control import birth, lifetime, read_policy, targeted_of
+from flows.rules.cache_control import birth, lifetime, read_policy, targeted_of, troubles
 from flows.rules.cache_copy import GRAIN, by_rfc, observed
 from flows.rules.cache_headers import agreement, shareable
 from flows.rules.cache_status import cache_state
@@ -114,7 +114,9 @@ class Judge:
         state = cache_state(exchange)
         old = not state.from_store and (birth(exchange) or exchange.started) < exchange.started - GRAIN
         browser = lifetime(exchange, shared=False) if rule.cache.browser_ttl else None
-        return id(rule), _apart(rule, path), exchange.status, state, policy, lasts, old, browser
+        # How many Expires there are is the policy's; whether they differ is not.
+        twice = troubles(exchange, targeted=self._targeted) if policy.ends > 1 else ()
+        return id(rule), _apart(rule, path), exchange.status, state, policy, lasts, old, browser, twice
 
 
 def judge(site: Site, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
