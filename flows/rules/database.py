@@ -1,5 +1,6 @@
 """What a team promises of its database: whose it is, how it is read, and what is held against it."""
 
+import shlex
 from collections.abc import Iterator
 
 from pydantic import Field, model_validator
@@ -74,7 +75,7 @@ class Database(Model):
     @property
     def back(self) -> str:
         """The command that goes back, or how to."""
-        return " ".join(self.rollback.command) or self.rollback.note
+        return shlex.join(self.rollback.command) or self.rollback.note
 
 
 def could_not_review(promised: Database, check: str, why: str) -> Verdict:
