@@ -176,7 +176,7 @@ def _targets(site: Site, wish: Wish) -> tuple[list[str], list[Refusal]]:
 def _leads(site: Site, wish: Wish, url: str) -> str:
     """Where a URL redirects to, if that is on the site."""
     told = wish.redirects.get(url) or wish.redirects.get(url.removeprefix(site.base_url), "")
-    there = urljoin(url, told) if told else ""
+    there = urljoin(url, told).partition("#")[0] if told else ""
     return there if _on(site, there) else ""
 
 
@@ -187,6 +187,8 @@ def _on(site: Site, url: str) -> bool:
 def _url(site: Site, route: str, why: str = "") -> tuple[str, Refusal | None]:
     """The URL of a route, or why there is none."""
     saw = f"{route!r}{why}"
+    # A fragment is never asked for (RFC 9110 section 7.1): `/a#comments` is in the copy of `/a`.
+    route = route.partition("#")[0]
     if route in EVERYTHING:
         return "", Refusal(saw, "the routes to purge, one by one", "a whole site is not purged here; name its routes")
     if "*" in route:

@@ -91,6 +91,21 @@ def test_redirects_in_a_circle_end():
     assert (f"{BASE}/a/x", f"{BASE}/a/y") == planned.urls
 
 
+@pytest.mark.parametrize("to", ["/a/new#comments", "new#a*b", f"{BASE}/a/new#", "#comments"])
+def test_a_fragment_of_a_redirect_is_no_part_of_what_is_purged(to):
+    """RFC 9110 section 10.2.2: a Location may have one, and no request has."""
+    planned = plan(CLOUDFRONT, routes=("/a/old",), redirects={"/a/old": to})
+    assert planned.refusals == ()
+    assert planned.urls == ((f"{BASE}/a/old",) if to == "#comments" else (f"{BASE}/a/old", f"{BASE}/a/new"))
+    assert not [note for note in planned.notes if "another site" in note]
+
+
+def test_a_permalink_with_a_fragment_is_a_wish_for_its_page():
+    planned = plan(CLOUDFRONT, routes=("/a/b#comment-7", f"{BASE}/a/b?x=1#end", "/a/b#comment-8"))
+    assert planned.refusals == ()
+    assert (f"{BASE}/a/b", f"{BASE}/a/b?x=1") == planned.urls
+
+
 def test_a_redirect_to_another_site_is_told_and_not_purged():
     planned = plan(redirects={"/a/b": "https://elsewhere.example/a"})
     assert (f"{BASE}/a/b",) == planned.urls
@@ -147,7 +162,7 @@ def test_a_planned_request_is_a_block_s_order():
     assert ("PURGE", "http://one:81/a/b") == (asked.method, str(asked.url))
 
 
-@pytest.mark.parametrize("route", ["", "*", "/*", "/**", "everything", "all"])
+@pytest.mark.parametrize("route", ["", "*", "/*", "/**", "everything", "all", "#top", "/*#top"])
 def test_everything_is_refused(route):
     planned = plan(routes=("/a", route))
     assert planned.requests == ()
@@ -175,7 +190,6 @@ def test_everything_is_refused(route):
         (NGINX, {"keys": ("article-1",)}, "an edge that can purge by surrogate key; it can purge by url"),
         (NGINX, {"soft": True}, "saw a soft purge by url at nginx/shop (nginx), wanted a hard one"),
         (BUNNY, {"routes": ("/a/",)}, "a URL without a slash at its end, because bunny.net drops everything below it"),
-        (CLOUDFRONT, {"routes": ("/a/#b",)}, "an absolute http(s) URL without `#`"),
         (GOOGLE, {"routes": ("/a/b?x=1",), "accept": frozenset({"query"})}, "a URL without its query"),
     ],
 )  # fmt: skip
