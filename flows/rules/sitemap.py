@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 from xml.parsers import expat
 
 #: The protocol's own bounds: bytes of a file once it is unpacked, and its addresses.
@@ -263,6 +263,25 @@ def own_paths(base_url: str, addresses: Sequence[str], left: Left) -> list[str]:
         elif path := _own(base_url, address, left):
             found.append(path)
     return found
+
+
+def robots_at(base_url: str, url: str, location: str) -> str:
+    """The address that the robots.txt at `url` leads to; empty when nobody is to ask for it.
+
+    It may be one of another host (RFC 9309 section 2.3.1.2), but there only a text file without a query: it does
+    nothing when it is asked for, whatever inner host a site that was broken into names.
+    """
+    try:
+        address = urljoin(url, location)
+        told, own = urlsplit(address), urlsplit(base_url)
+        same = _origin(told) == _origin(own)
+    except ValueError:
+        return ""
+    if told.scheme not in {"http", "https"} or not told.hostname or "@" in told.netloc:
+        return ""
+    if not address.isprintable() or " " in address or len(address) > LONGEST:
+        return ""
+    return address if same or (told.path.endswith(".txt") and not told.query) else ""
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9:/?&=._~+,;@!$'()*%-]+")

@@ -1,4 +1,7 @@
-"""Reading a site's robots.txt and sitemaps: from its own host only, piece by piece, unchanged files from the disk."""
+"""Reading a site's robots.txt and sitemaps: piece by piece, unchanged files from the disk.
+
+Nothing is asked of another host, but for a robots.txt that stands there.
+"""
 
 import hashlib
 import json
@@ -7,19 +10,19 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import httpx
 
-from flows.rules.robots import MOST, Robots, allowed, robots_of
+from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
 from flows.rules.site import Site
-from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, transient
+from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, robots_at, transient
 from flows.tasks.ask import user_agent
 
 #: Where files are kept that were read, under the current folder.
@@ -29,6 +32,9 @@ FOLDER = Path(".roundsman") / "sitemaps"
 MOST_FILES, MOST_REDIRECTS, PATIENCE = 50_000, 3, 300.0
 #: Seconds before each time that a file is asked again: a server that starts anew is back after some of them.
 PAUSES = (1.0, 4.0, 10.0)
+#: Redirects of robots.txt, which may lead to other hosts (RFC 9309 section 2.3.1.2).
+ROBOTS_REDIRECTS = 5
+_RULES = "its rules, or 404 when it has none"
 _PIECE = 1 << 16
 
 Result = TypeVar("Result")
@@ -38,6 +44,17 @@ Take = Callable[[list[str]], None]
 
 class RobotsError(Exception):
     """Nobody could say what may be asked for."""
+
+
+class Unread(NamedTuple):
+    """A file that was not read, or not to its end, and why."""
+
+    path: str
+    saw: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: saw {self.saw}, wanted {self.wanted}"
 
 
 @dataclass(slots=True)
@@ -52,8 +69,8 @@ class Listed:
     """By robots.txt."""
     left: Left = field(default_factory=Left)
     """Addresses that are not the site's."""
-    unread: list[tuple[str, SitemapError]] = field(default_factory=list)
-    """Each file that was not read, or not to its end: nobody knows which pages it lists."""
+    unread: list[Unread] = field(default_factory=list)
+    """Nobody knows all the pages that these list."""
     enough: int = 0
     """Files that were not begun, because there were paths enough."""
 
@@ -72,14 +89,14 @@ def read_sitemaps(
     """Read all sitemaps of a site, and hand over the paths that they list, some at a time. Blocks until the end.
 
     Args:
-        site: The site; nothing is asked of another host than its own.
+        site: The site; of another host than its own only a robots.txt is asked to which its own leads.
         take: Is given the paths that robots.txt allows.
         start: Addresses or paths of sitemaps; those that robots.txt names when left out, else `/sitemap.xml`.
         most: Paths after which no further file is begun.
         folder: Where files are kept, so that an unchanged one is not sent again.
 
     Raises:
-        RobotsError: robots.txt was not answered, so that nobody knows what may be asked for (RFC 9309 section 2.3.1.4).
+        RobotsError: robots.txt was not read to its end: nobody knows what may be asked for (RFC 9309 section 2.3.1.4).
     """
     folder.mkdir(parents=True, exist_ok=True)
     with httpx.Client(headers={"user-agent": user_agent(site)}, timeout=site.manners.timeout) as client:
@@ -113,7 +130,7 @@ def read_sitemaps(
             try:
                 reading.again(partial(read, path, indexed=indexed))
             except SitemapError as error:
-                listed.unread.append((path, error))
+                listed.unread.append(Unread(path, error.saw, error.wanted))
         listed.enough = len(waiting)
         return listed
 
@@ -156,26 +173,43 @@ class _Reading:
         return own_paths(self.site.base_url, list(addresses), self.listed.left)
 
     def robots(self) -> Robots:
-        body, status = b"", 0
         try:
-            with self._asked("/robots.txt", {}) as response:
-                status = response.status_code
+            status, body = self.again(self._robots)
+        except SitemapError as error:
+            saw = error.saw
+        else:
+            robots = robots_of(status, body)
+            if robots is not NOTHING:
+                return robots
+            saw = str(status)
+        raise RobotsError(f"{self.site.url('/robots.txt')}: saw {saw}, wanted {_RULES}")
+
+    def _robots(self) -> tuple[int, bytes]:
+        """The status and the first bytes of robots.txt, also of another host that it stands on."""
+        url, body = self.site.url("/robots.txt"), b""
+        for _ in range(ROBOTS_REDIRECTS + 1):
+            with self._got(url, {}) as response:
+                if response.has_redirect_location:
+                    location = response.headers["location"]
+                    url = robots_at(self.site.base_url, url, location)
+                    if not url:
+                        # What stands in its query can be a token.
+                        shown = location.partition("?")[0][:200]
+                        raise SitemapError(f"a redirect to {shown}, which is no text file", _RULES)
+                    continue
+                if transient(response.status_code):
+                    raise SitemapError(str(response.status_code), _RULES, transient=True)
                 for piece in _in_time(response):
                     body += piece
                     if len(body) > MOST:
                         break
-        except SitemapError:
-            return Robots()  # a redirect that leads away is an answer without rules (section 2.3.1.2)
-        except (httpx.HTTPError, OSError):
-            status = 0
-        if body[:2] == b"\x1f\x8b":  # some pack it unasked
-            with suppress(zlib.error):
-                body = zlib.decompressobj(wbits=31).decompress(body, MOST + 1)
-        robots = robots_of(status, body)
-        if robots.lines and not 200 <= status < 300:
-            saw = f"it answered {status}" if status else "it did not answer"
-            raise RobotsError(f"{self.site.url('/robots.txt')}: {saw}, wanted its rules, or 404 when it has none")
-        return robots
+                if body[:2] == b"\x1f\x8b":  # some pack it unasked
+                    with suppress(zlib.error):
+                        body = zlib.decompressobj(wbits=31).decompress(body, MOST + 1)
+                return response.status_code, body
+        # Section 2.3.1.2 lets a robot take such a file as missing, and so all as allowed; it need not. Who asks for
+        # every page of a site had better know.
+        raise SitemapError(f"more than {ROBOTS_REDIRECTS} redirects", _RULES)
 
     def file(self, path: str, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
         """The addresses of one file, some at a time, and what they are of."""
@@ -237,14 +271,16 @@ class _Reading:
             if kept:
                 kept.close()
 
+    def _got(self, url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        # What is packed is unpacked by the reader, which knows when it is too much.
+        return self.client.stream("GET", url, headers={"accept-encoding": "identity", **headers})
+
     @contextmanager
     def _asked(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """The answer to a GET; redirects are followed on the site's own host."""
         for _ in range(MOST_REDIRECTS + 1):
-            # What is packed is unpacked by the reader, which knows when it is too much.
-            asked = {"accept-encoding": "identity", **headers}
-            with self.client.stream("GET", self.site.url(path), headers=asked) as response:
-                if not response.is_redirect or response.status_code == 304:
+            with self._got(self.site.url(path), headers) as response:
+                if not response.has_redirect_location:
                     yield response
                     return
                 left = Left()
@@ -270,7 +306,8 @@ def _in_words() -> Iterator[None]:
 def _in_time(response: httpx.Response) -> Iterator[bytes]:
     """The bytes as they were sent; one that trickles is given up."""
     end = time.monotonic() + PATIENCE
-    for piece in response.iter_raw(_PIECE):
+    # As they come: of one byte a second, a piece of some thousands would be an hour.
+    for piece in response.iter_raw():
         yield piece
         if time.monotonic() > end:
             raise SitemapError(f"no end after {PATIENCE:g} s", "a quicker answer")

@@ -78,7 +78,7 @@ def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, site: Site, lis
     """All at once, so that nobody begins a sweep that is listed in part; and once, whoever else has listed it."""
     how = site.sweep
     sizes = buckets.sizes(how.share)
-    unread = [unread_sitemap(site, path, error.saw, error.wanted) for path, error in listed.unread]
+    unread = [unread_sitemap(site, *one) for one in listed.unread]
     with writing(engine, patience=300.0) as connection:
         own = select(SWEEP.c.status).where(SWEEP.c.id == sweep).with_for_update()
         if connection.execute(own).scalar_one() != "listing":
@@ -101,7 +101,7 @@ def _write_shards(engine: Engine, sweep: int, buckets: _Buckets, site: Site, lis
 
 
 def _notes(listed: Listed, most: int) -> list[str]:
-    notes = [f"{path}: {error}" for path, error in listed.unread[:_TOLD]]
+    notes = [str(one) for one in listed.unread[:_TOLD]]
     if more := len(listed.unread) - len(notes):
         notes.append(f"{more:,} more sitemaps that could not be read")
     if listed.enough:

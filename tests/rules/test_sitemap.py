@@ -6,7 +6,7 @@ from collections import deque
 import pytest
 
 from flows.rules import sitemap
-from flows.rules.sitemap import LONGEST, MOST_URLS, Kind, Left, Reader, SitemapError, chosen, own_paths
+from flows.rules.sitemap import LONGEST, MOST_URLS, Kind, Left, Reader, SitemapError, chosen, own_paths, robots_at
 
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 BASE = "https://shop.test"
@@ -183,3 +183,26 @@ def test_a_sample_is_always_the_same_and_about_as_large_as_was_asked_for():
     assert set(tenth) >= set(chosen(paths[::2], 0.1)), "what else is listed does not matter"
     assert paths == chosen(paths, 1)
     assert [] == chosen(paths, 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "location"),
+    [
+        (f"{BASE}/de/robots", "/de/robots"),
+        (f"{BASE}/robots?v=2", "?v=2"),
+        ("http://shop.test/robots.txt", "http://shop.test/robots.txt"),
+        ("https://www.shop.test/shop/robots-de.txt", "//www.shop.test/shop/robots-de.txt"),
+        ("", "https://www.shop.test/"),
+        ("", "https://www.shop.test/robots.txt?next=/delete"),
+        ("", "http://169.254.169.254/latest/meta-data"),
+        ("", "https://me:pass@www.shop.test/robots.txt"),
+        ("", "ftp://shop.test/robots.txt"),
+        ("", "http:///robots.txt"),
+        ("", "https://shop.test:no/robots.txt"),
+        ("", "https://[::1/robots.txt"),
+        ("", "https://www.shop.test/a b/robots.txt"),
+        ("", f"https://www.shop.test/{'a' * LONGEST}.txt"),
+    ],
+)
+def test_robots_may_stand_on_another_host_as_a_text_file(wanted, location):
+    assert wanted == robots_at(BASE, f"{BASE}/robots", location)

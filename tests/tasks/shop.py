@@ -66,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for piece in pieces:
                 self.wfile.write(piece)
+                if piece is not body:
+                    self.wfile.flush()
                 self.server.sent += len(piece)
         except OSError:
             self.close_connection = True

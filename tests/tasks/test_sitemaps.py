@@ -1,6 +1,8 @@
 """A site's sitemaps as they are read over the network, also from a site that means no good."""
 
 import gzip
+import re
+import time
 
 import pytest
 
@@ -43,7 +45,7 @@ def read(shop, tmp_path):
 
 
 def said(listed):
-    return [f"{path}: {error}" for path, error in listed.unread]
+    return [str(one) for one in listed.unread]
 
 
 def test_all_files_of_an_index_are_read_once_and_what_robots_forbids_is_left_out(shop, read):
@@ -226,9 +228,64 @@ def test_no_further_file_is_begun_once_there_are_enough_paths(shop, read):
 def test_when_nobody_knows_what_may_be_asked_nothing_is(status, shop, read):
     shop.pages["/robots.txt"] = (status, {}, b"")
     shop.urls("/sitemap.xml", "/1")
-    with pytest.raises(RobotsError, match=f"it answered {status}, wanted its rules, or 404"):
+    with pytest.raises(RobotsError, match=f"saw {status}, wanted its rules, or 404"):
         read()
-    assert ["/robots.txt"] == shop.asked
+    assert 4 * ["/robots.txt"] == shop.asked
+
+
+def test_robots_that_come_at_the_second_time_are_kept_to(shop, read):
+    shop.first("/robots.txt", (503, {}, b""))
+    shop.robots("User-agent: *", "Disallow: /no")
+    shop.urls("/sitemap.xml", "/no", "/yes")
+    assert ["/yes"] == read()[1]
+
+
+def test_robots_are_found_after_five_redirects_and_kept_to_also_on_another_host(shop, read):
+    with serving() as other:
+        for number in range(4):
+            shop.pages[f"/{number or 'robots.txt'}"] = (301, {"Location": f"/{number + 1}"}, b"")
+        shop.pages["/4"] = (302, {"Location": f"{other.url}/all/robots.txt"}, b"")
+        other.pages["/all/robots.txt"] = (200, {}, b"User-agent: *\nDisallow: /no")
+        shop.urls("/sitemap.xml", "/no", "/yes")
+        assert ["/yes"] == read()[1]
+        assert ["/all/robots.txt"] == other.asked
+
+
+@pytest.mark.parametrize(
+    ("says", "location"),
+    [
+        ("saw more than 5 redirects, wanted its rules, or 404 when it has none", "/robots.txt"),
+        ("saw a redirect to http://169.254.169.254/latest, which is no text file", "http://169.254.169.254/latest?a=b"),
+        ("saw a redirect to file:///etc/robots.txt, which is no text file", "file:///etc/robots.txt"),
+        ("saw 302, wanted its rules", None),
+    ],
+)
+def test_robots_that_lead_nowhere_allow_nothing(says, location, shop, read):
+    shop.pages["/robots.txt"] = (302, {"Location": location} if location else {}, b"")
+    shop.urls("/sitemap.xml", "/1")
+    with pytest.raises(RobotsError, match=re.escape(f"{shop.url}/robots.txt: {says}")):
+        read()
+    assert "/sitemap.xml" not in shop.asked
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/sitemap.xml"])
+def test_a_file_that_trickles_is_given_up(path, shop, read, monkeypatch):
+    """Each byte comes in time, and the last never."""
+    monkeypatch.setattr(sitemaps, "PATIENCE", 0.3)
+
+    def trickle():
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b"#"
+
+    shop.pages[path] = (200, {}, trickle())
+    begun = time.monotonic()
+    try:
+        told = said(read()[0])[0]
+    except RobotsError as error:
+        told = str(error)
+    assert f"{path}: saw no end after 0.3 s" in told
+    assert time.monotonic() - begun < 3
 
 
 def test_robots_that_were_packed_unasked_count_as_well(shop, read):
@@ -251,5 +308,5 @@ def test_robots_that_are_too_long_forbid_what_their_first_lines_forbid(shop, rea
 def test_a_site_that_is_gone_is_told(shop, read):
     shop.server_close()
     shop.shutdown()
-    with pytest.raises(RobotsError, match="did not answer"):
+    with pytest.raises(RobotsError, match=r"saw no whole answer \(ConnectError\), wanted its rules"):
         read()
