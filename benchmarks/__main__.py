@@ -9,8 +9,14 @@ import benchmarks
 
 
 def main() -> int:
-    """Print every row of the benchmarks that are named, or of all but the long ones; 1 when one is not as wanted."""
-    names = sys.argv[1:]
+    """Print every row of the benchmarks that are named, or of all but the long ones.
+
+    Exit codes: 0 each is as wanted, 1 one is not, 3 there is none of that name.
+    """
+    names, known = sys.argv[1:], {found.name for found in pkgutil.iter_modules(benchmarks.__path__)} - {"__main__"}
+    if unknown := [name for name in names if name not in known]:
+        print(f"saw {unknown[0]}, wanted some of {', '.join(sorted(known))}", file=sys.stderr)
+        return 3
     table = Table("", "what", "measured", "wanted")
     every = True
     for found in pkgutil.iter_modules(benchmarks.__path__):

@@ -17,6 +17,7 @@ from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
 from deployments.work_pools import KINDS, ensure
+from flows.tasks.block_types import register_blocks
 
 FAILED, WRONG_INPUT = 1, 3
 FILE = ROOT / "prefect.yaml"
@@ -102,6 +103,7 @@ def _deploy(args: argparse.Namespace) -> int:
     print(asyncio.run(ensure(args.pool_type)), flush=True)
     if deploy(args.file):
         return FAILED
+    asyncio.run(register_blocks())
     names = [one["name"] for one in yaml.safe_load(args.file.read_text(encoding="utf-8"))["deployments"]]
     print(f"deployed: {', '.join(names)}", flush=True)
     _leftovers(args.file, apply=False)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ def written(tmp_path, content):
 def test_lint_reads_every_site_of_the_project(capsys):
     assert 0 == main(["lint"])
     assert "demo.yaml: 5 rules, 7 examples: fine" in capsys.readouterr().out
+
+
+def test_the_site_file_of_the_readme_is_fine_and_would_be_deployed(tmp_path, capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    block = readme.partition("```yaml\n")[2].partition("```")[0]
+    assert 0 == main(["lint", written(tmp_path, textwrap.dedent(block))])
+    assert capsys.readouterr().out.endswith("lab.yaml: 2 rules, 3 examples: fine\n")
+
+
+def test_lint_says_what_is_not_looked_up_and_what_is_not_deployed(tmp_path, capsys):
+    assert 0 == main(["lint", written(tmp_path, site("http://a.test", [articles("a")], edge="varnish/lab", blocks={}))])
+    told = "fine; not looked up, because Prefect keeps them: varnish/lab, member/ada, member/ben; not deployed, because it has no schedule"
+    assert told in capsys.readouterr().out
 
 
 WRONG = [

@@ -1,6 +1,6 @@
 """What a Prefect server needs to be one of several, and what its clients need: on PostgreSQL, and talking by Redis.
 
-The same as in the profile `cluster` of compose.yaml and in deployments/helm/.
+The same as in compose.cluster.yaml and in deployments/helm/.
 """
 
 from dataclasses import dataclass

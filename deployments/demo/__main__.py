@@ -19,7 +19,7 @@ PLANTED = {
     ("rollback-ready/command", "account"): "a rollback command does not exist",
 }
 WRITTEN_ADDRESS = "http://127.0.0.1:8480"
-SITE_FILE = Path(__file__).parents[1] / "sites" / "demo.yaml"
+SITE_FILE = Path(__file__).with_name("site.yaml")
 
 
 def main() -> int:

@@ -29,9 +29,9 @@ def _run(args: argparse.Namespace) -> int:
         else:
             kept = [name for name in (read.edge, *read.sessions) if name and name not in read.blocks]
             note = f"; not looked up, because Prefect keeps them: {', '.join(kept)}" if kept else ""
-            print(
-                f"{site}: {len(read.rules)} rules, {sum(len(rule.routes) for rule in read.rules)} examples: fine{note}"
-            )
+            note += "" if read.schedule else "; not deployed, because it has no schedule"
+            examples = sum(len(rule.routes) for rule in read.rules)
+            print(f"{site}: {len(read.rules)} rules, {examples} examples: fine{note}")
     return wrong
 
 

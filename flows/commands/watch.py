@@ -1,6 +1,7 @@
 """`python -m flows watch`: notice what did not run."""
 
 import argparse
+import os
 from typing import Any
 
 from flows.commands.common import InputError, quiet_prefect
@@ -9,7 +10,12 @@ from flows.commands.common import InputError, quiet_prefect
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("watch", help="notice what did not run, from outside the Prefect server")
-    parser.add_argument("--ping", default="", metavar="URL", help="tell this address, in the Healthchecks protocol")
+    parser.add_argument(
+        "--ping",
+        default=os.environ.get("ROUNDSMAN_PING", ""),
+        metavar="URL",
+        help="tell this address, in the Healthchecks protocol (default: $ROUNDSMAN_PING)",
+    )
     parser.set_defaults(run=_run)
 
 

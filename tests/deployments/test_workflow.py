@@ -72,6 +72,8 @@ def test_each_step_ends_well_and_the_server_has_what_git_has(deployed, tmp_path)
     made = deployed.everything()
     assert {spec.name for spec in project_specs()} == set(made)
     assert {"0123456789abcdef"} == {one["version"] for one in made.values()}
+    types = deployed.api.post("/block_types/filter", json={"limit": 200}).json()
+    assert {"varnish", "nginx", "cloudflare", "member", "apprise"} <= {one["slug"] for one in types}
     ((step, inputs),) = next(iter(made.values()))["pull_steps"][0].items()
     assert ("prefect.deployments.steps.git_clone", f"file://{ROOT}", "main") == (
         step,
