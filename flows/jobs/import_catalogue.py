@@ -30,7 +30,7 @@ class Imported:
     owner=SITE_OWNER,
     expects="Each article of the feed is in the shop's database, and no edge has an old copy of one that changed.",
     on_fail="Readers may get old articles. First look: the run's message; then run it again, which doubles nothing.",
-    rollback=NothingToUndo("the feed says how things are: an older edition of it, imported again, is the way back"),
+    rollback=NothingToUndo("the feed says how things are: an older edition, put in its place and imported, undoes it"),
     max_runtime=3600.0,
 )
 @flow(

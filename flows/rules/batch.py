@@ -104,7 +104,7 @@ class Limits:
 def job_key(kind: str, fingerprint: str, params: Mapping[str, Any], after: int = 0) -> str:
     """What makes two jobs the same: SHA-256 over kind, content and parameters, not over a file's name or time.
 
-    `after` is the last job that applied another edition of a snapshot: an edition that comes back is a new job.
+    `after` is the last job that applied anything of another edition of a snapshot: one that comes back is a new job.
     """
     told = json.dumps([kind, fingerprint, params, after], sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()

@@ -154,6 +154,18 @@ async def test_killed_half_way_and_run_again_nothing_is_doubled_and_nothing_is_l
     assert changed == {place for place, route in enumerate(shelf.routes) if texts(shop)[route] == "new"}
 
 
+async def test_an_older_edition_is_the_way_back_from_one_that_broke_off(prefect, shop, shelf, monkeypatch):
+    await imported(shelf, shelf.feed())
+    monkeypatch.setenv("CRASH_AT", "chunk.committed:1")
+    with python(IMPORT, str(shelf.site), str(shelf.feed(changed=range(PAGES)))) as worker:
+        assert -9 == await asyncio.to_thread(worker.wait, 180)
+    monkeypatch.delenv("CRASH_AT")
+    assert 10 == list(texts(shop).values()).count("new")
+    _, done = await imported(shelf, shelf.feed())
+    assert (False, 10, PAGES) == (done.outcome.again, done.outcome.changed, done.outcome.rows)
+    assert {"an old text"} == set(texts(shop).values())
+
+
 async def test_an_edge_that_is_down_makes_the_run_red_and_the_next_one_purges(prefect, shop, tmp_path):
     with Origin() as origin:
         with Varnish("varnish.vcl", origin) as varnish:

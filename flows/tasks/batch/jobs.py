@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from flows.rules.batch import HOPELESS, Status, job_key
@@ -17,6 +17,9 @@ from flows.tasks.batch.target import NowMs, writing
 Job = Row[Any]
 
 _OPEN = (Status.PENDING, Status.RUNNING, Status.FAILED)
+_OVERTAKEN = "overtaken by a newer edition of its source"
+#: To be claimed at once; nobody died with it.
+_FREE = {"status": Status.PENDING, "lease_until_ms": 0, "deaths": 0, "tries": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Edition:
 def enqueue(engine: Engine, edition: Edition) -> int:
     """The job of this edition, made if there is none: the same content twice is one job.
 
+    Of a snapshot it is a new one once another edition has applied anything; one that was overtaken in vain goes on.
+
     Raises:
         SourceChangedError: a job of the same source is not at its end, has applied rows, and began with other content.
             Only a snapshot may be overtaken by a newer one.
@@ -42,23 +47,15 @@ def enqueue(engine: Engine, edition: Edition) -> int:
     with writing(engine) as connection:
         point("enqueue.locked")
         params = json.dumps(edition.params, sort_keys=True, default=str)
-        alike = and_(JOB.c.kind == edition.kind, JOB.c.source == edition.source, JOB.c.params == params)
-        others = and_(alike, JOB.c.fingerprint != edition.fingerprint)
-        # Not the same for two that ask while a third one ends; then one of them is overtaken by the other.
-        last = select(func.coalesce(func.max(JOB.c.id), 0)).where(others, JOB.c.status == Status.SUCCEEDED)
-        key = job_key(
-            edition.kind,
-            edition.fingerprint,
-            edition.params,
-            connection.execute(last).scalar_one() if edition.snapshot else 0,
-        )
+        mine = _editions(edition.kind, edition.source, params)
+        others = and_(mine, JOB.c.fingerprint != edition.fingerprint)
+        after = 0
         if edition.snapshot:
-            overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
-            words = "overtaken by a newer edition of its source"
-            connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=words))
-            point("enqueue.overtaken")
+            _take_turns(connection, edition.kind, edition.source, params)
+            after = _overtake(connection, others)
         else:
             _refuse_change(connection, select(JOB).where(others, JOB.c.status.in_(_OPEN), JOB.c.position > 0))
+        key = job_key(edition.kind, edition.fingerprint, edition.params, after)
         values = {name: getattr(edition, name) for name in ("kind", "source", "fingerprint")}
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         new = dialect.insert(JOB).values(
@@ -72,6 +69,10 @@ def enqueue(engine: Engine, edition: Edition) -> int:
         point("enqueue.decided")
         connection.execute(new.on_conflict_do_nothing(index_elements=["job_key"]))
         point("enqueue.written")
+        # By its key no other edition of this source has applied anything since.
+        in_vain = and_(mine, JOB.c.job_key == key, JOB.c.status == Status.CANCELLED, JOB.c.last_error == _OVERTAKEN)
+        connection.execute(update(JOB).where(in_vain).values(**_FREE, finished_ms=None, last_error=""))
+        point("enqueue.reopened")
         found = connection.execute(select(JOB.c.id).where(JOB.c.job_key == key)).scalar_one()
     point("enqueue.committed")
     return found
@@ -169,8 +170,7 @@ def release(engine: Engine, job: Job, error: str) -> None:
     """Give a job back, to be claimed at once; nothing when it is no longer ours. This is no death."""
     with writing(engine) as connection:
         point("release.begun")
-        free = {"status": Status.PENDING, "lease_until_ms": 0, "deaths": 0, "tries": 0, "last_error": error}
-        connection.execute(update(JOB).where(_held(job)).values(**free))
+        connection.execute(update(JOB).where(_held(job)).values(**_FREE, last_error=error))
         point("release.written")
     point("release.committed")
 
@@ -200,6 +200,28 @@ def give_up(engine: Engine, job_id: int, by: str) -> bool:
 
 def _held(job: Job) -> Any:
     return and_(JOB.c.id == job.id, JOB.c.token == job.token, JOB.c.status == Status.RUNNING)
+
+
+def _editions(kind: str, source: str, params: str) -> ColumnElement[bool]:
+    """Jobs that are editions of one thing."""
+    return and_(JOB.c.kind == kind, JOB.c.source == source, JOB.c.params == params)
+
+
+def _take_turns(connection: Connection, kind: str, source: str, params: str) -> None:
+    """Until the commit nobody else decides between editions of this source. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        who = func.hashtextextended(json.dumps([kind, source, params]), 0)
+        connection.execute(select(func.pg_advisory_xact_lock(who)))
+
+
+def _overtake(connection: Connection, others: ColumnElement[bool]) -> int:
+    """End the jobs of other editions. Says which job of them was the last to apply anything; 0 for none."""
+    # First: one that is within its chunk is waited for, and only then is known whether it has applied anything.
+    overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
+    connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=_OVERTAKEN))
+    point("enqueue.overtaken")
+    applied = or_(JOB.c.status == Status.SUCCEEDED, JOB.c.position > 0)
+    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(others, applied)).scalar_one()
 
 
 def _refuse_change(connection: Connection, begun: Select[Any]) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from flows.tasks.batch import (
     Applied,
@@ -19,7 +21,7 @@ from flows.tasks.batch import (
     run,
 )
 from flows.tasks.ledger import open_ledger
-from tests.tasks.batch.work import add, asked, balances, contiguous, expected, feed, mended, transfers
+from tests.tasks.batch.work import ACCOUNTS, add, asked, balances, contiguous, expected, feed, mended, transfers
 
 
 async def test_each_row_is_applied_once_however_often_it_is_run(engine, tmp_path):
@@ -111,6 +113,84 @@ async def test_a_snapshot_that_comes_back_is_applied_again_and_a_newer_one_overt
         await run(transfers(engine, feed(path, 9, bad=(7,)), snapshot=True, max_bad_rows=0))
     assert 10 == (await run(transfers(engine, feed(path, 10), snapshot=True))).rows
     assert [("cancelled",), ("succeeded",)] == asked(engine, "SELECT status FROM import_job ORDER BY id")[-2:]
+
+
+def edition(path, value):
+    """How the accounts are: each holds the same."""
+    path.write_text("".join(f'{{"id": {number}, "v": {value}}}\n' for number in range(ACCOUNTS)))
+    return path
+
+
+def put(connection, rows) -> Applied:
+    connection.execute(text("UPDATE account SET balance = :v WHERE id = :id"), rows)
+    return Applied(changed=len(rows))
+
+
+def put_until(row):
+    def stopping(connection, rows):
+        if rows[-1]["id"] >= row:
+            raise BatchError("it was stopped")
+        return put(connection, rows)
+
+    return stopping
+
+
+APPLIED, AGAIN, WHOLE = "applied", "again", ACCOUNTS
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [(1, WHOLE, APPLIED), (1, WHOLE, AGAIN)],
+        [(1, WHOLE, APPLIED), (2, 4, ""), (1, WHOLE, APPLIED), (1, WHOLE, AGAIN)],
+        [(1, WHOLE, APPLIED), (2, 0, ""), (1, WHOLE, AGAIN), (2, WHOLE, APPLIED), (1, WHOLE, APPLIED)],
+        [(1, 4, ""), (2, 0, ""), (1, WHOLE, APPLIED), (1, WHOLE, AGAIN)],
+        [(1, 0, ""), (2, 0, ""), (1, WHOLE, APPLIED), (1, WHOLE, AGAIN), (2, WHOLE, APPLIED)],
+        [(1, WHOLE, APPLIED), (2, 4, ""), (3, 0, ""), (1, WHOLE, APPLIED), (2, 4, ""), (1, 4, ""), (2, WHOLE, APPLIED)],
+        [(1, 4, ""), (2, 0, ""), (1, 4, ""), (2, 4, ""), (1, WHOLE, APPLIED), (2, WHOLE, APPLIED)],
+    ],
+    ids=["once", "half of another", "nothing of another", "back to its half", "both at nothing", "three", "in turn"],
+)
+async def test_whatever_editions_came_and_broke_off_the_one_that_succeeds_is_there_as_a_whole(engine, tmp_path, runs):
+    for value, row, outcome in runs:
+        batch = transfers(engine, edition(tmp_path / "feed.jsonl", value), chunk=2, snapshot=True)
+        if not outcome:
+            with pytest.raises(BatchError, match="it was stopped"):
+                await run(replace(batch, apply=put_until(row)))
+            continue
+        assert (outcome == AGAIN) is (await run(replace(batch, apply=put))).again
+        assert {value} == set(balances(engine).values())
+    contiguous(engine)
+
+
+async def test_an_edition_that_was_overtaken_in_vain_goes_on_where_it_was(engine, tmp_path):
+    path = tmp_path / "feed.jsonl"
+    for value, row in ((1, 4), (2, 0)):
+        with pytest.raises(BatchError):
+            await run(transfers(engine, edition(path, value), chunk=2, snapshot=True, apply=put_until(row)))
+    outcome = await run(transfers(engine, edition(path, 1), chunk=2, snapshot=True, apply=put))
+    assert (1, 4, WHOLE) == (outcome.job, outcome.resumed_at, outcome.rows)
+    assert [("succeeded", ""), ("cancelled", "overtaken by a newer edition of its source")] == asked(
+        engine, "SELECT status, last_error FROM import_job ORDER BY id"
+    )
+
+
+async def test_a_job_that_was_overtaken_under_another_name_is_not_gone_on_with(engine, tmp_path):
+    for value in (1, 2):
+        batch = transfers(engine, edition(tmp_path / "feed.jsonl", value), chunk=2, snapshot=True)
+        with pytest.raises(BatchError):
+            await run(replace(batch, apply=put_until(4)))
+    with pytest.raises(SourceChangedError, match="job 1 is cancelled: overtaken"):
+        await run(transfers(engine, edition(tmp_path / "old.jsonl", 1), chunk=2, snapshot=True, apply=put))
+
+
+async def test_a_snapshot_that_was_given_up_stays_so(engine, tmp_path):
+    batch = transfers(engine, edition(tmp_path / "feed.jsonl", 1), snapshot=True)
+    with pytest.raises(BatchError):
+        await run(replace(batch, apply=put_until(0)))
+    give_up(engine, 1, "ada")
+    with pytest.raises(SourceChangedError, match="job 1 is cancelled: given up by ada"):
+        await run(batch)
 
 
 async def test_without_being_a_snapshot_the_same_content_is_never_applied_again(engine, tmp_path):
@@ -216,8 +296,6 @@ async def test_an_apply_that_does_not_say_what_it_did_is_no_fault_of_the_rows(en
 
 
 async def test_code_that_fails_for_each_row_stops_soon_and_says_what_it_met(engine, tmp_path):
-    from sqlalchemy import text
-
     def wrong(connection, rows):
         connection.execute(text("UPDATE acount SET balance = 0"))
         return Applied()
@@ -278,8 +356,6 @@ async def test_progress_is_told_and_ends_at_the_end(engine, tmp_path, monkeypatc
 
 
 async def test_the_ledger_can_be_the_target(tmp_path, url):
-    from sqlalchemy import text
-
     ledger = open_ledger(url)
     with ledger.execution_options(writes=True).begin() as connection:
         connection.execute(text("CREATE TABLE account (id INTEGER PRIMARY KEY, balance BIGINT NOT NULL)"))
@@ -304,8 +380,6 @@ async def test_a_ledger_that_was_not_brought_up_to_date_yet_can_be_the_target(en
 
 
 async def test_a_table_of_the_same_name_that_is_somebody_elses_is_refused(engine, tmp_path):
-    from sqlalchemy import text
-
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE outbox (id INTEGER PRIMARY KEY, message TEXT)"))
     with pytest.raises(
@@ -358,8 +432,6 @@ async def test_on_postgresql_a_worker_that_stands_still_loses_its_transaction(en
 
 async def test_constraints_that_wait_for_the_commit_are_held_against_their_rows(engine, tmp_path):
     """A deferred constraint on PostgreSQL, where they can be asked early."""
-    from sqlalchemy import text
-
     if engine.dialect.name != "postgresql":
         return
     with engine.begin() as connection:

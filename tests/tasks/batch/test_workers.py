@@ -7,13 +7,14 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from flows.tasks.batch import FencedError, LimitError, jobs, points, run
+from flows.tasks.batch import FencedError, LimitError, SourceChangedError, jobs, points, run
 from flows.tasks.batch.attempt import Attempt
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.target import has_tables, prepare
@@ -360,3 +361,53 @@ def test_workers_that_die_again_and_again_without_getting_on_fail_the_job(engine
     )
     assert 0 == ended(started(url, path))
     assert expected(20) == balances(engine)
+
+
+def waits(engine) -> bool:
+    """Whether somebody waits for a lock in this database."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(asked(engine, waiting))
+
+
+async def test_a_chunk_that_is_written_while_an_edition_comes_back_counts(engine, url, tmp_path):
+    """Who asks for the old edition waits for the chunk of the newer one, and must not go by what was before it."""
+    old = transfers(engine, feed(tmp_path / "feed.jsonl", 10), snapshot=True)
+    await run(old)
+    back = []
+
+    def meanwhile(connection, rows):
+        feed(tmp_path / "feed.jsonl", 10)
+        back.append(asyncio.run_coroutine_threadsafe(run(replace(old, target=other)), loop))
+        if engine.dialect.name == "postgresql":
+            until(lambda: waits(engine))
+        return add(connection, rows)
+
+    loop, other = asyncio.get_running_loop(), opened(url)
+    newer = transfers(engine, feed(tmp_path / "feed.jsonl", 11), snapshot=True, apply=meanwhile)
+    with pytest.raises((FencedError, SourceChangedError)):
+        await run(newer)
+    assert not (await asyncio.wrap_future(back[0])).again
+    assert [("succeeded", 10), ("cancelled", 5), ("succeeded", 10)] == asked(
+        engine, "SELECT status, position FROM import_job ORDER BY id"
+    )
+    other.dispose()
+
+
+def test_of_two_editions_that_come_at_once_one_is_overtaken(engine, url, monkeypatch):
+    first = jobs.Edition("transfers", "feed", "first", {}, snapshot=True, version="")
+    other, second = opened(url), threading.Thread(target=lambda: jobs.enqueue(other, replace(first, fingerprint="2nd")))
+    prepare(engine)
+
+    def meanwhile(name):
+        if name == "enqueue.written" and second.ident is None:
+            second.start()
+            if engine.dialect.name == "postgresql":
+                until(lambda: waits(engine) or not second.is_alive())
+
+    monkeypatch.setattr(points, "hook", meanwhile)
+    jobs.enqueue(engine, first)
+    second.join(60)
+    assert [("cancelled", "first"), ("pending", "2nd")] == asked(
+        engine, "SELECT status, fingerprint FROM import_job ORDER BY id"
+    )
+    other.dispose()
