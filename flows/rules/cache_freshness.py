@@ -36,9 +36,15 @@ LATE = "late"
 LONG = 86_400
 #: Seconds after a HIT at which its Age must have grown.
 LATER = GRAIN + 0.1
-#: A name or query with a hash: letters and digits mixed, eight or more of them.
-_HASHED = re.compile(
-    r"[./_=-](?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z\d_-]{8,}(?=[./&]|$)|[?&](v|ver|version|rev)=\w"
+_VERSION = re.compile(r"(?:^|&)(?:v|ver|version|rev)=\w")
+#: Hexadecimals, as webpack, Rails and Django write a hash; the others write it in letters of both cases.
+_HEX = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[\da-f]{8,}")
+#: What people call files: words with a short number, a camera's or a version's short letters, a number or date, a size.
+_WORD = re.compile(
+    r"(?:[a-z]+|[A-Z][a-z]{2,})(?:\d{0,4}[A-Z][a-z]{2,})*\d{0,4}"
+    r"|[A-Z]{1,4}\d*"
+    r"|[A-Za-z]?(?:\d{1,7}|(?:19|20)\d{6})[a-z]{0,2}"
+    r"|\d+x\d+"
 )
 
 
@@ -112,7 +118,29 @@ def _for_long(rule: Rule, first: Exchange) -> Iterator[Finding]:
     promised = rule.cache.browser_ttl is not None
     if "immutable" not in said and (promised or long <= LONG):
         return
-    path = first.url.partition("://")[2].partition("/")[2]
+    target = first.url.partition("://")[2].partition("/")[2]
     saw = f"{'immutable, ' if 'immutable' in said else ''}{spoken(long)} in browsers"
     wanted = "a hash in its name, or a shorter time, for no purge reaches a browser"
-    yield BROWSER.against(saw, wanted, holds=bool(_HASHED.search(f"/{path}")), evidence=[first])
+    yield BROWSER.against(saw, wanted, holds=_changes(target), evidence=[first])
+
+
+def _changes(target: str) -> bool:
+    """Whether a path with its query is another one when the content is: by a version, or by a hash that is no words."""
+    path, _, query = target.partition("?")
+    *folders, file = path.split("/")
+    *pieces, ending = file.split(".")
+    values = [pair.partition("=")[2] for pair in query.split("&")]
+    parts = [part for part in values if not part.isdigit()]
+    # A page has the name that people know it by, whatever is in it.
+    if pieces and ending.lower() not in {"html", "htm"}:
+        parts += [part for part in folders if not part.isdigit()]
+        parts += [piece.rpartition("-")[2] for piece in pieces]
+        # Rollup's eight letters can have a dash among them.
+        parts += [piece[-8:] for piece in pieces if piece[-9:-8] == "-"]
+    return bool(_VERSION.search(query)) or any(map(_is_hash, parts))
+
+
+def _is_hash(part: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z\d_-]{8,}", part):
+        return False
+    return bool(_HEX.fullmatch(part)) or not all(map(_WORD.fullmatch, filter(None, re.split(r"[-_]", part))))

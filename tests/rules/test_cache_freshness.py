@@ -111,9 +111,36 @@ NAMES = [
     ("/assets/index-BX3k2_9a.js", LONG, {}, None),
     ("/3f2a9c1b0d/app.css", LONG, {}, None),
     ("/app.css?v=12", LONG, {}, None),
+    ("/index.html", f"{LONG}, immutable", {}, "immutable, 365d in browsers"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "said", "promise", "saw"), NAMES)
 def test_what_browsers_keep_for_long_has_a_hash_in_its_name(path, said, promise, saw):
     assert ({"browser-for-long": ("warn", saw)} if saw else {}) == troubles([hit(path, said)], **promise)
+
+
+HASHED = [
+    # Vite, Rollup, Nuxt, SvelteKit: eight letters of 64, often without a digit
+    "/assets/index-BfPGwQkd.js", "/assets/index-BX3k2_9a.js", "/assets/index-Bf-GwQkd.js", "/assets/index--fPGwQkd.js",
+    "/_nuxt/BfPGwQkd.js", "/_astro/index.BfPGwQkd.css", "/assets/index-BfPGwQkd.js.map", "/assets/index-DfgUVoxk.js",
+    # esbuild, webpack, Parcel
+    "/chunk-Q7OYCKXK.js", "/chunk-ABCDEFGH.js", "/main.3f2a9c1d.js", "/static/js/main.3f2a9c1d.chunk.js", "/3f2a9c1d0b77e12a90cc.png",
+    "/main.31415926.js", "/main.abcdef12.js", "/app.3F2A9C1D.css",
+    # Rails, Django, Next.js
+    f"/assets/application-{'0f3ab29c' * 8}.css", "/static/base.27e20196a850.js", "/_next/static/Xr9-QkdBfPGw_3aZ71Lmn/_buildManifest.js",
+    "/3f2a9c1b0d/app.css", "/app.css?3f=1&h=3f2a9c1b0d", "/page?version=7", "/page.html?ver=2",
+]  # fmt: skip
+NAMED = [
+    "/articles/top-10-gardens", "/blog/2024-review-of-the-year", "/news/covid-19-update", "/articles/3f2a9c1b0d",
+    "/articles/main.3f2a9c1d.html", "/3f2a9c1b0d/index.HTM", "/articles/507f1f77bcf86cd799439011",
+    "/top-10-gardens/photo.jpg", "/covid-19-update.png", "/photo_of_2024.jpg", "/my-19-photo.jpg", "/foo--gardens.jpg",
+    "/x-4k-video.mp4", "/IMG_20240101_123456.jpg", "/DSC00012.jpg", "/report-20240101.pdf", "/logo-1200x630.png",
+    "/jquery-3.7.1.min.js", "/bootstrap5.css", "/TweenMax.js", "/iPhone15Pro.jpg", "/OpenSans-SemiBold.woff2",
+    "/uploads/20241012/12345678/app.css", "/app.css?id=12345678", "/app.css?lang=en", "/.css", "/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "holds"), [*((path, True) for path in HASHED), *((path, False) for path in NAMED)])
+def test_a_hash_is_told_from_words_and_numbers(path, holds):
+    assert holds is not bool(troubles([hit(path, f"{LONG}, immutable")]))
