@@ -32,6 +32,9 @@ READ = Claim(
 
 #: Files into which pages fall by their hash while they are listed; a shard is some of them.
 BUCKETS = 256
+#: Of one shard: requests under way at once, pages that are asked before the time is looked at, and seconds after which
+#: what was seen is written.
+CONNECTIONS, TURN, LONG = 32, 250, 10.0
 #: Kinds of fine answers that are known again; a site has some dozens.
 _KNOWN = 4096
 _PASS = Outcome.PASS.weight
@@ -65,6 +68,28 @@ def shards(sizes: Sequence[int], most: int) -> list[list[int]]:
         found[-1].append(number)
         full += size
     return found
+
+
+class Pace(NamedTuple):
+    """How a shard is looked at, so that its worker writes before its lease ends although every page hangs."""
+
+    lease: float
+    long: float
+    """Seconds after which no further turn of a chunk is begun."""
+    turn: int
+    """Pages that are asked before the time is looked at."""
+
+
+def pace(lease: float, timeout: float, rate: float) -> Pace:
+    """The pace at a site, from the lease that is wished for, its timeout and the shard's requests a second.
+
+    A chunk takes `long` until its last turn, `long` for the turns of the rate, and the timeout as often as connections
+    are used anew: five sixths of the lease together; the last is for judging and writing.
+    """
+    lease = max(lease, 1.5 * (timeout + 1 / rate))
+    long = min(LONG, lease / 12)
+    times = max(1, int(lease / 1.5 / timeout))
+    return Pace(lease, long, max(1, min(TURN, int(rate * long), times * CONNECTIONS)))
 
 
 #: Of a page that no rule speaks of, no more is expected than that it is there.

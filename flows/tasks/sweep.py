@@ -23,7 +23,7 @@ from flows.rules.batch import Applied, Status
 from flows.rules.exchange import Probe
 from flows.rules.grouping import Group, merged
 from flows.rules.site import Site
-from flows.rules.sweep import Judge, Page, Swept, counted
+from flows.rules.sweep import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
 from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ask import user_agent
 from flows.tasks.batch.attempt import Batch
@@ -39,13 +39,12 @@ from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP, write_groups
 
 #: The kind of a shard's batch job.
 KIND = "sweep"
-#: The environment variable, and seconds, for which a shard belongs to the worker that writes to it. A chunk is much
-#: shorter: `_LONG` seconds, and one more batch.
+#: The environment variable, and seconds, for which a shard belongs to the worker that writes to it; it is longer where
+#: one page can take as long (`flows.rules.sweep.pace`).
 LEASE_VARIABLE = "ROUNDSMAN_SWEEP_LEASE"
-LEASE, _LONG = float(os.environ.get(LEASE_VARIABLE, "120")), 10.0
-#: Pages of one transaction, and of those that are asked before the time is looked at.
-CHUNK, _TURN = 2000, 250
-CONNECTIONS = 32
+LEASE = float(os.environ.get(LEASE_VARIABLE, "120"))
+#: Pages of one transaction.
+CHUNK = 2000
 #: New objects between two looks for garbage in cycles.
 _SELDOM = 100_000
 
@@ -100,7 +99,7 @@ def standing(engine: Engine, sweep: int) -> list[Shard]:
 
 
 def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
-    engine: Engine, site: Site, sweep: int, number: int, *, rate: float, lease: float = LEASE
+    engine: Engine, site: Site, sweep: int, number: int, *, rate: float, lease: float | None = None
 ) -> Batch:
     """A shard as a batch job: reading it is looking at its pages.
 
@@ -110,18 +109,19 @@ def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
         sweep: Of which it is a part.
         number: Which part.
         rate: Requests a second, at most: what this shard has of the site's rate.
-        lease: Seconds after which another worker may take it over.
+        lease: Seconds after which another worker may take it over; as many as the site's timeout needs when left out.
     """
     with engine.connect() as connection:
         row = connection.execute(select(SHARD.c.paths, SHARD.c.digest).filter_by(sweep_id=sweep, number=number)).one()
-    source = Pages(site, f"{sweep}/{number}", unpacked(row.paths), row.digest, rate)
+    paced = pace(LEASE, site.manners.timeout, rate)
+    source = Pages(site, f"{sweep}/{number}", unpacked(row.paths), row.digest, rate, paced)
     return Batch(
         kind=KIND,
         source=source,
         target=engine,
         apply=partial(_write, sweep, number),
         chunk=CHUNK,
-        lease=lease,
+        lease=lease or paced.lease,
         params={},
     )
 
@@ -135,6 +135,7 @@ class Pages:
     paths: list[str] = field(repr=False)
     digest: str
     rate: float
+    pace: Pace
     _prober: Prober | None = None
 
     def __post_init__(self) -> None:
@@ -150,11 +151,10 @@ class Pages:
     def read(self, cursor: str, most: int) -> Chunk:
         """Look at the next pages; fewer than `most` when they are slow."""
         begin = at = int(cursor or 0)
-        end, late = min(begin + most, len(self.paths)), time.monotonic() + _LONG
-        turn = max(1, min(_TURN, int(self.rate * _LONG)))
+        end, late = min(begin + most, len(self.paths)), time.monotonic() + self.pace.long
         rows: list[Row] = []
         while at < end and (at == begin or time.monotonic() < late):
-            paths = self.paths[at : min(at + turn, end)]
+            paths = self.paths[at : min(at + self.pace.turn, end)]
             rows += [
                 Row(path, Seen(at + place, *found))
                 for place, (path, found) in enumerate(zip(paths, self._look(paths), strict=True))
@@ -199,7 +199,7 @@ def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen])
 _COLUMNS = ("sweep_id", "shard", "position", *Page._fields)
 
 
-async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: float = LEASE) -> int:
+async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: float | None = None) -> int:
     """Look at the pages of one shard, and write down what was seen. Says how many pages it has.
 
     Raises:

@@ -3,7 +3,19 @@
 import pytest
 
 from flows.rules.grouping import group, merged
-from flows.rules.sweep import BUCKETS, CHECK, Swept, bucket, counted, judge, markdown, shards, unread_sitemap
+from flows.rules.sweep import (
+    BUCKETS,
+    CHECK,
+    CONNECTIONS,
+    Swept,
+    bucket,
+    counted,
+    judge,
+    markdown,
+    pace,
+    shards,
+    unread_sitemap,
+)
 from flows.rules.verdict import Outcome
 from tests.rules.make import exchange, site
 
@@ -47,6 +59,27 @@ def test_a_page_falls_into_the_same_bucket_each_time_and_they_fill_evenly():
         sizes[bucket(f"/articles/{number}")] += 1
     assert 50 < min(sizes) <= max(sizes) < 160
     assert bucket("/ü") == bucket("/ü")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lease", "timeout", "rate"),
+    [
+        ((120, 10, 250), 120, 5, 100_000),
+        ((120, 10, 250), 120, 10, 100_000),
+        ((120, 10, 200), 120, 10, 20),
+        ((120, 10, 160), 120, 15, 100_000),
+        ((120, 10, 64), 120, 30, 100_000),
+        ((120, 10, 32), 120, 80, 100_000),
+        ((450, 10, 32), 120, 300, 1e9),
+        ((24, 2, 32), 24, 10, 100_000),
+        ((165, 10, 1), 120, 10, 0.01),
+    ],
+)
+def test_a_chunk_is_over_before_its_lease_ends_although_every_page_hangs(wanted, lease, timeout, rate):
+    found = pace(lease, timeout, rate)
+    assert pytest.approx(wanted) == found
+    of_the_rate, hanging = found.turn / rate, -(-found.turn // CONNECTIONS) * timeout
+    assert found.long + of_the_rate + hanging <= found.lease * 0.84
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, select
 
+from flows.rules import sweep as rules
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
 from flows.tasks import sitemaps, sweep
@@ -41,15 +43,16 @@ def shop():
 def small(monkeypatch, tmp_path):
     """Shards of some hundred pages, and nothing kept in the project's own folder."""
     monkeypatch.setattr(sweep, "CHUNK", 50)
-    monkeypatch.setattr(sweep, "_TURN", 25)
+    monkeypatch.setattr(rules, "TURN", 25)
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
     monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
     monkeypatch.chdir(tmp_path)
 
 
-def site_of(shop, **more):
+def site_of(shop, timeout="10s", **more):
     return Site(
         site="shop",
+        manners={"timeout": timeout},
         base_url=shop.url,
         owner="web <web@shop.test>",
         rules=[RULE],
@@ -153,10 +156,36 @@ def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(s
     pages = sweep.shard_job(engine, site_of(shop), number, 0, rate=1000.0).source
     first = pages.read("", 50)
     asked = len(shop.asked)
-    monkeypatch.setattr(sweep, "_LONG", 0.0)
+    pages.pace = pages.pace._replace(long=0.0)
     assert first.digest == digest(pages, "", 50)
     assert asked == len(shop.asked)
     engine.dispose()
+
+
+class Hanging:
+    """A body that does not come."""
+
+    def __iter__(self):
+        time.sleep(6)
+        yield b""
+
+
+async def test_the_lease_of_a_shard_does_not_end_while_its_pages_hang(shop, ledger, url, monkeypatch):
+    """Its sweep would give it up, and the next worker as well: none would write down that the pages are unknown."""
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    monkeypatch.setattr(rules, "TURN", 250)
+    monkeypatch.setattr(sweep, "CHUNK", 2000)
+    monkeypatch.setattr(sweep, "LEASE", 3.0)
+    shop.pages.update({path: (200, {}, Hanging()) for path in articles(shop, 96)})
+    site = site_of(shop, timeout="1500ms")
+    number = enlist(ledger, site, "today")
+    work = asyncio.create_task(sweep_pages(site, number, 0, 100_000))
+    left = False
+    while not work.done():
+        await asyncio.sleep(0.1)
+        left = left or any(one.left for one in await asyncio.to_thread(standing, ledger, number))
+    assert (96, False) == (await work, left)
+    assert "96 pages: 96 unknown" == conclude(ledger, number).summary
 
 
 def test_pythons_garbage_is_collected_as_before_also_after_a_sweep_that_broke_down():
