@@ -1,6 +1,7 @@
 """What the logged-in tests may have left in the store, and whether it is gone again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flows.rules.cache_control import lifetime, storable, targeted_of
 from flows.rules.deception import Disguise
@@ -8,6 +9,7 @@ from flows.rules.exchange import Exchange
 from flows.rules.logged_in_claims import CLEANED
 from flows.rules.own_key import NAME, from_store, shown
 from flows.rules.promises import Audience, Rule
+from flows.rules.purge_plan import Wish, all_of
 from flows.rules.quantity import spoken
 from flows.rules.reflection import Injection
 from flows.rules.sentinel import shows
@@ -28,6 +30,13 @@ def left(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visito
     seen = _kept(site, walk, members)
     route = [site.url(path)] if seen and rule.cache.by is Audience.MEMBER else []
     return tuple(dict.fromkeys([*(exchange.url for exchange in seen), *route]))
+
+
+def wish(site: Site, urls: Sequence[str], run: str) -> Wish:
+    """What to purge: the copies in every encoding, as the tests send nothing else that a rule varies by."""
+    rules = [site.rule_for(url.removeprefix(site.base_url)) for url in urls]
+    names = {name.lower() for rule in rules if rule for name in rule.cache.vary or ()} - {"accept-encoding"}
+    return replace(all_of(urls, run=run), values=dict.fromkeys(names, ("",)))
 
 
 def findings(site: Site, walk: Walk, members: Sequence[Visitor]) -> Iterator[Finding]:

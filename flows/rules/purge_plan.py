@@ -61,7 +61,8 @@ class Wish:
 
     `routes` are paths of the site, or its URLs; `keys` are surrogate keys. `redirects` says where a route leads, as
     it was seen. `values` are the values of a header that a route varies on. `accept` names what an edge may be blind
-    to: case, query. `run` is another one for every purge that is not a repetition of the same request.
+    to: case, query. `unruled` takes URLs of the site that no rule speaks of as well. `run` is another one for every
+    purge that is not a repetition of the same request.
     """
 
     routes: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class Wish:
     soft: bool = False
     accept: frozenset[str] = frozenset()
     most: int = MOST_URLS
+    unruled: bool = False
     run: str = ""
 
 
@@ -151,6 +153,12 @@ def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
     )
 
 
+def all_of(routes: Sequence[str], keys: Sequence[str] = (), run: str = "") -> Wish:
+    """The wish of a program that knows what it names: the guards of a purge by hand do not hold it up."""
+    most = max(len(routes), len(set(keys)))
+    return Wish(tuple(routes), tuple(keys), accept=frozenset(WIDENS), most=most, unruled=True, run=run)
+
+
 def misnamed(site: Site, wish: Wish) -> list[Refusal]:
     """What of a wish no edge would be asked, whatever it can."""
     return [*_targets(site, wish)[1], *_guard(wish, ())]
@@ -161,13 +169,13 @@ def _targets(site: Site, wish: Wish) -> tuple[list[str], list[Refusal]]:
     urls: list[str] = []
     refusals: list[Refusal] = []
     for route in wish.routes:
-        url, refusal = _url(site, route)
+        url, refusal = _url(site, route, unruled=wish.unruled)
         while not refusal and url not in urls:
             urls.append(url)
             leads = _leads(site, wish, url)
             if not leads:
                 break
-            url, refusal = _url(site, leads, f", where {url} leads")
+            url, refusal = _url(site, leads, f", where {url} leads", unruled=wish.unruled)
         if refusal:
             refusals.append(refusal)
     return urls, refusals
@@ -184,7 +192,7 @@ def _on(site: Site, url: str) -> bool:
     return re.match(re.escape(site.base_url) + r"([/?]|$)", url, re.IGNORECASE) is not None
 
 
-def _url(site: Site, route: str, why: str = "") -> tuple[str, Refusal | None]:
+def _url(site: Site, route: str, why: str = "", *, unruled: bool = False) -> tuple[str, Refusal | None]:
     """The URL of a route, or why there is none."""
     saw = f"{route!r}{why}"
     # A fragment is never asked for (RFC 9110 section 7.1): `/a#comments` is in the copy of `/a`.
@@ -198,7 +206,7 @@ def _url(site: Site, route: str, why: str = "") -> tuple[str, Refusal | None]:
         return "", Refusal(saw, example, "a prefix, a host or another site is not purged here; correct the route")
     url = site.url(route) if route.startswith("/") else site.base_url + route[len(site.base_url) :]
     path = url.removeprefix(site.base_url) or "/"
-    if site.rule_for(path) is None:
+    if site.rule_for(path) is None and not unruled:
         return "", Refusal(saw, "a route that a rule of the site speaks of", "correct the route, or add a rule for it")
     return url if url != site.base_url else f"{url}/", None
 
@@ -259,14 +267,15 @@ def _gone(powers: Powers, urls: Sequence[str], known: Sequence[str]) -> list[str
 def _variants(site: Site, wish: Wish, url: str) -> tuple[tuple[Headers, ...], Refusal | None]:
     """The request headers of every variant of a page, for an edge that purges one at a time."""
     rule = _rule(site, url)
-    vary = {name.lower() for name in rule.cache.vary} if rule.cache.vary is not None else {"accept-encoding"}
-    if rule.cache.encodings:
+    vary = {name.lower() for name in rule.cache.vary} if rule and rule.cache.vary is not None else {"accept-encoding"}
+    encodings = rule.cache.encodings if rule else ()
+    if encodings:
         vary.add("accept-encoding")
-    written = rule.purge.variants if rule.purge else {}
+    written = rule.purge.variants if rule and rule.purge else {}
     told = {name.lower(): values for name, values in (*written.items(), *wish.values.items())}
     vary |= set(told)
     if "accept-encoding" in vary:
-        wanted = dict.fromkeys([*told.get("accept-encoding", ()), *map(str, rule.cache.encodings), *BROWSERS])
+        wanted = dict.fromkeys([*told.get("accept-encoding", ()), *map(str, encodings), *BROWSERS])
         # Whichever was stored first hides the others once it is gone, and a plain client is the likely one.
         told["accept-encoding"] = [*(one for one in wanted if one != "identity"), "identity"]
     if missing := sorted(name for name in vary if not told.get(name)):
@@ -277,13 +286,12 @@ def _variants(site: Site, wish: Wish, url: str) -> tuple[tuple[Headers, ...], Re
     names = sorted(vary)
     # The last one is who does not send the header.
     each = product(*([*told[name], ""] for name in names))
-    return tuple(tuple(zip(names, values, strict=True)) for values in each), None
+    return tuple(dict.fromkeys(tuple(zip(names, values, strict=True)) for values in each)), None
 
 
-def _rule(site: Site, url: str) -> Rule:
-    rule = site.rule_for(url.removeprefix(site.base_url))
-    assert rule is not None, "a target has a rule"  # noqa: S101 - `_url` refuses others
-    return rule
+def _rule(site: Site, url: str) -> Rule | None:
+    """None only where a wish takes what is unruled."""
+    return site.rule_for(url.removeprefix(site.base_url))
 
 
 def _requests(
@@ -331,7 +339,10 @@ def _notes(
 
 
 def _page_notes(site: Site, wish: Wish, url: str) -> Iterator[str]:
-    cache = _rule(site, url).cache
+    rule = _rule(site, url)
+    if rule is None:
+        return
+    cache = rule.cache
     if cache.by in {Audience.NOBODY, Audience.MEMBER}:
         yield f"{url}: its rule says that no shared cache keeps it"
     if cache.browser_ttl and cache.browser_ttl.high > 0:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Protocol
 
@@ -20,8 +21,10 @@ from flows.tasks.ask import outside
 from flows.tasks.probe import now
 from flows.tasks.vendors import block
 
-#: Seconds that an edge may take at most until it says that a purge is done everywhere.
+#: Seconds for which an edge is waited for at most, where somebody waits for the proof of a purge.
 LONGEST = 300.0
+
+_NO_TURN = nullcontext()
 
 
 class Gate(Protocol):
@@ -50,35 +53,102 @@ def powers_of(edges: Mapping[str, Edge]) -> tuple[Powers, ...]:
     return tuple(Powers(name=name, **edge.powers()) for name, edge in edges.items())
 
 
-async def carry_out(edges: Mapping[str, Edge], plan: Plan, *, linger: bool = True) -> Purged:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A plan whose requests were all taken.
+
+    `open` are those of the last tier, of which nobody has asked yet whether they are done. `unsettled` is as `Purged`
+    has it, of the tiers before.
+    """
+
+    started: float
+    answers: str = ""
+    open: tuple[tuple[Edge, Receipt], ...] = ()
+    unsettled: str = ""
+
+
+async def carry_out(
+    edges: Mapping[str, Edge], plan: Plan, *, linger: bool = True, patience: float | None = None
+) -> Purged:
+    """Send every request, as `hand_over` does, and wait until all of it is done on every node.
+
+    `linger=False` does not wait in the end where an edge never says that it is done. `patience` are seconds for each
+    tier, `LONGEST` when left out.
+
+    Raises:
+        PurgeError: as for `hand_over`, or a purge failed after all.
+    """
+    longest = LONGEST if patience is None else patience
+    with outside():
+        async with httpx.AsyncClient() as client:
+            taken = await hand_over(edges, plan, client, patience=longest)
+            unsettled = await until_done(taken, client, patience=longest, linger=linger)
+    return Purged(taken.started, now(), taken.answers, unsettled)
+
+
+async def hand_over(edges: Mapping[str, Edge], plan: Plan, client: httpx.AsyncClient, *, patience: float) -> Taken:
     """Send every request, tier by tier; a tier is begun when the one before is done on every node.
 
-    `linger=False` does not wait in the end where an edge never says that it is done.
-
     A node in trouble does not keep the others of its tier from being asked, but the next tier would only fetch the old
-    copy again, and is not begun.
+    copy again, and is not begun. `patience` are seconds for each tier but the last, which is not waited for.
 
     Raises:
         PurgeError: with what went wrong, and the receipts of what was done in this tier.
     """
-    started, said, unsettled = now(), [], ""
-    with outside():
-        async with httpx.AsyncClient() as client:
-            for _, tier in groupby(plan.requests, key=lambda request: request.tier):
-                done: list[tuple[Edge, Receipt]] = []
-                errors: list[PurgeError] = []
-                for request in tier:
-                    try:
-                        done.append((edges[request.edge], await _send(edges[request.edge], request, client)))
-                    except PurgeError as error:
-                        errors.append(error)
-                if errors:
-                    raise PurgeError.of(errors, [receipt for _, receipt in done])
-                answers = Counter(f"{one.status}{' (was not there)' if one.absent else ''}" for _, one in done)
-                said += [f"{many} x {answer}" if many > 1 else answer for answer, many in answers.items()]
-                is_last = request.tier == plan.requests[-1].tier
-                unsettled = unsettled or await _settle(done, client, linger=linger or not is_last)
-    return Purged(started, now(), ", ".join(said), unsettled)
+    taken = Taken(now())
+    for _, tier in groupby(plan.requests, key=lambda request: request.tier):
+        unsettled = await until_done(taken, client, patience=patience)
+        done: list[tuple[Edge, Receipt]] = []
+        errors: list[PurgeError] = []
+        for request in tier:
+            try:
+                done.append((edges[request.edge], await _send(edges[request.edge], request, client)))
+            except PurgeError as error:
+                errors.append(error)
+        if errors:
+            raise PurgeError.of(errors, [receipt for _, receipt in done])
+        counts = Counter(f"{one.status}{' (was not there)' if one.absent else ''}" for _, one in done)
+        said = [f"{many} x {answer}" if many > 1 else answer for answer, many in counts.items()]
+        taken = Taken(taken.started, ", ".join(filter(None, [taken.answers, *said])), tuple(done), unsettled)
+    return taken
+
+
+async def until_done(
+    taken: Taken,
+    client: httpx.AsyncClient,
+    *,
+    patience: float,
+    linger: bool = True,
+    turn: AbstractAsyncContextManager = _NO_TURN,
+) -> str:
+    """Wait until what was taken is done on every node; what is not, in words, when the patience is over.
+
+    `linger=False` does not wait where an edge never says that it is done. Where several plans are waited for, only
+    whose `turn` it is asks.
+
+    Raises:
+        PurgeError: a purge failed after all.
+    """
+    begun, unsettled = now(), taken.unsettled
+    for edge, receipt in taken.open:
+        until = begun + min(edge.settles_within, patience)
+        pause = 0.25
+        while (settled := await _settled(edge, receipt, client, turn)) is False:
+            if now() >= until:
+                name, took = edge.get_block_type_name(), spoken(round(now() - begun))
+                return unsettled or f"{name} took the purge, and had not done it after {took}"
+            await asyncio.sleep(min(pause, max(0.0, until - now())))
+            pause = min(10.0, 2 * pause)
+        if settled is None and linger:
+            await asyncio.sleep(max(0.0, until - now()))
+    return unsettled
+
+
+async def _settled(
+    edge: Edge, receipt: Receipt, client: httpx.AsyncClient, turn: AbstractAsyncContextManager
+) -> bool | None:
+    async with turn:
+        return await edge.settled(receipt, client)
 
 
 async def _send(edge: Edge, request: Request, client: httpx.AsyncClient) -> Receipt:
@@ -94,20 +164,3 @@ async def _send(edge: Edge, request: Request, client: httpx.AsyncClient) -> Rece
     except PurgeError as error:
         await turns.told(name, edge, error)
         raise
-
-
-async def _settle(done: Sequence[tuple[Edge, Receipt]], client: httpx.AsyncClient, *, linger: bool) -> str:
-    """Wait until some purges are done on every node; what is not, in words, when the patience is over."""
-    begun = now()
-    for edge, receipt in done:
-        until = begun + min(edge.settles_within, LONGEST)
-        pause = 0.25
-        while (settled := await edge.settled(receipt, client)) is False:
-            if now() >= until:
-                name, took = edge.get_block_type_name(), spoken(round(now() - begun))
-                return f"{name} took the purge, and had not done it after {took}"
-            await asyncio.sleep(min(pause, max(0.0, until - now())))
-            pause = min(10.0, 2 * pause)
-        if settled is None and linger:
-            await asyncio.sleep(max(0.0, until - now()))
-    return ""

@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
+import httpx
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from pydantic import BaseModel, Secret, SecretStr
 
 from blocks.edge import Edge
-from blocks.purge import By
+from blocks.purge import PurgeError
 from blocks.registry import BlockError
 from blocks.webhook import OutgoingWebhook
 from flows.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
 from flows.rules.notice import clipped, scrubbed
+from flows.rules.purge_plan import all_of, plan_purge
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.tasks.purge import hand_over, powers_of
 from flows.tasks.service_tables import OutboxRow
 from flows.tasks.site_file import all_sites, check
 from flows.tasks.vendors import block, saved
@@ -65,7 +68,7 @@ async def _notify(site: Site | None, row: OutboxRow, secrets: list[str]) -> None
 
 
 async def _purge(site: Site | None, row: OutboxRow, _: list[str]) -> None:
-    """Purge what the message names, the site's shield first.
+    """Purge what the message names, every variant of it, the site's shield first; it is sent once the edge took it.
 
     When nobody knows whether a purge was done, it is sent again after the lease or the pause: a second one drops the
     new copy as well, which costs one fetch, while one that is missing leaves readers with the old page.
@@ -73,11 +76,20 @@ async def _purge(site: Site | None, row: OutboxRow, _: list[str]) -> None:
     if site is None:
         raise BlockError(row.channel, f"no site file of {row.site!r}", "put it into deployments/sites/")
     wanted = Purge.from_body(row.body)
-    by, items = (By.URL, [site.url(route) for route in wanted.routes]) if wanted.routes else (By.KEY, wanted.keys)
+    # The same for each attempt, so that a vendor that does an order only once can tell.
+    run = f"outbox {row.dedup_key} {row.number} {row.created_at.isoformat()}"
     shield = [site.shield] if site.shield and row.channel == site.edge else []
-    for name in (*shield, row.channel):
-        edge = _as(Edge, await block(site, name), row, "that can't purge", "name the site's edge")
-        await edge.purge(items, by)
+    edges = {
+        name: _as(Edge, await block(site, name), row, "that can't purge", "name the site's edge")
+        for name in (*shield, row.channel)
+    }
+    planned = plan_purge(site, all_of(wanted.routes, wanted.keys, run), powers_of(edges))
+    if planned.refusals:
+        raise ValueError("; ".join(map(str, planned.refusals)))
+    async with httpx.AsyncClient() as client:
+        taken = await hand_over(edges, planned, client, patience=PURGE_PATIENCE / 2)
+    if taken.unsettled:
+        raise PurgeError(taken.unsettled)
 
 
 async def _post(site: Site | None, row: OutboxRow, _: list[str]) -> None:

@@ -9,15 +9,19 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import PurgeError
 from flows.rules import walk as plan
-from flows.rules.cleaning import left
+from flows.rules.cleaning import left, wish
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.own_key import probe
 from flows.rules.promises import Rule
+from flows.rules.purge_plan import plan_purge
 from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 from flows.rules.walk import Purge, Walk
-from flows.tasks.ask import ask, outside
-from flows.tasks.vendors import edge_of
+from flows.tasks.ask import ask
+from flows.tasks.purge import carry_out, edges_of, powers_of
+
+#: Seconds for which an edge is waited for until a purge is done: a round has other things to do.
+PATIENCE = 60.0
 
 Plan = Generator[Probe, Exchange, Walk]
 
@@ -65,13 +69,15 @@ async def _talk(site: Site, plans: Mapping[str, Plan]) -> dict[str, Walk]:
 
 
 async def _purge(site: Site, urls: Sequence[str]) -> str:
-    """Why some URLs could not be purged; empty when the edge took the purge."""
+    """Why some URLs could not be purged; empty when every edge took the purge."""
     if site.edge is None:
         return "the site names no edge"
     try:
-        edge = await edge_of(site)
-        with outside():
-            await edge.purge(urls)
+        edges = await edges_of(site)
+        planned = plan_purge(site, wish(site, urls, secrets.token_hex(16)), powers_of(edges))
+        if not planned.refusals:
+            # What is not done by then is found by the look at it.
+            await carry_out(edges, planned, patience=PATIENCE)
     except (PurgeError, ValueError) as error:
         return str(error)
-    return ""
+    return "; ".join(map(str, planned.refusals))

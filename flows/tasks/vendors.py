@@ -9,18 +9,10 @@ from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
 
 from blocks import registry
-from blocks.edge import Edge
 from blocks.member import LoginError, Member
 from flows.rules.site import Site
 from flows.rules.visitor import Visitor
 from flows.tasks.ask import outside
-
-
-async def edge_of(site: Site) -> Edge:
-    """The site's edge."""
-    if site.edge is None:
-        raise ValueError(f"site {site.site} names no edge; add `edge: TYPE/NAME`")
-    return cast("Edge", await block(site, site.edge))
 
 
 async def block(site: Site, name: str) -> Block:

@@ -14,7 +14,7 @@ from blocks.purge import Order
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
-from flows.rules.purge_plan import BROWSERS, MOST_URLS, Powers, Wish, plan_purge
+from flows.rules.purge_plan import BROWSERS, MOST_URLS, Powers, Wish, all_of, plan_purge
 from tests.rules.make import site
 
 BASE = "http://example.test"
@@ -134,6 +134,15 @@ def test_encodings_that_the_rule_names_are_purged_too_and_variants_multiply():
     shop = site({"cache": {"by": "everyone", "vary": ["accept-language"], "encodings": ["gzip"]}})
     planned = plan(powers(Squid(nodes=["http://one:81"])), shop=shop, values={"accept-language": ["de", "en"]})
     assert 3 * (len(BROWSERS) + 1) == len(planned.requests)
+
+
+def test_a_program_s_own_purge_is_not_held_up_by_the_guards_of_one_by_hand():
+    """Nor by a URL that no rule speaks of, whose variants are those of browsers."""
+    many = [f"/a/{number}" for number in range(MOST_URLS + 1)]
+    assert MOST_URLS + 1 == len(lines(plan_purge(SHOP, all_of(many), (VARNISH,)))) / 2
+    assert 2 == len(lines(plan_purge(SHOP, all_of(["/a/b", "/b"]), (GOOGLE,))))
+    assert len(BROWSERS) + 1 == len(lines(plan_purge(SHOP, all_of(["/b"]), (NGINX,))))
+    assert "wanted a route without `*`" in str(plan_purge(SHOP, all_of(["/a/*"]), (VARNISH,)).refusals[0])
 
 
 def test_an_edge_that_drops_all_variants_is_asked_once():

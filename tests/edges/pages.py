@@ -117,7 +117,9 @@ def _welcome(**headers: str) -> Callable[[Request, int], Answer]:
     return page
 
 
-def _personal(cache_control: str, *, visit: bool = False, age: int = 0) -> Callable[[Request, int], Answer]:
+def _personal(
+    cache_control: str, *, visit: bool = False, age: int = 0, vary: str = ""
+) -> Callable[[Request, int], Answer]:
     """A member's page, which sends a stranger to the login; `visit` sets a cookie that no other visit gets."""
 
     def page(request: Request, generation: int) -> Answer:
@@ -126,6 +128,8 @@ def _personal(cache_control: str, *, visit: bool = False, age: int = 0) -> Calla
         own = _page(request, generation, MEMBERS[request.member], request.member)
         if cache_control:
             own.headers["Cache-Control"] = cache_control
+        if vary:
+            own.headers["Vary"] = vary
         if visit:
             own.headers["Set-Cookie"] = _visit()
         if age:
@@ -204,6 +208,7 @@ _FAMILIES = {
     "inbox": _personal(_PRIVATE, visit=True),
     "account": _personal(_PRIVATE, visit=True),
     "profile": _personal(_PUBLIC),  # wrongly
+    "profile-encoded": _personal(_PUBLIC, vary="Accept-Encoding"),
     "greeting": _personal("", age=_TEN_DAYS),  # says nothing about caching
     "welcome": _welcome(),  # wrongly, too
     "welcome-by-cookie": _welcome(Vary="Cookie"),

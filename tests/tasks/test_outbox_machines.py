@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +14,15 @@ from flows.rules.delivery import MOST_ATTEMPTS, PURGE, WEBHOOK, Purge
 from flows.tasks.batch.chunks import send
 from flows.tasks.batch.target import prepare, writing
 from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
+from tests.edges.asking import ask
+from tests.edges.asking import told as answered
+from tests.edges.conftest import nginx, origin
 from tests.tasks.batch.work import opened
 from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written
 from tests.tasks.test_outbox import PAST, change, put
+from tests.vendor_api import TOKEN, VendorApi, served
+
+__all__ = ["nginx", "origin"]
 
 
 class Node(ThreadingHTTPServer):
@@ -136,6 +143,62 @@ async def test_the_shield_is_purged_before_the_edge(target, site, edge, shield, 
     change(target, due_at=PAST)
     assert Delivered(1, 0) == await deliver.fn(target=target)
     assert [("PURGE", "/a")] == edge.seen()
+
+
+BROWSER = "gzip, deflate, br, zstd"
+
+
+async def test_a_purge_drops_every_variant_where_the_edge_drops_one_at_a_time(
+    target, origin, nginx, tmp_path, monkeypatch
+):
+    """Browsers ask for other encodings than a plain client does."""
+    path = f"/encoded/outbox-{target.dialect.name}"
+    keep_site(tmp_path, monkeypatch, written(blocks={"nginx/shop": {}}) | {"edge": "nginx/shop", "base_url": nginx.url})
+
+    def seen():
+        return [answered(ask(nginx, path, extra=[("accept-encoding", one)])) for one in ("identity", BROWSER, "gzip")]
+
+    before = [generation for _, generation in seen()]
+    assert [("HIT", generation) for generation in before] == seen()
+    origin.bump(path)
+    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge((path,)).as_body(), "purge", "shop"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert [generation + 1 for generation in before] == [generation for _, generation in seen()]
+
+
+@pytest.fixture
+def cloudfront(tmp_path, monkeypatch):
+    """The API of the site's edge."""
+    monkeypatch.setenv("AWS", TOKEN)
+    api, keys = VendorApi(), {"access_key_id": {"env": "AWS"}, "secret_access_key": {"env": "AWS"}}
+    with served(api) as address:
+        blocks = {"cloudfront/shop": {"distribution": "E1", "api": address, **keys}}
+        keep_site(tmp_path, monkeypatch, written(blocks=blocks) | {"edge": "cloudfront/shop"})
+        yield api
+
+
+def an_invalidation(key):
+    return Outgoing(PURGE, "cloudfront/shop", key, Purge(("/a",)).as_body(), "purge", "shop")
+
+
+async def test_a_purge_is_sent_once_the_vendor_has_taken_it(target, cloudfront):
+    """It may take a quarter of an hour until it is done."""
+    cloudfront.polls = 1000
+    enqueue(target, an_invalidation("one"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert ["POST"] == [asked.method for asked in cloudfront.asked]
+
+
+async def test_each_attempt_has_the_same_key_and_another_message_has_its_own(target, cloudfront):
+    """So that a vendor that does an order only once can tell."""
+    cloudfront.refuse = 503
+    enqueue(target, an_invalidation("one"), an_invalidation("two"))
+    await deliver.fn(target=target)
+    cloudfront.refuse = 0
+    change(target, due_at=PAST)
+    assert Delivered(2, 0) == await deliver.fn(target=target)
+    first, again, other = (re.search("<CallerReference>(.*)</", str(asked.body))[1] for asked in cloudfront.asked)
+    assert first == again != other
 
 
 async def test_a_purge_of_which_nobody_knows_whether_it_was_done_is_sent_again(target, site, edge):

@@ -10,6 +10,7 @@ from flows.rules.visitor import Visitor
 from flows.tasks.sessions import walk
 from tests.edges.conftest import leaky_varnish, nginx, origin, squid, traffic_server, varnish
 from tests.edges.lab import MEMBERS
+from tests.tasks.test_outbox_machines import node
 
 __all__ = ["leaky_varnish", "nginx", "origin", "squid", "traffic_server", "varnish"]
 
@@ -106,6 +107,32 @@ async def test_a_personal_page_that_is_wrongly_public_leaks_from_nginx_and_is_pu
     assert saw["stored"].startswith("the member's copy as a HIT; by the RFC storable: ")
     cleaned = [f.saw for f in verdict.findings if f.outcome == "pass" and f.claim.endswith("/cleaned")]
     assert [f"/profile/wrong?{NAME}=<random>: purged", "/profile/wrong: purged"] == cleaned
+
+
+@pytest.mark.parametrize(("cache", "kind"), [("nginx", "nginx/lab"), ("squid", "squid/lab")])
+async def test_a_members_copy_is_purged_in_its_own_encoding_where_an_edge_drops_one_variant(cache, kind, request):
+    """The members ask for gzip; a purge without it would leave their pages to everyone."""
+    edge = request.getfixturevalue(cache)
+    seen, verdict = await look(site(edge, f"/profile-encoded/{cache}", kind))
+    assert seen.purge.urls
+    assert not any(name.encode() in after.body for after in seen.purge.after for name in MEMBERS.values())
+    assert {"pass"} == {f.outcome for f in verdict.findings if f.claim.endswith("/cleaned")}
+
+
+async def test_what_no_rule_speaks_of_and_what_varies_by_a_cookie_is_purged_as_well(nginx):
+    narrow = {"paths": ["/account/narrow"], "cache": {"by": "member", "vary": ["cookie", "accept-encoding"]}}
+    seen, verdict = await look(site(nginx, "/account/narrow", "nginx/lab", **narrow))
+    assert ("", True) == (seen.purge.problem, any(".css" in url for url in seen.purge.urls))
+    assert {"pass"} == {f.outcome for f in verdict.findings if f.claim.endswith("/cleaned")}
+
+
+async def test_a_members_copy_is_purged_from_the_shield_first(nginx):
+    """Or the edge fetches it from there again."""
+    with node() as shield:
+        written = site(nginx, "/profile/shielded", "nginx/lab")
+        tiers = {"shield": "varnish/shield", "blocks": {"nginx/lab": {}, "varnish/shield": {"nodes": [shield.url]}}}
+        seen, _ = await look(written.model_copy(update=tiers))
+    assert [("PURGE", url.removeprefix(nginx.url)) for url in seen.purge.urls] == shield.seen()
 
 
 @pytest.mark.parametrize("cache", ["nginx", "traffic_server", "varnish", "squid"])
