@@ -20,8 +20,11 @@ WIDTH = 200
 #: So many alerts that change alike in one round are told one by one; more of them are told together.
 FEW = 3
 
+#: Behind it everything can be a secret, whatever it is called; as a header, in a dictionary, as a pair, from a jar.
+_COOKIES = re.compile(r"(?i)(cookies?(?:['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).+")
 _SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:passw(?:or)?d|secret|token|api[-_]?key|cookie|session)[\w-]*)(['\"]?\s*[=:]\s*)[^\s,;&]+"
+    r"(?i)\b([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*|(?:[\w-]*[_-])?sid)"
+    r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
 )
 _BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://(\S*)")
@@ -154,7 +157,8 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     """A text from somebody else's exception without what is, or may be, a secret: a URL keeps its host only."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "...")
-    text = _URL.sub(_only_host, plain(text))
+    # Before it is one line, or what follows a cookie would go with it.
+    text = _URL.sub(_only_host, plain(_COOKIES.sub(r"\1...", text)))
     return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
 
 
