@@ -110,6 +110,19 @@ def _before_after() -> Iterator[Row]:
     own = rng.normal(0, 0.03, (runs, routes, windows + 1)) + rng.normal(0, 0.05, (runs, 1, windows + 1))
     null = np.mean([one.p <= ALPHA for run in own for one in moved(run[:, :-1], run[:, -1])])
     yield _at_most("before and after: false alarms, all routes move together by 5%", null, 0.1)
+    yield from _time_of_day(runs)
+
+
+def _time_of_day(runs: int) -> Iterator[Row]:
+    """Sixty hourly rounds until nine o'clock, half as slow again from nine to five, and three rounds since."""
+    hours, since = (np.arange(63) + 21) % 24, 3
+    season = np.log(1.5) * ((hours >= 9) & (hours < 17))
+    logs = np.random.default_rng(171).normal(0, 0.05, (runs, len(hours))) + season
+    for what, slower, row in (("false alarms", 1.0, _at_most), ("+30% is seen", 1.3, _at_least)):
+        after = np.median(logs[:, -since:], axis=1) + math.log(slower)
+        both = zip(logs[:, None, :-since], after[:, None], strict=True)
+        found = np.mean([moved(*one, length=since)[0].p <= ALPHA for one in both])
+        yield row(f"before and after: {what} at nine, x1.5 from nine to five", found, 0.05 if slower == 1 else 0.85)
 
 
 def _detector() -> Iterator[Row]:

@@ -145,7 +145,7 @@ def _moved(
     for state in {state for _, state in keys}:
         some = [key for key in keys if key[1] == state]
         fixed = [place for place, (path, _) in enumerate(some) if path in controls]
-        told = moved(logs(some, before), np.median(logs(some, after), axis=1), fixed)
+        told = moved(logs(some, before), np.median(logs(some, after), axis=1), fixed, len(after))
         found |= zip(some, told, strict=True)
     return found
 

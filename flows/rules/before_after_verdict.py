@@ -53,7 +53,8 @@ def told(one: Since) -> str:
         return f"{one.word}: timed in {rounds}"
     control = "a control, " if one.control else ""
     measured = f"x{one.slow.ratio:.2f} ({one.slow.low:.2f} to {one.slow.high:.2f}), p95 x{one.tail.ratio:.2f}"
-    can_not = f"; {one.slow.sentence}" if one.word is Word.NOT_ENOUGH else ""
+    hides = one.tail if one.tail.usual and not one.slow.usual else one.slow
+    can_not = f"; {hides.sentence}" if one.word is Word.NOT_ENOUGH else ""
     return f"{one.word}: {control}{measured}, {rounds}{can_not}"
 
 

@@ -16,6 +16,11 @@ from flows.rules.chance import student, student_quantile
 HISTORY = 20
 #: Routes that must move together before a common shift is believed and taken off.
 TOGETHER = 5
+#: Earlier windows that may be as far off by themselves; with more of them, so much is what the route does anyway.
+SELDOM = 0.05
+#: How many times the half of its own interval a window must be off to count so: of normal ones one in a hundred is, so
+#: that they hardly ever hide a change.
+_BEYOND = 1.15
 #: Makes the median absolute deviation of normal values their standard deviation.
 _MAD = 1.4826
 #: How much of a sample's knowledge of its spread is in that, for normal values.
@@ -27,24 +32,40 @@ class Moved:
     """One route after a release: by what factor it differs from its history, and what could have been seen at all.
 
     `low` and `high` are the ends of the 95 % interval of `ratio`. `movement` is the route's own from window to window,
-    and `smallest` the least slowing down that is found four times in five, both as shares (0.25 is 25 %).
+    and `smallest` the least slowing down that is found four times in five, both as shares (0.25 is 25 %). `as_far` of
+    `windows` earlier windows were as far off in the same direction. `chance` is that of such a change by the route's
+    own movement.
     """
 
     ratio: float
     low: float
     high: float
-    p: float
+    chance: float
     movement: float
     smallest: float
+    as_far: int
+    windows: int
+
+    @property
+    def usual(self) -> bool:
+        """Whether the route was as far off often enough before."""
+        return self.as_far > SELDOM * self.windows
+
+    @property
+    def p(self) -> float:
+        """The chance; 1 for what is usual."""
+        return 1.0 if self.usual else self.chance
 
     @property
     def sentence(self) -> str:
         """What this comparison can't see, in words."""
+        if self.usual:
+            return f"{self.as_far} of {self.windows} earlier windows were as far off: it may be the time of day"
         seen = f"a change under {self.smallest:.0%} can't be seen"
         return f"this route moves by {self.movement:.0%} by itself from window to window; {seen}"
 
 
-def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = ()) -> list[Moved]:
+def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = (), length: int = 1) -> list[Moved]:
     """Compare the window after a release with the earlier ones, for each route.
 
     d = after - median(history); s = 1.4826 MAD(history); p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is
@@ -52,11 +73,15 @@ def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = ()) 
     H-1 and 1/H instead, 7 % of all nothings are called a change at p < .05, and 2 % at p < .01). What all routes, or
     the control routes if there are any, did alike in a window is taken off first: a network or a host, no release.
 
+    A MAD does not see a level that less than half of the windows are on, such as the busy hours of a day. So a change
+    is none when more than a twentieth of the earlier windows were beyond the route's own movement as well, and as far
+    off as the near end of the change's interval.
+
     Args:
-        history: medians of the logarithms of times in H earlier windows, shape (routes, H); of the same hour of the
-            week where there is a season.
+        history: medians of the logarithms of times in H earlier windows, shape (routes, H), ascending in time.
         after: the same of the window after the release, shape (routes,).
         controls: rows of routes that the release did not touch.
+        length: how many windows `after` is the median of; so many at a time the earlier ones are held against it.
 
     Raises:
         ValueError: there are fewer than 20 earlier windows.
@@ -73,21 +98,28 @@ def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = ()) 
         again = np.median(before, axis=1)
         before, change = before - again[:, None], change - again
     spread = _MAD * np.median(np.abs(before), axis=1) * math.sqrt(1 + math.pi / 2 / windows)
-    return [_moved(float(one), float(wide), windows) for one, wide in zip(change, spread, strict=True)]
+    together = np.lib.stride_tricks.sliding_window_view(before, min(length, windows // 2), axis=1)
+    earlier = np.median(together, axis=2)
+    return [
+        _moved(float(one), float(wide), windows, alike)
+        for one, wide, alike in zip(change, spread, earlier, strict=True)
+    ]
 
 
-def _moved(change: float, spread: float, windows: int) -> Moved:
-    if spread == 0:
-        # Windows that never differ: any change at all is one, and none is none.
-        return Moved(math.exp(change), math.exp(change), math.exp(change), float(change == 0), 0.0, 0.0)
+def _moved(change: float, spread: float, windows: int, earlier: np.ndarray) -> Moved:
     df = round(_WORTH * (windows - 1))
     half = student_quantile(0.975, df) * spread
     smallest = half + student_quantile(0.8, df) * spread
+    as_far = int(np.sum(earlier * math.copysign(1, change) >= max(abs(change) - half, _BEYOND * half)))
+    # Windows that never differ: any change at all is one, and none is none.
+    chance = student(change / spread, df) if spread else float(change == 0)
     return Moved(
         ratio=math.exp(change),
         low=math.exp(change - half),
         high=math.exp(change + half),
-        p=student(change / spread, df),
+        chance=chance,
         movement=math.expm1(spread),
         smallest=math.expm1(smallest),
+        as_far=as_far,
+        windows=len(earlier),
     )

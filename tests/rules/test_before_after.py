@@ -1,5 +1,6 @@
 """Before and after a release: told in a route's own movement."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -96,6 +97,49 @@ def test_what_the_controls_did_is_taken_off_the_others():
     found = compare(before, after, controls=["/1"])
     assert ["unchanged", "unchanged"] == [str(one.word) for one in found]
     assert [False, True] == [one.control for one in found]
+
+
+def busy_hours(first, count, keys, seed, slower=1.0, season=1.5):
+    """Hourly rounds from an hour of the first day on; from 9 to 17 o'clock all of them are slower."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for hour in range(first, first + count):
+        level = 0.02 * slower * (season if 9 <= hour % 24 < 17 else 1)
+        times = {key: level * np.exp(rng.normal(0, 0.05)) for key in keys}
+        made.append(Walk(NOW + timedelta(hours=hour), {key: Timed(one, 3 * one) for key, one in times.items()}))
+    return made
+
+
+def around_nine(seed, *, routes=1, since=3, **more):
+    """The words on routes after a release at nine in the morning."""
+    keys = ROUTES[:routes]
+    before = busy_hours(81 - 60, 60, keys, seed, season=more.get("season", 1.5))
+    after = busy_hours(81, since, keys, 100 + seed, **more)
+    return words(before, after).values()
+
+
+@pytest.mark.parametrize("routes", [1, 4])
+@pytest.mark.parametrize("since", [1, 3, 12])
+def test_the_time_of_day_is_called_no_slow_release(routes, since):
+    called = {word for seed in range(20) for word in around_nine(seed, routes=routes, since=since)}
+    assert {"not enough data"} == called
+
+
+@pytest.mark.parametrize(
+    ("slower", "season", "least"),
+    [(1.3, 1.0, 20), (1.5, 1.0, 20), (1.5, 1.5, 20), (1.3, 1.5, 18)],
+)
+def test_a_slow_release_is_found_beyond_the_time_of_day(slower, season, least):
+    called = [word for seed in range(20) for word in around_nine(seed, slower=slower, season=season)]
+    assert sum(word in {"slower", "probably slower"} for word in called) >= least
+
+
+def test_the_time_of_day_is_named_where_it_hides_a_release():
+    keys = ROUTES[:1]
+    (found,) = compare(busy_hours(21, 60, keys, 1), busy_hours(81, 3, keys, 2))
+    (verdict,) = judge(site(), [replace(found, path="/a")], 0.2)
+    assert Outcome.UNKNOWN == verdict.outcome
+    assert "earlier windows were as far off: it may be the time of day" in verdict.findings[0].saw
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,40 @@ def test_a_route_that_never_moves_has_changed_when_it_does():
 def test_a_short_history_is_none():
     with pytest.raises(ValueError, match="saw 19 earlier windows, wanted 20"):
         moved(windows(count=19), np.array([0.0]))
+
+
+def days(*, high=1.5, count=60):
+    """Hourly windows of which the busy third is on a level of its own, until the busy hours of the next day begin."""
+    hours = (np.arange(count) + 9 - count) % 24
+    return windows(count=count) + math.log(high) * ((hours >= 9) & (hours < 17))
+
+
+@pytest.mark.parametrize(("ratio", "seen"), [(1.5, False), (1.3, False), (1.1, False), (2.2, True), (0.6, True)])
+def test_what_many_windows_did_as_well_is_no_change(ratio, seen):
+    (found,) = moved(days(), after(windows(count=60), ratio))
+    assert seen is (found.p <= 0.05)
+    assert found.usual is (ratio in {1.5, 1.3, 1.1})
+
+
+def test_it_says_how_many_windows_did_as_well():
+    (found,) = moved(days(), after(windows(count=60), 1.5))
+    assert "16 of 60 earlier windows were as far off: it may be the time of day" == found.sentence
+
+
+def test_a_whole_day_is_held_against_whole_days():
+    history = days()
+    (hour,), (day,) = (moved(history, after(history, 1.4), length=length) for length in (1, 24))
+    assert (1.0, True) == (hour.p, day.p <= 0.05)
+    assert (60, 37) == (hour.windows, day.windows)
+
+
+def test_a_few_windows_that_went_wrong_hide_no_change():
+    history = windows(count=60)
+    history[0, 5:8] += 1
+    assert moved(history, after(history, 1.5))[0].p <= 0.01
+
+
+def test_one_level_after_another_is_usual_even_where_windows_never_differ():
+    still = np.full((1, 60), -3.0)
+    still[0, 40:56] = -2.5
+    assert [1.0, 0.0] == [moved(still, np.array([to]))[0].p for to in (-2.5, -2.4)]
