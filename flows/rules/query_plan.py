@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _DIGEST = 16
+#: Steps that count no rows.
+_UNCOUNTED = frozenset({"BitmapAnd", "BitmapOr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,16 @@ class Step:
     index: str = ""
     estimated: float = 0.0
     actual: float | None = None
-    """Rows that it gave; None when it was not run."""
+    """Rows that it gave; None when it was not run, or nobody counted them."""
     loops: float = 1.0
     removed: float = 0.0
     """Rows that it looked at and threw away."""
     spilled: str = ""
     """What did not fit into memory; empty when all did."""
+    cut: bool = False
+    """Whether it may have been stopped before its end: by a LIMIT, or by a join that had seen enough."""
+    again: bool = False
+    """Whether a row counts as often as it was gone back to, as it does on the right of a merge join."""
 
     @property
     def words(self) -> str:
@@ -74,24 +80,50 @@ def from_postgresql(told: Mapping[str, Any]) -> Plan:
     return Plan(tuple(_steps(root, 0)), root["Total Cost"], blocks, ids)
 
 
-def _steps(node: Mapping[str, Any], depth: int) -> Iterator[Step]:
+def _steps(node: Mapping[str, Any], depth: int, *, cut: bool = False, again: bool = False) -> Iterator[Step]:
     kind = " ".join(filter(None, (node.get("Partial Mode", "").replace("Simple", ""), node["Node Type"])))
     if node.get("Join Type", "Inner") != "Inner":
         kind = f"{kind} ({node['Join Type']})"
     name, space = node.get("Relation Name", ""), node.get("Schema", "public")
+    counted = node.get("Actual Loops") and node["Node Type"] not in _UNCOUNTED
     yield Step(
         depth,
         kind,
         name if space in {"public", ""} else f"{space}.{name}",
         node.get("Index Name", ""),
         node.get("Plan Rows", 0),
-        node.get("Actual Rows"),
+        node.get("Actual Rows") if counted else None,
         node.get("Actual Loops", 1) or 1,
         node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0),
         _spilled(node),
+        cut,
+        again,
     )
     for child in node.get("Plans", ()):
-        yield from _steps(child, depth + 1)
+        back = node["Node Type"] == "Merge Join" and child.get("Parent Relationship") == "Inner"
+        yield from _steps(child, depth + 1, cut=_cuts(node, child, cut=cut), again=back)
+
+
+def _cuts(node: Mapping[str, Any], child: Mapping[str, Any], *, cut: bool) -> bool:
+    """Whether a step may stop one below it before its end, by itself or because it is stopped itself."""
+    kind, side = node["Node Type"], child.get("Parent Relationship")
+    one_is_enough = node.get("Inner Unique") or node.get("Join Type") in {"Semi", "Anti"}
+    nothing_to_find = any(one.get("Actual Rows") == 0 for one in node["Plans"] if one["Node Type"] == "Hash")
+    return (
+        kind in {"Limit", "Merge Join"}
+        # EXISTS and IN ask no further than to the first row.
+        or side in {"InitPlan", "SubPlan"}
+        or bool(kind == "Nested Loop" and side == "Inner" and one_is_enough)
+        or (kind == "Hash Join" and side == "Outer" and nothing_to_find)
+        or (cut and not _takes_all(node))
+    )
+
+
+def _takes_all(node: Mapping[str, Any]) -> bool:
+    """Whether a step has read all that is below it before it gives its first row."""
+    if node["Node Type"] in {"Aggregate", "SetOp"}:
+        return node.get("Strategy") in {"Plain", "Hashed"}
+    return node["Node Type"] in {"Sort", "Hash", "Bitmap Heap Scan"}
 
 
 def _spilled(node: Mapping[str, Any]) -> str:

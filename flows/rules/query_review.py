@@ -97,9 +97,13 @@ def _ran(promised: Queries, seen: QuerySeen) -> Iterator[Finding]:
 
 
 def _off(step: Step) -> float:
-    """How many times too many or too few rows were expected; 1 for a step of few rows, and for one that never ran."""
-    low, high = sorted((max(step.estimated, 1.0), max(step.actual or 0.0, 1.0)))
-    return high / low if step.actual is not None and high >= _FEW else 1.0
+    """How many times too many or too few rows were expected; 1 for a step of few rows, and for what nobody can tell."""
+    expected, seen = max(step.estimated, 1.0), max(step.actual or 0.0, 1.0)
+    if step.actual is None or max(expected, seen) < _FEW:
+        return 1.0
+    too_few = 1.0 if step.again else seen / expected
+    too_many = 1.0 if step.cut else expected / seen
+    return max(too_few, too_many, 1.0)
 
 
 def _changed(promised: Queries, seen: QuerySeen, plan: Plan, history: History | None, now: datetime) -> Finding:
