@@ -74,6 +74,46 @@ def test_what_a_visitor_must_not_see_is_found(seen, wanted):
     assert wanted == found(verdict)
 
 
+MD5, SHA1 = "2f1d3c9ab04e5f6a7b8c9d0e1f2a3b4c", "2f1d3c9ab04e5f6a7b8c9d0e1f2a3b4c5d6e7f80"
+BACKENDS = [
+    "BIGipServerpool_web=1677787402.20480.0000", "BIGipServer~Common~web=rd5o00000000000000000000ffffc0000201o80",
+    "BIGipServerweb=vi20010112000000000000000000000030.20480", "BIGipServerweb=!k3vJ0t9Qx1w==", "lb=1677787402.36895.0000",
+    f"route={MD5}", f"route={SHA1}", f"route=1551283413.413.2046.853|{MD5}", f"INGRESSCOOKIE=1551283413.413.2046.853|{MD5}",
+    f"INGRESSCOOKIE={SHA1}", f"SERVERID={MD5}|1700000000|1700000000", "SERVERID=a1b2c3d4e5f60718", "SERVERID=web-01|ZvA1b|ZvA1c",
+    "AWSALB=kXqZvHtB+mWpL/0f3a==", "AWSALBCORS=kXqZvHtB+mWpL", "AWSALBTG=kXqZvHtB+mWpL", "AWSALBTGCORS=kXqZvHtB+mWpL",
+    "AWSALBAPP-0=kXqZvHtB+mWpL", "AWSELB=0F3AB29C77DE4B1A", "AWSELBCORS=0F3AB29C77DE4B1A", f"ARRAffinity={MD5 * 2}",
+    f"ARRAffinitySameSite={MD5 * 2}", f"ApplicationGatewayAffinity={MD5}", f"ApplicationGatewayAffinityCORS={MD5}",
+    'GCLB="CPvp0f3ab29c77de"',
+]  # fmt: skip
+IDENTITIES = [
+    f"JSESSIONID={MD5}", f"JSESSIONID={MD5}.web-01", f"PHPSESSID={MD5}", f"sticky={MD5}", f"xroute={MD5}", f"route_id={MD5}",
+    f"Route={MD5}", "route=kXqZvHtBmWpL", "route=0f3ab29c-77de-4b1a-9c01-aa34bc56de78", f"SERVERID=web-01~{MD5}", f"SERVERIDX={MD5}",
+    f"myBIGipServer={MD5}", "t=1677787402.20480.1234", "t=1677787402.20480.0000.9", f"AWSALBX={MD5}", f"XAWSALB={MD5}",
+    f"ARRAffinityUser={MD5}", f"GCLBX={MD5}", "INGRESSCOOKIE=kXqZvHtBmWpL",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cookie", "wanted"), [*((one, {}) for one in BACKENDS), *((one, {"set-cookie": "fail"}) for one in IDENTITIES)]
+)
+def test_two_visitors_may_be_sent_to_one_backend_and_not_into_one_session(cookie, wanted):
+    """What a load balancer calls its backend is no identity; whatever an application may call a session is one."""
+    shop = site(MEMBER)
+    seen = visits(A, A, B, N, N, A, set_cookie=f"{cookie}; Path=/; HttpOnly")
+    assert wanted == found(judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN]))
+
+
+def test_a_backend_s_cookie_spares_nothing_else():
+    """A session beside it is compared, and a copy that carries it is a copy all the same."""
+    shop = site(MEMBER)
+    beside = visits(A, A, B, N, N, A, set_cookie=[BACKENDS[0], "sid=kXqZvHtBmWpL"])
+    assert {"set-cookie": "fail"} == found(judge(shop, shop.rules[0], "/a", walked(beside), [ADA, BEN]))
+    kept = [*visits(A, A), hit(**A, set_cookie=BACKENDS[0]), *visits(N, N, A)]
+    assert {"leak": "fail", "not-from-store": "fail"} == found(
+        judge(shop, shop.rules[0], "/a", walked(kept), [ADA, BEN])
+    )
+
+
 BYPASS = [
     ([miss(), hit(), miss(), hit()], {}),
     ([miss(), hit(), hit(), hit()], {"bypass": "fail"}),
