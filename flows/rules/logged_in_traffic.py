@@ -52,7 +52,7 @@ _STICKY = re.compile(
     # https://nginx-extras.getpagespeed.com/modules/sticky/
     # https://kubernetes.github.io/ingress-nginx/examples/affinity/cookie/
     |(?:route|INGRESSCOOKIE)=(?:[0-9.]+\|)?(?:[0-9a-f]{32}|[0-9a-f]{40})
-    # https://docs.haproxy.org/3.0/configuration.html#4-cookie; a session that it has put its own before has a ~
+    # https://docs.haproxy.org/3.0/configuration.html#4-cookie; behind a `~` stands an application's own
     |SERVERID=[^~]*
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/elb-sticky-sessions.html
