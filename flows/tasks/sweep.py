@@ -122,7 +122,8 @@ def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
         apply=partial(_write, sweep, number),
         chunk=CHUNK,
         lease=lease or paced.lease,
-        params={},
+        # The same pages a day later are other work.
+        params={"sweep": sweep, "shard": number},
     )
 
 

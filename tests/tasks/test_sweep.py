@@ -107,7 +107,17 @@ async def test_a_sweep_that_is_run_again_lists_and_asks_nothing_anew(shop, ledge
     assert number == enlist(ledger, site_of(shop), "today")
     await swept(ledger, url, site_of(shop), number)
     assert (asked, first) == (len(shop.asked), conclude(ledger, number))
-    assert number != enlist(ledger, site_of(shop), "tomorrow")
+
+
+async def test_the_next_sweep_of_the_same_pages_looks_at_them_again(shop, ledger, url, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    articles(shop, 30)
+    for edition, summary in (("today", "30 pages: 30 passed"), ("tomorrow", "30 pages: 1 failed, 29 passed")):
+        number = enlist(ledger, site_of(shop), edition)
+        await swept(ledger, url, site_of(shop), number)
+        assert summary == conclude(ledger, number).summary
+        assert all(one.ended for one in standing(ledger, number))
+        shop.pages["/articles/3"] = (404, {}, b"")
 
 
 def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
