@@ -1,5 +1,7 @@
 """Each claim on indexes against real databases: one that breaks it, one that does not, and the mend carried out."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import psycopg
@@ -28,6 +30,7 @@ ADDS = "ALTER TABLE page ADD CONSTRAINT by_author FOREIGN KEY (author_id) REFERE
 POSTGRESQL = [
     ("db101", [ADDS, "CREATE INDEX page_by ON page (author_id, views)"], ["DROP INDEX page_by"], "warn", "page (author_id) refers to author: no index for 200 rows of page"),
     ("db101", [ADDS, "CREATE INDEX page_by ON page (author_id)"], ["DROP INDEX page_by", "CREATE INDEX part ON page (author_id) WHERE views > 3"], "warn", "no index for"),
+    ("db101", [ADDS, "CREATE INDEX part ON page (author_id, views) WHERE author_id IS NOT NULL"], ["DROP INDEX part", "CREATE INDEX part ON page (author_id, views) WHERE author_id IS NOT NULL AND views IS NOT NULL"], "warn", "no index for"),
     ("db101", [ADDS, "CREATE INDEX page_by ON page (author_id)"], ["DROP INDEX page_by", "CREATE INDEX second ON page (views, author_id)"], "warn", "no index for"),
     ("db102", ["CREATE INDEX one ON page (views)", "CREATE INDEX low ON page (lower(title))"], ["CREATE INDEX two ON page (views)"], "warn", "two is the same index as one on page (views)"),
     ("db102", ["CREATE INDEX one ON page (views)", "CREATE INDEX other ON page (views DESC)", "CREATE INDEX part ON page (views) WHERE views > 3", "CREATE INDEX hashed ON page USING hash (views)"], ["CREATE UNIQUE INDEX id_again ON page (id)"], "warn", "id_again is the same index as page_pkey"),
@@ -61,6 +64,29 @@ def test_postgresql_is_told_what_is_wrong_and_its_mend_mends_it(claim, good, bad
     assert cost
     run(url, [mend, "ANALYZE"])
     assert [] == [one for one in review(url, **promised) if one[0] == claim], mend
+
+
+#: An index without nulls, whether one serves a foreign key, and which plan PostgreSQL has for a parent that goes.
+WITHOUT_NULLS = [
+    ("author_id) WHERE author_id IS NOT NULL", True),
+    ("author_id, views) WHERE author_id IS NOT NULL", True),
+    ("author_id) WHERE views IS NOT NULL", False),
+    ("author_id) WHERE author_id IS NOT NULL AND views > 3", False),
+    ("author_id) WHERE author_id IS NULL", False),
+]
+
+
+@pytest.mark.parametrize(("columns", "serves"), WITHOUT_NULLS)
+def test_an_index_without_nulls_serves_a_foreign_key_as_the_server_itself_does(columns, serves, postgres_server):
+    url = postgres_server.fresh()
+    nullable = "ALTER TABLE page ALTER author_id DROP NOT NULL"
+    run(url, [*SHOP, nullable, ADDS, f"CREATE INDEX part ON page ({columns}", "ANALYZE"])
+    with psycopg.connect(url) as connection:
+        connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+        connection.execute("PREPARE gone (bigint) AS SELECT 1 FROM ONLY page x WHERE $1 = author_id FOR KEY SHARE OF x")
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN EXECUTE gone (7)"))
+    assert serves is ("part" in plan), plan
+    assert ([] if serves else ["db101"]) == [one[0] for one in review(url, indexes={"small": 20})]
 
 
 def test_a_foreign_key_without_an_index_fails_once_its_parent_loses_rows(postgres_server):
@@ -146,6 +172,7 @@ FILE = [
 SQLITE = [
     ("db101", ["DROP INDEX page_author"], "page (author_id) refers to author: no index for 200 rows of page"),
     ("db101", ["DROP INDEX page_author", "CREATE INDEX part ON page (author_id) WHERE views > 3"], "no index for"),
+    ("db101", ["DROP INDEX page_author", "CREATE INDEX part ON page (author_id) WHERE views is not null"], "no index for"),
     ("db102", ["CREATE INDEX again ON page (author_id)"], "page_author is the same index as again on page (author_id)"),
     ("db103", ["CREATE INDEX longer ON page (author_id, views)"], "page_author (author_id) is the beginning of longer"),
     ("db109", ["CREATE TABLE note (id INTEGER)"], "note has no primary key"),
@@ -166,6 +193,15 @@ def test_sqlite_is_told_what_is_wrong_and_its_mend_mends_it(claim, bad, saw, tmp
     if not mend.startswith("make "):
         run(url, [mend, "ANALYZE"])
         assert [] == [one for one in review(url, **promised) if one[0] == claim], mend
+
+
+def test_an_index_without_nulls_serves_a_foreign_key_of_sqlite_as_sqlite_itself_does(tmp_path):
+    anew = "CREATE INDEX part ON page (author_id) where (author_id  is NOT null)"
+    url = file(tmp_path / "shop.db", [*FILE, "DROP INDEX page_author", anew, "ANALYZE"])
+    assert [] == review(url, indexes={"small": 20})
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        (row,) = connection.execute("EXPLAIN QUERY PLAN SELECT rowid FROM page WHERE author_id = :id", {"id": 7})
+    assert "USING COVERING INDEX part" in row[3]
 
 
 def test_the_waste_of_an_sqlite_file_is_found(tmp_path):
