@@ -24,6 +24,7 @@ _PIECES = re.compile(
     | :(?P<name>[A-Za-z_]\w*) | (?P<end>;)""",
     re.VERBOSE | re.DOTALL,
 )
+_FIRST = re.compile(r"[\s(]*(\w+)")
 _KINDS = ("select", "with", "values", "insert", "update", "delete", "merge")
 
 
@@ -133,17 +134,29 @@ def _query(head: str, sql: str, taken: set[str]) -> NamedQuery:
             known = ", ".join(["name", *Limits.model_fields])
             raise ValueError(f"{name}: saw the unknown key {place!r}; wanted one of {known}") from None
         raise ValueError(f"{name}.{place}: saw {first['input']!r}; {first['msg']}") from None
-    query = NamedQuery(name, sql.strip().rstrip(";").strip(), limits)
+    query = NamedQuery(name, _statement(sql).strip(), limits)
     _refuse(query)
     return query
 
 
+def _statement(sql: str) -> str:
+    """What stands before the `;` that ends it, when nothing but comments comes after."""
+    end = next((found.start() for found in _PIECES.finditer(sql) if found["end"]), len(sql))
+    return sql if _uncommented(sql[end:]).strip("; \t\n") else sql[:end]
+
+
+def _uncommented(sql: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL).strip()
+
+
 def _refuse(query: NamedQuery) -> None:
-    bare = re.sub(r"--[^\n]*|/\*.*?\*/", " ", query.sql, flags=re.DOTALL).split()
+    bare = _uncommented(query.sql)
     if not bare:
         raise ValueError(f"{query.name}: saw no SQL; write its statement below the name")
-    if bare[0].lower().lstrip("(") not in _KINDS:
-        raise ValueError(f"{query.name}: saw a statement that begins with {bare[0]}; wanted {', '.join(_KINDS)}")
+    word = _FIRST.match(bare)
+    if word is None or word[1].lower() not in _KINDS:
+        begins = word[1] if word else bare.split()[0]
+        raise ValueError(f"{query.name}: saw a statement that begins with {begins}; wanted {', '.join(_KINDS)}")
     if any(found["end"] for found in _PIECES.finditer(query.sql)):
         raise ValueError(f"{query.name}: saw more than one statement; give each a name of its own")
     given, asked = set(query.limits.params), set(query.parameters)

@@ -36,10 +36,33 @@ def test_its_layout_does_not_make_it_another_query():
     assert one.digest == two.digest != three.digest
 
 
+@pytest.mark.parametrize(
+    ("written", "sql"),
+    [
+        ("SELECT 1;\n-- Of the next one.\n\n-- name: b\nSELECT 2", "SELECT 1"),
+        ("SELECT 1; -- That is all; no more.", "SELECT 1"),
+        ("SELECT 1 ;\n/* SELECT 2; */\n;;\n", "SELECT 1"),
+        ("SELECT ';' -- One; alone.\nFROM page;", "SELECT ';' -- One; alone.\nFROM page"),
+        ("VALUES(1)", "VALUES(1)"),
+        ("SELECT*FROM page", "SELECT*FROM page"),
+        ("(SELECT 1) UNION (SELECT 2)", "(SELECT 1) UNION (SELECT 2)"),
+        ("(\n  (SELECT 1))", "(\n  (SELECT 1))"),
+        ("/* all */select\n1", "/* all */select\n1"),
+    ],
+)
+def test_comments_and_brackets_make_no_other_statement(written, sql):
+    assert sql == read_queries(f"-- name: a\n{written}", "shop.sql")[0].sql
+
+
 WRONG = [
     ("SELECT 1", "shop.sql:1: file: saw no named query; write `-- name: latest_pages"),
     ("-- name: a\nSELECT 1; DROP TABLE page", "shop.sql:1: a: saw more than one statement"),
     ("-- name: a\nDROP TABLE page", "a: saw a statement that begins with DROP; wanted select, with,"),
+    ("-- name: a\nSELECT 1; -- and\nSELECT 2", "a: saw more than one statement"),
+    ("-- name: a\n((DROP TABLE page))", "a: saw a statement that begins with DROP; wanted select, with,"),
+    ("-- name: a\nSELECTED 1", "a: saw a statement that begins with SELECTED; wanted select, with,"),
+    ("-- name: a\n'SELECT' 1", "a: saw a statement that begins with 'SELECT'; wanted select, with,"),
+    ("-- name: a\n; -- nothing", "a: saw no SQL; write its statement below the name"),
     ("-- name: a\n-- nothing\n", "a: saw no SQL; write its statement below the name"),
     ("-- name: a\nSELECT :x", "a.params: saw no value for :x; write params: {x: ...}"),
     ("-- name: a  params: {x: 1}\nSELECT 1", "a.params: saw x, which is nowhere in the query; take it out"),
