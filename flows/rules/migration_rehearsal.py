@@ -3,6 +3,7 @@
 One verdict for each migration, on what it does to others, and one for all of them together.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from flows.rules.migration_claims import (
@@ -39,6 +40,7 @@ _MANY, _FEW = 0.1, 50
 _EXPECTED = "The migrations run on production, keep nobody waiting, and can be taken back."
 #: Locks that nothing should be done under but what needs them.
 _HEAVY = frozenset({"AccessExclusiveLock", "EXCLUSIVE", "RESERVED"})
+_ANALYZE = re.compile(r"\s*ANALY[SZ]E\b\s*(?:\([^)]*\)|VERBOSE\b)?(?P<tables>[^;]*);?\s*", re.IGNORECASE)
 
 
 def judge(
@@ -162,14 +164,25 @@ def _production(facts: MigrationFacts) -> Iterator[Finding]:
 
 def _statistics(before: Snapshot, after: Snapshot, up: Leg) -> Finding:
     lost = {one for one in before.statistics - after.statistics if one in after.types or one in after.rows}
-    looked = " ".join(one.sql.upper() for one in up.statements if one.sql.upper().startswith("ANALYZE"))
+    changed: set[str] = set()
     for statement in up.statements:
-        for table, rows in statement.written.items():
-            grown = rows > _FEW + _MANY * before.rows.get(table, 0)
-            if grown and looked.strip() != "ANALYZE" and table.upper() not in looked:
-                lost.add(table)
+        changed = {table for table in changed if not _looks_at(statement.sql, table)}
+        changed |= {
+            table for table, rows in statement.written.items() if rows > _FEW + _MANY * before.rows.get(table, 0)
+        }
+    lost |= changed
     saw = f"changed, and not looked at since: {listed(sorted(lost))}" if lost else "all are known"
     return STATISTICS.against(saw, "ANALYZE of what was changed", holds=not lost)
+
+
+def _looks_at(sql: str, table: str) -> bool:
+    """Whether a statement is an ANALYZE of a table, or of all."""
+    found = _ANALYZE.fullmatch(sql)
+    if found is None:
+        return False
+    names = re.sub(r'\([^)]*\)|"', "", found["tables"]).casefold().split(",")
+    bare = {name.strip().removeprefix("only ").removeprefix("public.").removeprefix("main.") for name in names}
+    return bare == {""} or table.casefold() in bare
 
 
 def _growth(plan: Migrations, facts: MigrationFacts, before: Snapshot, after: Snapshot) -> Finding:
