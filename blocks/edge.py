@@ -218,13 +218,22 @@ class Edge(Block):
     async def settled(self, receipt: Receipt, client: httpx.AsyncClient) -> bool | None:
         """Ask once whether a purge is done on every node; None when nobody says, so that only waiting helps.
 
+        A question without an answer, or with one that means "later", is no news of the purge: it goes on.
+
         Raises:
-            PurgeError: The purge failed after all, or there was no answer.
+            PurgeError: The purge failed after all, or the question is refused for good.
         """
         if not receipt.ticket:
             return None if self.settles_within else True
         request = self.question(receipt.ticket)
-        response = await self._answer(request, client)
+        try:
+            response = await self._answer(request, client)
+        except PurgeError as error:
+            if error.permanent:
+                raise
+            return False
+        if self.later(response):
+            return False
         if not response.is_success:
             raise self._failure(response, _origin(request), self._hidden(response.text, request)[:200])
         return self.finished(response)

@@ -10,7 +10,7 @@ from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.purge_queue import Pass, judge
+from flows.rules.purge_queue import LONGEST_RUN, Pass, judge
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.alerts import tell
@@ -29,13 +29,15 @@ log = logging.getLogger("roundsman")
     expects="What an application says has changed is purged within a minute or two, and a sample of it is proven.",
     on_fail="Readers may get old pages. First look: `python -m flows purges`, which says why, then the edge.",
     rollback=NothingToUndo("a dropped copy is fetched again by the next request"),
-    max_runtime=600.0,
+    max_runtime=LONGEST_RUN + 60,
+    # A run waits for the one before.
+    start_grace=LONGEST_RUN,
 )
 @flow(
     name="purge-published",
     flow_run_name="{site}: what was published",
     persist_result=False,
-    timeout_seconds=540,
+    timeout_seconds=LONGEST_RUN,
     on_failure=[speak_for],
     on_crashed=[speak_for],
 )

@@ -19,6 +19,10 @@ LEASE = 60.0
 MOST_ITEMS, MOST_CHANGES = 100, 5000
 #: Seconds after which a run claims nothing more; the next one is due in a minute.
 PASS = 45.0
+#: Seconds in which the slowest edge promises to have done a purge.
+SLOWEST = 900.0
+#: Seconds that a run takes at most: what it claimed is purged twice at the slowest edge, and a sample is proven.
+LONGEST_RUN = PASS + 2 * SLOWEST + 600.0
 #: Seconds that a change may wait before a run that could not purge it is red.
 LATE = 300.0
 #: Characters of one route or key.
@@ -121,15 +125,27 @@ _SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "ve
 
 @dataclass(slots=True)
 class Progress:
-    """How far a claim is: what went wrong with which item; what is in neither was purged, or not tried."""
+    """How far a claim is: what went wrong with which item, what was left untried, and what is done for good."""
 
     met: dict[str, Trouble] = field(default_factory=dict)
     untried: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
 
     @property
     def held_up(self) -> bool:
         """Whether the edge is in trouble, so that there is no use in going on now."""
         return any(not trouble.permanent for trouble in self.met.values())
+
+    def meet(self, part: Sequence[str], trouble: Trouble) -> tuple[Sequence[str], ...]:
+        """Note trouble with some items; or say which halves to try, to find the one that a refusal is about."""
+        if trouble.permanent and len(part) > 1:
+            return halves(part)
+        self.met |= dict.fromkeys(part, trouble)
+        return ()
+
+    def stop(self, items: Iterable[str]) -> None:
+        """Leave untried, of some items, whatever is neither done nor in trouble."""
+        self.untried = tuple(item for item in items if item not in {*self.done, *self.met})
 
 
 def together(items: Sequence[str], kind: Kind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from math import inf
 from typing import Protocol
 
 import httpx
@@ -67,13 +68,10 @@ class Taken:
     unsettled: str = ""
 
 
-async def carry_out(
-    edges: Mapping[str, Edge], plan: Plan, *, linger: bool = True, patience: float | None = None
-) -> Purged:
+async def carry_out(edges: Mapping[str, Edge], plan: Plan, *, patience: float | None = None) -> Purged:
     """Send every request, as `hand_over` does, and wait until all of it is done on every node.
 
-    `linger=False` does not wait in the end where an edge never says that it is done. `patience` are seconds for each
-    tier, `LONGEST` when left out.
+    `patience` are seconds for each tier, `LONGEST` when left out.
 
     Raises:
         PurgeError: as for `hand_over`, or a purge failed after all.
@@ -82,15 +80,18 @@ async def carry_out(
     with outside():
         async with httpx.AsyncClient() as client:
             taken = await hand_over(edges, plan, client, patience=longest)
-            unsettled = await until_done(taken, client, patience=longest, linger=linger)
+            unsettled = await until_done(taken, client, patience=longest)
     return Purged(taken.started, now(), taken.answers, unsettled)
 
 
-async def hand_over(edges: Mapping[str, Edge], plan: Plan, client: httpx.AsyncClient, *, patience: float) -> Taken:
+async def hand_over(
+    edges: Mapping[str, Edge], plan: Plan, client: httpx.AsyncClient, *, patience: float = inf
+) -> Taken:
     """Send every request, tier by tier; a tier is begun when the one before is done on every node.
 
     A node in trouble does not keep the others of its tier from being asked, but the next tier would only fetch the old
-    copy again, and is not begun. `patience` are seconds for each tier but the last, which is not waited for.
+    copy again, and is not begun. `patience` are seconds for each tier but the last, which is not waited for; an edge is
+    never waited for longer than it promises.
 
     Raises:
         PurgeError: with what went wrong, and the receipts of what was done in this tier.
@@ -117,11 +118,11 @@ async def until_done(
     taken: Taken,
     client: httpx.AsyncClient,
     *,
-    patience: float,
+    patience: float = inf,
     linger: bool = True,
     turn: AbstractAsyncContextManager = _NO_TURN,
 ) -> str:
-    """Wait until what was taken is done on every node; what is not, in words, when the patience is over.
+    """Wait until what was taken is done on every node; what is not, in words, when the patience or the promise is over.
 
     `linger=False` does not wait where an edge never says that it is done. Where several plans are waited for, only
     whose `turn` it is asks.

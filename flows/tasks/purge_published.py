@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Engine
@@ -21,11 +22,11 @@ from flows.rules.purge_queue import LEASE, PASS, Claim, Kind, Pass, Progress, St
 from flows.rules.site import Site
 from flows.rules.targeted_purge import flight, judge_all
 from flows.tasks import purge_queue as queue
-from flows.tasks.ask import pause
+from flows.tasks.ask import outside, pause
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import now
 from flows.tasks.prove import Trial, prove
-from flows.tasks.purge import carry_out, edges_of, powers_of
+from flows.tasks.purge import Taken, edges_of, hand_over, powers_of, until_done
 from flows.tasks.purge_rate import paced
 
 log = logging.getLogger("roundsman")
@@ -119,15 +120,16 @@ class _Work:
 
 
 async def _carried_out(engine: Engine, work: _Work, *, again: bool) -> Pass:
-    """Purge a claim and settle it. What is stopped on the way is given back."""
+    """Purge a claim and settle it. What is not done when it is stopped is given back."""
     try:
         async with _kept(engine, work.claim):
-            await _purge_all(work, 0)
+            await _purge_all(work, 0, last=not again)
             if again and not work.progress.held_up:
                 await pause(max(flight(work.site.rule_for(item), []) for item in work.claim.items))
-                await _purge_all(work, 1)
+                await _purge_all(work, 1, last=True)
     except BaseException:
-        await asyncio.to_thread(queue.release, engine, work.claim)
+        work.progress.stop(work.claim.items)
+        await asyncio.to_thread(_settled, engine, work)
         raise
     return await asyncio.to_thread(_settled, engine, work)
 
@@ -152,37 +154,72 @@ def _settled(engine: Engine, work: _Work) -> Pass:
     )
 
 
-async def _purge_all(work: _Work, time: int) -> None:
-    """Purge every item that has met no trouble; once the edge itself is in trouble, the rest is left untried."""
-    for part in list(rules.together(work.left, work.claim.kind, work.site, powers_of(work.edges))):
-        await _purge_part(work, part, time)
+async def _purge_all(work: _Work, time: int, *, last: bool) -> None:
+    """Purge every item that has met no trouble; once the edge itself is in trouble, the rest is left untried.
+
+    An edge may need minutes for each part, so all are sent before any is waited for. After a refusal a part is purged
+    in halves, so that only what it is about is refused.
+    """
+    parts = list(rules.together(work.left, work.claim.kind, work.site, powers_of(work.edges)))
+    with outside():
+        async with httpx.AsyncClient() as client:
+            while parts:
+                parts = await _purge_parts(work, parts, time, client, last=last)
 
 
-async def _purge_part(work: _Work, part: Sequence[str], time: int) -> None:
-    """Purge some items together; after a refusal in halves, so that only what it is about is refused."""
-    progress = work.progress
-    if progress.held_up:
-        progress.untried += tuple(part)
-    elif trouble := await _trouble(work, part, time):
-        if trouble.permanent and len(part) > 1:
-            for half in rules.halves(part):
-                await _purge_part(work, half, time)
+async def _purge_parts(
+    work: _Work, parts: Sequence[Sequence[str]], time: int, client: httpx.AsyncClient, *, last: bool
+) -> list[Sequence[str]]:
+    """Send some parts one after another, and wait for all of them together; the smaller parts to try after refusals."""
+    progress, sent, smaller = work.progress, [], []
+    for part in parts:
+        if progress.held_up:
+            progress.untried += tuple(part)
+            continue
+        answer = await _hand_over(work, part, time, client)
+        if isinstance(answer, Trouble):
+            smaller += progress.meet(part, answer)
         else:
-            progress.met |= dict.fromkeys(part, trouble)
+            sent.append((part, answer))
+    # One question at a time: a vendor counts them as well.
+    turn = asyncio.Lock()
+
+    async def wait(part: Sequence[str], taken: Taken) -> None:
+        if trouble := await _trouble(taken, client, turn):
+            smaller.extend(progress.meet(part, trouble))
+        elif last:
+            progress.done += tuple(part)
+
+    async with asyncio.TaskGroup() as waiting:
+        for part, taken in sent:
+            waiting.create_task(wait(part, taken))
+    return smaller
 
 
-async def _trouble(work: _Work, part: Sequence[str], time: int) -> Trouble | None:
-    """Plan and purge; None when it is done, else what was met."""
+async def _hand_over(work: _Work, part: Sequence[str], time: int, client: httpx.AsyncClient) -> Taken | Trouble:
+    """Plan and send; what was met in place of an answer."""
     planned = plan_purge(work.site, rules.wish(work.site, work.claim, part, time), powers_of(work.edges))
     if planned.refusals:
         return Trouble("; ".join(map(str, planned.refusals)), permanent=True)
     try:
-        purged = await carry_out(work.edges, planned, linger=False)
+        return await hand_over(work.edges, planned, client)
     except PurgeError as error:
-        # Who asks, or where, is mended for all of them together: they wait for it.
-        lasting = error.permanent and not error.shut_out
-        return Trouble(plain(str(error)), permanent=lasting, wait=error.retry_after or 0.0)
-    return Trouble(purged.unsettled) if purged.unsettled else None
+        return _said(error)
+
+
+async def _trouble(taken: Taken, client: httpx.AsyncClient, turn: asyncio.Lock) -> Trouble | None:
+    """Wait for what was sent; None when it is done, else what was met."""
+    try:
+        unsettled = await until_done(taken, client, linger=False, turn=turn)
+    except PurgeError as error:
+        return _said(error)
+    return Trouble(unsettled) if unsettled else None
+
+
+def _said(error: PurgeError) -> Trouble:
+    # Who asks, or where, is mended for all of them together: they wait for it.
+    lasting = error.permanent and not error.shut_out
+    return Trouble(plain(str(error)), permanent=lasting, wait=error.retry_after or 0.0)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from blocks.nginx import NginxRefresh
 from blocks.purge import By, Order, PurgeError, Receipt
 from blocks.squid import Squid
 from blocks.varnish import Varnish
+from flows.rules.purge_queue import SLOWEST
 from tests.blocks.vendors import AZURE, NODE, SECRET, VENDORS, hosted, slug
 from tests.blocks.wire import Wire
 from tests.vendor_api import VendorApi
@@ -27,6 +28,11 @@ WWW = "https://www.example.com"
 
 def order(by, *items, **more):
     return Order(by, items, **more)
+
+
+def aws_error(code):
+    said = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>Processing your request.</Message></Error>"
+    return f'<?xml version="1.0"?><ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">{said}</ErrorResponse>'
 
 
 @pytest.mark.parametrize("vendor", [vendor for vendor in hosted() if slug(vendor) != "bunny"], ids=slug)
@@ -71,6 +77,27 @@ async def test_a_purge_that_is_done_later_says_when(vendor):
         said = [await vendor.settled(receipt, client) for _ in range(3)]
     assert [False, False, True] == said
     assert vendor.settles_within > 0
+
+
+@pytest.mark.parametrize(
+    "wire", [Wire(429), Wire(503), Wire(400, aws_error("Throttling")), Wire(trouble=httpx.ReadTimeout("late"))]
+)
+async def test_a_question_that_is_not_answered_for_now_is_no_news_of_the_purge(wire):
+    """To purge again for it would begin anew what is nearly done."""
+    async with wire.client() as client:
+        assert (
+            await CLOUDFRONT.settled(Receipt("", (), 201, 0.0, absent=False, answer="", ticket="I1"), client) is False
+        )
+
+
+async def test_a_question_that_is_refused_for_good_is_an_error():
+    async with Wire(403).client() as client:
+        with pytest.raises(PurgeError, match="answered 403"):
+            await CLOUDFRONT.settled(Receipt("", (), 201, 0.0, absent=False, answer="", ticket="I1"), client)
+
+
+def test_a_run_of_the_purge_queue_waits_for_the_slowest_vendor():
+    assert SLOWEST == max(vendor.settles_within for vendor in VENDORS)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +206,6 @@ async def test_a_purge_that_may_have_happened_is_told_apart_and_sent_once(wire, 
             await FASTLY.purge([f"{WWW}/a"], client=client)
     assert unknown is error.value.unknown
     assert len(wire.asked) == 1
-
-
-def aws_error(code):
-    said = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>Processing your request.</Message></Error>"
-    return f'<?xml version="1.0"?><ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">{said}</ErrorResponse>'
 
 
 @pytest.mark.parametrize(

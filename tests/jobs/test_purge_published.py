@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from flows.__main__ import main
 from flows.jobs.purge_published import purge_published
-from flows.rules.purge_queue import LATE
+from flows.rules.purge_queue import LATE, SLOWEST
+from flows.rules.runbook import RUNBOOKS
 from flows.tasks import purge_queue as queue
 from flows.tasks.ledger import open_ledger
 from flows.tasks.purge_published import prove_sample
@@ -62,6 +63,12 @@ def recorded(engine):
     asked = 'SELECT job, "check", verdict.outcome FROM run JOIN verdict ON verdict.run_id = run.id ORDER BY "check"'
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(asked))]
+
+
+def test_a_run_may_take_what_two_purges_at_the_slowest_edge_take():
+    """And is neither late nor too long while it does."""
+    runbook = RUNBOOKS["flows.jobs.purge_published.purge_published"]
+    assert 2 * SLOWEST < purge_published.timeout_seconds <= runbook.start_grace < runbook.max_runtime
 
 
 async def test_a_dry_run_says_what_is_next_and_purges_nothing(prefect, engine, varnish, origin, place):

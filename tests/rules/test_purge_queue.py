@@ -176,6 +176,19 @@ def test_a_claim_is_held_up_by_the_edge_s_trouble_and_not_by_an_item_s():
     assert Progress({"/a": Trouble("never", permanent=True), "/b": Trouble("busy")}).held_up
 
 
+def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_noted():
+    refused, busy, progress = Trouble("never", permanent=True), Trouble("busy"), Progress()
+    assert (["/a"], ["/b", "/c"]) == progress.meet(["/a", "/b", "/c"], refused)
+    assert ((), ()) == (progress.meet(["/a"], refused), progress.meet(["/b", "/c"], busy))
+    assert {"/a": refused, "/b": busy, "/c": busy} == progress.met
+
+
+def test_a_claim_that_is_stopped_gives_back_what_is_neither_done_nor_in_trouble():
+    progress = Progress({"/a": Trouble("never", permanent=True)}, untried=("/d",), done=("/b",))
+    progress.stop(["/a", "/b", "/c", "/d"])
+    assert ("/c", "/d") == progress.untried
+
+
 def test_what_a_run_did_is_summed_and_said_in_a_sentence():
     done = Pass(done=3, purged=2, routes=("/a",)).and_then(Pass(done=1, purged=1, quarantined=1, troubles=("no", "no")))
     assert Pass(4, 3, 1, routes=("/a",), troubles=("no", "no")) == done

@@ -6,13 +6,14 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from blocks.cloudfront import CloudFront
 from blocks.registry import BlockError
 from flows.rules import delivery
 from flows.rules.purge_queue import Kind
 from flows.tasks import purge_published
 from flows.tasks import purge_queue as queue
 from tests.tasks.queueing import TimedApi, kept, ledger, let_be_due, publish, rows_of, shop
-from tests.vendor_api import TOKEN, served
+from tests.vendor_api import TOKEN, VendorApi, served
 
 __all__ = ["kept", "ledger"]
 
@@ -158,6 +159,77 @@ async def test_a_run_that_is_stopped_gives_back_what_it_holds(ledger, api):
     assert [("waiting", 0)] == rows_of(ledger, "state, attempts")
     api.on_request = lambda _: None
     assert 1 == (await run(api)).done
+
+
+class SlowApi(VendorApi):
+    """A vendor that takes a purge, and says later that it is done; it can be told what to do when it is asked."""
+
+    on_request = staticmethod(lambda _: None)
+
+    async def answer(self, asked):
+        self.on_request(asked)
+        return await super().answer(asked)
+
+    @property
+    def methods(self):
+        return [asked.method for asked in self.asked]
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
+    api = SlowApi()
+    with served(api) as api.address:
+        yield api
+
+
+async def run_slowly(slow, *, again=False, **more):
+    keys = {name: {"env": "QUEUE_TOKEN"} for name in ("access_key_id", "secret_access_key")}
+    blocks = {"cloudfront/shop": {"distribution": "E1", "api": slow.address, **keys}}
+    return await run(slow, again=again, edge="cloudfront/shop", blocks=blocks, **more)
+
+
+async def test_a_purge_is_waited_for_as_long_as_the_edge_promises(ledger, slow, monkeypatch):
+    """Else it would be purged again and again, and quarantined in the end."""
+    monkeypatch.setattr("flows.tasks.purge.LONGEST", 0.1)
+    slow.polls = 2
+    publish(ledger, "/articles/one")
+    assert 1 == (await run_slowly(slow)).done
+    assert ["POST", "GET", "GET", "GET"] == slow.methods
+
+
+async def test_a_purge_that_is_not_done_in_the_promised_time_is_purged_again_later(ledger, slow, monkeypatch):
+    monkeypatch.setattr(CloudFront, "settles_within", 0.1)
+    slow.polls = 1000
+    publish(ledger, "/articles/one")
+    held_up = await run_slowly(slow)
+    assert (0, 1) == (held_up.done, held_up.retried)
+    assert "CloudFront took the purge, and had not done it after" in held_up.troubles[0]
+
+
+async def test_all_parts_are_sent_before_any_is_waited_for(ledger, slow):
+    """One after another they would take longer than a run may."""
+    slow.polls = 1
+    publish(ledger, *(f"/articles/{number}" for number in range(5)))
+    assert 5 == (await run_slowly(slow, again=True, purge_at_most=1)).done
+    once = ["POST"] * 5 + ["GET"] * 10
+    assert once * 2 == slow.methods
+
+
+async def test_a_run_that_is_stopped_gives_back_only_what_is_not_done(ledger, slow):
+    def never_end_the_second(asked):
+        slow.polls = 1000 if b"two" in asked.body else 0
+
+    slow.on_request = never_end_the_second
+    publish(ledger, "/articles/one", "/articles/two", "/articles/three")
+    running = asyncio.create_task(run_slowly(slow, purge_at_most=1))
+    async with asyncio.timeout(30):
+        while slow.methods.count("GET") < 4:  # noqa: ASYNC110 - the API is in another thread
+            await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [("done", 1), ("waiting", 0), ("done", 1)] == rows_of(ledger, "state, attempts")
 
 
 async def test_a_worker_that_takes_long_keeps_what_it_holds(ledger, api, monkeypatch):
