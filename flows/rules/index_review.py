@@ -85,11 +85,18 @@ def _held(
         why = "; ".join(f"{node}: {trouble}" for node, trouble in sorted(facts.unseen.items()))
         yield UNUSED.against(f"a node could not be asked: {why}", wanted, holds=None)
     elif UNUSED.id not in wrong:
-        days = state.watched_for(nodes, facts.indexes, now)
-        counted = plural(len(facts.indexes), "index", "indexes")
-        enough = days * 86400.0 >= promised.unused_after
-        saw = f"{counted}, watched for {plural(days, 'day')}"
-        yield UNUSED.against(saw if enough else f"{saw}: too short to call one unused", wanted, holds=True)
+        yield UNUSED.against(_in_use(promised, facts, nodes, now), wanted, holds=True)
+
+
+def _in_use(promised: Indexes, facts: IndexFacts, nodes: Nodes, now: datetime) -> str:
+    quiet = state.quiet_for(facts, nodes, now)
+    waiting = [one.days for name, one in quiet.items() if name not in promised.accept]
+    accepted = ", ".join(name for name in quiet if name in promised.accept)
+    says = f"{plural(len(facts.indexes), 'index', 'indexes')}{accepted and f', accepted: {accepted}'}"
+    if not waiting:
+        return f"{says}, all others in use" if accepted else f"{says}, all in use"
+    days = plural(max(waiting), "day")
+    return f"{says}, {len(waiting)} not used in the {days} of watching: too short to call one unused"
 
 
 def _looked_at(claim: str, facts: IndexFacts) -> str:

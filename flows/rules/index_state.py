@@ -1,7 +1,7 @@
 """How a database has been doing: indexes nobody uses, waste, numbers that run out, statistics that are old."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flows.rules.index_claims import BLOAT, STATISTICS, UNUSED, USED_UP, Fault, plural, size
 from flows.rules.index_facts import Index, IndexFacts, Table
@@ -18,13 +18,26 @@ def unused(
     """DB104. Only what every node was seen not to use for so long; what makes unique is used by being there."""
     for index in facts.indexes:
         quiet = unused_for(nodes, index.name, now)
-        plain = index.counted and index.valid and not index.unique and not index.constraint
-        if plain and quiet is not None and quiet.total_seconds() >= promised.unused_after:
+        if _could_go(index) and quiet is not None and quiet.total_seconds() >= promised.unused_after:
             where = f" on any of {len(nodes)} nodes" if len(nodes) > 1 else ""
             saw = f"{index.name} on {index.table} was not used in {plural(quiet.days, 'day')}{where}"
             mend = f"DROP INDEX CONCURRENTLY {index.name}"
             cost = f"frees {size(index.size)} and each write the upkeep; what runs once a year may miss it"
             yield Fault(UNUSED, index.table, index.name, saw, mend, cost)
+
+
+def _could_go(index: Index) -> bool:
+    return index.counted and index.valid and not index.unique and not index.constraint
+
+
+def quiet_for(facts: IndexFacts, nodes: Mapping[str, Mapping[str, Watched]], now: datetime) -> dict[str, timedelta]:
+    """The indexes that could go and that no node was seen to use, each with how long it has been watched on all."""
+    used = {name for node in nodes.values() for name, one in node.items() if one.scans}
+    return {
+        index.name: unused_for(nodes, index.name, now) or timedelta()
+        for index in facts.indexes
+        if _could_go(index) and index.name not in used
+    }
 
 
 def bloated(facts: IndexFacts, promised: Indexes) -> Iterator[Fault]:
@@ -89,10 +102,3 @@ def _unknown(table: Table, promised: Indexes) -> str:
     if table.changed > promised.changed * table.rows:
         return f"{plural(table.changed, 'row')} of {table.rows} changed since its statistics were made"
     return ""
-
-
-def watched_for(nodes: Mapping[str, Mapping[str, Watched]], indexes: tuple[Index, ...], now: datetime) -> int:
-    """Days since the index that has been watched for longest came into sight."""
-    known = {index.name for index in indexes}
-    seen = [now - one.since for node in nodes.values() for name, one in node.items() if name in known]
-    return max(seen).days if seen else 0
