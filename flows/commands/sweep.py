@@ -19,7 +19,10 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("sweep", help="look at every page of a site's sitemaps")
     parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
     parser.add_argument(
-        "--edition", default="", metavar="WORD", help="begin another sweep than that of today, or go on with this one"
+        "--edition",
+        default="",
+        metavar="WORD",
+        help="begin the sweep of this name, or go on with it; the unfinished one, else a new one, when left out",
     )
     add_json(parser)
     parser.set_defaults(run=_run)

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 
 from prefect import State, flow
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -22,7 +22,7 @@ log = logging.getLogger("roundsman")
 @job(
     owner=SITE_OWNER,
     expects="Every page of the sitemaps is there, and its headers are as its rule says.",
-    on_fail="Pages may be gone, or be cached as they should not. First look: the run's artifact; then run it again.",
+    on_fail="Pages may be gone, or be cached as they should not. First look: the run's artifact; then a new run.",
     rollback=NothingToUndo("it only looks"),
     max_runtime=24 * 3600.0,
 )
@@ -39,16 +39,17 @@ async def sweep_site(
     edition: str = "",
     here: bool = False,  # noqa: FBT001, FBT002 - a job's parameters are given by name
 ) -> State[Swept]:
-    """Look at every page of a site's sitemaps. Run again, it goes on where it was, and repeats no shard that ended.
+    """Look at every page of a site's sitemaps. An unfinished sweep is gone on with, and repeats no shard that ended.
 
     Args:
         site: A name in deployments/sites/, or a path to a site file.
-        edition: What makes this sweep another one than the last; today's date when left out.
+        edition: What makes this sweep another one than the last. When left out, the unfinished one goes on, else a
+            new one begins; a run that is tried again stays with its own.
         here: Whether the pages are looked at in this run, instead of by runs of the deployment sweep-shard.
     """
     promised = load(site)
     await asyncio.to_thread(ready)
-    sweep = await list_pages(promised, edition or f"{datetime.now(UTC):%Y-%m-%d}")
+    sweep = await list_pages(promised, edition, flow_run.scheduled_start_time)
     await look_at_all(promised, site, sweep, here=here)
     swept = await sum_up(sweep)
     log.info("%s: %s", promised.site, swept.summary)

@@ -1,8 +1,10 @@
 """A sweep: every page of a site's sitemaps, looked at once. How it is cut up, how a page is judged, what is said."""
 
 import hashlib
+import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flows.rules import cache_clear
@@ -35,6 +37,11 @@ BUCKETS = 256
 #: Of one shard: requests under way at once, pages that are asked before the time is looked at, and seconds after which
 #: what was seen is written.
 CONNECTIONS, TURN, LONG = 32, 250, 10.0
+#: A sweep that was begun so long ago is not gone on with: what it has seen is too old to stand beside what is seen now.
+#: A run may take a day; the next one may bring to its end what that one could not.
+STALE = timedelta(days=2)
+#: How an edition is called that nobody has named; without the time by earlier versions.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 #: Kinds of fine answers that are known again; a site has some dozens.
 _KNOWN = 4096
 _PASS = Outcome.PASS.weight
@@ -68,6 +75,35 @@ def shards(sizes: Sequence[int], most: int) -> list[list[int]]:
         found[-1].append(number)
         full += size
     return found
+
+
+class Begun(NamedTuple):
+    """A sweep of a site that was begun at some time."""
+
+    edition: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def edition_of(due: datetime, now: datetime, begun: Iterable[Begun]) -> str:
+    """The edition of a run for which nobody named one: the one that is to be gone on with, or a new one.
+
+    A run that is tried again stays with its edition: with the one that has its time, or was at its end only after the
+    run was due. What somebody has named is theirs to go on with.
+
+    Args:
+        due: When the run was to start, which stays the same however often it is tried.
+        now: The time.
+        begun: The site's sweeps.
+    """
+    own = f"{due.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    ours = [one for one in begun if _TIME.fullmatch(one.edition)]
+    if not ours or any(one.edition == own for one in ours):
+        return own
+    last = max(ours, key=lambda one: one.started_at)
+    if last.ended_at is None:
+        return last.edition if now - last.started_at < STALE else own
+    return last.edition if last.ended_at >= due else own
 
 
 class Pace(NamedTuple):

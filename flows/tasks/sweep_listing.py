@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from flows.rules.site import Site
 from flows.rules.sitemap import chosen
-from flows.rules.sweep import BUCKETS, bucket, shards, unread_sitemap
+from flows.rules.sweep import BUCKETS, Begun, bucket, edition_of, shards, unread_sitemap
 from flows.tasks.batch.target import writing
 from flows.tasks.sitemaps import Listed, read_sitemaps
 from flows.tasks.sweep_tables import LISTING, SHARD, SWEEP, write_groups
@@ -23,16 +23,26 @@ from flows.tasks.sweep_tables import LISTING, SHARD, SWEEP, write_groups
 _TOLD = 50
 
 
-def enlist(engine: Engine, site: Site, edition: str) -> int:
+def enlist(engine: Engine, site: Site, edition: str = "", due: datetime | None = None) -> int:
     """The sweep of this edition; its pages are listed when nobody did so before. Blocks until they are.
+
+    Args:
+        engine: The ledger's.
+        site: Whose pages.
+        edition: What makes this sweep another one than the last; when left out, an unfinished one, or a new one.
+        due: When the run was to start: now, when left out.
 
     Raises:
         RobotsError: nobody could say what may be asked for.
     """
+    now = datetime.now(UTC)
     with writing(engine) as connection:
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        if not edition:
+            begun = select(SWEEP.c.edition, SWEEP.c.started_at, SWEEP.c.ended_at).filter_by(site=site.site)
+            edition = edition_of(due or now, now, [Begun(*row) for row in connection.execute(begun)])
         values = {"site": site.site, "edition": edition, "status": "listing", "notes": [], "listed": 0}
-        new = dialect.insert(SWEEP).values(**values, started_at=datetime.now(UTC))
+        new = dialect.insert(SWEEP).values(**values, started_at=now)
         connection.execute(new.on_conflict_do_nothing(index_elements=["site", "edition"]))
         found = select(SWEEP.c.id, SWEEP.c.status).filter_by(site=site.site, edition=edition)
         number, status = connection.execute(found).one()

@@ -50,14 +50,19 @@ async def _ledger() -> AsyncIterator[Engine]:
 
 
 @task(task_run_name="list the pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
-async def list_pages(site: Site, edition: str) -> int:
+async def list_pages(site: Site, edition: str = "", due: datetime | None = None) -> int:
     """The number of the sweep of this edition; its pages are listed when nobody did so before.
+
+    Args:
+        site: The site.
+        edition: What makes this sweep another one than the last; when left out, an unfinished one, or a new one.
+        due: When the run was to start.
 
     Raises:
         RobotsError: nobody could say what may be asked for.
     """
     async with _ledger() as engine:
-        return await asyncio.to_thread(enlist, engine, site, edition)
+        return await asyncio.to_thread(enlist, engine, site, edition, due)
 
 
 @task(task_run_name="look at all pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)

@@ -28,7 +28,7 @@ class SweepRow(LedgerTable, table=True):
     id: int | None = Field(default=None, primary_key=True)
     site: str
     edition: str
-    """What makes two sweeps two, such as a date."""
+    """What makes two sweeps two: the time at which it was due, or a word of somebody's."""
     status: str
     """listing, sweeping or done."""
     listed: int = Field(default=0, sa_type=BigInteger)

@@ -87,6 +87,16 @@ async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledg
     asked = len(shop.asked)
     again = await sweep_site(site, edition="first", here=True, return_state=True)
     assert (state.message, asked) == (again.message, len(shop.asked))
+    shop.urls("/sitemap.xml", "/articles/1", ETag='"2"')
+    for looks in (1, 2):
+        await asyncio.sleep(1)  # an edition has the second at which it was due
+        mended = await sweep_site(site, here=True, return_state=True)
+        assert ("Completed", "1 pages: 1 passed") == (mended.name, mended.message)
+        assert looks == shop.asked[asked:].count("/articles/1")
+    shop.index("/sitemap.xml", "/more.xml", "/lost.xml")
+    await asyncio.sleep(1)
+    lost = await sweep_site(site, here=True, return_state=True)
+    assert ("Unknown", "1 pages: 1 passed; 1 sitemaps could not be read") == (lost.name, lost.message)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """How a sweep is cut up, how a page is judged by one look, and what the sweep says in the end."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
 from flows.rules.grouping import group, merged
@@ -7,9 +9,11 @@ from flows.rules.sweep import (
     BUCKETS,
     CHECK,
     CONNECTIONS,
+    Begun,
     Swept,
     bucket,
     counted,
+    edition_of,
     judge,
     markdown,
     pace,
@@ -59,6 +63,43 @@ def test_a_page_falls_into_the_same_bucket_each_time_and_they_fill_evenly():
         sizes[bucket(f"/articles/{number}")] += 1
     assert 50 < min(sizes) <= max(sizes) < 160
     assert bucket("/ü") == bucket("/ü")
+
+
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+NEW = "2026-05-05T12:00:00Z"
+
+
+def hours(number):
+    return NOON + timedelta(hours=number)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now", "begun"),
+    [
+        (NEW, 0, []),
+        (NEW, 0, [("2026-05-05T06:00:00Z", -6, -5)]),
+        ("2026-05-05T06:00:00Z", 0, [("2026-05-05T06:00:00Z", -6, None)]),
+        # Over midnight, and as earlier versions called it.
+        ("2026-05-04", 0, [("2026-05-04", -30, None)]),
+        (NEW, 0, [("2026-05-03T06:00:00Z", -54, None)]),
+        (NEW, 0, [("2026-05-04T06:00:00Z", -30, None), ("2026-05-05T06:00:00Z", -6, -5)]),
+        # The run is tried again: with its own edition, also when it is done, or there is a newer one.
+        (NEW, 3, [("2026-05-05T06:00:00Z", -6, -5), (NEW, 0, None)]),
+        (NEW, 3, [(NEW, 0, 1)]),
+        (NEW, 9, [(NEW, 0, 1), ("2026-05-05T18:00:00Z", 6, None)]),
+        # Or with the one that it had gone on with.
+        ("2026-05-05T06:00:00Z", 3, [("2026-05-05T06:00:00Z", -6, 1)]),
+        (NEW, 0, [("release-7", -1, None)]),
+        (NEW, 2, [("release-7", -1, 1)]),
+    ],
+)
+def test_an_unfinished_sweep_is_gone_on_with_and_after_a_finished_one_a_new_one_is_begun(wanted, now, begun):
+    sweeps = [Begun(name, hours(start), None if end is None else hours(end)) for name, start, end in begun]
+    assert wanted == edition_of(NOON, hours(now), sweeps)
+
+
+def test_a_new_edition_has_the_time_at_which_its_run_was_due_in_utc():
+    assert NEW == edition_of(NOON.astimezone(timezone(timedelta(hours=2))), NOON, [])
 
 
 @pytest.mark.parametrize(

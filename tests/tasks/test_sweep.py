@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -118,6 +118,26 @@ async def test_the_next_sweep_of_the_same_pages_looks_at_them_again(shop, ledger
         assert summary == conclude(ledger, number).summary
         assert all(one.ended for one in standing(ledger, number))
         shop.pages["/articles/3"] = (404, {}, b"")
+
+
+async def test_without_a_name_a_sweep_is_gone_on_with_until_it_is_done_and_then_a_new_one_looks_again(
+    shop, ledger, url, monkeypatch
+):
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    articles(shop, 30)
+    morning, noon = (datetime.now(UTC) - timedelta(hours=number) for number in (12, 6))
+    first = enlist(ledger, site_of(shop), due=morning)
+    conclude(ledger, first)
+    assert first == enlist(ledger, site_of(shop), due=noon)
+    await swept(ledger, url, site_of(shop), first)
+    done = conclude(ledger, first)
+    assert f"{morning:%Y-%m-%dT%H:%M:%SZ}" == done.edition
+    assert [first, first] == [enlist(ledger, site_of(shop), due=due) for due in (morning, noon)]
+    shop.pages["/articles/3"] = (404, {}, b"")
+    second = enlist(ledger, site_of(shop))
+    assert first != second
+    await swept(ledger, url, site_of(shop), second)
+    assert ("30 pages: 30 passed", "30 pages: 1 failed, 29 passed") == (done.summary, conclude(ledger, second).summary)
 
 
 def test_a_sample_and_what_was_left_out_are_said(shop, ledger):
