@@ -1,5 +1,8 @@
 """`python -m flows quarantine`: rows are shown without what is in them, replayed, and dismissed."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -81,6 +84,26 @@ def _mended(row):
 def test_the_rows_of_another_site_are_left_alone(bad, names, capsys):
     assert 0 == main(["quarantine", "--replay", names[1], names[2]])
     assert "0 applied, 0 left" in capsys.readouterr().out
+
+
+async def test_a_row_that_a_newer_edition_has_mended_is_not_put_back(bad, shop, names, capsys, monkeypatch):
+    Path(names[2]).write_text('{"route": "/a", "title": "A"}\n{"route": "/b", "title": "B"}\n')
+    await run(catalogue(load(names[0]), names[2], shop))
+    monkeypatch.setattr("flows.tasks.catalogue.Article.model_validate", _mended)
+    assert 1 == await asyncio.to_thread(main, ["quarantine", "--replay", names[0], names[2]])
+    said = capsys.readouterr().out
+    assert f"{names[2]}: 0 applied, 0 left in quarantine" in said
+    assert "2 not tried: a newer edition of the feed is applied; --dismiss what it has right" in said
+    with shop.connect() as connection:
+        assert ["A", "B"] == sorted(row.title for row in connection.execute(ARTICLE.select()))
+
+
+async def test_the_rows_of_another_feed_are_left_alone(bad, shop, names, tmp_path, capsys):
+    """Its header would give them other names."""
+    (tmp_path / "other.csv").write_text("title,route\nTitle\n")
+    await run(catalogue(load(names[0]), str(tmp_path / "other.csv"), shop))
+    assert 1 == await asyncio.to_thread(main, ["quarantine", "--replay", names[0], str(tmp_path / "other.csv")])
+    assert "other.csv: 0 applied, 1 left in quarantine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

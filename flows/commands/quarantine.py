@@ -24,7 +24,7 @@ def register(commands: Any) -> None:
     way.add_argument("--show", default="", metavar="JOB/ROW", help="a row as it came, and why it was refused, in full")
     way.add_argument("--dismiss", default="", metavar="JOB/ROW", help="say that a row needs no replay")
     way.add_argument(
-        "--replay", nargs=2, metavar=("SITE", "FEED"), help="apply a site's rows again, as the code is now"
+        "--replay", nargs=2, metavar=("SITE", "FEED"), help="apply the rows of a site's feed again, as the code is now"
     )
     parser.set_defaults(run=_run)
 
@@ -97,10 +97,15 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
 
 def _replay(engine: "Engine", site: str, feed: str) -> int:
+    from flows.rules.notice import plain
     from flows.tasks.batch import replay
     from flows.tasks.catalogue import catalogue
     from flows.tasks.site_file import load
 
-    done = asyncio.run(replay(catalogue(load(site), feed, engine), by=getpass.getuser()))
-    print(f"{done.applied} applied, {done.left} left in quarantine; their purges go out with the next import")
-    return 1 if done.left else 0
+    batch = catalogue(load(site), feed, engine)
+    done = asyncio.run(replay(batch, by=getpass.getuser()))
+    said = f"{done.applied} applied, {done.left} left in quarantine; their purges go out with the next import"
+    print(f"{plain(batch.source.name)}: {said}")
+    if done.overtaken:
+        print(f"{done.overtaken} not tried: a newer edition of the feed is applied; --dismiss what it has right")
+    return 1 if done.left or done.overtaken else 0

@@ -20,6 +20,7 @@ _OPEN = (Status.PENDING, Status.RUNNING, Status.FAILED)
 _OVERTAKEN = "overtaken by a newer edition of its source"
 #: To be claimed at once; nobody died with it.
 _FREE = {"status": Status.PENDING, "lease_until_ms": 0, "deaths": 0, "tries": 0}
+_APPLIED = or_(JOB.c.status == Status.SUCCEEDED, JOB.c.position > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ def enqueue(engine: Engine, edition: Edition) -> int:
     point("enqueue.begun")
     with writing(engine) as connection:
         point("enqueue.locked")
-        params = json.dumps(edition.params, sort_keys=True, default=str)
-        mine = _editions(edition.kind, edition.source, params)
+        params = told(edition.params)
+        mine = editions(edition.kind, edition.source, edition.params)
         others = and_(mine, JOB.c.fingerprint != edition.fingerprint)
         after = 0
         if edition.snapshot:
-            _take_turns(connection, edition.kind, edition.source, params)
+            _take_turns(connection, edition.kind, edition.source, edition.params)
             after = _overtake(connection, others)
         else:
             _refuse_change(connection, select(JOB).where(others, JOB.c.status.in_(_OPEN), JOB.c.position > 0))
@@ -76,6 +77,26 @@ def enqueue(engine: Engine, edition: Edition) -> int:
         found = connection.execute(select(JOB.c.id).where(JOB.c.job_key == key)).scalar_one()
     point("enqueue.committed")
     return found
+
+
+def editions(kind: str, source: str, params: dict[str, Any]) -> ColumnElement[bool]:
+    """Jobs of one source with the same parameters."""
+    return and_(JOB.c.kind == kind, JOB.c.source == source, JOB.c.params == told(params))
+
+
+def told(params: dict[str, Any]) -> str:
+    """Parameters as a job's row has them."""
+    return json.dumps(params, sort_keys=True, default=str)
+
+
+def overtaken(connection: Connection, job_id: int, kind: str, source: str, params: dict[str, Any]) -> bool:
+    """Whether a newer job of the source has applied anything; if not, none does before the commit."""
+    _take_turns(connection, kind, source, params)
+    newer = and_(editions(kind, source, params), JOB.c.id > job_id)
+    # Whoever writes a chunk is waited for; and as a chunk has it, the job's row comes before what is applied.
+    writers = or_(JOB.c.id == job_id, and_(newer, JOB.c.status.in_(_OPEN)))
+    connection.execute(select(JOB.c.id).where(writers).order_by(JOB.c.id).with_for_update()).all()
+    return connection.execute(select(JOB.c.id).where(newer, _APPLIED).limit(1)).first() is not None
 
 
 def begun(engine: Engine, kind: str, source: str) -> bool:
@@ -202,15 +223,10 @@ def _held(job: Job) -> Any:
     return and_(JOB.c.id == job.id, JOB.c.token == job.token, JOB.c.status == Status.RUNNING)
 
 
-def _editions(kind: str, source: str, params: str) -> ColumnElement[bool]:
-    """Jobs that are editions of one thing."""
-    return and_(JOB.c.kind == kind, JOB.c.source == source, JOB.c.params == params)
-
-
-def _take_turns(connection: Connection, kind: str, source: str, params: str) -> None:
+def _take_turns(connection: Connection, kind: str, source: str, params: dict[str, Any]) -> None:
     """Until the commit nobody else decides between editions of this source. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        who = func.hashtextextended(json.dumps([kind, source, params]), 0)
+        who = func.hashtextextended(json.dumps([kind, source, told(params)]), 0)
         connection.execute(select(func.pg_advisory_xact_lock(who)))
 
 
@@ -220,8 +236,7 @@ def _overtake(connection: Connection, others: ColumnElement[bool]) -> int:
     overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
     connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=_OVERTAKEN))
     point("enqueue.overtaken")
-    applied = or_(JOB.c.status == Status.SUCCEEDED, JOB.c.position > 0)
-    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(others, applied)).scalar_one()
+    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(others, _APPLIED)).scalar_one()
 
 
 def _refuse_change(connection: Connection, begun: Select[Any]) -> None:

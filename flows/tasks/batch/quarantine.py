@@ -1,15 +1,17 @@
 """The quarantine: rows that could not be applied, replayed once they are mended or the code is, or dismissed."""
 
 import asyncio
-import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, update
 
 from flows.rules.batch import storable
+from flows.tasks.batch import jobs
 from flows.tasks.batch.attempt import Batch
 from flows.tasks.batch.chunks import send
 from flows.tasks.batch.errors import in_full, transient
@@ -25,10 +27,20 @@ class Replayed:
 
     applied: int = 0
     left: int = 0
+    overtaken: int = 0
+    """Rows of a snapshot that stay as they are: a newer edition has applied rows, and says how things are now."""
+
+
+class _Fate(StrEnum):
+    """What became of a row, as it is told."""
+
+    APPLIED = "row replayed"
+    LEFT = "row stays in quarantine"
+    OVERTAKEN = "row stays in quarantine, a newer edition is applied"
 
 
 async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "replay", run_id: str = "") -> Replayed:
-    """Apply the batch's rows that are in quarantine, each in a transaction of its own, and each once.
+    """Apply the rows of the batch's source that are in quarantine, each in a transaction of its own, and each once.
 
     Args:
         batch: As it was run, or with code that can do better; its source need not be there, except a CSV file's header.
@@ -41,12 +53,12 @@ async def replay(batch: Batch, *, mend: Callable[[str], str] = str, by: str = "r
     """
     found = await asyncio.to_thread(_open_rows, batch)
     run_id = run_id or uuid4().hex
-    done = []
+    fates: Counter[_Fate] = Counter()
     for row in found:
-        done.append(await asyncio.to_thread(_replay, batch, row, mend, by))
-        tell = Teller(batch.kind, run_id, row.job_id, row.job_key)
-        tell("row replayed" if done[-1] else "row stays in quarantine", row=row.position)
-    return Replayed(sum(done), len(done) - sum(done))
+        fate = await asyncio.to_thread(_replay, batch, row, mend, by)
+        Teller(batch.kind, run_id, row.job_id, row.job_key)(fate, row=row.position)
+        fates[fate] += 1
+    return Replayed(fates[_Fate.APPLIED], fates[_Fate.LEFT], fates[_Fate.OVERTAKEN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +95,15 @@ def dismiss(target: Engine, job_id: int, position: int, *, by: str) -> bool:
 
 
 def _open_rows(batch: Batch) -> list[Row[Any]]:
-    # Jobs of other parameters, such as those of another site, are none of the batch's.
-    params = json.dumps(batch.params, sort_keys=True, default=str)
-    mine = select(ROW_ERROR, JOB.c.job_key).join(JOB, JOB.c.id == ROW_ERROR.c.job_id)
-    waiting = mine.where(JOB.c.kind == batch.kind, JOB.c.params == params, ROW_ERROR.c.resolved_ms.is_(None))
+    # Jobs of another source, or of other parameters such as those of another site, are none of the batch's.
+    mine = jobs.editions(batch.kind, batch.source.name, batch.params)
+    found = select(ROW_ERROR, JOB.c.job_key).join(JOB, JOB.c.id == ROW_ERROR.c.job_id)
+    waiting = found.where(mine, ROW_ERROR.c.resolved_ms.is_(None))
     with batch.target.connect() as connection:
         return list(connection.execute(waiting.order_by(ROW_ERROR.c.job_id, ROW_ERROR.c.position)))
 
 
-def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) -> bool:
+def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) -> _Fate:
     try:
         read = batch.source.parse(_whole(row, mend(row.payload)))
         return _apply(batch, row, batch.parse(read) if batch.parse else read, by)
@@ -100,11 +112,13 @@ def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) ->
             raise
         with writing(batch.target) as connection:
             point("replay.refused")
+            if _overtaken(connection, batch, row):
+                return _Fate.OVERTAKEN
             reason = {"error_class": type(error).__name__, "error": storable(in_full(error))}
             connection.execute(_resolve(row.job_id, row.position).values(reason))
             point("replay.noted")
         point("replay.kept")
-        return False
+        return _Fate.LEFT
 
 
 def _whole(row: Row[Any], raw: str) -> str:
@@ -113,13 +127,15 @@ def _whole(row: Row[Any], raw: str) -> str:
     return raw
 
 
-def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> bool:
+def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> _Fate:
     with writing(batch.target, patience=batch.patience) as connection:
         point("replay.begun")
+        if _overtaken(connection, batch, row):
+            return _Fate.OVERTAKEN
         # The fence of a replay: of two at once, the second finds the row resolved.
         mine = _resolve(row.job_id, row.position).values(resolved_ms=NowMs(), resolved_by=by)
         if connection.execute(mine).rowcount != 1:
-            return True
+            return _Fate.APPLIED
         point("replay.fenced")
         applied = batch.apply(connection, [value])
         point("replay.applied")
@@ -130,7 +146,11 @@ def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> bool:
         )
         point("replay.counted")
     point("replay.committed")
-    return True
+    return _Fate.APPLIED
+
+
+def _overtaken(connection: Connection, batch: Batch, row: Row[Any]) -> bool:
+    return batch.snapshot and jobs.overtaken(connection, row.job_id, batch.kind, batch.source.name, batch.params)
 
 
 def _resolve(job_id: int, position: int) -> Any:

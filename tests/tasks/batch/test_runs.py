@@ -115,9 +115,10 @@ async def test_a_snapshot_that_comes_back_is_applied_again_and_a_newer_one_overt
     assert [("cancelled",), ("succeeded",)] == asked(engine, "SELECT status FROM import_job ORDER BY id")[-2:]
 
 
-def edition(path, value):
+def edition(path, value, *, bad=()):
     """How the accounts are: each holds the same."""
-    path.write_text("".join(f'{{"id": {number}, "v": {value}}}\n' for number in range(ACCOUNTS)))
+    held = [{"id": number, "v": None if number in bad else value} for number in range(ACCOUNTS)]
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in held))
     return path
 
 
@@ -251,11 +252,54 @@ async def test_bad_rows_can_be_mended_replayed_and_dismissed_each_once(engine, t
     assert [(19,)] == asked(engine, "SELECT count(*) FROM outbox")
 
 
+@pytest.mark.parametrize("mend", [lambda raw: raw.replace("null", "9"), str], ids=["mended", "as it was"])
+async def test_a_row_of_an_older_edition_is_not_put_over_a_newer_one_and_stays_as_it_was(engine, tmp_path, mend):
+    path = tmp_path / "feed.jsonl"
+    for value, bad in ((1, (0, 3)), (2, (3,))):
+        await run(transfers(engine, edition(path, value, bad=bad), snapshot=True, apply=put))
+    kept = "SELECT position, error FROM import_row_error WHERE job_id = 1 AND resolved_ms IS NULL ORDER BY position"
+    before = asked(engine, kept)
+    done = await replay(transfers(engine, path, snapshot=True, apply=put), mend=mend)
+    good = mend is not str
+    assert (good, not good, 2) == (done.applied, done.left, done.overtaken)
+    assert [0, 3] == [position for position, _ in before]
+    assert before == asked(engine, kept)
+    assert dict.fromkeys(range(ACCOUNTS), 2) | {3: 9 if good else 0} == balances(engine)
+
+
+async def test_while_a_newer_edition_has_applied_nothing_rows_of_the_older_one_are_replayed(engine, tmp_path):
+    path = tmp_path / "feed.jsonl"
+    await run(transfers(engine, edition(path, 1, bad=(0,)), snapshot=True, apply=put))
+    with pytest.raises(BatchError):
+        await run(transfers(engine, edition(path, 2), snapshot=True, apply=put_until(0)))
+    done = await replay(transfers(engine, path, snapshot=True, apply=put), mend=lambda raw: raw.replace("null", "1"))
+    assert (1, 0, 0) == (done.applied, done.left, done.overtaken)
+    assert {1} == set(balances(engine).values())
+
+
+async def test_what_is_no_snapshot_is_replayed_whatever_came_after_it(engine, tmp_path):
+    path = tmp_path / "feed.jsonl"
+    for rows in (5, 6):
+        await run(transfers(engine, feed(path, rows, bad=(2,))))
+    done = await replay(transfers(engine, path), mend=mended)
+    assert (2, 0, 0) == (done.applied, done.left, done.overtaken)
+
+
+async def test_rows_of_another_source_are_left_alone(engine, tmp_path):
+    one, other = (
+        transfers(engine, feed(tmp_path / f"{name}.jsonl", rows, bad=(2,))) for name, rows in (("a", 5), ("b", 6))
+    )
+    for batch in (one, other):
+        await run(batch)
+    assert 1 == (await replay(other, mend=mended)).applied
+    assert [(1,)] == asked(engine, "SELECT job_id FROM import_row_error WHERE resolved_ms IS NULL")
+
+
 async def test_of_two_replays_of_a_row_at_once_one_does_it(engine, tmp_path):
     batch = transfers(engine, feed(tmp_path / "feed.jsonl", 5, bad=(2,)))
     await run(batch)
     [row] = quarantine._open_rows(batch)  # both have seen it before either is done
-    assert [True, True] == [quarantine._replay(batch, row, mended, "ada") for _ in range(2)]
+    assert ["row replayed"] * 2 == [quarantine._replay(batch, row, mended, "ada") for _ in range(2)]
     assert expected(5, mended=(2,)) == balances(engine)
 
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from flows.tasks.batch import FencedError, LimitError, SourceChangedError, jobs, points, run
+from flows.tasks.batch import FencedError, LimitError, SourceChangedError, jobs, points, replay, run
 from flows.tasks.batch.attempt import Attempt
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.target import has_tables, prepare
@@ -28,6 +28,7 @@ from tests.tasks.batch.work import (
     expected,
     feed,
     let_expire,
+    mended,
     opened,
     transfers,
 )
@@ -390,6 +391,48 @@ async def test_a_chunk_that_is_written_while_an_edition_comes_back_counts(engine
     assert [("succeeded", 10), ("cancelled", 5), ("succeeded", 10)] == asked(
         engine, "SELECT status, position FROM import_job ORDER BY id"
     )
+    other.dispose()
+
+
+async def test_a_row_that_is_replayed_while_a_newer_edition_writes_its_first_chunk_is_overtaken(engine, url, tmp_path):
+    old = transfers(engine, feed(tmp_path / "feed.jsonl", 10, bad=(7,)), snapshot=True)
+    await run(old)
+    replays = []
+
+    def meanwhile(connection, rows):
+        if not replays:
+            mending = replay(replace(old, target=other), mend=mended)
+            replays.append(asyncio.run_coroutine_threadsafe(mending, loop))
+            if engine.dialect.name == "postgresql":
+                until(lambda: waits(engine))
+        return add(connection, rows)
+
+    loop, other = asyncio.get_running_loop(), opened(url)
+    newer = transfers(engine, feed(tmp_path / "feed.jsonl", 11), snapshot=True, apply=meanwhile, chunk=100)
+    assert 11 == (await run(newer)).changed
+    done = await asyncio.wrap_future(replays[0])
+    assert (0, 0, 1) == (done.applied, done.left, done.overtaken)
+    other.dispose()
+
+
+async def test_a_newer_edition_comes_after_a_row_that_is_being_replayed(engine, url, tmp_path, monkeypatch):
+    batch = transfers(engine, feed(tmp_path / "feed.jsonl", 10, bad=(7,)), snapshot=True)
+    await run(batch)
+    newer = jobs.Edition("transfers", batch.source.name, "newer", {}, snapshot=True, version="")
+    other, waited = opened(url), []
+    second = threading.Thread(target=jobs.enqueue, args=(other, newer))
+
+    def meanwhile(name):
+        if name == "replay.applied":
+            second.start()
+            if engine.dialect.name == "postgresql":
+                until(lambda: waits(engine) or not second.is_alive())
+            waited.append(second.is_alive())
+
+    monkeypatch.setattr(points, "hook", meanwhile)
+    assert 1 == (await replay(batch, mend=mended)).applied
+    await asyncio.to_thread(second.join, 60)
+    assert [True] == waited
     other.dispose()
 
 
