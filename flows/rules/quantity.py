@@ -10,6 +10,8 @@ from pydantic_core import core_schema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+#: From these on, three digits of milliseconds and six of seconds would be written with an exponent.
+_MILLISECONDS, _DIGITS = 0.9995, 999_999.5
 _WANTED = "a number with a unit (ms, s, m, h or d), such as 80ms or 10m"
 
 
@@ -22,13 +24,13 @@ def duration(text: object) -> float:
 
 @lru_cache(maxsize=1024)
 def spoken(seconds: float) -> str:
-    """Write a duration in the largest unit that keeps it whole; milliseconds below one second."""
-    if seconds and abs(seconds) < 1:
+    """Write a duration in the largest unit that keeps it whole; milliseconds below one second. `duration` reads it."""
+    if seconds and abs(seconds) < _MILLISECONDS:
         return f"{seconds * 1000:.3g}ms"
     for unit in ("d", "h", "m"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.0f}s" if abs(seconds) >= _DIGITS else f"{seconds:g}s"
 
 
 #: A duration in seconds, written with its unit.
