@@ -94,7 +94,8 @@ class Limits:
         """What is wrong with so many bad rows among so many rows read; "" when it can be borne."""
         if bad > self.max_bad_rows:
             return f"saw {bad} bad rows; wanted at most {self.max_bad_rows} (max_bad_rows)"
-        if (ended or rows >= 1000) and bad > self.max_bad_share * rows:
+        # Divided and not multiplied: 0.29 * 100 is less than 29.
+        if (ended or rows >= 1000) and bad / max(rows, 1) > self.max_bad_share:
             return f"saw {bad} bad rows of {rows}; wanted at most {self.max_bad_share:.2%} (max_bad_share)"
         if ended and rows < self.min_rows:
             return f"saw {rows or 'no'} rows; wanted at least {self.min_rows} (min_rows)"
