@@ -129,7 +129,8 @@ async def _carried_out(engine: Engine, work: _Work, *, again: bool) -> Pass:
                 await _purge_all(work, 1, last=True)
     except BaseException:
         work.progress.stop(work.claim.items)
-        await asyncio.to_thread(_settled, engine, work)
+        # Not in a thread: a run whose time is over is cancelled anew at each await.
+        _settled(engine, work)
         raise
     return await asyncio.to_thread(_settled, engine, work)
 

@@ -19,7 +19,7 @@ from flows.tasks.site_file import load
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site
-from tests.tasks.queueing import publish, rows_of, written
+from tests.tasks.queueing import SlowApi, publish, rows_of, slow_edge, written
 from tests.vendor_api import TOKEN, Said, VendorApi, served
 
 __all__ = ["write_site"]
@@ -136,6 +136,18 @@ async def test_an_edge_that_is_down_makes_the_run_red_when_changes_wait_too_long
         connection.execute(text(late))
     state, done = await run(place("http://127.0.0.1:9", "down"))
     assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
+
+
+async def test_a_run_whose_time_is_over_gives_back_what_is_not_done(prefect, engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
+    short, slow, path = purge_published.with_options(timeout_seconds=4), SlowApi(), tmp_path / "shop.yaml"
+    slow.never_done = b"two"
+    publish(engine, "/articles/one", "/articles/two", "/articles/three")
+    with served(slow) as address:
+        path.write_text(yaml.safe_dump({**written(address), **slow_edge(address), "purge_at_most": 1}))
+        state = await short(str(path), dry_run=False, again=False, return_state=True)
+    assert "TimedOut" == state.name
+    assert [("done", 1), ("waiting", 0), ("done", 1)] == rows_of(engine, "state, attempts")
 
 
 class Quotes(VendorApi):

@@ -53,6 +53,27 @@ class TimedApi(VendorApi):
         return [asked.json["files"] for asked in self.asked]
 
 
+class SlowApi(VendorApi):
+    """A vendor that takes a purge, and says later that it is done; never of one that names `never_done`."""
+
+    never_done = b""
+
+    async def answer(self, asked):
+        if self.never_done:
+            self.polls = 1000 if self.never_done in asked.body else 0
+        return await super().answer(asked)
+
+    @property
+    def methods(self) -> list[str]:
+        return [asked.method for asked in self.asked]
+
+
+def slow_edge(api: str) -> dict:
+    """What a site's file says otherwise where its edge is this one."""
+    keys = {name: {"env": "QUEUE_TOKEN"} for name in ("access_key_id", "secret_access_key")}
+    return {"edge": "cloudfront/shop", "blocks": {"cloudfront/shop": {"distribution": "E1", "api": api, **keys}}}
+
+
 def shop(api: str, **more) -> Site:
     """A site whose edge is this vendor."""
     return Site.model_validate(written(api) | more)

@@ -12,8 +12,8 @@ from flows.rules import delivery
 from flows.rules.purge_queue import Kind
 from flows.tasks import purge_published
 from flows.tasks import purge_queue as queue
-from tests.tasks.queueing import TimedApi, kept, ledger, let_be_due, publish, rows_of, shop
-from tests.vendor_api import TOKEN, VendorApi, served
+from tests.tasks.queueing import SlowApi, TimedApi, kept, ledger, let_be_due, publish, rows_of, shop, slow_edge
+from tests.vendor_api import TOKEN, served
 
 __all__ = ["kept", "ledger"]
 
@@ -161,20 +161,6 @@ async def test_a_run_that_is_stopped_gives_back_what_it_holds(ledger, api):
     assert 1 == (await run(api)).done
 
 
-class SlowApi(VendorApi):
-    """A vendor that takes a purge, and says later that it is done; it can be told what to do when it is asked."""
-
-    on_request = staticmethod(lambda _: None)
-
-    async def answer(self, asked):
-        self.on_request(asked)
-        return await super().answer(asked)
-
-    @property
-    def methods(self):
-        return [asked.method for asked in self.asked]
-
-
 @pytest.fixture
 def slow(monkeypatch):
     monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
@@ -184,9 +170,7 @@ def slow(monkeypatch):
 
 
 async def run_slowly(slow, *, again=False, **more):
-    keys = {name: {"env": "QUEUE_TOKEN"} for name in ("access_key_id", "secret_access_key")}
-    blocks = {"cloudfront/shop": {"distribution": "E1", "api": slow.address, **keys}}
-    return await run(slow, again=again, edge="cloudfront/shop", blocks=blocks, **more)
+    return await run(slow, again=again, **slow_edge(slow.address), **more)
 
 
 async def test_a_purge_is_waited_for_as_long_as_the_edge_promises(ledger, slow, monkeypatch):
@@ -217,10 +201,7 @@ async def test_all_parts_are_sent_before_any_is_waited_for(ledger, slow):
 
 
 async def test_a_run_that_is_stopped_gives_back_only_what_is_not_done(ledger, slow):
-    def never_end_the_second(asked):
-        slow.polls = 1000 if b"two" in asked.body else 0
-
-    slow.on_request = never_end_the_second
+    slow.never_done = b"two"
     publish(ledger, "/articles/one", "/articles/two", "/articles/three")
     running = asyncio.create_task(run_slowly(slow, purge_at_most=1))
     async with asyncio.timeout(30):
