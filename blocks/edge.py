@@ -6,7 +6,7 @@ import time
 import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Annotated, Any, ClassVar
 
 import httpx
@@ -92,6 +92,10 @@ class Edge(Block):
     def together(self, item: str, by: By) -> str:  # noqa: ARG002 - a hook; most take any items in one request
         """Items with different answers never share a request."""
         return ""
+
+    def reminder(self, order: Order) -> httpx.Request | None:  # noqa: ARG002 - a hook; most find every copy
+        """Spell what lets the cache find its other variants once one is dropped; None where it finds them anyway."""
+        return None
 
     def auth(self) -> httpx.Auth | None:
         """What signs the spelled request; None when the request carries its token itself."""
@@ -214,6 +218,12 @@ class Edge(Block):
             raise PurgeError(f"{says}: {self._hidden(refusal, request)}", permanent=True)
         ticket = self.ticket(response)
         return Receipt(asked, order.items, response.status_code, seconds, absent=False, answer=answer, ticket=ticket)
+
+    async def remind(self, order: Order, client: httpx.AsyncClient) -> None:
+        """Let the cache find its other variants again; whether it could is seen when they are purged."""
+        if request := self.reminder(order):
+            with suppress(PurgeError):
+                await self._answer(request, client)
 
     async def settled(self, receipt: Receipt, client: httpx.AsyncClient) -> bool | None:
         """Ask once whether a purge is done on every node; None when nobody says, so that only waiting helps.

@@ -35,6 +35,10 @@ class Nginx(Edge):
         """Spell GET for the purge location with the raw path and query behind it."""
         return to_node("GET", order.items[0], order.node, prefix=self.purge_prefix, headers=order.headers)
 
+    def reminder(self, order: Order) -> httpx.Request:
+        """Spell GET for the page: its Vary is the mark."""
+        return to_node("GET", order.items[0], order.node)
+
     def refused(self, response: httpx.Response, order: Order) -> str | None:  # noqa: ARG002 - it says so itself
         """Tell the module's answer, which names the key, from a page that the site serves at this path."""
         if re.search(r"\bKey\b\W{0,4}[:>]", response.text):

@@ -27,3 +27,7 @@ class Squid(Edge):
     def request(self, order: Order) -> httpx.Request:
         """Spell PURGE for the URL, with the headers of the variant."""
         return to_node("PURGE", order.items[0], order.node, headers=order.headers)
+
+    def reminder(self, order: Order) -> httpx.Request:
+        """Spell GET for the page: its Vary is the mark."""
+        return to_node("GET", order.items[0], order.node)

@@ -85,13 +85,14 @@ async def carry_out(edges: Mapping[str, Edge], plan: Plan, *, patience: float | 
 
 
 async def hand_over(
-    edges: Mapping[str, Edge], plan: Plan, client: httpx.AsyncClient, *, patience: float = inf
+    edges: Mapping[str, Edge], plan: Plan, client: httpx.AsyncClient, *, patience: float = inf, unseen: bool = False
 ) -> Taken:
     """Send every request, tier by tier; a tier is begun when the one before is done on every node.
 
     A node in trouble does not keep the others of its tier from being asked, but the next tier would only fetch the old
     copy again, and is not begun. `patience` are seconds for each tier but the last, which is not waited for; an edge is
-    never waited for longer than it promises.
+    never waited for longer than it promises. `unseen`: nobody looks afterwards and purges again what is still old, so
+    that a page is asked for between two of its variants where one hides the others; it is a new copy then.
 
     Raises:
         PurgeError: with what went wrong, and the receipts of what was done in this tier.
@@ -104,6 +105,8 @@ async def hand_over(
         for request in tier:
             try:
                 done.append((edges[request.edge], await _send(edges[request.edge], request, client)))
+                if unseen and request.headers and not done[-1][1].absent:
+                    await edges[request.edge].remind(_order(request), client)
             except PurgeError as error:
                 errors.append(error)
         if errors:
@@ -154,14 +157,15 @@ async def _settled(
 
 async def _send(edge: Edge, request: Request, client: httpx.AsyncClient) -> Receipt:
     """One request of a plan, when it is its turn."""
-    asked = asdict(request)
-    name = asked.pop("edge")
-    del asked["tier"]
     if (turns := gate.get()) is None:
-        return await edge.send(Order(**asked), client)
-    await turns.wait(name, edge, len(request.items))
+        return await edge.send(_order(request), client)
+    await turns.wait(request.edge, edge, len(request.items))
     try:
-        return await edge.send(Order(**asked), client, patient=False)
+        return await edge.send(_order(request), client, patient=False)
     except PurgeError as error:
-        await turns.told(name, edge, error)
+        await turns.told(request.edge, edge, error)
         raise
+
+
+def _order(request: Request) -> Order:
+    return Order(**{name: value for name, value in asdict(request).items() if name not in {"edge", "tier"}})

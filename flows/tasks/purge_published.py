@@ -203,7 +203,7 @@ async def _hand_over(work: _Work, part: Sequence[str], time: int, client: httpx.
     if planned.refusals:
         return Trouble("; ".join(map(str, planned.refusals)), permanent=True)
     try:
-        return await hand_over(work.edges, planned, client)
+        return await hand_over(work.edges, planned, client, unseen=True)
     except PurgeError as error:
         return _said(error)
 

@@ -87,7 +87,7 @@ async def _purge(site: Site | None, row: OutboxRow, _: list[str]) -> None:
     if planned.refusals:
         raise ValueError("; ".join(map(str, planned.refusals)))
     async with httpx.AsyncClient() as client:
-        taken = await hand_over(edges, planned, client, patience=PURGE_PATIENCE / 2)
+        taken = await hand_over(edges, planned, client, patience=PURGE_PATIENCE / 2, unseen=True)
     if taken.unsettled:
         raise PurgeError(taken.unsettled)
 

@@ -16,13 +16,13 @@ from flows.tasks.batch.target import prepare, writing
 from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
 from tests.edges.asking import ask
 from tests.edges.asking import told as answered
-from tests.edges.conftest import nginx, origin
+from tests.edges.conftest import nginx, origin, squid
 from tests.tasks.batch.work import opened
 from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written
 from tests.tasks.test_outbox import PAST, change, put
 from tests.vendor_api import TOKEN, VendorApi, served
 
-__all__ = ["nginx", "origin"]
+__all__ = ["nginx", "origin", "squid"]
 
 
 class Node(ThreadingHTTPServer):
@@ -148,20 +148,24 @@ async def test_the_shield_is_purged_before_the_edge(target, site, edge, shield, 
 BROWSER = "gzip, deflate, br, zstd"
 
 
-async def test_a_purge_drops_every_variant_where_the_edge_drops_one_at_a_time(
-    target, origin, nginx, tmp_path, monkeypatch
+@pytest.mark.parametrize("first", ["identity", "gzip", BROWSER])
+@pytest.mark.parametrize("kind", ["nginx", "squid"])
+async def test_a_purge_drops_every_variant_whichever_was_stored_first(
+    target, origin, nginx, squid, kind, first, tmp_path, monkeypatch
 ):
-    """Browsers ask for other encodings than a plain client does."""
-    path = f"/encoded/outbox-{target.dialect.name}"
-    keep_site(tmp_path, monkeypatch, written(blocks={"nginx/shop": {}}) | {"edge": "nginx/shop", "base_url": nginx.url})
+    """These edges drop one at a time; and once the first one is gone, they find the others no more until it is back."""
+    cache, path = {"nginx": nginx, "squid": squid}[kind], f"/encoded/{kind}-{len(first)}-{target.dialect.name}"
+    edge = f"{kind}/shop"
+    keep_site(tmp_path, monkeypatch, written(blocks={edge: {}}) | {"edge": edge, "base_url": cache.url})
 
     def seen():
-        return [answered(ask(nginx, path, extra=[("accept-encoding", one)])) for one in ("identity", BROWSER, "gzip")]
+        codings = dict.fromkeys([first, "identity", "gzip", BROWSER])
+        return [answered(ask(cache, path, extra=[("accept-encoding", one)])) for one in codings]
 
     before = [generation for _, generation in seen()]
     assert [("HIT", generation) for generation in before] == seen()
     origin.bump(path)
-    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge((path,)).as_body(), "purge", "shop"))
+    enqueue(target, Outgoing(PURGE, edge, "key", Purge((path,)).as_body(), "purge", "shop"))
     assert Delivered(1, 0) == await deliver.fn(target=target)
     assert [generation + 1 for generation in before] == [generation for _, generation in seen()]
 
