@@ -30,8 +30,6 @@ log = logging.getLogger("roundsman")
     on_fail="Readers may get old pages. First look: `python -m flows purges`, which says why, then the edge.",
     rollback=NothingToUndo("a dropped copy is fetched again by the next request"),
     max_runtime=LONGEST_RUN + 60,
-    # A run waits for the one before.
-    start_grace=LONGEST_RUN,
 )
 @flow(
     name="purge-published",

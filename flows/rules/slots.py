@@ -35,6 +35,9 @@ KEEPS_ROUNDS = frozenset({"inspect_site"})
 #: What the detail of a slot begins with that was skipped because another run held its deployment's place.
 WANT = "for want of a slot: "
 
+#: Prefect's name for the state of a run that waits for another one of its deployment.
+TURN = "AwaitingConcurrencySlot"
+
 #: Seconds that a run may be on its way to a worker's process.
 PENDING = 600.0
 #: Seconds in which a run that broke down can speak for itself.
@@ -174,7 +177,9 @@ def _unbegun(slot: Slot, run: Run | None, now: datetime) -> tuple[State, str]:
     if run and run.ended_at:
         return _ended(slot, run, None, now)
     waited = (now - slot.at).total_seconds()
-    if waited <= slot.start_grace:
+    # Its turn comes when the run before it ends, which may take as long as a run may.
+    before = slot.max_runtime if run and run.state == TURN else 0.0
+    if waited <= slot.start_grace + before:
         return State.WAITING, ""
     why = "Prefect made no run of it" if run is None else f"its run is {run.state}"
     return State.NOT_STARTED, f"{why}, {waited:.0f} s after its time; {slot.start_grace:.0f} s are its grace"

@@ -44,6 +44,9 @@ WAITING, STARTED, FINISHED = (State.WAITING, ""), (State.STARTED, ""), (State.FI
         (WAITING, run("SCHEDULED", "Late"), None, 100),
         ((State.NOT_STARTED, "its run is Late, 300 s after its time; 120 s are its grace"), run("SCHEDULED", "Late"), None, 300),
         ((State.NOT_STARTED, "its run is Pending, 300 s after its time; 120 s are its grace"), run("PENDING"), None, 300),
+        # The run before may take its 900 s.
+        (WAITING, run("SCHEDULED", "AwaitingConcurrencySlot"), None, 1020),
+        ((State.NOT_STARTED, "its run is AwaitingConcurrencySlot, 1021 s after its time; 120 s are its grace"), run("SCHEDULED", "AwaitingConcurrencySlot"), None, 1021),
         (STARTED, run(start=2), None, 902),
         ((State.OVERRUN, "has run for 901 s, and 900 s are its most"), run(start=2), None, 903),
         ((State.STARTED, "began 200 s late"), run(start=200), None, 250),
