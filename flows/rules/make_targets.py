@@ -5,16 +5,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
-#: What makes make print all it knows and run no recipe: its rules without the built-in ones, then a target nobody has.
-LIST = ("-pRrq", "--no-print-directory", ":")
+#: What makes make print all it knows and make nothing: its rules without the built-in ones, and a goal of ours with an
+#: empty recipe, so that no rule of the makefile is tried for it. One that is older than 3.82 can be told no rule, and
+#: gets a goal that nobody has.
+_PRINT = ("-pRrq", "--no-print-directory")
+LIST, OLD_LIST = (*_PRINT, "--eval=.roundsman:;", ".roundsman"), (*_PRINT, ":")
 
 #: Options with a value that say what is read, others with one, and others without.
 _READ = {"-C": "--directory", "-f": "--file", "-I": "--include-dir", "-E": "--eval"}
 _VALUED = [("-o", "--old-file", "--assume-old"), ("-W", "--what-if", "--new-file", "--assume-new")]
 _PLAIN = "bBdehikLmnpqrRsStvw"
-#: Their value may stand in the next word, and only a number is one.
-_NUMBERED = re.compile(r"-[jl][\d.]*|--(?:jobs|load-average|max-load)(?:=.*)?")
+#: Their value may be left out; in the next word only a number is one.
+_OPTIONAL = re.compile(
+    rf"-(?P<plain>[{_PLAIN}]*)(?:[jl][\d.]*|O[a-z]*)|--(?:jobs|load-average|max-load|output-sync)(?:=.*)?"
+)
 
+_COMPLAINT = re.compile(r"\*\*\*|unrecognized option")
 _NOBODYS = re.compile(r"No rule to make target [`']:'")
 _SECTION = re.compile(r"^# (Implicit Rules|Files|VPATH Search Paths)$", re.MULTILINE)
 _TARGETS = re.compile(r"^(?P<not># Not a target:\n)?(?P<names>[^\s#:=][^:=\n]*):(?!:?=)", re.MULTILINE)
@@ -25,14 +31,19 @@ def is_make(program: str) -> bool:
     return re.fullmatch(r"g?make", program.rpartition("/")[2]) is not None
 
 
-def reading(argv: Sequence[str]) -> list[str]:
-    """The words with which the same makefile is read that a command would read, and nothing is made.
+def reading(argv: Sequence[str], how: Sequence[str] = LIST) -> list[str]:
+    """The words with which the same makefile is read that a command would read, for the same goals, and none is made.
+
+    What make makes before it knows its rules, such as a makefile that another one includes, it makes all the same.
 
     Raises:
         ValueError: It has options that make does not have.
     """
     read, words = _parts(argv)
-    return [argv[0], *read, *(word for word in words if "=" in word), *LIST]
+    variables = [word for word in words if "=" in word]
+    # A makefile may ask which they are.
+    named = [word for word in words if "=" not in word]
+    return [argv[0], *read, *variables, *([f"MAKECMDGOALS={' '.join(named)}"] if named else []), *how]
 
 
 def goals(argv: Sequence[str]) -> list[str]:
@@ -46,7 +57,7 @@ def goals(argv: Sequence[str]) -> list[str]:
 
 def complaint(said: str) -> str:
     """Why make could not read its makefile, by what it said; that it has no target `:` is what was asked for."""
-    return next((line for line in said.splitlines() if "***" in line and not _NOBODYS.search(line)), "")
+    return next((line for line in said.splitlines() if _COMPLAINT.search(line) and not _NOBODYS.search(line)), "")
 
 
 def missing(listing: str, wanted: Iterable[str]) -> list[str] | None:
@@ -99,8 +110,10 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _without_numbers(words: Sequence[str]) -> Iterator[str]:
-    numbered = False
+    before = None
     for word in words:
-        bare, numbered = numbered and re.fullmatch(r"[\d.]+", word) is not None, _NUMBERED.fullmatch(word) is not None
-        if not bare and not numbered:
+        bare, before = before and re.fullmatch(r"[\d.]+", word), _OPTIONAL.fullmatch(word)
+        if before and before["plain"]:
+            yield f"-{before['plain']}"
+        elif not bare and not before:
             yield word

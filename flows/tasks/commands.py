@@ -11,7 +11,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.make_targets import complaint, goals, is_make, missing, reading
+from flows.rules.make_targets import OLD_LIST, complaint, goals, is_make, missing, reading
 from flows.rules.rollback_ready import Found
 from flows.rules.site import RELEASE, Site
 
@@ -43,13 +43,15 @@ async def find_commands(site: Site) -> dict[str, Found]:
 
 
 async def find(argv: Sequence[str]) -> Found:
-    """What there is of a command. Of make its targets are asked for as well; no recipe is run."""
+    """What there is of a command. Of make its targets are asked for as well; none is made."""
     program = path_of(argv[0])
     if not program or not is_make(argv[0]):
         return Found(program)
     try:
-        words, wanted = reading(argv), goals(argv)
-        listing, trouble = await _listing(program, words[1:])
+        wanted = goals(argv)
+        listing, trouble = await _listing(program, reading(argv)[1:])
+        if "unrecognized option" in trouble:
+            listing, trouble = await _listing(program, reading(argv, OLD_LIST)[1:])
     except TimeoutError:
         return Found(program, unread=f"{argv[0]} did not list its targets within {PATIENCE:g}s")
     except (ValueError, OSError) as error:

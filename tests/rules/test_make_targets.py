@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.make_targets import LIST, complaint, goals, is_make, missing, reading
+from flows.rules.make_targets import LIST, OLD_LIST, complaint, goals, is_make, missing, reading
 
 COMMANDS = [
     ("make", [], []),
@@ -13,6 +13,7 @@ COMMANDS = [
     ("make -skC edge back", ["--directory=edge"], ["back"]),
     ("make -j 4 -j8 --jobs 2 -l 1.5 --load-average=2 back", [], ["back"]),
     ("make -j back", [], ["back"]),
+    ("make -kj4 -sj 4 -O -Otarget --output-sync=line back", [], ["back"]),
     ("make -o old --what-if new back", [], ["back"]),
     ("make --silent --warn-undefined-variables back", [], ["back"]),
     ("make -- -back", [], ["-back"]),
@@ -23,7 +24,9 @@ COMMANDS = [
 def test_what_is_read_and_what_is_wanted_are_told_apart(command, read, wanted):
     argv = command.split()
     assert wanted == goals(argv)
-    assert ["make", *read, *LIST] == reading(argv)
+    named = [f"MAKECMDGOALS={' '.join(wanted)}"] if wanted else []
+    assert ["make", *read, *named, *LIST] == reading(argv)
+    assert ["make", *read, *named, *OLD_LIST] == reading(argv, OLD_LIST)
 
 
 @pytest.mark.parametrize("command", ["make -Z back", "make -C"])
@@ -102,6 +105,7 @@ def test_what_is_no_listing_says_nothing(listing):
         ("make: *** No rule to make target ':'.  Stop.", ""),
         ("make: *** No rule to make target `:'.  Stop.", ""),
         ("Makefile:7: warning: overriding recipe for target 'all'", ""),
+        ("make: unrecognized option `--eval=.roundsman:'\nUsage: make", "make: unrecognized option `--eval=.roundsman:'"),
         ("a.mk: No such file\nmake: *** No rule to make target 'a.mk'.  Stop.", "make: *** No rule to make target 'a.mk'.  Stop."),
         ("", ""),
     ],

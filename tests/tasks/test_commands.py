@@ -60,6 +60,11 @@ def test_the_projects_own_python_comes_first_and_a_folder_is_no_program(tmp_path
 
 MAKEFILE = """
 include shared.mk
+ifeq (restore,$(firstword $(MAKECMDGOALS)))
+$(eval $(wordlist 2,9,$(MAKECMDGOALS)):;@:)
+endif
+.DEFAULT_GOAL := all
+restore:; touch restored
 all:; touch all-was-made
 cdn-rollback: RULE ?= all
 cdn-rollback:; +touch it-was-made
@@ -77,6 +82,8 @@ back-%:; touch $@
         ("cdn-rolback", ("cdn-rolback",)),
         ("cdn-rollback undo", ("undo",)),
         ("-f shared.mk cdn-rollback", ("cdn-rollback",)),
+        ("restore production", ()),
+        ("cdn-rollback production", ("production",)),
     ],
 )
 async def test_a_target_is_asked_for_and_nothing_is_made(tmp_path, monkeypatch, words, lacks):
@@ -88,6 +95,16 @@ async def test_a_target_is_asked_for_and_nothing_is_made(tmp_path, monkeypatch, 
     assert lacks == found.missing
     assert found.unread == ""
     assert {"Makefile", "shared.mk"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "rule", ["%:; +touch $@-was-made", ".DEFAULT:; +touch $@-was-made", "%:; $(MAKE) -f other.mk $@"]
+)
+async def test_a_rule_for_everything_has_every_target_and_is_not_followed(tmp_path, rule):
+    (tmp_path / "Makefile").write_text(f"{rule}\n")
+    (tmp_path / "other.mk").write_text("%:; touch $@-was-made\n")
+    assert Found("/usr/bin/make") == await find(["make", "-C", str(tmp_path), "back"])
+    assert {"Makefile", "other.mk"} == {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize(
