@@ -6,6 +6,7 @@ Costs one more plain visit, made two seconds after the first HIT, where the edge
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from urllib.parse import unquote
 
 from flows.rules.cache_control import age, birth, directives, grace, lifetime
 from flows.rules.cache_copy import GRAIN, kept
@@ -134,10 +135,13 @@ def _changes(target: str) -> bool:
     # A page has the name that people know it by, whatever is in it.
     if pieces and ending.lower() not in {"html", "htm"}:
         parts += [part for part in folders if not part.isdigit()]
+        parts += [part for piece in pieces for part in piece.split("-")[:-1] if _HEX.fullmatch(part)]
         parts += [piece.rpartition("-")[2] for piece in pieces]
         # Rollup's eight letters can have a dash among them.
         parts += [piece[-8:] for piece in pieces if piece[-9:-8] == "-"]
-    return bool(_VERSION.search(query)) or any(map(_is_hash, parts))
+    # A program that scales pictures is told which one.
+    told = [unquote(value) for value in values if "%2f" in value.lower()]
+    return bool(_VERSION.search(query)) or any(map(_is_hash, parts)) or any(map(_changes, told))
 
 
 def _is_hash(part: str) -> bool:

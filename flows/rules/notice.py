@@ -21,7 +21,7 @@ WIDTH = 200
 FEW = 3
 
 #: Behind it everything can be a secret, whatever it is called; as a header, in a dictionary, as a pair, from a jar.
-_COOKIES = re.compile(r"(?i)(cookies?(?:['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).+")
+_COOKIES = re.compile(r"(?i)(cookies?[\w-]*(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
 _SECRET = re.compile(
     r"(?i)\b([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*|(?:[\w-]*[_-])?sid)"
     r"(['\"]?\s*[=:]\s*)[^\s,;&]+"

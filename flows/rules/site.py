@@ -12,6 +12,7 @@ from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Duration
 from flows.rules.rehearsal_promise import Drill, Environments
 from flows.rules.site_words import Address, BlockName, EnvName, HeaderName, Model, Name, Path, Text
+from flows.rules.spelling import spelled
 
 
 class Health(Model):
@@ -256,9 +257,9 @@ def _claims(site: Site, rule: Rule, here: tuple[str | int, ...], listed: dict[st
         for place, path in enumerate(getattr(rule.examples, kind))
     ]
     for where, path in paths:
-        if path in listed:
-            yield where, path, f"rule {listed[path]} claims the same example; leave it to one of them"
-        listed.setdefault(path, rule.name)
+        if spelled(path) in listed:
+            yield where, path, f"rule {listed[spelled(path)]} claims the same example; leave it to one of them"
+        listed.setdefault(spelled(path), rule.name)
     if rule.purge:
         paths.append(((*here, "purge", "canary"), rule.purge.canary))
     for where, path in paths:

@@ -18,6 +18,7 @@ from flows.rules.grouping import Group
 from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
 from flows.rules.report import group_json, item
 from flows.rules.site import Site
+from flows.rules.spelling import spelled
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict, worst
 from flows.rules.visitor import STRANGER
@@ -40,8 +41,8 @@ CONNECTIONS, TURN, LONG = 32, 250, 10.0
 #: A sweep that was begun so long ago is not gone on with: what it has seen is too old to stand beside what is seen now.
 #: A run may take a day; the next one may bring to its end what that one could not.
 STALE = timedelta(days=2)
-#: How an edition is called that nobody has named; without the time by earlier versions.
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+#: How an edition is called that nobody has named.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 #: Kinds of fine answers that are known again; a site has some dozens.
 _KNOWN = 4096
 _PASS = Outcome.PASS.weight
@@ -207,7 +208,9 @@ def _page(exchange: Exchange, outcome: int) -> Page:
 
 def _apart(rule: Rule, path: str) -> bool:
     """Whether the edge is not to keep a page although its rule is for everyone."""
-    return path in rule.examples.not_cached or (bool(rule.bypass) and passed_by(rule, path))
+    apart = rule.examples.not_cached
+    named = path in apart or spelled(path) in map(spelled, apart)
+    return named or (bool(rule.bypass) and passed_by(rule, path))
 
 
 def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator[Finding]:

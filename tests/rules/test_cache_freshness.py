@@ -129,6 +129,8 @@ HASHED = [
     "/main.31415926.js", "/main.abcdef12.js", "/app.3F2A9C1D.css",
     # Rails, Django, Next.js
     f"/assets/application-{'0f3ab29c' * 8}.css", "/static/base.27e20196a850.js", "/_next/static/Xr9-QkdBfPGw_3aZ71Lmn/_buildManifest.js",
+    "/_next/static/media/e4af272ccee01ff0-s.p.woff2", "/3f2a1b9cdeadbeef-400x300.jpg",
+    "/_next/image?url=%2F_next%2Fstatic%2Fmedia%2Fhero.1a2b3c4d.png&w=640",
     "/3f2a9c1b0d/app.css", "/app.css?3f=1&h=3f2a9c1b0d", "/page?version=7", "/page.html?ver=2",
 ]  # fmt: skip
 NAMED = [
@@ -137,6 +139,7 @@ NAMED = [
     "/top-10-gardens/photo.jpg", "/covid-19-update.png", "/photo_of_2024.jpg", "/my-19-photo.jpg", "/foo--gardens.jpg",
     "/x-4k-video.mp4", "/IMG_20240101_123456.jpg", "/DSC00012.jpg", "/report-20240101.pdf", "/logo-1200x630.png",
     "/jquery-3.7.1.min.js", "/bootstrap5.css", "/TweenMax.js", "/iPhone15Pro.jpg", "/OpenSans-SemiBold.woff2",
+    "/_next/image?url=%2Fimg%2Fhero-2024.png&w=640", "/decade-facade-photo.jpg",
     "/uploads/20241012/12345678/app.css", "/app.css?id=12345678", "/app.css?lang=en", "/.css", "/",
 ]  # fmt: skip
 

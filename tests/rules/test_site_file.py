@@ -68,6 +68,7 @@ WRONG = [
     ("no rollback", "    rollback: {note: kept for 30 days, command: [make, cdn-rollback]}\n  - name: rest", "  - name: rest", "shop.yaml:7: rules[0].rollback: saw nothing; write how to go back"),
     ("an empty owner", "owner: web-platform <web-oncall@example.com>", 'owner: ""', "shop.yaml:3: owner: saw ''"),
     ("an example in two rules", "[/cart]", "[/articles/tomatoes]", "shop.yaml:22: rules[1].examples.not_cached[0]: saw '/articles/tomatoes'; rule articles claims the same example"),
+    ("an example in another spelling", "[/cart]", "[/articles/%74omatoes]", "saw '/articles/%74omatoes'; rule articles claims the same example"),
     ("an example that an earlier rule decides", "[/cart]", "[/articles/new]", "shop.yaml:22: rules[1].examples.not_cached[0]: saw '/articles/new'; rule articles stands earlier and claims it too"),
     ("an example outside its rule", "[/articles/preview/123]", "[/blog/123]", "shop.yaml:14: rules[0].examples.not_cached[0]: saw '/blog/123'; its own rule does not match it; wanted a path like /articles/**"),
     ("a canary outside its rule", "canary: /articles/tomatoes", "canary: /blog", "shop.yaml:16: rules[0].purge.canary: saw '/blog'; its own rule does not match it"),

@@ -79,8 +79,8 @@ def hours(number):
         (NEW, 0, []),
         (NEW, 0, [("2026-05-05T06:00:00Z", -6, -5)]),
         ("2026-05-05T06:00:00Z", 0, [("2026-05-05T06:00:00Z", -6, None)]),
-        # Over midnight, and as earlier versions called it.
-        ("2026-05-04", 0, [("2026-05-04", -30, None)]),
+        # Over midnight.
+        ("2026-05-04T06:00:00Z", 0, [("2026-05-04T06:00:00Z", -30, None)]),
         (NEW, 0, [("2026-05-03T06:00:00Z", -54, None)]),
         (NEW, 0, [("2026-05-04T06:00:00Z", -30, None), ("2026-05-05T06:00:00Z", -6, -5)]),
         # The run is tried again: with its own edition, also when it is done, or there is a newer one.
@@ -91,6 +91,7 @@ def hours(number):
         ("2026-05-05T06:00:00Z", 3, [("2026-05-05T06:00:00Z", -6, 1)]),
         (NEW, 0, [("release-7", -1, None)]),
         (NEW, 2, [("release-7", -1, 1)]),
+        (NEW, 0, [("2026-05-05", -1, None)]),
     ],
 )
 def test_an_unfinished_sweep_is_gone_on_with_and_after_a_finished_one_a_new_one_is_begun(wanted, now, begun):
