@@ -219,11 +219,13 @@ class Edge(Block):
         ticket = self.ticket(response)
         return Receipt(asked, order.items, response.status_code, seconds, absent=False, answer=answer, ticket=ticket)
 
-    async def remind(self, order: Order, client: httpx.AsyncClient) -> None:
-        """Let the cache find its other variants again; whether it could is seen when they are purged."""
+    async def remind(self, order: Order, client: httpx.AsyncClient) -> bool:
+        """Let the cache find its other variants again; whether there may be any, as far as the page itself says."""
         if request := self.reminder(order):
             with suppress(PurgeError):
-                await self._answer(request, client)
+                response = await self._answer(request, client)
+                return not response.is_success or "vary" in response.headers
+        return True
 
     async def settled(self, receipt: Receipt, client: httpx.AsyncClient) -> bool | None:
         """Ask once whether a purge is done on every node; None when nobody says, so that only waiting helps.

@@ -61,8 +61,9 @@ class Wish:
 
     `routes` are paths of the site, or its URLs; `keys` are surrogate keys. `redirects` says where a route leads, as
     it was seen. `values` are the values of a header that a route varies on. `accept` names what an edge may be blind
-    to: case, query. `unruled` takes URLs of the site that no rule speaks of as well. `run` is another one for every
-    purge that is not a repetition of the same request.
+    to: case, query. `unruled` takes URLs of the site that no rule speaks of as well, and of a header whose values
+    nobody wrote down the copy without it. `run` is another one for every purge that is not a repetition of the same
+    request.
     """
 
     routes: tuple[str, ...] = ()
@@ -278,7 +279,10 @@ def _variants(site: Site, wish: Wish, url: str) -> tuple[tuple[Headers, ...], Re
         wanted = dict.fromkeys([*told.get("accept-encoding", ()), *map(str, encodings), *BROWSERS])
         # Whichever was stored first hides the others once it is gone, and a plain client is the likely one.
         told["accept-encoding"] = [*(one for one in wanted if one != "identity"), "identity"]
-    if missing := sorted(name for name in vary if not told.get(name)):
+    missing = sorted(name for name in vary if not told.get(name))
+    if wish.unruled:
+        told |= dict.fromkeys(missing, ("",))
+    elif missing:
         saw = f"{url}, of which there is a copy for each {', '.join(missing)}"
         return (), Refusal(
             saw, "the values to purge", f"say the values of {missing[0]}: this edge purges one at a time"

@@ -123,13 +123,18 @@ class Pass:
 _SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "verdicts")
 
 
+#: What met a change whose run was stopped between its purge and its end; it is purged again at once.
+STOPPED = Trouble("the run was stopped before the purge was known to be done")
+
+
 @dataclass(slots=True)
 class Progress:
-    """How far a claim is: what went wrong with which item, what was left untried, and what is done for good."""
+    """How far a claim is: what went wrong with which item, what was left untried, was sent, and is done for good."""
 
     met: dict[str, Trouble] = field(default_factory=dict)
     untried: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
+    sent: set[str] = field(default_factory=set)
 
     @property
     def held_up(self) -> bool:
@@ -144,8 +149,10 @@ class Progress:
         return ()
 
     def stop(self, items: Iterable[str]) -> None:
-        """Leave untried, of some items, whatever is neither done nor in trouble."""
-        self.untried = tuple(item for item in items if item not in {*self.done, *self.met})
+        """Leave untried, of some items, whatever was not sent; what was, and is not done, was tried."""
+        open_ones = [item for item in items if item not in {*self.done, *self.met}]
+        self.untried = tuple(item for item in open_ones if item not in self.sent)
+        self.met |= dict.fromkeys([item for item in open_ones if item in self.sent], STOPPED)
 
 
 def together(items: Sequence[str], kind: Kind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:
@@ -175,6 +182,8 @@ def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
 
 def after(change: Change, trouble: Trouble, chance: float) -> tuple[State, int, str]:
     """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
+    if trouble is STOPPED:
+        return State.WAITING, 0, trouble.says
     if is_over(change.attempts, trouble):
         return State.QUARANTINED, 0, trouble.says
     return State.WAITING, int(pause(change.attempts, trouble, chance).total_seconds() * 1000), trouble.says

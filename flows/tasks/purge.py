@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from math import inf
 from typing import Protocol
@@ -89,32 +89,48 @@ async def hand_over(
 ) -> Taken:
     """Send every request, tier by tier; a tier is begun when the one before is done on every node.
 
-    A node in trouble does not keep the others of its tier from being asked, but the next tier would only fetch the old
-    copy again, and is not begun. `patience` are seconds for each tier but the last, which is not waited for; an edge is
-    never waited for longer than it promises. `unseen`: nobody looks afterwards and purges again what is still old, so
-    that a page is asked for between two of its variants where one hides the others; it is a new copy then.
+    A node in trouble is left alone then, and does not keep the others of its tier from being asked; but the next tier
+    would only fetch the old copy again, and is not begun. `patience` are seconds for each tier but the last, which is
+    not waited for; an edge is never waited for longer than it promises. `unseen`: nobody looks afterwards and purges
+    again what is still old, so that a page is asked for between two of its variants where one hides the others; it is
+    a new copy then, and of a page without variants nothing more is asked.
 
     Raises:
         PurgeError: with what went wrong, and the receipts of what was done in this tier.
     """
     taken = Taken(now())
     for _, tier in groupby(plan.requests, key=lambda request: request.tier):
-        unsettled = await until_done(taken, client, patience=patience)
+        if unsettled := await until_done(taken, client, patience=patience):
+            return replace(taken, open=(), unsettled=unsettled)
         done: list[tuple[Edge, Receipt]] = []
         errors: list[PurgeError] = []
-        for request in tier:
+        left: set[tuple[str, ...]] = set()
+        following = [*tier]
+        for request, next_one in zip(following, [*following[1:], None], strict=True):
+            edge, station, page = edges[request.edge], (request.edge, request.node), _page(request)
+            if left & {station, page}:
+                continue
             try:
-                done.append((edges[request.edge], await _send(edges[request.edge], request, client)))
-                if unseen and request.headers and not done[-1][1].absent:
-                    await edges[request.edge].remind(_order(request), client)
+                done.append((edge, await _send(edge, request, client)))
             except PurgeError as error:
                 errors.append(error)
+                if not error.permanent:
+                    left.add(station)
+                continue
+            hides = unseen and not done[-1][1].absent and next_one is not None and _page(next_one) == page
+            if hides and not await edge.remind(_order(request), client):
+                left.add(page)
         if errors:
             raise PurgeError.of(errors, [receipt for _, receipt in done])
         counts = Counter(f"{one.status}{' (was not there)' if one.absent else ''}" for _, one in done)
         said = [f"{many} x {answer}" if many > 1 else answer for answer, many in counts.items()]
-        taken = Taken(taken.started, ", ".join(filter(None, [taken.answers, *said])), tuple(done), unsettled)
+        taken = Taken(taken.started, ", ".join(filter(None, [taken.answers, *said])), tuple(done))
     return taken
+
+
+def _page(request: Request) -> tuple[str, ...]:
+    """What requests of which each drops another variant have in common."""
+    return request.edge, request.node, request.by, *request.items
 
 
 async def until_done(

@@ -177,6 +177,7 @@ async def _purge_parts(
         if progress.held_up:
             progress.untried += tuple(part)
             continue
+        progress.sent.update(part)
         answer = await _hand_over(work, part, time, client)
         if isinstance(answer, Trouble):
             smaller += progress.meet(part, answer)

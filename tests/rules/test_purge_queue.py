@@ -183,10 +183,14 @@ def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_
     assert {"/a": refused, "/b": busy, "/c": busy} == progress.met
 
 
-def test_a_claim_that_is_stopped_gives_back_what_is_neither_done_nor_in_trouble():
-    progress = Progress({"/a": Trouble("never", permanent=True)}, untried=("/d",), done=("/b",))
-    progress.stop(["/a", "/b", "/c", "/d"])
+def test_a_claim_that_is_stopped_gives_back_what_was_not_sent():
+    """What was sent, and may have been done, was tried: a newer change of it is another order to a vendor."""
+    progress = Progress(
+        {"/a": Trouble("never", permanent=True)}, untried=("/d",), done=("/b",), sent={"/a", "/b", "/e"}
+    )
+    progress.stop(["/a", "/b", "/c", "/d", "/e"])
     assert ("/c", "/d") == progress.untried
+    assert [("/a", True), ("/e", False)] == [(item, trouble.permanent) for item, trouble in progress.met.items()]
 
 
 def test_what_a_run_did_is_summed_and_said_in_a_sentence():

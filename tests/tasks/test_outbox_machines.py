@@ -145,6 +145,69 @@ async def test_the_shield_is_purged_before_the_edge(target, site, edge, shield, 
     assert [("PURGE", "/a")] == edge.seen()
 
 
+async def test_a_node_in_trouble_is_left_alone_and_the_others_get_everything(
+    target, site, edge, shield, tmp_path, monkeypatch
+):
+    """Or a node that is gone, at which each request takes seconds, would keep the others from being asked in time."""
+    blocks = {"varnish/shop": {"nodes": [shield.url, edge.url]}}
+    keep_site(tmp_path, monkeypatch, written(blocks=blocks) | {"edge": "varnish/shop"})
+    shield.status = 503
+    enqueue(target, a_purge("/a", "/b", "/c"))
+    assert Delivered(0, 1) == await deliver.fn(target=target)
+    assert [("PURGE", "/a")] == shield.seen()
+    assert [("PURGE", "/a"), ("PURGE", "/b"), ("PURGE", "/c")] == edge.seen()
+
+
+async def test_a_node_that_refuses_one_page_gets_the_others(target, site, edge):
+    edge.status = 405
+    enqueue(target, a_purge("/a", "/b"))
+    await deliver.fn(target=target)
+    assert [("PURGE", "/a"), ("PURGE", "/b")] == edge.seen()
+
+
+async def test_behind_a_shield_that_is_not_done_the_edge_keeps_its_copy(target, edge, tmp_path, monkeypatch):
+    """It would fetch the old one again, and its vendor would take the next attempt for the same order."""
+    monkeypatch.setattr("flows.tasks.senders.PURGE_PATIENCE", 2.0)
+    monkeypatch.setenv("AWS", TOKEN)
+    vendor, keys = VendorApi(), {"access_key_id": {"env": "AWS"}, "secret_access_key": {"env": "AWS"}}
+    vendor.polls = 1000
+    with served(vendor) as address:
+        blocks = {
+            "varnish/shop": {"nodes": [edge.url]},
+            "cloudfront/shield": {"distribution": "E1", "api": address, **keys},
+        }
+        both = {"edge": "varnish/shop", "shield": "cloudfront/shield"}
+        keep_site(tmp_path, monkeypatch, written(blocks=blocks) | both)
+        enqueue(target, a_purge("/a"))
+        assert Delivered(0, 1) == await deliver.fn(target=target)
+        assert [] == edge.seen()
+        vendor._open = dict.fromkeys(vendor._open, 0)
+        change(target, due_at=PAST)
+        assert Delivered(1, 0) == await deliver.fn(target=target)
+        assert [("PURGE", "/a")] == edge.seen()
+
+
+async def test_of_a_page_without_variants_one_purge_is_enough(target, origin, nginx, tmp_path, monkeypatch):
+    """nginx drops one variant at a time, and there are seven ways to ask."""
+    path = f"/articles/outbox-{target.dialect.name}"
+    keep_site(tmp_path, monkeypatch, written(blocks={"nginx/shop": {}}) | {"edge": "nginx/shop", "base_url": nginx.url})
+    first = ask(nginx, path)
+    origin.bump(path)
+    before = len(origin.asked(path))
+    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge((path,)).as_body(), "purge", "shop"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+    assert 1 == len(origin.asked(path)) - before
+    assert answered(first) != answered(ask(nginx, path))
+
+
+async def test_a_header_whose_values_nobody_wrote_down_holds_up_no_purge(target, origin, nginx, tmp_path, monkeypatch):
+    content = written(blocks={"nginx/shop": {}}) | {"edge": "nginx/shop", "base_url": nginx.url}
+    rule = content["rules"][0] | {"cache": {"by": "everyone", "vary": ["accept-encoding", "x-device"]}}
+    keep_site(tmp_path, monkeypatch, content | {"rules": [rule]})
+    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge(("/a",)).as_body(), "purge", "shop"))
+    assert Delivered(1, 0) == await deliver.fn(target=target)
+
+
 BROWSER = "gzip, deflate, br, zstd"
 
 
