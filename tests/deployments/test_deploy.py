@@ -33,8 +33,9 @@ def test_the_deployments_are_taken_scheduled_and_run(server, tmp_path, monkeypat
         }
         (run,) = until("the run has ended", lambda: api.post("/flow_runs/filter", json=ended).json(), 120)
 
-    assert ("Breach", "3 failed, 6 warned, 17 passed") == (run["state"]["name"], run["state"]["message"])
     artifacts = {one["key"]: one for one in api.post("/artifacts/filter", json={}).json()}
+    said = run["state"]["name"], run["state"]["message"]
+    assert ("Breach", "3 failed, 6 warned, 17 passed") == said, artifacts["round-demo"]["data"]
     assert "**FAIL /inbox** `cache-headers/private`" in artifacts["round-demo"]["data"]
     said = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200}
     logs = " ".join(one["message"] for one in api.post("/logs/filter", json=said).json())
