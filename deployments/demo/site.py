@@ -112,7 +112,7 @@ def _public(app: FastAPI, state: State) -> None:
     @app.api_route("/news", methods=READ)
     async def news(request: Request) -> Response:
         # Planted fault: the site file promises five minutes to an hour.
-        lifetime = "max-age=30" if "news" in state.faults else "max-age=60, s-maxage=600"
+        lifetime = "max-age=120" if "news" in state.faults else "max-age=60, s-maxage=600"
         return _tagged(request, _page("News", NEWS), f"public, {lifetime}")
 
     @app.get("/health")

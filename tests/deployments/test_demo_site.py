@@ -234,7 +234,7 @@ async def test_an_endless_form_is_cut_off(site):
     ("path", "as_member", "cache_control"),
     [
         (TOMATOES, False, "public, max-age=60, s-maxage=600"),
-        ("/news", False, "public, max-age=30"),
+        ("/news", False, "public, max-age=120"),
         ("/guides/water", False, "public, max-age=60, s-maxage=600"),
         ("/inbox", True, "public, max-age=60"),
         ("/account", True, "private, no-store"),
@@ -278,7 +278,7 @@ async def test_an_unknown_fault_is_refused(site):
     """And what was planted stays."""
     answer = await site.put("/faults", json=["news", "moths"])
     assert (answer.status_code, answer.text) == (422, "saw the fault 'moths', wanted some of inbox, news\n")
-    assert (await site.get("/news")).headers["cache-control"] == "public, max-age=30"
+    assert (await site.get("/news")).headers["cache-control"] == "public, max-age=120"
 
 
 async def test_an_article_is_long_enough_to_be_one(site):
