@@ -174,6 +174,11 @@ class Rule(Model):
     def _any_path(self) -> re.Pattern[str]:
         return re.compile("|".join(glob(pattern).pattern for pattern in self.paths))
 
+    @cached_property
+    def apart(self) -> frozenset[str]:
+        """The examples that are not to be kept, as `spelled`."""
+        return frozenset(map(spelled, self.examples.not_cached))
+
     @property
     def routes(self) -> tuple[str, ...]:
         """Every example."""

@@ -14,15 +14,17 @@ _LETTERS = r"[A-Za-z0-9/?#\[\]@!$&'()*+,;=:._~-]*"
 _SPELLED = re.compile(rf"{_LETTERS}(?:%(?!2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)[0-9A-F]{{2}}{_LETTERS})*")
 
 
-# A sweep holds each page against one rule after the other.
-@lru_cache(maxsize=256)
 def spelled(path: str) -> str:
     """A path, or a part of one: what need not be encoded is not, and all else is, in capitals.
 
     A delimiter stays as it is written, for `%2F` and `/` are not the same.
     """
-    if _SPELLED.fullmatch(path):
-        return path
+    return path if _SPELLED.fullmatch(path) else _respelled(path)
+
+
+# A sweep holds each page against one rule after the other.
+@lru_cache(maxsize=256)
+def _respelled(path: str) -> str:
     encoded = quote(path, safe=_KEPT, errors="surrogatepass")
     return re.sub(r"%[0-9A-Fa-f]{2}", lambda found: _octet(unquote_to_bytes(found[0])), encoded)
 

@@ -208,9 +208,7 @@ def _page(exchange: Exchange, outcome: int) -> Page:
 
 def _apart(rule: Rule, path: str) -> bool:
     """Whether the edge is not to keep a page although its rule is for everyone."""
-    apart = rule.examples.not_cached
-    named = path in apart or spelled(path) in map(spelled, apart)
-    return named or (bool(rule.bypass) and passed_by(rule, path))
+    return spelled(path) in rule.apart or (bool(rule.bypass) and passed_by(rule, path))
 
 
 def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator[Finding]:
