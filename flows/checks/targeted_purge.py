@@ -1,6 +1,6 @@
 from prefect import flow
 
-from flows.rules.purge_plan import Wish
+from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
 from flows.rules.targeted_purge import judge_all
 from flows.rules.verdict import Verdict

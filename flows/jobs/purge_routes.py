@@ -8,8 +8,9 @@ from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.purge_plan import Plan, Wish
+from flows.rules.purge_plan import Plan
 from flows.rules.purge_report import Purging
+from flows.rules.purge_wish import Wish
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.targeted_purge import judge_all

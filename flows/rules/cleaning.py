@@ -9,7 +9,7 @@ from flows.rules.exchange import Exchange
 from flows.rules.logged_in_claims import CLEANED
 from flows.rules.own_key import NAME, from_store, shown
 from flows.rules.promises import Audience, Rule
-from flows.rules.purge_plan import Wish, all_of
+from flows.rules.purge_wish import Wish, all_of
 from flows.rules.quantity import spoken
 from flows.rules.reflection import Injection
 from flows.rules.sentinel import shows

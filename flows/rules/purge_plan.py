@@ -6,24 +6,15 @@ could drop more than the routes and keys that were named is refused, with the ne
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from urllib.parse import urljoin
 
 from flows.rules.promises import Audience, Rule
+from flows.rules.purge_wish import WIDENS, Refusal, Wish, guard, leads, targets
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
-
-#: URLs of one plan, unless the caller says otherwise.
-MOST_URLS = 100
-
-#: What is no route, and would drop a whole site.
-EVERYTHING = frozenset({"", "*", "/*", "/**", "everything", "all"})
-
-#: What an edge must not be blind to without the caller's word for it.
-WIDENS = ("case", "query")
 
 #: What the programs that people use send: each is a variant of its own where nobody makes them one.
 BROWSERS = ("identity", "gzip", "br", "gzip, deflate", "gzip, deflate, br", "gzip, deflate, br, zstd")
@@ -56,28 +47,6 @@ class Powers:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants purged, and what they put up with.
-
-    `routes` are paths of the site, or its URLs; `keys` are surrogate keys. `redirects` says where a route leads, as
-    it was seen. `values` are the values of a header that a route varies on. `accept` names what an edge may be blind
-    to: case, query. `unruled` takes URLs of the site that no rule speaks of as well, and of a header whose values
-    nobody wrote down the copy without it. `run` is another one for every purge that is not a repetition of the same
-    request.
-    """
-
-    routes: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    redirects: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    soft: bool = False
-    accept: frozenset[str] = frozenset()
-    most: int = MOST_URLS
-    unruled: bool = False
-    run: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One request of a plan; its fields after `tier` are those of a block's order.
 
@@ -101,18 +70,6 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing is purged."""
-
-    saw: str
-    wanted: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"saw {self.saw}, wanted {self.wanted}; {self.mend}"
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do. With a refusal there are no requests.
 
@@ -132,10 +89,10 @@ class Plan:
 
 def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
     """Plan a purge. `tiers` are the edges in a request's way, the one nearest to the origin first."""
-    urls, refusals = _targets(site, wish)
+    urls, refusals = targets(site, wish)
     known = [site.url(route) for rule in site.rules for route in rule.routes]
     expected = tuple(dict.fromkeys(other for powers in tiers for other in _gone(powers, urls, known)))
-    refusals += [*_guard(wish, urls), *(refusal for powers in tiers for refusal in _cannot(powers, wish, urls, known))]
+    refusals += [*guard(wish, urls), *(refusal for powers in tiers for refusal in _cannot(powers, wish, urls, known))]
     variants = {url: _variants(site, wish, url) for url in urls} if any(tier.one_variant for tier in tiers) else {}
     refusals += [refusal for _, refusal in variants.values() if refusal]
     if not tiers:
@@ -152,79 +109,6 @@ def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
         rounds=max((len(headers) + 1 for headers in wanted.values() if len(headers) > 1), default=1),
         settles_within=max((powers.settles_within for powers in tiers), default=0.0),
     )
-
-
-def all_of(routes: Sequence[str], keys: Sequence[str] = (), run: str = "") -> Wish:
-    """The wish of a program that knows what it names: the guards of a purge by hand do not hold it up."""
-    most = max(len(routes), len(set(keys)))
-    return Wish(tuple(routes), tuple(keys), accept=frozenset(WIDENS), most=most, unruled=True, run=run)
-
-
-def misnamed(site: Site, wish: Wish) -> list[Refusal]:
-    """What of a wish no edge would be asked, whatever it can."""
-    return [*_targets(site, wish)[1], *_guard(wish, ())]
-
-
-def _targets(site: Site, wish: Wish) -> tuple[list[str], list[Refusal]]:
-    """The URLs that the routes stand for, each followed by where it leads."""
-    urls: list[str] = []
-    refusals: list[Refusal] = []
-    for route in wish.routes:
-        url, refusal = _url(site, route, unruled=wish.unruled)
-        while not refusal and url not in urls:
-            urls.append(url)
-            leads = _leads(site, wish, url)
-            if not leads:
-                break
-            url, refusal = _url(site, leads, f", where {url} leads", unruled=wish.unruled)
-        if refusal:
-            refusals.append(refusal)
-    return urls, refusals
-
-
-def _leads(site: Site, wish: Wish, url: str) -> str:
-    """Where a URL redirects to, if that is on the site."""
-    told = wish.redirects.get(url) or wish.redirects.get(url.removeprefix(site.base_url), "")
-    there = urljoin(url, told).partition("#")[0] if told else ""
-    return there if _on(site, there) else ""
-
-
-def _on(site: Site, url: str) -> bool:
-    return re.match(re.escape(site.base_url) + r"([/?]|$)", url, re.IGNORECASE) is not None
-
-
-def _url(site: Site, route: str, why: str = "", *, unruled: bool = False) -> tuple[str, Refusal | None]:
-    """The URL of a route, or why there is none."""
-    saw = f"{route!r}{why}"
-    # A fragment is never asked for (RFC 9110 section 7.1): `/a#comments` is in the copy of `/a`.
-    route = route.partition("#")[0]
-    if route in EVERYTHING:
-        return "", Refusal(saw, "the routes to purge, one by one", "a whole site is not purged here; name its routes")
-    if "*" in route:
-        return "", Refusal(saw, "a route without `*`", "wildcards take more than they say; name each route")
-    if not route.startswith("/") and not _on(site, route):
-        example = f"a path such as /articles/tomatoes, or a URL below {site.base_url}"
-        return "", Refusal(saw, example, "a prefix, a host or another site is not purged here; correct the route")
-    url = site.url(route) if route.startswith("/") else site.base_url + route[len(site.base_url) :]
-    path = url.removeprefix(site.base_url) or "/"
-    if site.rule_for(path) is None and not unruled:
-        return "", Refusal(saw, "a route that a rule of the site speaks of", "correct the route, or add a rule for it")
-    return url if url != site.base_url else f"{url}/", None
-
-
-def _guard(wish: Wish, urls: Sequence[str]) -> Iterator[Refusal]:
-    if not wish.routes and not wish.keys:
-        yield Refusal("no routes and no keys", "something to purge", "name a route")
-    for key in wish.keys:
-        if key in EVERYTHING:
-            yield Refusal(
-                f"the key {key!r}", "a surrogate key", "a whole site is not purged here; name its pages' keys"
-            )
-    for kind, many in (("URLs", len(urls)), ("keys", len(set(wish.keys)))):
-        if many > wish.most:
-            yield Refusal(f"{many} {kind}", f"at most {wish.most}", "purge in parts, or raise the guard on purpose")
-    if unknown := wish.accept - set(WIDENS):
-        yield Refusal(f"accept: {', '.join(sorted(unknown))}", f"one of {', '.join(WIDENS)}", "correct it")
 
 
 def _cannot(powers: Powers, wish: Wish, urls: Sequence[str], known: Sequence[str]) -> Iterator[Refusal]:
@@ -357,7 +241,7 @@ def _page_notes(site: Site, wish: Wish, url: str) -> Iterator[str]:
         if part.startswith("host "):
             yield f"{url}: the copy under {part.removeprefix('host ')} is another one, and stays"
     told = wish.redirects.get(url) or wish.redirects.get(url.removeprefix(site.base_url), "")
-    if told and not _leads(site, wish, url):
+    if told and not leads(site, wish, url):
         yield f"{url}: leads to {urljoin(url, told)}, which is another site and is not purged"
 
 

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from flows.rules.delivery import Trouble, is_over, pause
 from flows.rules.promises import Audience
-from flows.rules.purge_plan import Powers, Wish, misnamed
+from flows.rules.purge_plan import Powers
+from flows.rules.purge_wish import Wish, misnamed
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.targeted_purge import NEIGHBOUR

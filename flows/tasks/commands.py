@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import task
@@ -64,22 +64,9 @@ async def find(argv: Sequence[str]) -> Found:
 
 async def _listing(program: str, words: Sequence[str]) -> tuple[str, str]:
     """All that make knows, and what kept it from knowing more."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        # Its headings are looked for in English; what a make above us was told is not for this one.
-        env={name: value for name, value in environment().items() if name not in _OF_MAKE} | {"LC_ALL": "C"},
-    )
-    try:
-        listing, said = await asyncio.wait_for(process.communicate(), PATIENCE)
-    finally:
-        if process.returncode is None:
-            _kill_group(process.pid)
-            await process.wait()
+    # Its headings are looked for in English; what a make above us was told is not for this one.
+    plain = {name: value for name, value in environment().items() if name not in _OF_MAKE} | {"LC_ALL": "C"}
+    _, listing, said = await _end([program, *words], PATIENCE, plain, stderr=asyncio.subprocess.PIPE)
     return listing.decode("utf-8", "replace"), complaint(said.decode("utf-8", "replace"))
 
 
@@ -91,30 +78,38 @@ async def run(argv: Sequence[str], *, timeout: float) -> str:
     program = path_of(argv[0])
     if not program:
         return f"no program {argv[0]}; wanted one on the PATH or in the project"
+    words = [program, *argv[1:]]
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *argv[1:],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            env=environment(),
-        )
-    except OSError as error:
-        return f"{program} can't be run: {error.strerror}"
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), timeout)
+        code, output, _ = await _end(words, timeout, environment(), stderr=asyncio.subprocess.STDOUT)
     except TimeoutError:
         return f"no end after {timeout:g}s; it was killed"
+    except OSError as error:
+        return f"{program} can't be run: {error.strerror}"
+    if code == 0:
+        return ""
+    last = output[-TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return f"exit {code}: {last or 'it said nothing'}"
+
+
+async def _end(
+    words: Sequence[str], timeout: float, env: Mapping[str, str], *, stderr: int
+) -> tuple[int | None, bytes, bytes]:
+    """Run a program to its end: exit code, output and errors. TimeoutError when it was killed, with all it began."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+        env=env,
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), timeout)
     finally:
         if process.returncode is None:  # hanging, or we were cancelled
             _kill_group(process.pid)
             await process.wait()
-    if process.returncode == 0:
-        return ""
-    last = output[-TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]
-    return f"exit {process.returncode}: {last or 'it said nothing'}"
+    return process.returncode, output, errors or b""
 
 
 def _kill_group(group: int) -> None:

@@ -17,8 +17,9 @@ from blocks.purge import PurgeError
 from flows.rules import purge_queue as rules
 from flows.rules.delivery import Trouble
 from flows.rules.notice import plain
-from flows.rules.purge_plan import Plan, Wish, plan_purge
+from flows.rules.purge_plan import Plan, plan_purge
 from flows.rules.purge_queue import LEASE, PASS, Claim, Kind, Pass, Progress, State
+from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
 from flows.rules.targeted_purge import flight, judge_all
 from flows.tasks import purge_queue as queue

@@ -6,8 +6,9 @@ from blocks.azure_front_door import AzureFrontDoor
 from blocks.nginx import Nginx
 from blocks.varnish import Varnish
 from flows.rules.exchange import Probe
-from flows.rules.purge_plan import Powers, Wish, plan_purge
+from flows.rules.purge_plan import Powers, plan_purge
 from flows.rules.purge_views import MOST, Kind, View, scene, servers
+from flows.rules.purge_wish import Wish
 from tests.rules.make import exchange, site
 
 BASE = "http://example.test"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flows.rules.purge_plan import Wish
+from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
 from flows.rules.targeted_purge import Proof, judge_all
 from flows.rules.verdict import Verdict

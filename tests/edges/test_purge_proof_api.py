@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flows.rules.purge_plan import Wish
+from flows.rules.purge_wish import Wish
 from flows.tasks.prove import Trial, prove
 from tests.edges import lab
 from tests.edges.proof import purged, shop

@@ -1,5 +1,6 @@
 """Exchanges and sites, made up; what a rule is tried against."""
 
+from flows.rules.database import Database
 from flows.rules.exchange import Exchange, Phases, Probe
 from flows.rules.site import Site
 
@@ -51,3 +52,15 @@ def site(*rules, **more):
     return Site.model_validate(
         {"site": "shop", "base_url": "http://example.test", "owner": "web <w@example.com>", "rules": written, **more}
     )
+
+
+def database(**more):
+    """A database's file, of which only what a test is about is said."""
+    said = {
+        "database": "shop",
+        "owner": "content <c@example.com>",
+        "expected_result": "It is quick.",
+        "rollback": {"note": "make db-restore"},
+        "url": {"env": "SHOP_LIVE"},
+    }
+    return Database(**{**said, **more})

@@ -4,20 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.database import Database
 from flows.rules.index_facts import Index, IndexFacts
 from flows.rules.index_review import judge
 from flows.rules.index_usage import Watched
+from tests.rules.make import database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
-SHOP = Database(
-    database="shop",
-    owner="content <c@example.com>",
-    expected_result="It is quick.",
-    rollback={"note": "make db-restore"},
-    url={"env": "SHOP_LIVE"},
-    indexes={"accept": {"page_old": "asked once a year"}},
-)
+SHOP = database(indexes={"accept": {"page_old": "asked once a year"}})
 
 
 def index(name, **more):

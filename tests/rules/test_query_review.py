@@ -4,21 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.rules.database import Database
 from flows.rules.named_queries import NamedQuery
 from flows.rules.query_facts import QueryFacts, QuerySeen
 from flows.rules.query_plan import from_postgresql
 from flows.rules.query_promise import Queries
 from flows.rules.query_review import judge
+from tests.rules.make import database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
-SHOP = Database(
-    database="shop",
-    owner="content <c@example.com>",
-    expected_result="It is quick.",
-    rollback={"note": "make db-restore"},
-    url={"env": "SHOP_LIVE"},
-)
+SHOP = database()
 
 
 def node(kind, expected, seen, *below, loops=1, side="Outer", **more):

@@ -7,8 +7,9 @@ import pytest
 from flows.rules.exchange import Phases
 from flows.rules.promises import Marker, Rule
 from flows.rules.purge_evidence import Terms, ends_in, new, still_new, untouched
-from flows.rules.purge_plan import Plan, Refusal
+from flows.rules.purge_plan import Plan
 from flows.rules.purge_views import Kind, Scene, View
+from flows.rules.purge_wish import Refusal
 from flows.rules.targeted_purge import (
     FLIGHT,
     Proof,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
@@ -22,8 +23,13 @@ BASE = "https://www.example.com"
 
 @pytest.fixture
 def api(monkeypatch):
+    with answering(TimedApi(), monkeypatch) as api:
+        yield api
+
+
+@contextmanager
+def answering(api, monkeypatch):
     monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
-    api = TimedApi()
     with served(api) as api.address:
         yield api
 
@@ -165,9 +171,7 @@ async def test_a_run_that_is_stopped_gives_back_what_it_holds(ledger, api):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setenv("QUEUE_TOKEN", TOKEN)
-    api = SlowApi()
-    with served(api) as api.address:
+    with answering(SlowApi(), monkeypatch) as api:
         yield api
 
 
