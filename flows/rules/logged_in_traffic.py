@@ -31,6 +31,7 @@ from flows.rules.own_key import NAME, Query, from_store
 from flows.rules.promises import Audience, Rule
 from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on
+from flows.rules.vendor_cookies import STICKY
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 from flows.rules.visitor import Step, Visitor, cast, leaks
 from flows.rules.walk import Walk, order, reflects
@@ -42,31 +43,6 @@ IDENTITY = 8
 #: Words with a short number at most, such as web-frontend-01: what a server calls itself or a group of visitors.
 _WORD = r"(?:(?:[A-Z]?[a-z]{1,15}|[A-Z]{1,15})[0-9]{0,4}|[0-9]{1,4})"
 _WORDS = re.compile(rf"{_WORD}(?:[-_.|: ]+{_WORD})*")
-#: By these a load balancer finds a backend again, and all whom it sends there are given the same. A name that an
-#: application could take as well counts only with a value as the vendor makes it.
-_STICKY = re.compile(
-    r"""
-    # https://my.f5.com/manage/s/article/K6917; the second is that with a name of somebody's own
-    BIGipServer[^=]*=.*
-    |[^=]+=[0-9]{1,10}\.[0-9]{1,5}\.0000
-    # https://nginx-extras.getpagespeed.com/modules/sticky/
-    # https://kubernetes.github.io/ingress-nginx/examples/affinity/cookie/
-    |(?:route|INGRESSCOOKIE)=(?:[0-9.]+\|)?(?:[0-9a-f]{32}|[0-9a-f]{40})
-    # https://docs.haproxy.org/3.0/configuration.html#4-cookie; behind a `~` stands an application's own
-    |SERVERID=[^~]*
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/elb-sticky-sessions.html
-    |AWSALB(?:(?:TG)?(?:CORS)?|APP(?:-[0-9])?)=.*
-    |AWSELB(?:CORS)?=.*
-    # https://azure.github.io/AppService/2016/05/16/Disable-Session-affinity-cookie-(ARR-cookie)-for-Azure-web-apps.html
-    # https://learn.microsoft.com/azure/application-gateway/configuration-http-settings
-    |ARRAffinity(?:SameSite)?=.*
-    |ApplicationGatewayAffinity(?:CORS)?=.*
-    # https://cloud.google.com/load-balancing/docs/backend-service#session_affinity
-    |GCLB=.*
-    """,
-    re.VERBOSE,
-)
 
 
 def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
@@ -245,7 +221,7 @@ def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:
         pair, *attributes = cookie.split(";")
         name, _, value = (part.strip() for part in pair.partition("="))
         deleted = any(re.fullmatch(r"\s*max-age\s*=\s*0+\s*", one, re.IGNORECASE) for one in attributes)
-        shared = _WORDS.fullmatch(value) or _STICKY.fullmatch(f"{name}={value}")
+        shared = _WORDS.fullmatch(value) or STICKY.fullmatch(f"{name}={value}")
         if len(value) >= IDENTITY and not deleted and not shared:
             yield name, value
 
