@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_plus
 
 from flows.rules.exchange import Exchange
@@ -69,7 +70,8 @@ def _unescaped(text: str) -> str:
 _DECODERS: tuple[Callable[[str], str], ...] = (html.unescape, _unescaped, unquote, unquote_plus)
 
 
-def _in_base64(value: str) -> set[str]:
+@lru_cache(maxsize=256)
+def _in_base64(value: str) -> frozenset[str]:
     """What of a value is sure to stand in the base64 of any text that holds it, at each of the three alignments."""
     spelled = {value, json.dumps(value)[1:-1], html.escape(value), quote(value, safe="")}
     forms = set()
@@ -81,4 +83,4 @@ def _in_base64(value: str) -> set[str]:
             whole = text[: len(held) * 8 // 6][(before * 8 + 5) // 6 :]
             if len(whole) >= FEWEST:
                 forms.add(whole)
-    return forms
+    return frozenset(forms)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import SafeConstructor
 
 from flows.rules.site import Site, conflicts
 
@@ -81,10 +82,11 @@ class Lines:
         self._nodes = 0
         twice: list[Problem] = []
         try:
+            # libyaml's loader is several times as fast, and deep nesting ends the process.
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             if node is not None:
                 twice = list(self._walk(node, ()))
-                self.data = yaml.safe_load(text)
+                self.data = SafeConstructor().construct_document(node)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
