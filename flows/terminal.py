@@ -75,7 +75,7 @@ async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console:
     first = f"asking Prefect at {server}" if server else "starting Prefect (an embedded server needs some ten seconds)"
     with console.status(first) as status:
         if not console.is_terminal:
-            console.print(first, highlight=False)
+            console.print(first, highlight=False, soft_wrap=True)
         await start()
         handler = _Progress(console, status)
         log = logging.getLogger("roundsman")
@@ -85,6 +85,7 @@ async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console:
             state = await run()
         finally:
             log.removeHandler(handler)
+            log.propagate = True
     result = await state.aresult(raise_on_failure=False)
     if isinstance(result, kind):
         return result

@@ -1,5 +1,6 @@
 """A sweep on a terminal."""
 
+import logging
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,13 @@ async def sweep(site: str, edition: str, console: Console | None = None) -> Swep
 
         return await sweep_site(site, edition, here=True, return_state=True)
 
-    return await follow(run, Swept, console)
+    chunks = logging.getLogger("roundsman.batch")
+    before = chunks.level
+    chunks.setLevel(logging.WARNING)  # how far the sweep is, it says itself
+    try:
+        return await follow(run, Swept, console)
+    finally:
+        chunks.setLevel(before)
 
 
 def show(swept: Swept, console: Console | None = None) -> None:

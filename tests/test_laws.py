@@ -95,6 +95,13 @@ def test_every_flow_and_task_is_async():
     assert found > 10
 
 
+def test_what_a_job_says_is_heard_whichever_job_is_imported():
+    """Prefect's own configuration of logging leaves a process at WARNING."""
+    code = "import logging, flows.jobs.watch_jobs; assert logging.getLogger('roundsman').isEnabledFor(logging.INFO)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+
+
 def test_a_check_is_short():
     for path in ROOT.glob("flows/checks/[!_]*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -32,7 +32,6 @@ from flows.tasks.site_file import load
 from flows.tasks.status import record_release
 
 log = logging.getLogger("roundsman")
-log.setLevel(logging.INFO)  # a worker's root logger would drop what an operator follows
 
 
 class Check(StrEnum):

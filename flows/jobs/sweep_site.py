@@ -1,7 +1,6 @@
 """Every page of a site's sitemaps, looked at once, by as many workers as the site allows."""
 
 import asyncio
-import logging
 
 from prefect import State, flow
 from prefect.runtime import flow_run
@@ -15,8 +14,6 @@ from flows.tasks.ledger import ready
 from flows.tasks.report import BREACH, UNKNOWN
 from flows.tasks.site_file import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
-
-log = logging.getLogger("roundsman")
 
 
 @job(
@@ -52,7 +49,6 @@ async def sweep_site(
     sweep = await list_pages(promised, edition, flow_run.scheduled_start_time)
     await look_at_all(promised, site, sweep, here=here)
     swept = await sum_up(sweep)
-    log.info("%s: %s", promised.site, swept.summary)
     await publish_sweep(swept, return_state=True)
     name = {Outcome.FAIL: BREACH, Outcome.UNKNOWN: UNKNOWN}.get(swept.outcome)
     if name:

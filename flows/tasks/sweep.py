@@ -27,7 +27,7 @@ from flows.rules.sweep import CONNECTIONS, Judge, Pace, Page, Swept, counted, pa
 from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ask import user_agent
 from flows.tasks.batch.attempt import Batch
-from flows.tasks.batch.running import run
+from flows.tasks.batch.running import Report, run
 from flows.tasks.batch.sources import Chunk, Row
 from flows.tasks.batch.tables import JOB
 from flows.tasks.batch.target import NowMs, writing
@@ -200,8 +200,12 @@ def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen])
 _COLUMNS = ("sweep_id", "shard", "position", *Page._fields)
 
 
-async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: float | None = None) -> int:
+async def sweep_pages(  # noqa: PLR0913 - the lease is shorter in a test
+    site: Site, sweep: int, number: int, rate: float, *, lease: float | None = None, progress: Report | None = None
+) -> int:
     """Look at the pages of one shard, and write down what was seen. Says how many pages it has.
+
+    `progress` is awaited about once a second.
 
     Raises:
         BatchError: the shard can't go on; what was written stays, and the next run goes on from there.
@@ -210,7 +214,7 @@ async def sweep_pages(site: Site, sweep: int, number: int, rate: float, lease: f
     try:
         batch = await asyncio.to_thread(shard_job, engine, site, sweep, number, rate=rate, lease=lease)
         with seldom_collected():
-            return (await run(batch, run_id=str(flow_run.get_id() or ""))).rows
+            return (await run(batch, run_id=str(flow_run.get_id() or ""), progress=progress)).rows
     finally:
         engine.dispose()
 

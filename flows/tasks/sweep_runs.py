@@ -5,13 +5,14 @@ What tells that a shard has ended is the ledger, not the state of a run.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
@@ -21,6 +22,8 @@ from sqlalchemy import Engine
 
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
+from flows.tasks.batch.progress import advance
+from flows.tasks.batch.running import Progress, Report
 from flows.tasks.ledger import open_ledger
 from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
 from flows.tasks.sweep_listing import enlist
@@ -79,19 +82,46 @@ async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None
         SweepError: a shard ended three times without being done.
     """
     artifact = await acreate_progress_artifact(0.0, description=f"sweep of {site.site}")
+    said = _Said(site.site, artifact)
     async with _ledger() as engine:
         runs = _Runs(site, where, sweep)
-        while open_ := [one for one in await asyncio.to_thread(standing, engine, sweep) if not one.ended]:
+        while True:
+            shards = await asyncio.to_thread(standing, engine, sweep)
+            await said(shards)
+            if not (open_ := [one for one in shards if not one.ended]):
+                return
             if here:
-                await sweep_pages(site, sweep, open_[0].number, site.sweep.rate)
+                await sweep_pages(site, sweep, open_[0].number, site.sweep.rate, progress=said.within(shards, open_[0]))
             else:
                 await runs.tend(open_)
                 await asyncio.sleep(LOOK)
-            shards = await asyncio.to_thread(standing, engine, sweep)
-            done, pages = sum(one.done for one in shards), sum(one.pages for one in shards)
-            await aupdate_progress_artifact(
-                artifact, 100.0 * done / max(pages, 1), description=f"{done:,} of {pages:,} pages"
-            )
+
+
+@dataclass
+class _Said:
+    """Tells how far a sweep is, in the log and by a progress artifact: once a hundredth, however long it takes."""
+
+    site: str
+    artifact: UUID
+    percent: int = -1
+
+    async def __call__(self, shards: Sequence[Shard], more: int = 0) -> None:
+        done, pages = sum(one.done for one in shards) + more, sum(one.pages for one in shards)
+        percent = 100 * done // max(pages, 1)
+        if percent == self.percent:
+            return
+        self.percent = percent
+        told = f"{done:,} of {pages:,} pages"
+        log.info("%s: %s", self.site, told)
+        await advance(self.artifact, percent, told)
+
+    def within(self, shards: Sequence[Shard], at: Shard) -> Report:
+        """What is awaited while one of the shards is looked at here."""
+
+        async def report(progress: Progress) -> None:
+            await self(shards, progress.rows - at.done)
+
+        return report
 
 
 @dataclass

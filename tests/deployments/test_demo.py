@@ -17,7 +17,8 @@ def test_the_demo_finds_exactly_what_it_plants_and_leaves_nothing_behind(tmp_pat
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     environment.pop("PREFECT_API_URL", None)
     environment.pop("PREFECT_LOGGING_LEVEL", None)
-    command = [sys.executable, "-m", "deployments.demo"]
+    # The environment that runs this test is the one that make would else make.
+    command = ["make", f"VENV={sys.prefix}", f"--old-file={sys.prefix}/.installed", "demo"]
     demo = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -1,6 +1,7 @@
 """The whole round on real caches, honest ones and broken ones."""
 
 import asyncio
+import io
 import socket
 from pathlib import Path
 
@@ -102,17 +103,16 @@ async def test_a_purge_that_says_200_and_does_nothing_fails_the_target(noop_varn
     assert "before the purge (by birth time)" in found["targeted-purge/refreshed", "/articles/noop/one"]
 
 
-async def test_a_500_with_perfect_cache_headers_fails(varnish, inspect):
-    rule = articles("x", paths=["/error/**", "/error"], examples={"cached": ["/error"]})
-    assert {("cache-headers/status", "/error"): "500"} == troubles(
-        await inspect(site(varnish.url, [rule]), ["cache-headers"])
-    )
-
-
-async def test_a_redirect_loop_is_seen_and_not_followed(varnish, inspect, origin):
-    rule = articles("x", paths=["/redirect-loop"], examples={"cached": ["/redirect-loop"]})
-    found = troubles(await inspect(site(varnish.url, [rule]), ["cache-headers"]))
-    assert {("cache-headers/status", "/redirect-loop"): "302 to /redirect-loop"} == found
+@pytest.mark.parametrize(
+    ("path", "saw"),
+    [("/error", "500"), ("/redirect-loop", "302 to /redirect-loop")],
+    ids=["a 500 with perfect cache headers", "a redirect loop"],
+)
+async def test_what_is_no_page_fails_and_the_next_route_is_judged(path, saw, varnish, inspect):
+    rule = articles("x", paths=[path], examples={"cached": [path]})
+    report = await inspect(site(varnish.url, [rule, control(f"after{path[1:]}")]), ["cache-headers"])
+    assert {("cache-headers/status", path): saw} == troubles(report)
+    assert ["fail", "pass"] == [verdict.outcome for verdict in report.verdicts]
 
 
 async def test_a_dead_port_leaves_everything_unknown_and_the_run_says_so(inspect):
@@ -153,6 +153,26 @@ async def test_an_answer_that_does_not_come_is_unknown_in_the_words_that_a_user_
     origin.delay("/articles/endless/one", 0)
     assert "no answer: no answer after 300ms" == found["cache-headers/answers", "/articles/endless/one"]
     assert ("cache-headers/answers", "/articles/endless/two") not in found
+
+
+async def test_without_a_terminal_a_round_says_in_plain_lines_where_it_is(varnish, prefect, ledger, tmp_path):
+    import yaml
+    from rich.console import Console
+
+    from flows.terminal import walk
+
+    path, out = tmp_path / "lab.yaml", io.StringIO()
+    path.write_text(yaml.safe_dump(site(varnish.url, [articles("lines")])))
+    report = await walk(str(path), ["cache-headers", "rollback-ready"], Console(file=out, width=20))
+    first, *said = out.getvalue().splitlines()
+    assert first.startswith("asking Prefect at http://127.0.0.1:")
+    assert [
+        "lab: looking at cache headers",
+        "lab: cache headers: 3 passed",
+        "lab: looking at rollback ready",
+        "lab: rollback ready: 1 warned",
+    ] == said
+    assert 4 == len(report.verdicts)
 
 
 async def test_a_check_that_breaks_down_is_unknown_and_the_round_goes_on(varnish, inspect, monkeypatch):

@@ -1,13 +1,16 @@
 """A sweep by real workers: shards as runs of a deployment, and none lost when one is killed."""
 
 import asyncio
+import io
 import os
+import re
 import signal
 import time
 
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
 from sqlalchemy import select, text
 
 from deployments.specs import specs
@@ -17,6 +20,7 @@ from flows.tasks.ledger import open_ledger
 from flows.tasks.site_file import check
 from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import PAGE, SHARD
+from flows.terminal_sweep import sweep
 from tests import service
 from tests.tasks.shop import serving
 
@@ -105,6 +109,19 @@ async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledg
     await another_second()
     lost = await sweep_site(site, here=True, return_state=True)
     assert ("Unknown", "1 pages: 1 passed; 1 sitemaps could not be read") == (lost.name, lost.message)
+
+
+@pytest.mark.slow
+@pytest.mark.harness
+async def test_without_a_terminal_a_sweep_says_in_lines_how_far_it_is(prefect, shop, ledger, tmp_path):
+    shop.urls("/sitemap.xml", *(f"/articles/{number}" for number in range(300)))
+    out = io.StringIO()
+    swept = await sweep(str(site_file(tmp_path, shop, shard=100)), "first", Console(file=out, width=40))
+    _, *said = out.getvalue().splitlines()
+    assert "300 pages: 300 passed" == swept.summary
+    assert ["shop: 0 of 300 pages", "shop: 300 of 300 pages"] == [said[0], said[-1]]
+    assert len(said) > 2
+    assert all(re.fullmatch(r"shop: \d+ of 300 pages", one) for one in said)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -35,21 +36,24 @@ def on_terminal(title: str, console: Console | None = None) -> Iterator[Report]:
 @asynccontextmanager
 async def in_prefect(title: str) -> AsyncIterator[Report]:
     """A progress artifact of the flow's run; it stands still while nobody knows how much there is."""
-    from prefect.artifacts import (  # noqa: PLC0415 - a worker that is no flow starts without Prefect
-        acreate_progress_artifact,
-        aupdate_progress_artifact,
-    )
+    from prefect.artifacts import acreate_progress_artifact  # noqa: PLC0415 - a worker that is no flow starts without it
 
     artifact = await acreate_progress_artifact(0.0, description=title)
 
     async def show(progress: Progress) -> None:
-        done = 100.0 * min(progress.share or 0.0, 1.0)
-        try:
-            await aupdate_progress_artifact(artifact, done, description=f"{title}: {words(progress)}")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the job is well
-            log.warning("Prefect can't be told of the progress: %s", type(error).__name__)
+        await advance(artifact, 100.0 * min(progress.share or 0.0, 1.0), f"{title}: {words(progress)}")
 
     yield show
+
+
+async def advance(artifact: UUID, percent: float, told: str) -> None:
+    """Bring a progress artifact to where the work is; what keeps Prefect from taking it is logged, and no more."""
+    from prefect.artifacts import aupdate_progress_artifact  # noqa: PLC0415 - a worker that is no flow starts without it
+
+    try:
+        await aupdate_progress_artifact(artifact, float(percent), description=told)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the job is well
+        log.warning("Prefect can't be told of the progress: %s", type(error).__name__)
 
 
 @asynccontextmanager
