@@ -5,6 +5,8 @@ What tells that a shard has ended is the ledger, not the state of a run.
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -99,21 +101,22 @@ async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None
 
 @dataclass
 class _Said:
-    """Tells how far a sweep is, in the log and by a progress artifact: once a hundredth, however long it takes."""
+    """Tells how far a sweep is, in the log and by a progress artifact: a hundred times at most, and not too often."""
 
     site: str
     artifact: UUID
     percent: int = -1
+    told: float = -math.inf
 
     async def __call__(self, shards: Sequence[Shard], more: int = 0) -> None:
         done, pages = sum(one.done for one in shards) + more, sum(one.pages for one in shards)
-        percent = 100 * done // max(pages, 1)
-        if percent == self.percent:
+        percent, now = 100 * done // max(pages, 1), time.monotonic()
+        if percent == self.percent or (done < pages and now - self.told < LOOK):
             return
-        self.percent = percent
-        told = f"{done:,} of {pages:,} pages"
-        log.info("%s: %s", self.site, told)
-        await advance(self.artifact, percent, told)
+        self.percent, self.told = percent, now
+        said = f"{done:,} of {pages:,} pages"
+        log.info("%s: %s", self.site, said)
+        await advance(self.artifact, percent, said)
 
     def within(self, shards: Sequence[Shard], at: Shard) -> Report:
         """What is awaited while one of the shards is looked at here."""
