@@ -62,7 +62,9 @@ class Member(Block):
             mend = "check the member's form fields" if response.status_code < 500 else "see what troubles the site"
             raise LoginError(f"{url} answered {response.status_code}, wanted a login; {mend}")
         # Cookies that were deleted, or are for another host, are not among these.
-        pairs = [f"{cookie.name}={cookie.value or ''}" for cookie in response.cookies.jar]
+        cookies = [f"{cookie.name}={cookie.value or ''}" for cookie in response.cookies.jar]
+        # The bytes as they came, each as a character, which is how headers are sent.
+        pairs = [text.encode(response.headers.encoding).decode("latin-1") for text in cookies]
         if not pairs:
             seen = (
                 "only cookies that are expired or for another host" if "set-cookie" in response.headers else "no cookie"
@@ -83,6 +85,10 @@ class Member(Block):
                 sender.cookies = before
                 await response.aclose()
                 return response
+        except UnicodeEncodeError:
+            # httpx makes the request that would follow, although it is not sent.
+            seen = "set a cookie that is not ASCII and leads elsewhere"
+            raise LoginError(f"{url} {seen}, wanted one in ASCII; give the session as `headers`") from None
         except (httpx.RequestError, TimeoutError) as trouble:
             seen = type(trouble).__name__
             raise LoginError(f"{url} gave no answer ({seen}), wanted a login; see whether the site is up") from None

@@ -24,10 +24,11 @@ from flows.rules import (
 from flows.rules.cache_control import birth, directives, kept_out, lifetime, storable, targeted_of
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.exchange import Exchange
+from flows.rules.hushed import hushed, secrets_of
 from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Span, spoken
 from flows.rules.site import Site
-from flows.rules.subject import unanswered, verdict_on, wrong_status
+from flows.rules.subject import example_status, unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 from flows.rules.visitor import Visitor
 
@@ -46,7 +47,6 @@ NOT_STORABLE = Claim(
     f"{CHECK}/not-storable", "The headers say that a shared cache keeps out.", f"{RFC}#section-3", breach=Outcome.WARN
 )
 AGREE = Claim(f"{CHECK}/agree", "The edge keeps only what the headers let it keep.", f"{RFC}#section-3")
-STATUS = Claim(f"{CHECK}/status", "The route does not end in a server error.", "RFC 9110 section 15.6")
 
 #: One request to warm, and two in which the copy must show.
 VISITS = 3
@@ -97,7 +97,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
         findings = [silent]
     else:
         law = by_rfc(seen[0], targeted, authorized=visitor.authorized)
-        if other := _wrong_status(rule, path, seen):
+        if other := example_status(CHECK, rule, path, seen):
             findings = [other, *cache_negative.errors(rule, seen)]
         else:
             findings = list(_findings(rule, path, seen, visitor, targeted))
@@ -105,16 +105,10 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
         findings.append(agreement(seen, visitor, targeted))
         findings += [*_unasked(rule, path, seen, targeted), *cache_clear.findings(seen[0], targeted)]
+    if secrets := secrets_of([visitor]):
+        findings = [hushed(finding, secrets) for finding in findings]
     told = "" if visitor.problem else observed(seen)
     return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
-
-
-def _wrong_status(rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
-    """A cached or a member's page keeps the promised status; a preview may say 403 or 404, but not break."""
-    if path in rule.examples.cached or rule.cache.by is Audience.MEMBER:
-        return wrong_status(CHECK, seen, rule.status)
-    broken = next((exchange for exchange in seen if exchange.status >= 500 and exchange.status != rule.status), None)
-    return STATUS.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
 
 
 def _findings(
@@ -133,6 +127,8 @@ def _findings(
         case Audience.MEMBER:
             holds = kept_out(said) and not opened
             yield PRIVATE.against(f"{shown}{opened}", "private or no-store", holds=holds, evidence=first)
+            if rule.cache.browser_ttl:
+                yield _ttl(BROWSER_TTL, lifetime(first[0], shared=False), rule.cache.browser_ttl, first[0])
         case Audience.NOBODY:
             holds = "no-store" in directives(said) and not opened
             yield NO_STORE.against(f"{shown}{opened}", "no-store", holds=holds, evidence=first)

@@ -3,10 +3,11 @@
 Costs one request for each promised coding, one conditional request, and one HEAD.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from flows.rules.cache_copy import Extra, Step, observed, silence
-from flows.rules.exchange import Exchange, Probe
+from flows.rules.exchange import UNPACKED, Exchange, Probe
 from flows.rules.promises import Encoding, Rule
 from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding, Outcome
@@ -45,6 +46,7 @@ MANY = ("cookie", "user-agent", "origin", "accept-language", "referer", "authori
 WORTH = 1000
 #: Headers that HEAD should repeat, and those of them that a server may leave out.
 REPEATED = ("cache-control", "content-type", "vary", "etag", "last-modified", "content-encoding", "content-length")
+_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OPTIONAL = frozenset({"vary", "etag", "last-modified", "content-encoding", "content-length"})
 
 
@@ -77,7 +79,7 @@ def findings(rule: Rule, seen: Sequence[Exchange], extra: Extra) -> Iterator[Fin
 def _coding(coding: Encoding, exchange: Exchange, plain: Exchange) -> Iterator[Finding]:
     used = exchange.header("content-encoding").lower() or Encoding.IDENTITY.value
     wanted = f"{coding} or no coding, with the same content"
-    if exchange.error == "protocol":
+    if exchange.detail.startswith(UNPACKED):
         yield ENCODING.against(f"asked for {coding}: {exchange.detail}", wanted, holds=False, evidence=[exchange])
     elif why := silence([exchange]):
         yield ENCODING.against(f"asked for {coding}: {why}", wanted, holds=None, evidence=[exchange])
@@ -165,11 +167,10 @@ def _head(head: Exchange, last: Exchange) -> Finding:
 
 
 def _condition(last: Exchange) -> tuple[str, str] | None:
-    """The header with which a browser would ask about its copy."""
-    if tag := last.header("etag"):
-        return "If-None-Match", tag
+    """The header with which a browser would ask about its copy; None as well where it can't be sent back."""
     since = last.header("last-modified")
-    return ("If-Modified-Since", since) if since else None
+    told = ("If-None-Match", tag) if (tag := last.header("etag")) else ("If-Modified-Since", since)
+    return told if told[1] and _SENDABLE.fullmatch(told[1]) else None
 
 
 def _fields(exchange: Exchange) -> frozenset[str]:

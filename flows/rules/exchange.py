@@ -1,6 +1,7 @@
 """What the outside looked like: a probe asks once, an exchange is what came back."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -66,6 +67,13 @@ TELLING = frozenset(
         "x-vercel-id",
     ]
 )
+
+
+#: How the detail of an exchange begins whose body is not in the coding that its header names.
+UNPACKED = "the body cannot be decompressed"
+
+#: The cache key in a Cache-Status (RFC 9211 section 2.7), a string or a token.
+_KEY = re.compile(r';\s*key=(?:"(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,7 @@ def _places(names: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
 def told(exchange: Exchange) -> Mapping[str, object]:
     """What of an exchange may be kept and shown: no body, no cookie, no header that could carry a person's data."""
     shown = TELLING | {exchange.probe.status_header.lower()} - {"set-cookie"}
-    headers = [[key, value] for key, value in exchange.headers if key.lower() in shown]
+    headers = [[key, without_key(key, value)] for key, value in exchange.headers if key.lower() in shown]
     headers += [["set-cookie", _cookie(value)] for value in exchange.all("set-cookie")]
     return {
         "method": exchange.probe.method,
@@ -213,6 +221,11 @@ def told(exchange: Exchange) -> Mapping[str, object]:
         "body_hash": exchange.body_hash,
         "headers": headers,
     }
+
+
+def without_key(name: str, value: str) -> str:
+    """The value of a header without the cache key that Cache-Status may tell, which carries queries and tokens."""
+    return _KEY.sub("", value) if name.lower() == "cache-status" else value
 
 
 def _cookie(value: str) -> str:

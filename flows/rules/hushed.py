@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flows.rules.exchange import TELLING, Exchange
+from flows.rules.exchange import TELLING, Exchange, without_key
+from flows.rules.own_key import shown
 from flows.rules.sentinel import stands_in
 from flows.rules.verdict import Finding
 from flows.rules.visitor import Visitor
@@ -33,9 +34,11 @@ def _hidden(exchange: Exchange, secrets: Sequence[str]) -> Exchange:
             cookie, is_named, _ = value.partition(";")[0].partition("=")
             headers.append((name, f"{cookie.strip()}={_hash(value)}" if is_named else _hash(value)))
         elif name.lower() in TELLING:
-            secret = stands_in(value.encode("latin-1", "replace"), secrets)
-            headers.append((name, _hash(value) if secret else value))
-    return replace(exchange, probe=replace(exchange.probe, headers=()), headers=tuple(headers), body=None)
+            plain = without_key(name, value)
+            secret = stands_in(plain.encode("latin-1", "replace"), secrets)
+            headers.append((name, _hash(plain) if secret else plain))
+    probe = replace(exchange.probe, headers=(), url=shown(exchange.probe.url))
+    return replace(exchange, probe=probe, headers=tuple(headers), body=None)
 
 
 def _hash(value: str) -> str:

@@ -202,9 +202,10 @@ def _policy(site: Site, rule: Rule, first: Exchange, law: str, *, authorized: bo
 def _cookies(steps: Steps) -> Iterator[Finding]:
     owners: dict[tuple[str, str], set[str]] = {}
     carriers: dict[tuple[str, str], list[Exchange]] = {}
-    for who, exchange in steps:
+    for place, (who, exchange) in enumerate(steps):
         for cookie in _identities(exchange):
-            owners.setdefault(cookie, set()).add(who)
+            # A stranger brings no cookie, so each time it is another one.
+            owners.setdefault(cookie, set()).add(f"{who}{place}" if who == "N" else who)
             carriers.setdefault(cookie, []).append(exchange)
     if not owners:
         return

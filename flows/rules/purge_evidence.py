@@ -127,7 +127,8 @@ def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: Te
     if born is not None:
         holds = born >= terms.purged_at - GRAIN if terms.certain else None
         return Told(f"{state}, {_since(born, terms)}", holds, Strength.BIRTH)
-    return Told(f"{state}, the same content", holds=True, strength=Strength.LABEL)
+    same = "the same" if late.body_hash == seen[0].body_hash else "other"
+    return Told(f"{state}, {same} content", holds=True, strength=Strength.LABEL)
 
 
 def untouched(before: Exchange, after: Exchange, terms: Terms) -> Told:

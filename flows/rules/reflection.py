@@ -69,6 +69,9 @@ def stayed(one: Injection, usual: Exchange) -> bool:
 def findings(query: Query, seen: Sequence[Injection], usual: Exchange) -> Iterator[Finding]:
     """One finding for all headers that were tried, and one for those that were repeated and not kept."""
     wanted = "no trace of the header in the next visitor's answer"
+    if not seen and query is Query.APART:
+        yield INJECTED.against("not tried after the leak", wanted, holds=None, evidence=[usual])
+        return
     if not seen:
         # How an edge makes its keys stays as it is; that it does not say may change.
         known = query is not Query.UNTOLD

@@ -13,7 +13,7 @@ from flows.rules.samples import EDGE, ORIGIN
 from flows.rules.sampling import is_warm, kind, state_of, took, wants
 from flows.rules.series import Series
 from flows.rules.site import Health, Site
-from flows.rules.subject import could_not_look, unanswered, verdict_on, wrong_status
+from flows.rules.subject import could_not_look, example_status, unanswered, verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 CHECK = "response-time"
@@ -55,7 +55,7 @@ def judge(site: Site, rule: Rule, path: str, seen: Sequence[Exchange]) -> Verdic
     answered = [exchange for exchange in seen if exchange.answered]
     if silent and len(answered) < len(seen) / 2:
         findings = [silent]
-    elif other := wrong_status(CHECK, answered, rule.status):
+    elif other := example_status(CHECK, rule, path, answered):
         findings = [other]
     else:
         findings = [*_budgets(site, rule, path, seen), *_dropped(seen), *([silent] if silent else [])]
@@ -87,7 +87,7 @@ def _within(share: float, bound: float, series: Series, seen: Sequence[Exchange]
     told += [f"started up to {_ms(late)} late"] if late > LATE else []
     apart = f"; on a new connection p50 {_ms(quantile(sorted(series.first), 0.5))}" if series.first else ""
     saw = f"{name} {_ms(value)} ({'; '.join(told)}{apart})"
-    slowest = sorted(seen, key=took)[-3:]
+    slowest = sorted(filter(is_warm, seen), key=took)[-3:]
     if value > bound >= low:
         takes = f"{wanted}; about {_needed(len(series.times), value, low, high, bound)} samples would tell"
         return Finding(claim.id, claim.says, Outcome.WARN, saw, takes, tuple(slowest))

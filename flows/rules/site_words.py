@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
+#: RFC 9110 section 5.6.2.
+_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -39,6 +42,16 @@ def _address(text: str) -> str:
     return text
 
 
+def _tried(condition: str) -> str:
+    """ValueError for a bypass that no probe can try."""
+    kind, name = condition.split(" ", 1)
+    if kind in {"cookie", "header"} and not re.fullmatch(_WORD, name):
+        raise ValueError(f"wanted the name of a {kind} alone, such as `{kind} preview`")
+    if kind == "header" and name.lower() in {"cache-control", "pragma"}:
+        raise ValueError("wanted another header: a probe never sends this one, as it would change what the cache does")
+    return condition
+
+
 if TYPE_CHECKING:
     Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
 else:
@@ -49,9 +62,12 @@ else:
         _like(r"https?://[^/?#@\s\\]+", "scheme and host without a path, such as https://www.example.com"),
         AfterValidator(_address),
     ]
-    Condition = _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`")
+    Condition = Annotated[
+        _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`"),
+        AfterValidator(_tried),
+    ]
     KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
-    HeaderName = _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a header, such as X-Cache-Status")
+    HeaderName = _like(_WORD, "the name of a header, such as X-Cache-Status")
     EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from flows.rules.exchange import Exchange
-from flows.rules.promises import Rule
+from flows.rules.promises import Audience, Rule
 from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
@@ -59,6 +59,15 @@ def wrong_status(check: str, seen: Sequence[Exchange], wanted: int) -> Finding |
     location, asks, _ = other.header("location").partition("?")
     to = f" to {location}{asks and '?...'}" if location else ""
     return claim.against(f"{other.status}{to}", wanted, holds=False, evidence=[other])
+
+
+def example_status(check: str, rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
+    """A cached or a member's page keeps the promised status; a preview may say 403 or 404, but not break."""
+    if path in rule.examples.cached or rule.cache.by is Audience.MEMBER:
+        return wrong_status(check, seen, rule.status)
+    broken = next((exchange for exchange in seen if exchange.status >= 500 and exchange.status != rule.status), None)
+    claim = Claim(f"{check}/status", "The route does not end in a server error.", "RFC 9110 section 15.6")
+    return claim.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -163,8 +163,10 @@ def _findings(
 ) -> Iterator[Finding]:
     mine, near = views
     seen = [*_every(proof, mine, near), *(one for each in proof.seen.values() for one in each)]
-    looked = [one for view in mine for one in (*proof.warm.get(view, ()), *proof.after.get(view, ()))]
-    broken = [one for view in mine for one in proof.after.get(view, ()) if one.status >= 500]
+    late = [proof.late[view] for view in mine if view in proof.late]
+    after = [*(one for view in mine for one in proof.after.get(view, ())), *late]
+    looked = [*(one for view in mine for one in proof.warm.get(view, ())), *after]
+    broken = [one for one in after if one.status >= 500]
     if silent := unanswered(CHECK, seen):
         yield silent
     elif other := wrong_status(CHECK, looked if drill else broken, rule.status):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flows.rules.exchange import Probe
+from flows.rules.exchange import UNPACKED, Probe
 from flows.rules.quantity import spoken
 from flows.rules.site import Manners
 
@@ -112,14 +112,15 @@ def _broken(failed: Failed) -> tuple[str, str]:
     """The other side was there, but what came of it was no whole response."""
     message = failed.message
     after = f"after {failed.received} bytes of the body" if failed.status else "before an answer"
-    if failed.code in (PARTIAL_FILE, GOT_NOTHING):
+    # A server that closes without TLS's own goodbye, as one that is started anew does.
+    if failed.code in (PARTIAL_FILE, GOT_NOTHING) or "unexpected eof while reading" in message:
         return "reset", f"the connection was closed {after}"
     if "reset by peer" in message or "Broken pipe" in message:
         return "reset", f"the connection was reset {after}"
     if failed.code == TOO_LARGE or message.startswith("Too large response headers"):
         return "too-large", "the headers are larger than any client takes"
     if failed.code == BAD_CONTENT_ENCODING:
-        return "protocol", f"the body cannot be decompressed: {message.rpartition(': ')[2]}"
+        return "protocol", f"{UNPACKED}: {message.rpartition(': ')[2]}"
     if failed.code in (WEIRD_SERVER_REPLY, UNSUPPORTED_PROTOCOL, RECV_ERROR):
         return "protocol", f"the answer is not HTTP: {message}"
     return "other", message or f"libcurl's error {failed.code}"

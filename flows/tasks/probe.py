@@ -51,7 +51,8 @@ def probe(
 
     Args:
         probes: each is started at its due time (`at`, seconds from now) if a connection is free and the host's rate
-            allows it, else as soon as they do: `phases.late` says how much later.
+            allows it, else as soon as they do: `phases.late` says how much later. What was due during a stall goes as
+            quickly as connections are free, as visitors would; what has no due time never goes above the rate.
         manners: requests a second for one host (shared with all other batches of this process), seconds for one whole
             exchange, bytes of one decoded body.
         user_agent: names the project and a contact.
@@ -119,7 +120,8 @@ class Prober:
                     exchanges[place] = _dropped(probes[place], due, now)
                     continue
                 if slot is None and due <= now:
-                    slot = _next_slot(probes[place].url, self._manners.rate, now)
+                    # What has a time of its own keeps it: else one hiccup would make all that follows late as well.
+                    slot = _next_slot(probes[place].url, self._manners.rate, due if probes[place].at else now)
                 if slot is None or slot > now:
                     break
                 queue.popleft()
@@ -194,12 +196,12 @@ def _refuse(probe: Probe) -> None:
             raise ValueError(f"the value of the header {name} has characters that cannot be sent")
 
 
-def _next_slot(url: str, rate: float, now: float) -> float:
-    """Take the next turn at a URL's host; the moment on the monotonic clock from which it may be used."""
+def _next_slot(url: str, rate: float, since: float) -> float:
+    """Take the next turn at a URL's host from a moment on; when it may be used, on the monotonic clock."""
     end = url.find("/", len("https://"))
     host = _host(url if end < 0 else url[:end])
     with _slots_lock:
-        slot = max(now, _slots.get(host, now))
+        slot = max(since, _slots.get(host, since))
         _slots[host] = slot + 1 / rate
     return slot
 

@@ -39,6 +39,18 @@ async def test_a_form_becomes_a_cookie():
     assert parse_qs(request.content.decode()) == {"user": ["ada"], "password": [PASSWORD]}
 
 
+async def test_a_cookie_goes_back_byte_for_byte():
+    name = "name=Łukasz é".encode().decode("latin-1")
+    async with site(200, cookies=(name.encode("latin-1"),)) as client:
+        assert {"Cookie": name} == await ADA.log_in("https://www.example.com", client)
+
+
+async def test_a_cookie_that_httpx_can_not_carry_past_a_redirect_is_a_login_that_failed():
+    async with site(cookies=("name=Łukasz".encode(),)) as client:
+        with pytest.raises(LoginError, match="set a cookie that is not ASCII and leads elsewhere, wanted"):
+            await ADA.log_in("https://www.example.com", client)
+
+
 async def test_a_shared_client_does_not_become_the_member():
     """A stranger's request through the same client carries no session, and its own cookies are still there."""
     asked = []

@@ -4,11 +4,13 @@ import pytest
 
 from flows.rules.cache_copy import Look
 from flows.rules.cache_headers import examined, judge, judge_rule, late_at, plan
+from flows.rules.exchange import told
 from flows.rules.visitor import STRANGER, Visitor
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 EVERYONE = {"cache": {"by": "everyone", "edge_ttl": "5m..1h", "browser_ttl": "<=20m", "vary": ["accept-encoding"]}}
 MEMBER = {"cache": {"by": "member"}, "examples": {"not_cached": ["/a"]}}
+BROWSER = {**MEMBER, "cache": {"by": "member", "browser_ttl": "<=5m"}}
 NOBODY = {"cache": {"by": "nobody"}, "examples": {"not_cached": ["/a"]}}
 PREVIEW = {"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}}
 UNSAID = {"cache": {"by": "unsaid"}, "examples": {"not_cached": ["/a"]}}
@@ -34,6 +36,8 @@ CASES = [
     (MEMBER, [miss(cache_control='private="set-cookie", max-age=60')], {"private": ("fail", 'private="set-cookie", max-age=60')}),
     (MEMBER, [miss(cache_control='private="set-cookie", no-store')], {}),
     (MEMBER, [miss(cache_control="no-store")] * 3, {}),
+    (BROWSER, [miss(cache_control="private, max-age=9")] * 3, {}),
+    (BROWSER, [miss(cache_control="private, max-age=31536000")] * 3, {"browser-ttl": ("fail", "365d")}),
     (MEMBER, [miss(cache_control="max-age=60")] * 3, {"private": ("fail", "max-age=60")}),
     (MEMBER, [miss(cache_control="")] * 3, {"private": ("fail", "no Cache-Control")}),
     (MEMBER, [miss(cache_control="private"), hit(cache_control="private")], {"not-kept": ("fail", "MISS, HIT"), "agree": ("fail", f"{BY_RFC_PRIVATE}; observed MISS, HIT: the edge keeps it all the same")}),
@@ -123,6 +127,19 @@ def test_a_preview_may_be_refused_but_not_break(status, wanted):
     shop = site(PREVIEW)
     verdict = judge(shop, shop.rules[0], "/a/p", [miss(cache_control="private", status=status)] * 3, STRANGER)
     assert wanted == next((finding.wanted for finding in verdict.findings if finding.outcome == "fail"), None)
+
+
+def test_no_secret_of_a_member_stands_in_the_evidence():
+    ada = Visitor("ada", (("Authorization", "Bearer abcdefgh12345678"),), ("ada@members.test",))
+    said = {
+        "cache_status": 'Souin; fwd=uri-miss; key="GET-/a-Bearer abcdefgh12345678"; stored',
+        "etag": '"ada@members.test-3"',
+    }
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", [exchange(cache_control="private", **said)] * 3, ada)
+    kept = [told(one) for finding in verdict.findings for one in finding.evidence]
+    assert ["cache-status", "Souin; fwd=uri-miss; stored"] in kept[0]["headers"]
+    assert not any(secret in str(kept) for secret in ("abcdefgh12345678", "ada@members.test"))
 
 
 def test_a_member_who_can_not_log_in_leaves_the_page_unknown():

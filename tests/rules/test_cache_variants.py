@@ -30,6 +30,7 @@ ASKED = [
     ({}, hit(), [("HEAD", "gzip", ())]),
     ({}, hit(etag='W/"1"', last_modified="Thu"), [("HEAD", "gzip", ()), ("GET", "gzip", (("If-None-Match", 'W/"1"'),))]),
     ({}, hit(last_modified="Thu"), [("HEAD", "gzip", ()), ("GET", "gzip", (("If-Modified-Since", "Thu"),))]),
+    ({}, hit(etag='"a\x01b"'), [("HEAD", "gzip", ())]),
     ({"status": 404}, hit(etag='"1"', status=404), [("HEAD", "gzip", ())]),
     (CODED, hit(), [("HEAD", "gzip", ()), ("GET", "identity", ()), ("GET", "gzip", ()), ("GET", "br", ())]),
 ]  # fmt: skip
@@ -54,6 +55,7 @@ CODINGS = [
     ({"br": coded("br", LONG[:-1])}, {"encoding": ("fail", "asked for br, got br with other content than in gzip (HIT)")}),
     ({"identity": coded(status=404)}, {"encoding": ("fail", "asked for identity, got identity with other content than in gzip (HIT)")}),
     ({"br": replace(exchange(error="protocol"), detail="the body cannot be decompressed: Error")}, {"encoding": ("fail", "asked for br: the body cannot be decompressed: Error")}),
+    ({"br": exchange(error="protocol")}, {"encoding": ("unknown", "asked for br: no answer: protocol it was")}),
     ({"br": exchange(error="timeout")}, {"encoding": ("unknown", "asked for br: no answer: timeout it was")}),
     ({"br": hit(status=503)}, {"encoding": ("unknown", "asked for br: 503")}),
     ({"br": coded()}, {"compressed": ("warn", "identity, 0 bytes for 2000")}),

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from flows.rules import reflection
 from flows.rules.cleaning import left
 from flows.rules.logged_in_traffic import judge
+from flows.rules.own_key import Query
 from flows.rules.reflection import Injection
 from flows.rules.visitor import Visitor
 from flows.rules.walk import Purge, Walk, order
@@ -50,7 +52,8 @@ CASES = [
     (visits(A, A, B, N, N, A, set_cookie="t=12345678"), {"set-cookie": "fail"}),
     ([*SAFE[:2], miss(set_cookie="t=12345678; Path=/", **B), miss(set_cookie="t=12345678; Max-Age=9", **N), *SAFE[4:]], {"set-cookie": "fail"}),
     ([miss(set_cookie="t=12345678", **A)] * 2 + SAFE[2:], {"policy": "warn"}),
-    ([miss(set_cookie=f"t=1234567{who}; Path=/", **step) for who, step in zip("AABNNA", (A, A, B, N, N, A), strict=True)], {"policy": "warn"}),
+    ([*SAFE[:3], miss(set_cookie="t=12345678", **N), miss(set_cookie="t=12345678", **N), SAFE[5]], {"set-cookie": "fail"}),
+    ([miss(set_cookie=f"t=1234567{who}; Path=/", **step) for who, step in zip("AABNMA", (A, A, B, N, N, A), strict=True)], {"policy": "warn"}),
     (visits(A, A, B, N, N, A, set_cookie=["srv=web-frontend-01", "ab=control.2026", "tz=Europe_Berlin"]), {}),
     (visits(A, A, B, N, N, A, set_cookie="t=kXqZvHtBmWpL"), {"set-cookie": "fail"}),
     (visits(A, A, B, N, N, A, set_cookie="t=0f3ab29c-77de-4b1a-9c01-aa34bc56de78"), {"set-cookie": "fail"}),
@@ -331,6 +334,11 @@ def test_what_came_of_the_purge_is_told_without_the_name_that_leads_there(proble
     assert (outcome, saw) == (cleaned.outcome, cleaned.saw)
 
 
+def test_a_header_that_was_not_tried_after_a_leak_is_unknown():
+    [finding] = reflection.findings(Query.APART, (), hit())
+    assert ("unknown", "not tried after the leak") == (finding.outcome, finding.saw)
+
+
 def test_evidence_holds_no_secret_and_still_tells():
     """Hashes stand for what a header said of a member, and for every cookie."""
     shop = site(MEMBER)
@@ -343,12 +351,13 @@ def test_evidence_holds_no_secret_and_still_tells():
         x_user="ada@members.test",
         **A,
     )
-    mine = replace(mine, probe=replace(mine.probe, headers=ada.headers))
+    own = f"{mine.probe.url}?__roundsman={16 * '0f'}"
+    mine = replace(mine, probe=replace(mine.probe, headers=ada.headers, url=own))
     verdict = judge(shop, shop.rules[0], "/a", walked([mine, mine, *SAFE[2:]]), [ada, BEN])
     shown = [one for f in verdict.findings for one in f.evidence]
     assert {"cache-control", "x-cache", "etag", "server", "set-cookie"} == {
         name for one in shown for name, _ in one.headers
     }
-    text = repr([(one.headers, one.probe.headers, one.body) for one in shown])
-    assert [] == [secret for secret in ("members.test", "token-of-ada", "12345678") if secret in text]
+    text = repr([(one.url, one.headers, one.probe.headers, one.body) for one in shown])
+    assert [] == [secret for secret in ("members.test", "token-of-ada", "12345678", "0f0f0f") if secret in text]
     assert "('set-cookie', 't=sha256:" in text

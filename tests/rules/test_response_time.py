@@ -35,6 +35,7 @@ CASES = [
     ([exchange(error="timeout")] * 100, {"answers": "unknown"}),
     (seen(hit, fast=100) + FINE + [exchange(error="timeout")], {"answers": "unknown"}),
     ([miss(status=503)] * 100, {"status": "fail"}),
+    ([miss(status=404)] * 100, {"status": "fail"}),
 ]
 
 
@@ -44,6 +45,20 @@ def test_a_route_fails_its_budget_only_when_the_sample_can_tell(samples, wanted)
     verdict = judge(shop, shop.rules[0], "/a", samples)
     found = {f.claim.removeprefix("response-time/"): f.outcome.value for f in verdict.findings if f.outcome != "pass"}
     assert wanted == found
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(403, None), (404, None), (503, "fail")])
+def test_a_preview_may_be_refused_to_a_stranger_as_in_cache_headers(status, wanted):
+    shop = site({"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}, "response_time": {"miss": {"p95": "50ms"}}})
+    verdict = judge(shop, shop.rules[0], "/a/p", [miss("/a/p", status=status)] * 100)
+    assert wanted == next((one.outcome for one in verdict.findings if one.claim == "response-time/status"), None)
+
+
+def test_the_slowest_of_a_budget_are_of_those_that_it_judges():
+    shop = site(BUDGET)
+    cold = [replace(hit(first_byte=0.3), reused=False)] * 10
+    verdict = judge(shop, shop.rules[0], "/a", [*seen(hit, fast=50, slow=50), *cold, *FINE])
+    assert {0.1} == {one.phases.first_byte for one in verdict.findings[0].evidence}
 
 
 KINDS = {

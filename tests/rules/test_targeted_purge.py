@@ -127,6 +127,7 @@ CASES = [
     ("nothing was purged", proof(purges=()), {"accepted": "unknown"}),
     ("a 500 after the purge", proof([fresh(status=500), again()]), {"status": "fail"}),
     ("no answer after the purge", proof([exchange("/a", error="reset"), again()]), {"answers": "unknown"}),
+    ("an error late", proof(late=exchange("/a", status=503, body=b"down", at=NOW + 3)), {"status": "fail"}),
     ("no answer late", proof(late=exchange("/a", error="reset")), {"answers": "unknown"}),
 ]  # fmt: skip
 
@@ -190,6 +191,10 @@ def test_the_verdict_names_the_strength_of_its_proof():
 def test_one_line_says_what_was_proven_and_how_strongly():
     assert "new, proven by content; 2 of 2 neighbours untouched; still new later" == judged(proof()).observed
     assert "HIT, HIT; Age 5, 5" == judged(proof([later("/a"), later("/a")])).observed
+    other = proof(late=miss("/a", at=NOW + 3, age=[], etag='"three"', body=b"newer"))
+    assert ["MISS, other content"] == says(judged(other), "stays-new")
+    absent = proof(late=exchange("/a", status=404, body=b"", at=NOW + 3))
+    assert {"status": "fail"} == trouble(judged(absent, drill=True))
     weak = proof([fresh(**NO_AGE), hit("/a", **OLD)], hit("/a", **OLD), seen={B: GONE}, **DRILL)
     assert "new, by label only; 1 of 2 neighbours untouched; still new later" == judged(weak).observed
 

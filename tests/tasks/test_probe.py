@@ -224,6 +224,22 @@ def test_a_stalled_server_makes_probes_late_and_loses_none():
         assert exchange.phases.first_byte < stall
 
 
+def test_only_what_was_due_in_a_stall_is_late_although_all_is_due_at_the_very_rate():
+    stall, rate = 0.4, 100
+
+    def behave(visit):
+        while visit.request():
+            if len(visit.server.requests) <= 2:
+                time.sleep(stall)
+            visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with serving(behave) as server:
+        probes = [Probe(server.url, at=n / rate) for n in range(120)]
+        exchanges = probe(probes, manners=manners(rate=rate), user_agent=AGENT, connections=2)
+    assert exchanges[2].phases.late > stall / 2
+    assert max(exchange.phases.late for exchange in exchanges[-20:]) < stall / 2
+
+
 def test_the_rate_holds_for_a_host_across_batches_and_threads():
     """Two batches at once together stay below it."""
     rate, each = 100, 15

@@ -204,6 +204,21 @@ def test_a_certificate_for_another_name(authority):
     assert seen_error(exchange) == ("tls", "the certificate does not name www.example.com")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "after"),
+    [
+        (b"", "before an answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "after 4 bytes of the body"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "after 4 bytes of the body"),
+    ],
+)
+def test_a_server_that_goes_without_the_goodbye_of_tls(pieces, after, authority):
+    """As one that is started anew does; by plain HTTP it is the same error."""
+    with serving(hostile.saying_once(pieces), tls(authority, "www.example.com")) as server:
+        exchange = ask("https://www.example.com/", node=server.address)
+    assert seen_error(exchange) == ("reset", f"the connection was closed {after}")
+
+
 def test_a_certificate_nobody_trusts(authority):
     """Another authority has signed it."""
     with serving(answering(), tls(trustme.CA(), "www.example.com")) as server:
