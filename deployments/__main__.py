@@ -53,7 +53,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _render(args: argparse.Namespace) -> int:
     if args.git:
-        args.out.write_text(prefect_yaml(project_specs(), from_git(args.git, args.branch, args.token)), "utf-8")
+        text = prefect_yaml(project_specs(), from_git(args.git, args.branch, args.token))
+        try:
+            args.out.write_text(text, "utf-8")
+        except OSError as error:
+            raise ValueError(f"--out {args.out}: saw {error.strerror}, wanted a file that can be written") from None
         print(f"rendered {args.out}")
         return 0
     wanted = rendered(project_specs())

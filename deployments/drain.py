@@ -7,6 +7,7 @@ Whoever stops a worker without this leaves its runs "Running" for ever: nobody r
 import argparse
 import asyncio
 import math
+import re
 import sys
 import time
 from collections.abc import Coroutine
@@ -25,6 +26,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
+from prefect.variables import Variable
 from rich.console import Console
 
 DONE, STILL_BUSY, COULD_NOT_ASK, WRONG_INPUT = range(4)
@@ -130,7 +132,14 @@ async def wait(pool: str, timeout: float) -> int:
         await asyncio.sleep(_LOOK_EVERY)
 
 
+def mark(pool: str) -> str:
+    """The Prefect variable by which a worker says that it has paused its pool."""
+    return "draining-" + re.sub("[^a-z0-9]+", "-", pool.lower())
+
+
 async def _drain(pool: str, timeout: float) -> int:
+    # From now on the pause is an operator's: no worker is to end it.
+    await Variable.aunset(mark(pool))
     await set_paused(pool, paused=True)
     if code := await wait(pool, timeout):
         _say(f"work pool {pool} stays paused; to go on: python -m deployments.drain --pool {pool} --resume")
@@ -140,6 +149,7 @@ async def _drain(pool: str, timeout: float) -> int:
 async def _resume(pool: str) -> int:
     was_paused = await is_paused(pool)
     await set_paused(pool, paused=False)
+    await Variable.aunset(mark(pool))
     _say(f"work pool {pool} takes runs again" if was_paused else f"work pool {pool} was not paused")
     return DONE
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import Flow
 
@@ -23,7 +25,7 @@ from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
 from flows.tasks.database_file import all_databases, check_database
-from flows.tasks.site_file import all_sites, check, schedule_problem
+from flows.tasks.site_file import all_sites, check, schedule_problem, timezones
 
 ROOT = Path(__file__).parents[1]
 POOL = "roundsman"
@@ -137,7 +139,7 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
         timed = cron(when, f"{name}-{site.site}" if job is not inspect_site else site.site) if when else ""
         parameters = {"site": site.site, **more.pop("parameters", {})}
         common = {"owner": owner(job, site), "tags": (f"site:{site.site}",), "parameters": parameters}
-        return Spec(f"{name}-{site.site}", job, timed, schedule.timezone, **common, **more)
+        return Spec(f"{name}-{site.site}", job, timed, zone(timed, schedule.timezone), **common, **more)
 
     kept = (f"round-{site.site}", f"verdicts-{site.site}")
     yield spec(inspect_site, "inspect", schedule.inspect, artifacts=kept)
@@ -160,6 +162,17 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
     if schedule.rehearse:
         kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
         yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)
+
+
+def zone(cron: str, timezone: str) -> str:
+    """The time zone of a deployment's schedule: UTC for what is due every hour, where its minutes are the same there.
+
+    Prefect makes no run in the hour that comes twice when clocks go back: a purge each minute would stop for an hour.
+    """
+    if cron.split()[1:] != ["*"] * 4 or timezone not in timezones():
+        return timezone
+    offsets = (datetime(2026, month, 1, tzinfo=ZoneInfo(timezone)).utcoffset() or timedelta() for month in (1, 7))
+    return timezone if any(offset % timedelta(hours=1) for offset in offsets) else "UTC"
 
 
 def database_specs(databases: Iterable[Database]) -> list[Spec]:

@@ -6,7 +6,6 @@ container and `make up` stop it in this way. A second signal ends it at once.
 
 import argparse
 import asyncio
-import re
 import signal
 import socket
 import sys
@@ -70,20 +69,16 @@ async def _work(pool: str, patience: float, more: list[str]) -> int:
 async def _drain(pool: str, patience: float) -> int:
     """Pause the pool, with a mark that it was us: what an operator paused stays as it is."""
     if not await drain.is_paused(pool):
-        await Variable.aset(_mark(pool), value=True, overwrite=True)
+        await Variable.aset(drain.mark(pool), value=True, overwrite=True)
         await drain.set_paused(pool, paused=True)
     return await drain.wait(pool, patience)
 
 
 async def _go_on(pool: str) -> None:
     """Let the pool go on if a worker had paused it, this one or one that was killed while it drained."""
-    if await Variable.aget(_mark(pool)):
+    if await Variable.aget(drain.mark(pool)):
         await drain.set_paused(pool, paused=False)
-        await Variable.aunset(_mark(pool))
-
-
-def _mark(pool: str) -> str:
-    return "draining-" + re.sub("[^a-z0-9]+", "-", pool.lower())
+        await Variable.aunset(drain.mark(pool))
 
 
 async def _first(*waited: asyncio.Task[int] | Coroutine[Any, Any, None]) -> None:

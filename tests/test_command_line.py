@@ -194,6 +194,17 @@ def test_status_of_a_site_that_nobody_looked_at_is_unknown(tmp_path, capsys, mon
     assert 4 == sum(line.startswith("  UNKNOWN") for line in out)
 
 
+def test_status_of_no_site_at_all_is_no_pass(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path)
+    assert 2 == main(["status"])
+    assert "no site: write a file in deployments/sites/" in capsys.readouterr().err
+
+
+def test_outbox_takes_a_number_that_a_database_can_hold(capsys):
+    assert 3 == main(["outbox", "--replay", "9" * 20])
+    assert "--replay: saw '99999999999999999999', wanted the number of a dead message" in capsys.readouterr().err
+
+
 def test_status_says_when_the_ledger_has_outgrown_its_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     path = written(tmp_path, site("http://a.test", [articles("a")]))

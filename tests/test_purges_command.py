@@ -65,6 +65,8 @@ def test_all_are_purged_again_as_often_as_somebody_says_so(lost, capsys):
         (["--replay", "3"], "3: no quarantined change has this number"),
         (["--dismiss", "99"], "99: no quarantined change has this number"),
         (["--replay", "one"], "--replay: saw 'one', wanted the number of a quarantined change, or all"),
+        (["--replay", "9" * 20], "--replay: saw '99999999999999999999', wanted the number of a quarantined change"),
+        (["--dismiss", "9" * 20], "--dismiss: saw '99999999999999999999', wanted the number of a quarantined change"),
         (["--dismiss", "all"], "--dismiss: saw 'all', wanted the number of a quarantined change"),
         (["--replay", "1", "--dismiss", "1"], "not allowed with argument"),
         (["--now", "nowhere"], "no such file"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -25,6 +26,11 @@ class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever call
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number that any database can hold."""
+    return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
 def add_json(parser: Any, what: str = "the report") -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, quiet_prefect
 
 
 def register(commands: Any) -> None:
@@ -18,7 +18,7 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.replay not in {"", "all"} and not args.replay.isdecimal():
+    if args.replay not in {"", "all"} and not is_number(args.replay):
         raise InputError(f"--replay: saw {args.replay!r}, wanted the number of a dead message, or all")
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError

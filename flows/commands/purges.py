@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, ledger_ready, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, is_number, ledger_ready, quiet_prefect
 
 
 def register(commands: Any) -> None:
@@ -18,9 +18,9 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.replay not in {"", "all"} and not args.replay.isdecimal():
+    if args.replay not in {"", "all"} and not is_number(args.replay):
         raise InputError(f"--replay: saw {args.replay!r}, wanted the number of a quarantined change, or all")
-    if args.dismiss and not args.dismiss.isdecimal():
+    if args.dismiss and not is_number(args.dismiss):
         raise InputError(f"--dismiss: saw {args.dismiss!r}, wanted the number of a quarantined change")
     quiet_prefect()
     if args.now:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 from typing import Any
 
 from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect
@@ -23,6 +24,9 @@ def _run(args: argparse.Namespace) -> int:
     from flows.tasks.status import find_facts, find_shared_jobs
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]
+    if not sites:
+        print("no site: write a file in deployments/sites/, or name one", file=sys.stderr)
+        return COULD_NOT_LOOK
     ledger_ready()
     found = [status(asyncio.run(find_facts.fn(site))) for site in sites]
     for one in found:

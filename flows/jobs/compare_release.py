@@ -20,6 +20,7 @@ from flows.rules.subject import could_not_look
 from flows.rules.trial import Trial
 from flows.rules.verdict import Verdict
 from flows.tasks.ask import Clock, looking
+from flows.tasks.at_once import tell_at_once
 from flows.tasks.before_after import find_around
 from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.comparisons import keep_ratios
@@ -86,6 +87,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     written = await record(quote(report), job="compare-release", return_state=True)
     if written.is_completed():
         await keep_ratios(report.run, ratios, margin, version, return_state=True)
+        await tell_at_once(promised, report, full=False)
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))

@@ -8,9 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from prefect import Flow, State, flow
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
-from prefect.utilities.urls import url_for
 
 from flows.checks.cache_headers import check_cache_headers
 from flows.checks.logged_in_traffic import check_logged_in_traffic
@@ -22,11 +21,10 @@ from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look, summary
 from flows.rules.verdict import Verdict
-from flows.tasks.alerts import tell
 from flows.tasks.ask import Clock, looking
+from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.outbox import deliver
 from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
 from flows.tasks.status import record_release
@@ -94,13 +92,8 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
-    elif deployment.get_id():  # who looks by hand has the report before them
-        told = await tell(
-            promised, quote(report), url_for("flow-run", flow_run.get_id()) or "", full=not only, return_state=True
-        )
-        if not told.is_completed():
-            log.warning("%s: nobody was told of this round: %s", promised.site, told.message)
-        await deliver(return_state=True)
+    else:
+        await tell_at_once(promised, report, full=not only)
     await publish(quote(report), return_state=True)
     return conclude(report)
 

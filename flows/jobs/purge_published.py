@@ -4,19 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
-from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
-from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
 from flows.rules.purge_queue import LONGEST_RUN, Pass, judge
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.tasks.alerts import tell
+from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.outbox import deliver
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
 from flows.tasks.report import conclude, publish
 from flows.tasks.site_file import load
@@ -72,9 +69,8 @@ async def purge_published(
     written = await record(quote(report), job=purge_published.name, return_state=True)
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
-    elif deployment.get_id():
-        await tell(promised, quote(report), url_for("flow-run", flow_run.get_id()) or "", full=False, return_state=True)
-        await deliver(return_state=True)
+    else:
+        await tell_at_once(promised, report, full=False)
     await publish(quote(report), "published", "published-verdicts", return_state=True)
     ended = conclude(report, done)
     ended.message = f"{done}; {ended.message}"

@@ -4,25 +4,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
-from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.transactions import atransaction
 from prefect.utilities.annotations import quote
-from prefect.utilities.urls import url_for
 
 from flows.jobs.inspect_site import run_id
 from flows.rules.rehearsal_legs import COURSE
 from flows.rules.rehearsal_plan import LONGEST
 from flows.rules.rehearsal_promise import STAGING
-from flows.rules.rehearsal_verdict import CHECK, Rehearsing, judge
+from flows.rules.rehearsal_verdict import Rehearsing, judge
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look
-from flows.tasks.alerts import tell
+from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.outbox import deliver
 from flows.tasks.rehearse import (
     BEGINNING,
     Refused,
@@ -117,12 +114,7 @@ async def _told(promised: Site, report: Report) -> Report:
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))
-    if deployment.get_id():
-        link = url_for("flow-run", flow_run.get_id()) or ""
-        said = await tell(promised, quote(report), link, full=False, return_state=True)
-        if not said.is_completed():
-            log.warning("%s: nobody was told of this rehearsal (%s): %s", promised.site, CHECK, said.message)
-        await deliver(return_state=True)
+    await tell_at_once(promised, report, full=False)
     return report
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Flow, State, flow
-from prefect.runtime import deployment, flow_run
 from prefect.utilities.annotations import quote
-from prefect.utilities.urls import url_for
 
 from flows.checks.indexes import check_indexes
 from flows.checks.migration_rehearsal import check_migration_rehearsal
@@ -21,12 +19,11 @@ from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.subject import summary
 from flows.rules.verdict import Verdict
-from flows.tasks.alerts import tell
+from flows.tasks.at_once import tell_at_once
 from flows.tasks.database_file import folder_of, load_database
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.outbox import deliver
 from flows.tasks.report import conclude
 
 log = logging.getLogger("roundsman")
@@ -110,11 +107,6 @@ async def _told(promised: Database, report: Report, *, full: bool) -> Report:
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))
-    if deployment.get_id():
-        link = url_for("flow-run", flow_run.get_id()) or ""
-        site = told_as(promised)
-        said = await tell(site, quote(replace(report, site=site.site)), link, full=full, return_state=True)
-        if not said.is_completed():
-            log.warning("%s: nobody was told of this review: %s", promised.database, said.message)
-        await deliver(return_state=True)
+    site = told_as(promised)
+    await tell_at_once(site, replace(report, site=site.site), full=full)
     return report

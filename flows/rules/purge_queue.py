@@ -30,6 +30,9 @@ LATE = 300.0
 LONGEST = 2000
 
 CHECK = "purge-queue"
+#: Of a purge that was proven. It goes by the site's name: the next sample is of another route, and a round that says
+#: nothing of this one does not say that it is well.
+SAMPLE = "purge-sample"
 MOVES = Claim(f"{CHECK}/moves", "What was published is purged in time.")
 TAKEN = Claim(f"{CHECK}/taken", "Nothing of what was published is given up.")
 
@@ -216,6 +219,14 @@ def judge(site: Site, done: Pass) -> Verdict:
     )
     expected = "What an application says has changed is purged within a minute or two."
     return Verdict(CHECK, site.site, "", site.owner, expected, "", findings, observed=str(done))
+
+
+def sampled(site: Site, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts of a proven sample, as verdicts on the site's purges."""
+    return tuple(
+        replace(one, check=SAMPLE, subject=site.site, observed=f"{one.subject}: {one.observed}".removesuffix(": "))
+        for one in verdicts
+    )
 
 
 def sample(site: Site, routes: Sequence[str], chance: float) -> str:

@@ -37,12 +37,13 @@ def told(version: object, at: object, now: datetime, source: Source) -> Release:
     """
     if not isinstance(version, str) or not 0 < len(version.strip()) <= LONGEST or not version.strip().isprintable():
         raise ValueError(f"version: saw {version!r:.80}, wanted the version's name, up to {LONGEST} characters")
-    since = _time(at) if at else now
+    given = _time(at) if at else now
+    since = _in_utc(given) if given else None
     if since is None:
         raise ValueError(f"at: saw {at!r:.80}, wanted a time with its zone, such as 2026-03-01T14:30:00+01:00")
     if since > now + AHEAD:
         raise ValueError(f"at: saw {since.isoformat()}, which is yet to come; tell of a release when it is out")
-    return Release(version.strip(), min(since, now).astimezone(UTC), source)
+    return Release(version.strip(), min(since, now.astimezone(UTC)), source)
 
 
 def _time(said: object) -> datetime | None:
@@ -51,4 +52,12 @@ def _time(said: object) -> datetime | None:
     try:
         return read if (read := datetime.fromisoformat(str(said))).tzinfo else None
     except ValueError:
+        return None
+
+
+def _in_utc(at: datetime) -> datetime | None:
+    """The time in UTC; None at the ends of the calendar, where there is none."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
         return None

@@ -189,7 +189,9 @@ def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[Stat
     ended = run.ended_at or now
     if run.kind == "CANCELLED":
         return State.SKIPPED, _skipped(run)
-    if run.kind in {"FAILED", "CRASHED"} and run.state not in RECORDED and kept is None:
+    # What broke down after its round was recorded may have told nobody; what was closed from outside had ended well.
+    closed = run.state == CLOSED and kept is not None
+    if run.kind in {"FAILED", "CRASHED"} and run.state not in RECORDED and not closed:
         if run.state != CLOSED and (now - ended).total_seconds() <= HOOK:
             return State.STARTED, f"{run.state}; it may still speak for itself"
         return State.FAILED, f"{run.state}: {run.message}"

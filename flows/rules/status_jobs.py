@@ -119,7 +119,9 @@ def _events(jobs: JobFacts) -> list[Event]:
 
 
 def _slot(slot: Slot, trouble: Trouble | None) -> Event | None:
-    ended = slot.ended or slot.at
+    # What hangs has no end yet, and began long ago; it went wrong when that was noticed.
+    hangs = trouble is not None and slot.state == State.OVERRUN
+    ended = slot.ended or (trouble.at if hangs else slot.at)
     if wrong := _STATES.get(slot.state):
         detail, job = (slot.detail or trouble.message, trouble.job) if trouble else (slot.detail, "")
         return Event(slot.deployment, ended, wrong, wrong == _PAUSED, slot.flow_run, detail, job)

@@ -26,7 +26,7 @@ from flows.tasks.service_tables import AlertRow, OutboxRow, ReleaseRow
 
 _ALONE: Mapping[str, int] = MappingProxyType({})
 #: Checks of other jobs: a round that is silent about them says nothing.
-APART = frozenset({"rehearse-release", "purge-queue"})
+APART = frozenset({"compare-release", "purge-queue", "purge-sample", "rehearse-release"})
 #: A check and its subject; the alerts of a site are told apart by them.
 Subject = tuple[str, str]
 

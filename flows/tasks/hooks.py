@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from flows.rules.notice import Release, clipped, job_notice, scrubbed
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
+from flows.rules.slots import RECORDED
 from flows.tasks.ledger import LedgerError, command_hash, known, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.service_tables import JobEventRow, ReleaseRow
@@ -71,7 +72,8 @@ async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     async with get_client() as client:
         deployment = await client.read_deployment(flow_run.deployment_id)
         site = _tagged(deployment, "site")
-        known = await _from_ledger(_look_up, str(flow_run.id), site, runbook) or _Known()
+        recorded = state.name in RECORDED
+        known = await _from_ledger(_look_up, str(flow_run.id), site, runbook, recorded) or _Known()
         if known.told:
             await _send(client, _told(flow_run, state, deployment))
             return
@@ -118,10 +120,9 @@ async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
             at=at,
             message=message,
         )
-        try:
-            await _send(client, failed, _told(flow_run, state, deployment))
-        finally:
-            await _from_ledger(_write, row)
+        await _send(client, failed, _told(flow_run, state, deployment))
+        # Only then: what is not written here, `watch_jobs` tells.
+        await _from_ledger(_write, row)
 
 
 async def told(flow_run: FlowRun, state: State[Any]) -> None:
@@ -208,10 +209,13 @@ def _opened(do: Any, *args: Any) -> Any:
         engine.dispose()
 
 
-def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook) -> _Known:
+def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook, recorded: bool) -> _Known:  # noqa: FBT001
+    """What is known of a run; `recorded` says whether its state is one that a round ends in, which then has told."""
     with Session(engine) as session:
-        end = select(JobEventRow.id).filter_by(flow_run_id=flow_run_id).where(JobEventRow.kind.in_(ENDS))
-        if any(session.scalar(one.limit(1)) for one in (select(RunRow.id).filter_by(flow_run_id=flow_run_id), end)):
+        ends = [select(JobEventRow.id).filter_by(flow_run_id=flow_run_id).where(JobEventRow.kind.in_(ENDS))]
+        # A run that broke down after it was recorded may have told nobody.
+        ends += [select(RunRow.id).filter_by(flow_run_id=flow_run_id)] if recorded else []
+        if any(session.scalar(one.limit(1)) for one in ends):
             return _Known(told=True)
         seen = select(ReleaseRow).filter_by(site=site).order_by(ReleaseRow.seen_at.desc()).limit(1)
         release = session.scalars(seen).first()

@@ -101,7 +101,7 @@ async def prove_sample(site: Site, routes: Sequence[str]) -> Pass:
     verdicts = tuple(judge_all(site, seen, [route]))
     if rules.spoiled(verdicts, disturbed=disturbed):
         return Pass(troubles=("no sample was proven: other changes were purged meanwhile",))
-    return Pass(verdicts=verdicts)
+    return Pass(verdicts=rules.sampled(site, verdicts))
 
 
 @dataclass(slots=True)

@@ -120,7 +120,9 @@ def ui() -> str:
 @lru_cache(maxsize=1024)
 def _second_slot(expression: str, timezone: str, started: datetime) -> datetime:
     schedule = CronSchedule(cron=expression, timezone=timezone)
-    return asyncio.run(schedule.get_dates(2, start=started))[-1].astimezone(UTC)
+    # When clocks change, Prefect also gives times before the start.
+    dates = sorted(date.astimezone(UTC) for date in asyncio.run(schedule.get_dates(10, start=started)))
+    return [date for date in dates if date > started][:2][-1]
 
 
 def watched_at(session: Session) -> datetime | None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from uuid import uuid4
 import pytest
 
 from deployments import drain, specs
-from deployments.worker import _mark
 from tests.ports import free_port
 from tests.service import prefect as run_prefect
 from tests.service import running, server, until
@@ -235,8 +235,10 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path)
         assert drain.STILL_BUSY == worker.wait(180)
     assert not job.paused
 
-    # What an operator paused stays as it is.
-    run_prefect(job.environment, "work-pool", "pause", "roundsman")
+    # What an operator paused stays as it is, also where a worker left its mark.
+    job.api.post("/variables/", json={"name": drain.mark("roundsman"), "value": True}).raise_for_status()
+    command = [sys.executable, "-m", "deployments.drain", "--timeout", "0"]
+    subprocess.run(command, env=job.environment, check=False)
     with job.worker("--drain", "0") as worker:
         worker.send_signal(signal.SIGTERM)
         assert drain.STILL_BUSY == worker.wait(180)
@@ -245,7 +247,7 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path)
 
 
 def test_the_mark_of_a_draining_worker_is_a_name_that_prefect_takes():
-    assert "draining-our-pool-2" == _mark("Our Pool_2")
+    assert "draining-our-pool-2" == drain.mark("Our Pool_2")
 
 
 def test_the_pool_is_the_one_that_is_deployed_to():

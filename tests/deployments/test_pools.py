@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from deployments.specs import ENV
-from deployments.work_pools import FOLDER, KINDS, template
+from deployments.work_pools import FOLDER, KINDS, kept, template
 
 TEMPLATES = {kind: json.loads((FOLDER / f"{kind}.json").read_text()) for kind in KINDS}
 
@@ -24,6 +24,10 @@ def test_only_our_defaults_differ_from_prefects_own_template(kind):
     made = deepcopy(TEMPLATES[kind])
     assert template(kind) == made
     assert ENV == made["variables"]["properties"]["env"].pop("default")
+    assert (kind == "process") is (made["variables"]["properties"].get("image", {}).pop("default", "") == "")
+    if kind == "kubernetes":
+        [container] = made["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"]
+        assert [{"secretRef": {"name": "roundsman-worker", "optional": True}}] == container.pop("envFrom")
     from prefect.server import api
 
     bundled = json.loads(Path(api.__path__[0], "collections_data/views/aggregate-worker-metadata.json").read_text())
@@ -40,6 +44,18 @@ def test_every_placeholder_is_a_variable_and_the_variables_are_a_schema(kind):
     jsonschema.Draft202012Validator.check_schema(variables)
     defaults = {name: one["default"] for name, one in variables["properties"].items() if "default" in one}
     jsonschema.validate(defaults, {**variables, "required": []})
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_what_an_operator_set_in_a_pool_stays_when_it_is_brought_up_to_date(kind):
+    theirs = deepcopy(TEMPLATES[kind])
+    properties = theirs["variables"]["properties"]
+    properties["image"]["default"] = "registry.example.com/roundsman:7"
+    properties["env"]["default"] = {"SHOP_PASSWORD": "set", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "90"}
+    made = kept(TEMPLATES[kind], theirs)["variables"]["properties"]
+    assert "registry.example.com/roundsman:7" == made["image"]["default"]
+    assert {"SHOP_PASSWORD": "set", **ENV} == made["env"]["default"]
+    assert TEMPLATES[kind] == kept(TEMPLATES[kind], {})
 
 
 async def test_a_run_gets_our_environment_from_the_pool_and_from_its_deployment():

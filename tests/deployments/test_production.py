@@ -88,7 +88,7 @@ def test_a_command_exists_with_its_options(command):
 
 
 def test_all_parts_are_there():
-    assert {"database", "upgrade", "server", "deploy", "worker", "board", "watcher"} == set(SERVICES)
+    assert {"database", "upgrade", "server", "deploy", "automations", "worker", "board", "watcher"} == set(SERVICES)
     assert [
         "roundsman-board.service",
         "roundsman-server.service",

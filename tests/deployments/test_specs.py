@@ -91,6 +91,22 @@ def test_sites_that_run_hourly_do_not_start_together(name, cron):
     assert cron == spec.rendered()["schedules"][0]["cron"]
 
 
+@pytest.mark.parametrize(
+    ("cron", "timezone", "wanted"),
+    [
+        ("* * * * *", "Europe/Berlin", "UTC"),
+        ("7 * * * *", "America/New_York", "UTC"),
+        ("7 * * * *", "Asia/Kolkata", "Asia/Kolkata"),
+        ("7 * * * *", "Australia/Lord_Howe", "Australia/Lord_Howe"),
+        ("7 * * * 1-5", "Europe/Berlin", "Europe/Berlin"),
+        ("7 2 * * *", "Europe/Berlin", "Europe/Berlin"),
+    ],
+)
+def test_what_is_due_each_hour_is_due_as_well_in_the_hour_that_comes_twice(cron, timezone, wanted):
+    (spec,) = specs([site(schedule={"inspect": cron, "timezone": timezone})])
+    assert wanted == spec.rendered()["schedules"][0]["timezone"]
+
+
 def test_a_cron_that_is_none_stops_the_rendering():
     with pytest.raises(
         ValueError, match="inspect-shop: inspect: saw '99 \\* \\* \\* \\*', wanted hourly, daily, or a cron"
@@ -223,6 +239,12 @@ async def test_a_worker_clones_the_branch_that_is_deployed(repository, elsewhere
     assert {**CONFIG, "pull": config["pull"]} == config
     made = await run_steps(config["pull"])
     assert "here" == Path(made["directory"], "where.txt").read_text()
+
+
+def test_a_file_that_can_not_be_written_is_told(tmp_path, capsys):
+    out = tmp_path / "nowhere" / "prefect-git.yaml"
+    assert 3 == command.main(["--git", "https://git.example/r.git", "--out", str(out)])
+    assert f"--out {out}: saw No such file or directory, wanted a file that can be written" in capsys.readouterr().err
 
 
 def test_the_secret_of_a_private_repository_is_only_named(elsewhere):

@@ -32,6 +32,11 @@ def test_nothing_secret_is_written_in_it_and_nothing_unsafe_in_a_script():
     assert "${{ secrets." in JOB["env"]["PREFECT_API_AUTH_STRING"]
 
 
+def test_whoever_hears_of_jobs_stays_told_of_them():
+    """What the command for automations is not told of, it takes off the server."""
+    assert "${{ vars.ROUNDSMAN_NOTIFY }}" == JOB["env"]["ROUNDSMAN_NOTIFY"]
+
+
 def test_it_installs_the_lock():
     (install,) = (step["run"] for step in JOB["steps"] if step.get("name") == "install")
     assert "--require-hashes -r requirements.lock" in install

@@ -65,8 +65,15 @@ def test_misses_that_are_30_percent_slower_are_found_though_hits_are_not(release
     assert told["hit-speed"].startswith("unchanged: x")
 
 
-def test_a_comparison_is_kept_and_shown(releases, compare, ledger):
+def test_a_comparison_is_kept_and_shown_and_the_owner_is_told(releases, compare, ledger, monkeypatch):
+    told = []
+
+    async def tell(site, report, *, full):
+        told.append((site.site, report.verdicts[0].check, full))
+
+    monkeypatch.setattr("flows.jobs.compare_release.tell_at_once", tell)
     compare("kept", "--samples", "6")
+    assert [("lab", "compare-release", False)] == told
     engine = create_engine(ledger)
     with Session(engine) as session:
         kept = [(run.site, run.job) for run in session.scalars(select(RunRow))]

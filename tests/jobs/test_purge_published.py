@@ -95,7 +95,7 @@ async def test_what_is_published_is_new_for_every_reader_and_a_sample_is_proven(
     assert (4, 3, 0) == (done.done, done.purged, done.exit_code)
     assert state.message.startswith("4 changes done with 3 purges; ")
     assert all(before[page] != generation(varnish, page) for page in mine)
-    assert [("purge-published", check, "pass") for check in ("purge-queue", "targeted-purge")] == recorded(engine)
+    assert [("purge-published", check, "pass") for check in ("purge-queue", "purge-sample")] == recorded(engine)
     again, nothing = await run(place(varnish.url, "published"))
     assert (True, 0, 2) == (again.is_completed(), nothing.done, len(recorded(engine))), "nothing to prove"
 
@@ -121,7 +121,7 @@ async def test_a_cache_that_only_says_it_purged_makes_the_run_red(prefect, engin
     state, done = await run(place(noop_varnish.url, "published-noop"))
     assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
     said = {check: outcome for _, check, outcome in recorded(engine)}
-    assert {"purge-queue": "pass", "targeted-purge": "fail"} == said
+    assert {"purge-queue": "pass", "purge-sample": "fail"} == said
     assert {"done"} == {state for _, state in rows_of(engine)}, "each was purged as far as anybody said"
 
 

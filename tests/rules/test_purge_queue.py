@@ -8,6 +8,7 @@ from flows.rules.purge_plan import Powers
 from flows.rules.purge_queue import Change, Claim, Kind, Pass, Progress, State
 from flows.rules.subject import verdict_on
 from flows.rules.targeted_purge import CHECK, NEIGHBOUR, REFRESHED
+from flows.rules.verdict import Verdict
 from tests.rules.make import RULE, site
 
 SHOP = site()
@@ -142,6 +143,21 @@ def test_the_sample_is_a_route_that_was_purged_and_that_everyone_shares_else_a_c
     edge = {"edge": "varnish/lab", "blocks": {"varnish/lab": {}}}
     place = site(MEMBER, {"purge": {"canary": "/a/canary"}}, sessions=["member/a", "member/b"], **edge)
     assert wanted == rules.sample(place, routes, chance)
+
+
+def test_a_proven_sample_speaks_for_the_site_and_says_which_route_it_was():
+    one = Verdict(
+        "targeted-purge",
+        "/a/b",
+        "articles",
+        "web",
+        "",
+        "",
+        (rules.MOVES.against("old", "new", holds=False),),
+        observed="HIT",
+    )
+    [said] = rules.sampled(SHOP, [one])
+    assert ("purge-sample", "shop", "/a/b: HIT", "fail") == (said.check, said.subject, said.observed, said.outcome)
 
 
 def test_without_a_shared_route_and_a_canary_there_is_no_sample():

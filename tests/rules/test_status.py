@@ -172,6 +172,7 @@ JOBS = [
     ("well", [slot(), slot(minutes=90)], [], P, "No: 2 runs of the last day went well.", 90),
     ("did not start", [slot(minutes=90), slot("not_started")], [], F, "Yes: 30 minutes ago inspect-shop did not start.", 30),
     ("two in a row", [slot("did_nothing", 90), slot("too_fast")], [], F, "Yes: 30 minutes ago inspect-shop ended too fast to have done its work.", 90),
+    ("a run that hangs", [replace(slot("overrun", 1441), ended=None), slot()], [trouble("overrun", 1, "r1441")], F, "Yes: 1 minute ago inspect-shop ran too long.", 1),
     ("recovered", [slot("overrun", 90), slot()], [], W, "Not now: 1 of 2 runs of the last day went wrong, the last 1 hour ago: inspect-shop ran too long.", 90),
     ("another job runs well", [slot("failed", 90), slot(deployment="purge-shop")], [], F, "Yes: 1 hour ago inspect-shop failed.", 90),
     ("two jobs", [slot("failed", 90), slot("failed", deployment="purge-shop")], [], F, "Yes: 30 minutes ago purge-shop failed; 1 other job went wrong too.", 30),

@@ -57,6 +57,15 @@ def test_the_same_round_told_again_adds_nothing(ledger):
     assert ["fail", "fail", "pass"] == alerts(ledger)["cache-headers /a"].recent
 
 
+@pytest.mark.parametrize("check", ["compare-release", "purge-queue", "purge-sample", "rehearse-release"])
+def test_a_round_says_nothing_of_what_other_jobs_found(ledger, check):
+    told(OPS, a_report(0, verdict(subject="shop", check=check)), full=False)
+    told(OPS, a_report(1, GOOD))
+    assert ["firing"] == kinds(ledger)
+    told(OPS, a_report(2, verdict(Outcome.PASS, subject="shop", check=check)), full=False)
+    assert ["firing", "resolved"] == kinds(ledger)
+
+
 def test_a_round_told_twice_at_once_is_told_once(ledger):
     subjects = [verdict(subject=f"/{letter}") for letter in "abcdef"]
     orders = [subjects, subjects[::-1]]

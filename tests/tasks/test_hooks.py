@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -228,6 +229,35 @@ async def test_a_round_that_recorded_itself_is_told_by_nobody_here(broken, ledge
     await heard(inbox, lost)
     assert [] == inbox.about(str(recorded.id))
     assert [str(lost.id)] == [row.flow_run_id for row in rows(ledger_url)]
+
+
+@pytest.mark.harness
+async def test_a_run_that_broke_down_after_it_was_recorded_is_told(broken, ledger_url):
+    from prefect.states import Crashed
+
+    inbox, ended = broken
+    job, run, state = await ended(Crashed(message="Process exited with status code: -9"))
+    engine = open_ledger(ledger_url)
+    write_round(engine, **a_round(), flow_run_id=str(run.id))
+    engine.dispose()
+    await speak_for(job, run, state)
+    assert 1 == len(await heard(inbox, run))
+
+
+@pytest.mark.harness
+async def test_what_the_server_did_not_take_is_left_to_the_watch(broken, ledger_url, monkeypatch):
+    """It tells what the ledger does not know as told."""
+    from prefect.states import Failed
+
+    async def gone(*_, **__):
+        raise httpx.ConnectError("the server is gone")
+
+    _, ended = broken
+    job, run, state = await ended(Failed())
+    monkeypatch.setattr("flows.tasks.hooks._send", gone)
+    with pytest.raises(httpx.ConnectError):
+        await speak_for(job, run, state)
+    assert [] == rows(ledger_url)
 
 
 BROKEN = """

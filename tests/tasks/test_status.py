@@ -2,7 +2,7 @@
 
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -156,6 +156,12 @@ def test_a_round_is_stale_when_the_second_slot_after_it_has_come():
     friday = NOW.replace(day=6, hour=8, minute=0, second=30)
     assert NOW.replace(day=10, hour=8, minute=0) == stale_at(weekdays, friday)
     assert NOW + 2 * DAY == stale_at(site(schedule=None), NOW)
+
+
+def test_a_round_is_not_stale_before_it_began_when_clocks_go_forward():
+    often = site(schedule={"inspect": "*/15 * * * *", "timezone": "Europe/Berlin"})
+    began = datetime(2026, 3, 29, 0, 47, tzinfo=UTC)
+    assert datetime(2026, 3, 29, 1, 15, tzinfo=UTC) == stale_at(often, began)
 
 
 def around(ledger):
