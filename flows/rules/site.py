@@ -64,7 +64,7 @@ class Schedule(Model):
     catalogue: Text | None = None
     """When the catalogue is imported, in the same words as the others; never by itself when left out."""
     timezone: Text = "UTC"
-    """Where these times hold, such as Europe/Berlin; what is due every hour is deployed in UTC, where none comes twice."""
+    """Where these times hold, such as Europe/Berlin; what is due every hour goes by UTC, where none comes twice."""
 
 
 class Manners(Model):
