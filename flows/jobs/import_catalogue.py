@@ -30,7 +30,10 @@ class Imported:
     owner=SITE_OWNER,
     expects="Each article of the feed is in the shop's database, and no edge has an old copy of one that changed.",
     on_fail="Readers may get old articles. First look: the run's message; then run it again, which doubles nothing.",
-    rollback=NothingToUndo("the feed says how things are: an older edition, put in its place and imported, undoes it"),
+    rollback=NothingToUndo(
+        "the feed says how things are: an older edition, put in its place and imported, brings its articles back; "
+        "those that only the newer one had stay until they are deleted, and purged, by hand"
+    ),
     max_runtime=3600.0,
 )
 @flow(

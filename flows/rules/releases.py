@@ -11,6 +11,8 @@ from flows.rules.notice import Release, Source
 LONGEST = 200
 #: How far ahead a clock that tells of a release may be.
 AHEAD = timedelta(minutes=5)
+#: No site is older.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def deployments(releases: Sequence[Release]) -> tuple[Release, ...]:
@@ -39,7 +41,7 @@ def told(version: object, at: object, now: datetime, source: Source) -> Release:
         raise ValueError(f"version: saw {version!r:.80}, wanted the version's name, up to {LONGEST} characters")
     given = _time(at) if at else now
     since = _in_utc(given) if given else None
-    if since is None:
+    if since is None or since < EARLIEST:
         raise ValueError(f"at: saw {at!r:.80}, wanted a time with its zone, such as 2026-03-01T14:30:00+01:00")
     if since > now + AHEAD:
         raise ValueError(f"at: saw {since.isoformat()}, which is yet to come; tell of a release when it is out")

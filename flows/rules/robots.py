@@ -39,14 +39,14 @@ class Robots:
                 for agent in agents:
                     named[agent].append((key == "allow", value))
         chosen = named.get(product.lower(), named.get("*", []))
-        lines = tuple((allow, _pattern(path), len(path.encode())) for allow, path in chosen if path)
+        lines = tuple((allow, _pattern(path), len(spelled(path))) for allow, path in chosen if path)
         return cls(lines, tuple(dict.fromkeys(sitemaps)))
 
     def allows(self, path: str) -> bool:
         """Whether a path, with its query, may be asked for: the most specific line decides, and of two, the kinder."""
         if path == "/robots.txt":
             return True
-        asked = spelled(path)
+        asked = _literally(spelled(path))
         found = [(length, allow) for allow, pattern, length in self.lines if pattern.match(asked)]
         return max(found)[1] if found else True
 
@@ -91,10 +91,15 @@ def _token(agent: str) -> str:
     return found[0].lower() if found else ""
 
 
+def _literally(spelled_path: str) -> str:
+    """A path whose own `*` and `$` are encoded, as a rule has to encode those that are none of its signs."""
+    return spelled_path.replace("*", "%2A").replace("$", "%24")
+
+
 def _pattern(path: str) -> re.Pattern[str]:
     """`*` is any text, and `$` in the end is the end (section 2.2.3)."""
     ends = path.endswith("$")
-    parts = [re.escape(spelled(part)) for part in re.split(r"\*+", path.removesuffix("$"))]
+    parts = [re.escape(_literally(spelled(part))) for part in re.split(r"\*+", path.removesuffix("$"))]
     # Without the atomic groups a line of many stars could take for ever.
     first, *others = parts
     middle = "".join(f"(?>.*?{part})" for part in others[:-1])

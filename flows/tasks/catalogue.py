@@ -70,7 +70,8 @@ def catalogue(site: Site, feed: str, target: Engine, chunk: int = 1000) -> Batch
         # Held until the commit, so that what is compared is what is overwritten; in one order, so that nobody waits
         # in a circle. SQLite knows one writer only.
         kept = select(ARTICLE).where(ARTICLE.c.route.in_(routes)).order_by(ARTICLE.c.route).with_for_update()
-        known = {row["route"]: Article(**row) for row in connection.execute(kept).mappings()}
+        # As it is: what stands in the shop need not be what a feed may say.
+        known = {row["route"]: Article.model_construct(**row) for row in connection.execute(kept).mappings()}
         changed: dict[str, Article] = {}
         changes = []
         for row in rows:

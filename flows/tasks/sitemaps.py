@@ -103,20 +103,20 @@ def read_sitemaps(
         reading = _Reading(site, client, folder)
         robots = reading.robots()
         first = start or robots.sitemaps or ["/sitemap.xml"]
-        named = dict.fromkeys(reading.own(urljoin(site.base_url, one) for one in first))
+        listed = reading.listed
+        named = dict.fromkeys(path for one in first for path in reading.sitemaps([one], one))
         waiting = deque((path, False) for path in named)
         known = set(named)
-        listed = reading.listed
 
         def read(path: str, *, indexed: bool) -> None:
             for kind, addresses in reading.file(path, indexed=indexed):
-                paths = reading.own(addresses)
                 if kind is Kind.URLS:
-                    paths, refused = allowed(robots, paths)
+                    paths, refused = allowed(robots, reading.own(addresses))
                     listed.disallowed += refused
                     listed.paths += len(paths)
                     take(paths)
                     continue
+                paths = reading.sitemaps(addresses, path)
                 fresh = [one for one in dict.fromkeys(paths) if one not in known]
                 room = MOST_FILES - len(known)
                 known.update(fresh[:room])
@@ -132,6 +132,9 @@ def read_sitemaps(
             except SitemapError as error:
                 listed.unread.append(Unread(path, error.saw, error.wanted))
         listed.enough = len(waiting)
+        if waiting:
+            saw = f"{len(waiting):,} files that were not begun, as {most:,} paths are enough"
+            listed.unread.append(Unread(waiting[0][0], saw, "`most` above what the site lists"))
         return listed
 
 
@@ -171,6 +174,20 @@ class _Reading:
 
     def own(self, addresses: Iterable[str]) -> list[str]:
         return own_paths(self.site.base_url, list(addresses), self.listed.left)
+
+    def sitemaps(self, addresses: Sequence[str], named_by: str) -> list[str]:
+        """The paths of the site's own sitemaps among some; that others are left out is told."""
+        found, others = [], []
+        for address in addresses:
+            with suppress(ValueError):
+                if own := self.own([urljoin(self.site.base_url, address)]):
+                    found += own
+                    continue
+            others.append(address)
+        if others:
+            saw = f"{len(others):,} sitemaps that are not the site's own, such as {others[0].partition('?')[0][:200]}"
+            self.listed.unread.append(Unread(named_by, saw, "sitemaps on the site's own host"))
+        return found
 
     def robots(self) -> Robots:
         try:
@@ -246,7 +263,8 @@ class _Reading:
                     return
                 if (status := response.status_code) != 200:
                     raise SitemapError(str(status), "200", transient=transient(status))
-                if (coding := response.headers.get("content-encoding", "identity")) not in {"identity", "gzip"}:
+                coding = response.headers.get("content-encoding", "identity")
+                if coding.lower() not in {"identity", "gzip", "x-gzip"}:
                     raise SitemapError(f"the content coding {coding[:20]!r}", "none, or gzip")
                 with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as copy:
                     fresh = Path(copy.name)
@@ -298,7 +316,10 @@ def _in_words() -> Iterator[None]:
     """Whatever goes wrong with a file, in the words of a SitemapError."""
     try:
         yield
-    except (httpx.HTTPError, OSError) as error:
+    except SitemapError:
+        raise
+    # Of what an address can be wrong in, each library has its own error; most of them are ValueErrors.
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         over = isinstance(error, httpx.TransportError)
         raise SitemapError(f"no whole answer ({type(error).__name__})", "all of it", transient=over) from error
 

@@ -83,6 +83,7 @@ KEYS = [
     ("the token as the user", basic("", TOKEN), 401),
     ("no base64", "Basic ???", 401),
     ("no text", "Basic /////w==", 401),
+    ("no ASCII", b"Basic \xe9", 401),
     ("another scheme", f"Digest {TOKEN}", 401),
     ("letters beyond ASCII", b"Bearer \xe9", 401),
 ]

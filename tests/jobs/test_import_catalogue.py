@@ -192,6 +192,13 @@ async def test_a_row_that_is_no_article_is_kept_and_the_others_are_imported(pref
     assert set(shelf.routes) == set(texts(shop))
 
 
+async def test_an_article_of_the_shop_that_no_feed_may_say_is_mended_by_the_feed(prefect, shop, shelf):
+    with shop.begin() as connection:
+        connection.execute(insert(ARTICLE), {"route": shelf.routes[0], "title": "", "text": ""})
+    state, _ = await imported(shelf, shelf.feed())
+    assert f"{PAGES} rows, {PAGES} changed, 0 in quarantine; purges sent: 1" == state.message
+
+
 async def test_a_feed_in_pages_that_stumbles_is_read_again_by_the_task(prefect, shop, shelf, feeding, monkeypatch):
     """The source asks four times; after that the task is tried again."""
     rows, address = feeding

@@ -52,6 +52,7 @@ def test_what_is_told_is_taken_with_its_time():
         ("1.8", "yesterday", "at: saw 'yesterday', wanted a time with its zone"),
         ("1.8", "2026-03-08T11:00:00", "at: saw '2026-03-08T11:00:00', wanted a time with its zone"),
         ("1.8", "2026-03-08T13:00:00Z", "yet to come"),
+        ("1.8", "1989-12-31T00:00Z", "at: saw '1989-12-31T00:00Z', wanted a time with its zone"),
         ("1.8", "0001-01-01T00:00+14:00", r"at: saw '0001-01-01T00:00\+14:00', wanted a time with its zone"),
     ],
 )

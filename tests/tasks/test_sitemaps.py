@@ -221,7 +221,53 @@ def test_no_further_file_is_begun_once_there_are_enough_paths(shop, read):
     shop.urls("/b.xml", "/3")
     listed, paths = read(most=2)
     assert ["/1", "/2"] == paths
-    assert (1, []) == (listed.enough, listed.unread)
+    assert 1 == listed.enough
+    told = "/b.xml: saw 1 files that were not begun, as 2 paths are enough, wanted `most` above what the site lists"
+    assert [told] == said(listed)
+
+
+def test_sitemaps_of_other_hosts_are_told(shop, read):
+    shop.robots("Sitemap: http://other.test/a.xml", "Sitemap: http://[oops/b.xml", f"Sitemap: {shop.url}/sitemap.xml")
+    shop.pages["/sitemap.xml"] = (
+        200,
+        {},
+        f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>{shop.url}/c.xml</loc></sitemap>'
+        "<sitemap><loc>http://other.test/d.xml?key=hush</loc></sitemap></sitemapindex>".encode(),
+    )
+    shop.urls("/c.xml", "/1")
+    listed, paths = read()
+    assert ["/1"] == paths
+    assert [
+        f"{path}: saw 1 sitemaps that are not the site's own, such as {other}, wanted sitemaps on the site's own host"
+        for path, other in (
+            ("http://other.test/a.xml", "http://other.test/a.xml"),
+            ("http://[oops/b.xml", "http://[oops/b.xml"),
+            ("/sitemap.xml", "http://other.test/d.xml"),
+        )
+    ] == said(listed)
+
+
+@pytest.mark.parametrize("location", ["http://[oops/b.xml", "http://a..b/b.xml", f"http://{'x' * 70}.test/b.xml"])
+def test_a_redirect_to_no_address_costs_that_file_only(location, shop, read):
+    shop.robots(f"Sitemap: {shop.url}/a.xml", f"Sitemap: {shop.url}/b.xml")
+    shop.pages["/a.xml"] = (302, {"Location": location}, b"")
+    shop.urls("/b.xml", "/1")
+    listed, paths = read()
+    assert (["/1"], 1) == (paths, len(listed.unread))
+
+
+@pytest.mark.parametrize("location", ["http://a..b/robots.txt", "http://xn--/robots.txt"])
+def test_robots_that_lead_to_no_address_forbid_all(location, shop, read):
+    shop.pages["/robots.txt"] = (301, {"Location": location}, b"")
+    with pytest.raises(RobotsError):
+        read()
+
+
+def test_a_coding_may_be_written_in_capitals(shop, read):
+    shop.urls("/sitemap.xml", "/1")
+    status, headers, body = shop.pages["/sitemap.xml"]
+    shop.pages["/sitemap.xml"] = (status, headers | {"Content-Encoding": "X-GZIP"}, gzip.compress(body))
+    assert ["/1"] == read()[1]
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])

@@ -38,7 +38,8 @@ class Edition:
 def enqueue(engine: Engine, edition: Edition) -> int:
     """The job of this edition, made if there is none: the same content twice is one job.
 
-    Of a snapshot it is a new one once another edition has applied anything; one that was overtaken in vain goes on.
+    Of a snapshot it is a new one once another edition, under whatever name, has applied anything; one that was
+    overtaken in vain goes on.
 
     Raises:
         SourceChangedError: a job of the same source is not at its end, has applied rows, and began with other content.
@@ -49,11 +50,13 @@ def enqueue(engine: Engine, edition: Edition) -> int:
         point("enqueue.locked")
         params = told(edition.params)
         mine = editions(edition.kind, edition.source, edition.params)
-        others = and_(mine, JOB.c.fingerprint != edition.fingerprint)
+        another = JOB.c.fingerprint != edition.fingerprint
+        others = and_(mine, another)
         after = 0
         if edition.snapshot:
-            _take_turns(connection, edition.kind, edition.source, edition.params)
-            after = _overtake(connection, others)
+            _take_turns(connection, edition.kind, edition.params)
+            # Editions of one feed may have names of their own, such as a date.
+            after = _overtake(connection, others, and_(_series(edition.kind, edition.params), another))
         else:
             _refuse_change(connection, select(JOB).where(others, JOB.c.status.in_(_OPEN), JOB.c.position > 0))
         key = job_key(edition.kind, edition.fingerprint, edition.params, after)
@@ -81,7 +84,11 @@ def enqueue(engine: Engine, edition: Edition) -> int:
 
 def editions(kind: str, source: str, params: dict[str, Any]) -> ColumnElement[bool]:
     """Jobs of one source with the same parameters."""
-    return and_(JOB.c.kind == kind, JOB.c.source == source, JOB.c.params == told(params))
+    return and_(_series(kind, params), JOB.c.source == source)
+
+
+def _series(kind: str, params: dict[str, Any]) -> ColumnElement[bool]:
+    return and_(JOB.c.kind == kind, JOB.c.params == told(params))
 
 
 def told(params: dict[str, Any]) -> str:
@@ -91,7 +98,7 @@ def told(params: dict[str, Any]) -> str:
 
 def overtaken(connection: Connection, job_id: int, kind: str, source: str, params: dict[str, Any]) -> bool:
     """Whether a newer job of the source has applied anything; if not, none does before the commit."""
-    _take_turns(connection, kind, source, params)
+    _take_turns(connection, kind, params)
     newer = and_(editions(kind, source, params), JOB.c.id > job_id)
     # Whoever writes a chunk is waited for; and as a chunk has it, the job's row comes before what is applied.
     writers = or_(JOB.c.id == job_id, and_(newer, JOB.c.status.in_(_OPEN)))
@@ -223,25 +230,26 @@ def _held(job: Job) -> Any:
     return and_(JOB.c.id == job.id, JOB.c.token == job.token, JOB.c.status == Status.RUNNING)
 
 
-def _take_turns(connection: Connection, kind: str, source: str, params: dict[str, Any]) -> None:
-    """Until the commit nobody else decides between editions of this source. SQLite has one writer anyway."""
+def _take_turns(connection: Connection, kind: str, params: dict[str, Any]) -> None:
+    """Until the commit nobody else decides between such editions. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        who = func.hashtextextended(json.dumps([kind, source, told(params)]), 0)
+        who = func.hashtextextended(json.dumps([kind, told(params)]), 0)
         connection.execute(select(func.pg_advisory_xact_lock(who)))
 
 
-def _overtake(connection: Connection, others: ColumnElement[bool]) -> int:
-    """End the jobs of other editions. Says which job of them was the last to apply anything; 0 for none."""
+def _overtake(connection: Connection, others: ColumnElement[bool], named: ColumnElement[bool]) -> int:
+    """End the jobs of other editions of a source. Says which of all those named applied anything last; 0 for none."""
     # First: one that is within its chunk is waited for, and only then is known whether it has applied anything.
     overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
     connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=_OVERTAKEN))
     point("enqueue.overtaken")
-    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(others, _APPLIED)).scalar_one()
+    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(named, _APPLIED)).scalar_one()
 
 
 def _refuse_change(connection: Connection, begun: Select[Any]) -> None:
     if other := connection.execute(begun.order_by(JOB.c.id).limit(1)).first():
         raise SourceChangedError(
             f"{other.source} has changed: job {other.id} has {other.position} rows behind it of another edition "
-            f"({other.fingerprint[:12]}); run it with that one, or give it up with give_up(target, {other.id}, ...)"
+            f"({other.fingerprint[:12]}); run it with that one, or give it up with give_up(target, {other.id}, ...), "
+            "and all rows of the new one are applied"
         )

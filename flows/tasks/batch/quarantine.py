@@ -14,7 +14,7 @@ from flows.rules.batch import storable
 from flows.tasks.batch import jobs
 from flows.tasks.batch.attempt import Batch
 from flows.tasks.batch.chunks import send
-from flows.tasks.batch.errors import in_full, transient
+from flows.tasks.batch.errors import SourceError, in_full, transient
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.points import point
 from flows.tasks.batch.tables import JOB, ROW_ERROR
@@ -108,7 +108,7 @@ def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) ->
         read = batch.source.parse(_whole(row, mend(row.payload)))
         return _apply(batch, row, batch.parse(read) if batch.parse else read, by)
     except Exception as error:
-        if transient(error):
+        if transient(error) or isinstance(error, SourceError):
             raise
         with writing(batch.target) as connection:
             point("replay.refused")

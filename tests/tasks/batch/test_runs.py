@@ -176,13 +176,26 @@ async def test_an_edition_that_was_overtaken_in_vain_goes_on_where_it_was(engine
     )
 
 
-async def test_a_job_that_was_overtaken_under_another_name_is_not_gone_on_with(engine, tmp_path):
+async def test_editions_of_a_feed_may_have_names_of_their_own(engine, tmp_path):
+    for name, value, again in (
+        ("01", 1, False),
+        ("02", 2, False),
+        ("02", 2, True),
+        ("01", 1, False),
+        ("copy", 1, True),
+    ):
+        batch = transfers(engine, edition(tmp_path / f"feed-{name}.jsonl", value), snapshot=True, apply=put)
+        assert again is (await run(batch)).again
+        assert {value} == set(balances(engine).values())
+
+
+async def test_a_job_that_was_overtaken_is_begun_anew_under_another_name(engine, tmp_path):
     for value in (1, 2):
         batch = transfers(engine, edition(tmp_path / "feed.jsonl", value), chunk=2, snapshot=True)
         with pytest.raises(BatchError):
             await run(replace(batch, apply=put_until(4)))
-    with pytest.raises(SourceChangedError, match="job 1 is cancelled: overtaken"):
-        await run(transfers(engine, edition(tmp_path / "old.jsonl", 1), chunk=2, snapshot=True, apply=put))
+    await run(transfers(engine, edition(tmp_path / "old.jsonl", 1), chunk=2, snapshot=True, apply=put))
+    assert {1} == set(balances(engine).values())
 
 
 async def test_a_snapshot_that_was_given_up_stays_so(engine, tmp_path):
