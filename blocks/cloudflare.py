@@ -12,6 +12,17 @@ from blocks.purge import By, Order, Rate
 _RATES = {"free": (5 / 60, 25), "pro": (5, 25), "business": (10, 50), "enterprise": (50, 500)}
 
 
+#: Codes of errors that are about the token: its form, and whether it is known.
+_TOKEN = frozenset({6003, 6111, 10000})
+
+
+def _codes(response: httpx.Response) -> set[int]:
+    try:
+        return {error["code"] for error in response.json()["errors"]}
+    except (ValueError, LookupError, TypeError):
+        return set()
+
+
 class Cloudflare(Edge):
     """Cloudflare: one API for all its nodes. The token needs Zone.Cache Purge; leave `nodes` empty.
 
@@ -55,6 +66,10 @@ class Cloudflare(Edge):
         except (ValueError, LookupError, TypeError):
             return "the answer is not Cloudflare's JSON; check the address of the API"
         return "; ".join(errors)[:200] or "it said success: false, and no reason"
+
+    def denies(self, response: httpx.Response) -> bool:
+        """Read the codes of an answer 400 as well: a token that is cut short is told so."""
+        return super().denies(response) or (response.status_code == 400 and bool(_codes(response) & _TOKEN))
 
     def rates(self) -> tuple[Rate, ...]:
         """Requests, for the whole account."""

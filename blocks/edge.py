@@ -19,9 +19,6 @@ from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, folded, to
 #: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
 PATIENCE = 10.0
 
-#: Statuses that are about who asks, or where, and not about what is purged.
-SHUT_OUT = DENIED | {404, 405}
-
 #: What of this was never sent, so that it can be sent again.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -196,11 +193,14 @@ class Edge(Block):
         try:
             request = self.request(order)
         except UnicodeEncodeError:
-            # Its text could quote a token.
-            says = f"{name} has a setting with characters that no header can carry; correct it"
-            raise PurgeError(says, permanent=True) from None
+            raise self._unspeakable(order) from None
+        except httpx.InvalidURL as trouble:
+            raise PurgeError(f"{name} can't be asked by this address ({trouble}); mend it", permanent=True) from None
         started = time.perf_counter()
-        response = await self._answer(request, client)
+        try:
+            response = await self._answer(request, client)
+        except UnicodeEncodeError:  # of what signs the request
+            raise self._unspeakable(order) from None
         wait = retry_after(response)
         if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
             # A 429 was not done, so it may be sent again; a second one is told.
@@ -292,6 +292,18 @@ class Edge(Block):
             says = f"{asked} {seen}, wanted an answer; it may have purged: look before you purge again"
             raise PurgeError(says, unknown=True) from None
 
+    def _unspeakable(self, order: Order) -> PurgeError:
+        """What no header can carry: an item, or a setting, whose text could quote a token."""
+        name = self.get_block_type_name()
+        if not all(item.isascii() for item in order.items):
+            return PurgeError(f"{name} can't carry {order.items[0]!r} in a header; encode it", permanent=True)
+        says = f"{name} has a setting with characters that no header can carry; correct it"
+        return PurgeError(says, permanent=True, shut_out=True, denied=True)
+
+    def denies(self, response: httpx.Response) -> bool:
+        """Whether an answer says that who asks is not known, or may not."""
+        return response.status_code in DENIED
+
     def _failure(self, response: httpx.Response, asked: str, answer: str) -> PurgeError:
         status = response.status_code
         later = self.later(response)
@@ -299,13 +311,16 @@ class Edge(Block):
         wait = response.headers.get("retry-after") if later else None
         seen = f"{status} (Retry-After: {wait[:40]})" if wait else str(status)
         told = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
-        what = "purge again later" if later else mend(status)
+        denied = self.denies(response)
+        # Where the page itself is the answer, what is gone is that page, and no address of an API.
+        astray = (status == 404 or response.is_redirect) and not self.refills
+        what = "purge again later" if later else mend(401 if denied and status not in DENIED else status)
         says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {what}"
         return PurgeError(
             f"{says}. It said: {told}" if told else says,
             permanent=not later,
-            shut_out=status in SHUT_OUT or response.is_redirect,
-            denied=status in DENIED,
+            shut_out=denied or astray or status == 405,
+            denied=denied,
             # Somebody on the way gave up waiting, or it broke half-way.
             unknown=status in {500, 502, 504},
             retry_after=retry_after(response) if wait else None,

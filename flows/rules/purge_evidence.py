@@ -133,6 +133,8 @@ def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: Te
 
 def untouched(before: Exchange, after: Exchange, terms: Terms) -> Told:
     """Whether a neighbour is still the copy that it was: from the store, the same content, born before the purge."""
+    if after.status != before.status and refuses(after.status):
+        return Told(f"{after.status}, which says nothing of its copy", None, Strength.LABEL)
     born = birth(after)
     same = after.body_hash == before.body_hash and mark(after, terms.marker) == mark(before, terms.marker)
     stored = cache_state(after).from_store
@@ -144,6 +146,15 @@ def untouched(before: Exchange, after: Exchange, terms: Terms) -> Told:
     if born is None:
         return Told(told, holds, Strength.LABEL)
     return Told(f"{told}, {_since(born, terms)}", holds, Strength.BIRTH)
+
+
+def refuses(status: int) -> bool:
+    """Whether an answer is about who asks, or a server in trouble, so that it says nothing of a copy."""
+    return status >= 500 or status in _REFUSES
+
+
+#: What a login, a firewall or a limit on requests answers.
+_REFUSES = frozenset({401, 403, 407, 408, 425, 429, 451})
 
 
 def _declared(old: Exchange, marker: Marker | None) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from flows.rules.delivery import Trouble, is_over, pause
+from flows.rules.delivery import MOST_ATTEMPTS, Trouble, is_over, pause
 from flows.rules.promises import Audience
 from flows.rules.purge_plan import Powers
 from flows.rules.purge_wish import Wish, misnamed
@@ -186,7 +186,7 @@ def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
 
 def after(change: Change, trouble: Trouble, chance: float) -> tuple[State, int, str]:
     """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
-    if trouble is STOPPED:
+    if trouble is STOPPED and change.attempts < MOST_ATTEMPTS:
         return State.WAITING, 0, trouble.says
     if is_over(change.attempts, trouble):
         return State.QUARANTINED, 0, trouble.says

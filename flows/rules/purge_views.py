@@ -75,6 +75,8 @@ class Scene:
     targets: tuple[View, ...] = ()
     others: tuple[View, ...] = ()
     unlooked: Mapping[str, tuple[str, ...]] | None = None
+    unasked: tuple[str, ...] = ()
+    """Servers that speak another scheme than the site."""
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -103,7 +105,18 @@ def scene(site: Site, plan: Plan, tiers: Sequence[Powers], seen: Mapping[str, Se
             for node in ((address(site),) if kind is Kind.ALIAS else nodes)
         ),
         unlooked,
+        unasked(site, tiers),
     )
+
+
+def unasked(site: Site, tiers: Sequence[Powers]) -> tuple[str, ...]:
+    """The servers that are not looked at, as they speak another scheme than the site."""
+    scheme = urlsplit(site.base_url).scheme
+    return tuple(one for one in _known(site, tiers) if urlsplit(one).scheme != scheme)
+
+
+def _known(site: Site, tiers: Sequence[Powers]) -> Sequence[str]:
+    return site.servers or (tiers[-1].nodes if tiers else ())
 
 
 def servers(site: Site, tiers: Sequence[Powers]) -> tuple[str, ...]:
@@ -112,8 +125,7 @@ def servers(site: Site, tiers: Sequence[Powers]) -> tuple[str, ...]:
     A server that speaks another scheme than the site would answer another question, and is left out.
     """
     scheme = urlsplit(site.base_url).scheme
-    known = site.servers or (tiers[-1].nodes if tiers else ())
-    parts = [urlsplit(one) for one in known if urlsplit(one).scheme == scheme]
+    parts = [urlsplit(one) for one in _known(site, tiers) if urlsplit(one).scheme == scheme]
     found = dict.fromkeys(f"{one.netloc}" if one.port else f"{one.netloc}:{_PORTS[scheme]}" for one in parts)
     return tuple(found) if address(site) in found else ("", *found)
 

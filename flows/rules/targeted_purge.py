@@ -6,6 +6,7 @@ that changed, a copy born after the purge on the prober's own clock, and only th
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from flows.rules.cache_control import directives, left, seconds, targeted_of
 from flows.rules.cache_copy import difference, observed
@@ -18,6 +19,7 @@ from flows.rules.purge_evidence import (
     Told,
     kept_again,
     new,
+    refuses,
     still_new,
     untouched,
     warm_enough,
@@ -35,6 +37,7 @@ WARM = Claim(f"{CHECK}/warm", "The route is in the store, with time left, so tha
 TOUCHED = Claim(f"{CHECK}/touched", "The command that changes the canary works.", breach=Outcome.UNKNOWN)
 ACCEPTED = Claim(f"{CHECK}/accepted", "The edge takes the purge, and says when it is done.")
 VARIANTS = Claim(f"{CHECK}/variants", "Every variant of the route is purged and looked at.", breach=Outcome.WARN)
+SERVERS = Claim(f"{CHECK}/servers", "The copy of each server is looked at.", breach=Outcome.WARN)
 REFRESHED = Claim(f"{CHECK}/refreshed", "After the purge the route is new.")
 IN_TIME = Claim(f"{CHECK}/in-time", "The route is new as soon as the edge promises.")
 CACHED_AGAIN = Claim(f"{CHECK}/cached-again", "The new copy is kept.")
@@ -166,7 +169,8 @@ def _findings(
     late = [proof.late[view] for view in mine if view in proof.late]
     after = [*(one for view in mine for one in proof.after.get(view, ())), *late]
     looked = [*(one for view in mine for one in proof.warm.get(view, ())), *after]
-    broken = [one for one in after if one.status >= 500]
+    usual = {one.status for view in mine for one in proof.warm.get(view, ())}
+    broken = [one for one in after if refuses(one.status) and (one.status >= 500 or one.status not in usual)]
     if silent := unanswered(CHECK, seen):
         yield silent
     elif other := wrong_status(CHECK, looked if drill else broken, rule.status):
@@ -236,6 +240,9 @@ def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Seq
         # Where one variant is purged at a time, the others are as old as they were.
         holds = None if proof.one_variant else False
         yield VARIANTS.against(saw, "`purge: {variants: ...}` in the rule", holds=holds)
+    if others := proof.scene.unasked:
+        saw = f"{', '.join(others)} not looked at, as the site speaks {urlsplit(site.base_url).scheme}"
+        yield SERVERS.against(saw, "`servers` that speak the site's own scheme", holds=False)
     terms = proof.terms(rule, certain=not moved)
     found = {view: _first_new(proof, view, terms) for view in mine}
     yield from _together(REFRESHED, proof, {view: told for view, (told, _) in found.items()}, "a new copy")

@@ -126,7 +126,8 @@ async def _carried_out(engine: Engine, work: _Work, *, again: bool) -> Pass:
         async with _kept(engine, work.claim):
             await _purge_all(work, 0, last=not again)
             if again and not work.progress.held_up:
-                await pause(max(flight(work.site.rule_for(item), []) for item in work.claim.items))
+                routes = [item.removeprefix(work.site.base_url) for item in work.claim.items]
+                await pause(max(flight(work.site.rule_for(route), []) for route in routes))
                 await _purge_all(work, 1, last=True)
     except BaseException:
         work.progress.stop(work.claim.items)

@@ -19,6 +19,8 @@ from flows.tasks.purge_queue_tables import BUCKET
 LOOK_AGAIN = 5.0
 #: Seconds that a request waits for its turn at most; after that its changes rest instead, and no worker waits.
 LONGEST = 60.0
+#: Seconds for which an edge is left alone at most, whatever it asked for: nobody could take it back.
+LONGEST_REST = 3600.0
 
 
 class Pace:
@@ -48,7 +50,8 @@ class Pace:
     async def told(self, name: str, edge: Edge, error: PurgeError) -> None:
         """Leave an edge alone for as long as it asked for: none of the workers asks it before."""
         if edge.rates() and error.retry_after:
-            await asyncio.to_thread(_block, self._engine, name, edge.rates(), error.retry_after)
+            rest = min(error.retry_after, LONGEST_REST)
+            await asyncio.to_thread(_block, self._engine, name, edge.rates(), rest)
 
 
 @contextmanager

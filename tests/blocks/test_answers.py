@@ -7,10 +7,11 @@ import pickle
 import httpx
 import pytest
 
+from blocks.akamai import Akamai
 from blocks.cloudflare import Cloudflare
 from blocks.demo_edge import DemoEdge
-from blocks.nginx import Nginx
-from blocks.purge import PurgeError
+from blocks.nginx import Nginx, NginxRefresh
+from blocks.purge import By, PurgeError
 from blocks.varnish import Varnish
 from tests.blocks.wire import Wire
 
@@ -51,6 +52,42 @@ async def test_a_refusal_says_whether_asking_again_or_for_something_else_can_hel
     assert str(error.value).startswith(f"Varnish at {NODE} answered {status}{wait}, wanted 2xx; ")
     assert str(error.value).endswith("It said: because of")
     assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(("status", "shut_out"), [(301, False), (404, False), (401, True), (405, True)])
+async def test_where_the_page_itself_answers_its_absence_is_about_that_page_only(status, shut_out):
+    async with Wire(status, headers={"Location": "https://elsewhere.example/"}).client() as client:
+        with pytest.raises(PurgeError) as error:
+            await NginxRefresh(nodes=[NODE], value=SECRET).purge(["http://h.example/"], client=client)
+    assert (True, shut_out) == (error.value.permanent, error.value.shut_out)
+
+
+@pytest.mark.parametrize(("code", "denied"), [(6003, True), (6111, True), (10000, True), (1012, False)])
+async def test_a_token_that_cloudflare_can_not_read_is_told_as_such(code, denied):
+    said = {"success": False, "errors": [{"code": code, "message": "Invalid request headers"}]}
+    async with Wire(400, json.dumps(said)).client() as client:
+        with pytest.raises(PurgeError) as error:
+            await CLOUDFLARE.purge(["http://h.example/"], client=client)
+    assert (denied, denied) == (error.value.denied, error.value.shut_out)
+    assert denied is ("token" in str(error.value).partition("It said")[0])
+
+
+async def test_a_credential_that_no_header_can_carry_is_a_setting_and_no_item():
+    akamai = Akamai(api="https://a.example", client_token="t\u200b", client_secret="s", access_token="a")
+    async with Wire(200).client() as client:
+        with pytest.raises(PurgeError, match="has a setting with characters that no header can carry") as error:
+            await akamai.purge(["http://h.example/"], client=client)
+    assert (True, True) == (error.value.shut_out, error.value.denied)
+
+
+async def test_an_item_that_no_request_can_carry_is_refused_by_itself():
+    async with Wire(200).client() as client:
+        with pytest.raises(PurgeError, match="can't be asked by this address") as error:
+            await Varnish(nodes=[NODE]).purge([f"http://h.example/{11_000 * 'é'}"], client=client)
+        assert (True, False) == (error.value.permanent, error.value.shut_out)
+        with pytest.raises(PurgeError, match="can't carry 'clé' in a header") as error:
+            await Varnish(nodes=[NODE]).purge(["clé"], By.KEY, client=client)
+    assert (True, False) == (error.value.permanent, error.value.shut_out)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from blocks.nginx import Nginx
 from blocks.varnish import Varnish
 from flows.rules.exchange import Probe
 from flows.rules.purge_plan import Powers, plan_purge
-from flows.rules.purge_views import MOST, Kind, View, scene, servers
+from flows.rules.purge_views import MOST, Kind, View, scene, servers, unasked
 from flows.rules.purge_wish import Wish
 from tests.rules.make import exchange, site
 
@@ -103,7 +103,9 @@ def test_every_server_is_asked_by_name_and_by_address(nodes, base, wanted):
         if "base_url" not in base
         else site(edge="varnish/shop").model_copy(update=base)
     )
-    assert wanted == servers(place, (Powers(name="varnish/shop", **Varnish(nodes=nodes).powers()),))
+    tiers = (Powers(name="varnish/shop", **Varnish(nodes=nodes).powers()),)
+    assert wanted == servers(place, tiers)
+    assert unasked(place, tiers) == (("http://10.0.0.1",) if "base_url" in base else ())
 
 
 def variants(found):

@@ -191,5 +191,5 @@ def test_by_hand_it_is_worked_off_at_once(prefect, engine, varnish, origin, plac
     assert 0 == main(["purges", "--now", place(varnish.url, "by-hand")])
     said = capsys.readouterr().out.splitlines()
     assert "pass lab: 1 changes done with 1 purges" in said
-    assert f"pass {mine[2]}: new, by birth time; 6 of 6 neighbours" in said[-1]
+    assert f"pass lab: {mine[2]}: new, by birth time; 6 of 6 neighbours" in said[-1]
     assert before != generation(varnish, mine[2])

@@ -81,6 +81,8 @@ def test_a_wish_keeps_to_the_guards_of_the_site(kind, routes, keys):
         (1, Trouble("never", permanent=True), State.QUARANTINED, 0),
         (MOST_ATTEMPTS - 1, Trouble("busy"), State.WAITING, 3_600_000),
         (MOST_ATTEMPTS, Trouble("busy"), State.QUARANTINED, 0),
+        (MOST_ATTEMPTS - 1, rules.STOPPED, State.WAITING, 0),
+        (MOST_ATTEMPTS, rules.STOPPED, State.QUARANTINED, 0),
     ],
 )
 def test_a_change_that_met_trouble_rests_or_is_quarantined(attempts, trouble, state, rests):

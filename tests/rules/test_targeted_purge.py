@@ -127,6 +127,9 @@ CASES = [
     ("nothing was purged", proof(purges=()), {"accepted": "unknown"}),
     ("a 500 after the purge", proof([fresh(status=500), again()]), {"status": "fail"}),
     ("no answer after the purge", proof([exchange("/a", error="reset"), again()]), {"answers": "unknown"}),
+    ("a firewall that shuts the prober out", proof([exchange("/a", status=429, body=b"slow")] * 2), {"status": "fail"}),
+    ("a firewall before a neighbour", proof(seen={B: exchange("/a/b", status=403, body=b"no")}), {"neighbour": "unknown"}),
+    ("a neighbour in trouble", proof(seen={B: exchange("/a/b", status=503, body=b"no")}), {"neighbour": "unknown"}),
     ("an error late", proof(late=exchange("/a", status=503, body=b"down", at=NOW + 3)), {"status": "fail"}),
     ("no answer late", proof(late=exchange("/a", error="reset")), {"answers": "unknown"}),
 ]  # fmt: skip
@@ -135,6 +138,13 @@ CASES = [
 @pytest.mark.parametrize(("seen", "wanted"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_each_way_a_purge_goes_wrong_has_its_own_finding(seen, wanted):
     assert {claim: outcome for claim, outcome in wanted.items() if outcome != "pass"} == trouble(judged(seen))
+
+
+def test_a_server_that_speaks_another_scheme_is_told_and_not_passed_over():
+    seen = proof()
+    verdict = judged(replace(seen, scene=replace(seen.scene, unasked=("http://10.0.0.1",))))
+    assert {"servers": "warn"} == trouble(verdict)
+    assert ["http://10.0.0.1 not looked at, as the site speaks http"] == says(verdict, "servers")
 
 
 def test_a_drill_wants_the_status_of_its_rule_and_a_purge_may_change_it():

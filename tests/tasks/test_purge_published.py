@@ -13,6 +13,7 @@ from flows.rules import delivery
 from flows.rules.purge_queue import Kind
 from flows.tasks import purge_published
 from flows.tasks import purge_queue as queue
+from tests.rules.make import RULE
 from tests.tasks.queueing import SlowApi, TimedApi, kept, ledger, let_be_due, publish, rows_of, shop, slow_edge
 from tests.vendor_api import TOKEN, served
 
@@ -54,6 +55,22 @@ async def test_what_is_published_is_purged_twice_and_done(ledger, api):
     assert {"done"} == set(states(ledger).values())
     assert 0 == (await run(api)).done
     assert len(api.asked) == 2
+
+
+@pytest.mark.parametrize("item", ["/articles/one", f"{BASE}/articles/one"])
+async def test_a_fetch_under_way_is_waited_for_as_its_rule_says_however_the_route_is_named(
+    ledger, api, item, monkeypatch
+):
+    waited = []
+
+    async def pause(seconds):
+        waited.append(seconds)
+
+    monkeypatch.setattr(purge_published, "pause", pause)
+    publish(ledger, item)
+    slow = {"name": "articles", "paths": ["/articles/**"], "response_time": {"miss": {"p95": "4s"}}}
+    await run(api, again=True, rules=[{**RULE, **slow, "examples": {"not_cached": ["/articles/one"]}}])
+    assert [4.0] == waited
 
 
 async def test_changes_of_one_route_are_one_purge_whoever_wrote_them(ledger, api):

@@ -77,6 +77,14 @@ async def test_what_a_vendor_asks_for_holds_for_every_worker(ledger):
     await Pace(ledger).wait("cloudflare/other", quick, 1)
 
 
+async def test_no_vendor_is_left_alone_for_longer_than_an_hour(ledger):
+    quick = edge(rate())
+    await Pace(ledger).told(NAME, quick, PurgeError("too many", retry_after=999_999_999))
+    with pytest.raises(PurgeError) as error:
+        await Pace(ledger).wait(NAME, quick, 1)
+    assert 3590 < error.value.retry_after <= 3601
+
+
 def test_workers_side_by_side_are_together_below_the_rate(ledger):
     one, at, ready = edge(rate(per_second=20.0, burst=10.0)), [], threading.Barrier(4)
 
