@@ -26,5 +26,5 @@ def _run(args: argparse.Namespace) -> int:
             engine.dispose()
     except LedgerError as error:
         raise InputError(str(error)) from None
-    print(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} is as it was")
+    print(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} keeps them")
     return 0

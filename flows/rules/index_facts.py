@@ -109,6 +109,8 @@ class IndexFacts:
     foreign_keys: tuple[ForeignKey, ...] = ()
     unproven: tuple[Unproven, ...] = ()
     counters: tuple[Counter, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Sequences and short keys that the role may not read."""
     nodes: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     """Uses by node and index; a node is called by the variable that holds its address."""
     unseen: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from flows.rules.index_claims import (
 from flows.rules.index_facts import IndexFacts
 from flows.rules.index_promise import Indexes
 from flows.rules.index_usage import Watched
+from flows.rules.migration_claims import listed
 from flows.rules.verdict import Finding, Verdict
 
 #: Uses of each index by node.
@@ -73,8 +74,12 @@ def _held(
 ) -> Iterator[Finding]:
     """What holds of all, what was accepted, and what could not be told."""
     wrong = {one.claim.id for one in faults if one.name not in promised.accept}
+    unread = [name for name in facts.unread if name not in promised.accept]
+    if unread:
+        saw = f"{plural(len(unread), 'key or sequence', 'keys and sequences')} that this role may not read: "
+        yield USED_UP.against(saw + listed(unread), "GRANT pg_read_all_data to it", holds=None)
     for claim, _ in _checks(facts):
-        if claim.id not in wrong:
+        if claim.id not in wrong and not (claim is USED_UP and unread):
             names = ", ".join(dict.fromkeys(one.name for one in faults if one.claim.id == claim.id))
             but = f", accepted: {names}" if names else ""
             yield claim.against(f"{_looked_at(claim.id, facts)}{but}", claim.says, holds=True)

@@ -15,12 +15,13 @@ _FULL = "rewrites {}, and readers and writers wait for it; pg_repack does it bes
 def unused(
     facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, Watched]], now: datetime
 ) -> Iterator[Fault]:
-    """DB104. Only what every node was seen not to use for so long; what makes unique is used by being there."""
+    """DB104. Only what no node ever used by its own count, watched for so long; what makes unique is used by that."""
     for index in facts.indexes:
         quiet = unused_for(nodes, index.name, now)
         if _could_go(index) and quiet is not None and quiet.total_seconds() >= promised.unused_after:
             where = f" on any of {len(nodes)} nodes" if len(nodes) > 1 else ""
-            saw = f"{index.name} on {index.table} was not used in {plural(quiet.days, 'day')}{where}"
+            since = f"since its counts began, which were watched for {plural(quiet.days, 'day')}"
+            saw = f"{index.name} on {index.table} was never used{where} {since}"
             mend = f"DROP INDEX CONCURRENTLY {index.name}"
             cost = f"frees {size(index.size)} and each write the upkeep; what runs once a year may miss it"
             yield Fault(UNUSED, index.table, index.name, saw, mend, cost)

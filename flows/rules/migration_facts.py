@@ -27,7 +27,7 @@ class Statement:
     """Rows read by table. PostgreSQL counts each parallel worker's; SQLite counts none."""
     written: Mapping[str, int] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
-    """Tables that its time grows with."""
+    """Tables that its time grows with, also those that are empty on the copy."""
     lock_timeout: bool = True
     """Whether it gives up when it has to wait for a lock."""
     alone: bool = False

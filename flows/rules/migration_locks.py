@@ -41,8 +41,20 @@ class Hold:
 
 
 def scale(rows: Mapping[str, int], production: Mapping[str, int]) -> dict[str, float]:
-    """How many times the rows of the copy production has, by table; at least 1. What is not known is left out."""
-    return {table: max(1.0, production[table] / (rows.get(table) or 1)) for table in production if rows.get(table)}
+    """How many times the rows of the copy production has, by table; at least 1. What is not known is left out.
+
+    A table that is empty on the copy tells nothing of one with rows.
+    """
+    return {
+        table: max(1.0, many / (rows[table] or 1))
+        for table, many in production.items()
+        if table in rows and (rows[table] or not many)
+    }
+
+
+def unscaled(statements: Iterable[Statement], rows: Mapping[str, int], factors: Mapping[str, float]) -> list[str]:
+    """Tables of the copy that some statements' time grows with, and nobody knows how many times."""
+    return sorted({table for one in statements for table in one.tables if table in rows and table not in factors})
 
 
 def longer(statement: Statement, factors: Mapping[str, float]) -> float:

@@ -11,22 +11,27 @@ from flows.rules.query_review import dearer, flat
 from flows.rules.verdict import Claim, Finding, Outcome
 
 PLANS = Claim(f"{CHECK}/db202-plans", "Queries are as quick after the migrations.", "PostgreSQL, Using EXPLAIN")
-GONE = Claim(PLANS.id, PLANS.says, breach=Outcome.WARN)
+OTHER = Claim(PLANS.id, PLANS.says, breach=Outcome.WARN)
 
 
 def judge_queries(promised: Queries, facts: MigrationFacts) -> Iterator[Finding]:
-    """Judge each query that is dearer than before, or can't be planned any more; all others together."""
+    """Judge each query that is dearer than before, or that nobody can tell of; all others together."""
     others, well = 0, 0
     for before, after in zip(facts.queries_before, facts.queries_after, strict=True):
         if before.plan is None:
             continue  # that is no migration's doing, and the review of the live database tells it
         if after.plan is None:
             wanted = f"{_plan(before)}; or no release that asks it is left"
-            yield GONE.against(f"{after.query.name}: {after.trouble}", wanted, holds=False)
+            yield OTHER.against(f"{after.query.name}: {after.trouble}", wanted, holds=False)
         elif more := dearer(promised, _price(before), _price(after)):
             yield PLANS.against(
                 f"{after.query.name}: {_plan(after)} ({more})", f"{_plan(before)} as before", holds=False
             )
+        elif before.ran and after.ran is None:
+            saw = f"{after.query.name}: it was not run: {after.not_run}"
+            yield PLANS.against(saw, "a run as before the migrations", holds=None)
+        elif after.plan.cost is None and before.plan.fingerprint != after.plan.fingerprint:
+            yield OTHER.against(f"{after.query.name}: {_plan(after)}", f"{_plan(before)} as before", holds=False)
         else:
             others, well = others + (before.plan.fingerprint != after.plan.fingerprint), well + 1
     if well:

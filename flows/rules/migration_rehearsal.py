@@ -26,12 +26,12 @@ from flows.rules.migration_claims import (
     short,
 )
 from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
-from flows.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale
+from flows.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale, unscaled
 from flows.rules.migration_plan import Budget, Migrations
 from flows.rules.migration_queries import judge_queries
 from flows.rules.migration_return import judge_return
 from flows.rules.query_promise import Queries
-from flows.rules.verdict import Finding, Verdict
+from flows.rules.verdict import Claim, Finding, Verdict
 
 #: Seconds of other work that a lock may be held for.
 _HELD = 0.1
@@ -53,7 +53,7 @@ def judge(
         factors = factors_of(plan, facts)
         taken = holds(facts.up, factors)
         for revision, says in facts.pending.items():
-            found = tuple(_revision(revision, facts.up, taken, factors, plan.budget))
+            found = tuple(_revision(revision, facts.up, facts.before.rows, taken, factors, plan.budget))
             about.append((" ".join(filter(None, (name, revision, says))), found))
     about.append(
         (name, (*_whole(plan, facts), *(judge_queries(queries, facts) if queries and facts.queries_after else ())))
@@ -66,8 +66,13 @@ def factors_of(plan: Migrations, facts: MigrationFacts) -> dict[str, float]:
     return scale(facts.before.rows if facts.before else {}, {**facts.live_rows, **plan.rows})
 
 
-def _revision(
-    revision: str, up: Leg, taken: Sequence[Hold], factors: Mapping[str, float], budget: Budget
+def _revision(  # noqa: PLR0913, PLR0917 - a revision with all that it is held against
+    revision: str,
+    up: Leg,
+    rows: Mapping[str, int],
+    taken: Sequence[Hold],
+    factors: Mapping[str, float],
+    budget: Budget,
 ) -> Iterator[Finding]:
     if revision not in up.revisions:
         yield UPGRADE.against("not reached: one before it failed", "it runs", holds=None)
@@ -81,10 +86,12 @@ def _revision(
     for claim, reads, most in ((READS, True, budget.reads_blocked), (WRITES, False, budget.writes_blocked)):
         waits = blocked(own, reads=reads)
         worst = max(waits.values(), default=0.0)
-        yield claim.against(_waiting(own, reads=reads), f"at most {seconds(most)}", holds=worst <= most)
+        inside = [run for one in own if one.stops_reads or not reads for run in (one.taken_by, *one.later)]
+        saw, unknown = _waiting(own, reads=reads), unscaled(inside, rows, factors)
+        yield _projected(claim, saw, f"at most {seconds(most)}", unknown, holds=worst <= most)
     anew = list(dict.fromkeys(name for one in mine for name in one.rewritten))
     yield REWRITES.against(listed(anew) or "nothing", "nothing", holds=not anew)
-    yield _rows(mine, factors, budget)
+    yield _rows(mine, rows, factors, budget)
     yield _held(own, factors)
     heavy = [one for one in own if not one.taken_by.lock_timeout]
     if own:
@@ -107,12 +114,22 @@ def _waiting(own: Sequence[Hold], *, reads: bool) -> str:
     return f"{table}: {seconds(here[table])} here{then}, by {by.mode} of {short(by.taken_by.sql)}{more}"
 
 
-def _rows(mine: Sequence[Statement], factors: Mapping[str, float], budget: Budget) -> Finding:
+def _projected(claim: Claim, saw: str, wanted: str, unknown: Sequence[str], *, holds: bool) -> Finding:
+    """A claim on production. What already breaks it here breaks it there; what keeps it here need not."""
+    if not holds or not unknown:
+        return claim.against(saw, wanted, holds=holds)
+    why = f"{listed(unknown)} has no rows on the copy, or nobody knows how many in production"
+    mend = "write `rows:`, or restore a golden database that has some"
+    return claim.against(f"{saw}; more is not known: {why}", f"{wanted} with production's rows; {mend}", holds=None)
+
+
+def _rows(mine: Sequence[Statement], rows: Mapping[str, int], factors: Mapping[str, float], budget: Budget) -> Finding:
     read = sum(sum(one.scanned.values()) for one in mine)
     written = sum(sum(one.written.values()) for one in mine)
     there = sum(one.rows * longer(one, factors) for one in mine)
     then = f", {there:.0f} with production's rows" if there > 1.05 * (read + written) else ""
-    return ROWS.against(f"{read} read, {written} written{then}", f"at most {budget.rows}", holds=there <= budget.rows)
+    saw, unknown = f"{read} read, {written} written{then}", unscaled(mine, rows, factors)
+    return _projected(ROWS, saw, f"at most {budget.rows}", unknown, holds=there <= budget.rows)
 
 
 def _held(own: Sequence[Hold], factors: Mapping[str, float]) -> Finding:
@@ -140,9 +157,11 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
     if facts.up is None or facts.before is None:
         raise ValueError("what is pending was not run")
     if not facts.up.error:
-        took = projected_seconds(facts.up, factors_of(plan, facts))
-        saw = f"{seconds(facts.up.seconds)} here, {seconds(took)} with production's rows"
-        yield TIME.against(saw, f"at most {seconds(plan.budget.time)}", holds=took <= plan.budget.time)
+        factors = factors_of(plan, facts)
+        took, unknown = projected_seconds(facts.up, factors), unscaled(facts.up.statements, facts.before.rows, factors)
+        there = f"{'at least ' * bool(unknown)}{seconds(took)} with production's rows"
+        saw, wanted = f"{seconds(facts.up.seconds)} here, {there}", f"at most {seconds(plan.budget.time)}"
+        yield _projected(TIME, saw, wanted, unknown, holds=took <= plan.budget.time)
     if facts.upgraded:
         yield _statistics(facts.before, facts.upgraded, facts.up)
         yield _growth(plan, facts, facts.before, facts.upgraded)

@@ -108,7 +108,8 @@ def _pieces(text: str) -> Iterator[tuple[int, str, str]]:
         if said is not None and said.startswith("name:"):
             if line:
                 yield line, head, "\n".join(sql)
-            line, head, sql = number, said, []
+            # `name:latest` without a blank is a name as well, as for aiosql.
+            line, head, sql = number, f"name: {said.removeprefix('name:').strip()}", []
         elif said is not None and line and not "".join(sql).strip():
             head += f"  {said}" if _KEY.match(said) else ""
         elif line:
@@ -120,9 +121,11 @@ def _pieces(text: str) -> Iterator[tuple[int, str, str]]:
 def _query(head: str, sql: str, taken: set[str]) -> NamedQuery:
     """One query. A ValueError reads `field: saw ...; what to do`."""
     keys = _head(head)
-    name = str(keys.pop("name"))
+    given = keys.pop("name")
+    name = "" if given is None else str(given)
     if not _NAME.fullmatch(name):
-        raise ValueError(f"name: saw {name!r}; wanted letters, digits, - and _, such as latest_pages")
+        saw = repr(name) if name else "nothing"
+        raise ValueError(f"name: saw {saw}; wanted letters, digits, - and _, such as latest_pages")
     if name in taken:
         raise ValueError(f"name: saw {name} again; give each query a name of its own")
     try:

@@ -120,7 +120,10 @@ def _changed(promised: Queries, seen: QuerySeen, plan: Plan, history: History | 
 
 
 def dearer(promised: Queries, was: tuple[float | None, int | None], now: tuple[float | None, int | None]) -> str:
-    """How many times dearer a plan is than another, by cost and pages read; "" when it is not, or nobody can tell."""
+    """How many times dearer a plan is than another, by cost and pages read; "" when it is not, or nobody can tell.
+
+    Nobody can where one of the two has no cost, and no pages that were counted.
+    """
     limits = (("cost", promised.costlier), ("pages read", promised.more_blocks))
     return ", ".join(
         f"{what} {after / before:.3g} times as high"

@@ -100,6 +100,16 @@ def unseen(fingerprint: Fingerprint) -> tuple[str, ...]:
     return tuple(path for path, one in fingerprint.pages.items() if not one.status)
 
 
+def untold(site: Site, fingerprint: Fingerprint) -> tuple[str, ...]:
+    """What the site file says where to read and nobody could: two that are both unread are not equal."""
+    release = site.release
+    asked = release and (
+        ("schema head", release.schema_head, fingerprint.schema_head),
+        ("data checksum", release.data_checksum, fingerprint.data),
+    )
+    return tuple(f"the {what} at {where.path}" for what, where, told in asked or () if where and not told)
+
+
 def volatile(fingerprint: Fingerprint) -> tuple[str, ...]:
     """Pages of which only status and headers can be compared."""
     return tuple(path for path, one in fingerprint.pages.items() if one.body == VOLATILE)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
 
 from flows.tasks.migration_copy import connected
 
@@ -60,10 +61,24 @@ def _bound(raw: sqlite3.Connection, seconds: float) -> None:
     raw.set_progress_handler(look, _STEPS)
 
 
-def last_row(connection: Connection, table: str) -> int:
-    """As many rows as there are numbers; counting them would read the table."""
+def analyzed(connection: Connection) -> dict[str, int]:
+    """Rows by table of SQLite, as its last ANALYZE counted them."""
+    if not connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").first():
+        return {}
+    found = dict[str, int]()
+    for table, stat in connection.exec_driver_sql("SELECT tbl, stat FROM sqlite_stat1"):
+        found[table] = max(found.get(table, 0), int(str(stat).split()[0]))
+    return found
+
+
+def numbered(connection: Connection, table: str) -> int | None:
+    """As many rows of SQLite as there are numbers from the first to the last; counting them would read the table.
+
+    There are fewer when numbers were left out. None where there is no such table, or it has no numbers.
+    """
     quoted = '"' + table.replace('"', '""') + '"'
+    ask = f"SELECT (SELECT max(rowid) FROM {quoted}) - (SELECT min(rowid) FROM {quoted}) + 1"  # noqa: S608 - a quoted name
     try:
-        return connection.exec_driver_sql(f"SELECT max(rowid) FROM {quoted}").scalar() or 0  # noqa: S608 - a quoted name
-    except Exception:  # noqa: BLE001 - a table without such numbers
-        return 0
+        return int(connection.exec_driver_sql(ask).scalar() or 0)
+    except DBAPIError:
+        return None

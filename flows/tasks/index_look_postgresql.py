@@ -72,6 +72,7 @@ WHERE NOT p.convalidated AND p.conparentid = 0 AND n.nspname !~ '^(pg_|informati
 _SEQUENCES = """
 SELECT s.seqrelid::regclass::text, coalesce(d.refobjid::regclass::text, ''), coalesce(quote_ident(a.attname), ''),
     format_type(s.seqtypid, NULL), coalesce(format_type(a.atttypid, NULL), ''), s.seqmax::bigint,
+    has_sequence_privilege(s.seqrelid, 'USAGE, SELECT'),
     CASE WHEN has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.seqrelid) END
 FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass
@@ -82,12 +83,12 @@ WHERE s.seqincrement > 0 AND NOT s.seqcycle AND c.relpersistence <> 't'
 """
 #: Short keys, whose end is found through the index of the primary key.
 _SHORT_KEYS = """
-SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, NULL)
+SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, NULL),
+    has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
 WHERE i.indisprimary AND i.indnkeyatts = 1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype)
-    AND NOT c.relispartition AND c.relpersistence <> 't' AND has_column_privilege(c.oid, a.attnum, 'SELECT')
-    AND n.nspname !~ '^(pg_|information_schema)'
+    AND NOT c.relispartition AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)'
 """
 _COUNTS = """
 SELECT c.oid::regclass::text, pg_stat_get_numscans(c.oid),
@@ -109,13 +110,15 @@ def look(connection: Connection) -> tuple[IndexFacts, dict[str, Count]]:
         ForeignKey(name, table, tuple(columns), tuple(types), parent, tuple(theirs), tuple(their_types))
         for name, table, columns, types, parent, theirs, their_types in say(_FOREIGN_KEYS)
     )
+    counters, unread = _counters(connection)
     facts = IndexFacts(
         "postgresql",
         tuple(_tables(connection)),
         indexes,
         keys,
         tuple(Unproven(*row) for row in say(_UNPROVEN)),
-        tuple(_counters(connection)),
+        counters,
+        unread,
     )
     return facts, counts(connection)
 
@@ -133,19 +136,25 @@ def _tables(connection: Connection) -> Iterator[Table]:
         yield Table(name, rows, size, deletes, key, changed, unknown, widths, fill, looked_at, tuple(columns))
 
 
-def _counters(connection: Connection) -> Iterator[Counter]:
+def _counters(connection: Connection) -> tuple[tuple[Counter, ...], tuple[str, ...]]:
+    """What runs out of numbers, by its name; and what the role may not read. A sequence tells of the key it numbers."""
     say = connection.exec_driver_sql
-    seen: dict[str, int] = {}
-    for name, table, column, kind, holds, most, last in say(_SEQUENCES):
-        if last is None:
-            continue
+    found, unread = dict[str, Counter](), dict[str, None]()
+    for name, table, column, kind, holds, most, readable, last in say(_SEQUENCES):
         ends = _MOST.get(holds, most)
-        if column and ends <= most:
-            seen[f"{table}.{column}"] = last
-            yield Counter(f"{table}.{column}", table, holds, last, ends, column, name)
-        else:
-            yield Counter(name, table, kind, last, most)
-    for table, column, kind in say(_SHORT_KEYS).all():
-        if f"{table}.{column}" not in seen:
+        its_key = bool(column) and ends <= most
+        called = f"{table}.{column}" if its_key else name
+        if not readable:
+            unread[called] = None
+        elif last is not None and its_key:
+            found[called] = Counter(called, table, holds, last, ends, column, name)
+        elif last is not None:
+            found[called] = Counter(called, table, kind, last, most)
+    for table, column, kind, readable in say(_SHORT_KEYS).all():
+        called = f"{table}.{column}"
+        if not readable and called not in found:
+            unread[called] = None
+        elif called not in found:
             last = say(f"SELECT max({column}) FROM {table}").scalar()  # noqa: S608 - quoted by the server
-            yield Counter(f"{table}.{column}", table, kind, last or 0, _MOST[kind], column)
+            found[called] = Counter(called, table, kind, last or 0, _MOST[kind], column)
+    return tuple(found.values()), tuple(unread)

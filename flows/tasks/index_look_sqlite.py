@@ -1,4 +1,4 @@
-"""The schema of an SQLite database, as facts. No table is read: rows are counted by the last of their numbers."""
+"""The schema of an SQLite database, as facts. No table is read: rows are as many as ANALYZE counted, or numbers."""
 
 import re
 from collections.abc import Iterator
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from flows.rules.index_facts import ForeignKey, Index, IndexFacts, Table
-from flows.tasks.database_read import last_row
+from flows.tasks.database_read import analyzed, numbered
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: The end of an index's text, after the bracket that closes its columns.
+_PART = re.compile(r"\) ?(WHERE\b.*)", re.IGNORECASE)
 
 
 def look(connection: Connection) -> IndexFacts:
@@ -16,11 +18,7 @@ def look(connection: Connection) -> IndexFacts:
     say = connection.exec_driver_sql
     ask = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name"
     names = [name for name in say(ask).scalars() if not _is_virtual(connection, name)]
-    there = say("SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'").scalar_one()
-    counted = dict[str, int]()
-    if there:
-        for table, stat in say("SELECT tbl, stat FROM sqlite_stat1"):
-            counted[table] = max(counted.get(table, 0), int(str(stat).split()[0]))
+    counted = analyzed(connection)
     columns = {name: _columns(connection, name) for name in names}
     indexes = tuple(index for name in names for index in _indexes(connection, name, columns[name]))
     keys = tuple(key for name in names for key in _foreign_keys(connection, name, columns))
@@ -38,12 +36,11 @@ def _is_virtual(connection: Connection, name: str) -> bool:
 def _table(
     connection: Connection, name: str, columns: dict[str, tuple[str, int]], counted: dict[str, int], indexed: set[str]
 ) -> Table:
-    rows = last_row(connection, name) or counted.get(name, 0)
+    rows = counted[name] if name in counted else numbered(connection, name) or 0
     has_key = any(place for _, place in columns.values())
     # Where there is no index there is nothing to choose from.
     looked_at = name in counted or quoted(name) not in indexed
-    changed = abs(rows - counted.get(name, rows))
-    return Table(quoted(name), rows, has_key=has_key, changed=changed, looked_at=looked_at)
+    return Table(quoted(name), rows, has_key=has_key, looked_at=looked_at)
 
 
 def _columns(connection: Connection, table: str) -> dict[str, tuple[str, int]]:
@@ -59,11 +56,12 @@ def _indexes(connection: Connection, table: str, columns: dict[str, tuple[str, i
         sql = say("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)).scalar() or ""
         # An expression is told in the text of the index only.
         keys = tuple(f"{one[2] or sql} {one[4]}{' DESC' if one[3] else ''}".removesuffix(" BINARY") for one in parts)
-        predicate = " ".join(sql[sql.upper().rfind(" WHERE ") :].split()) if partial else ""
+        part = _PART.search(" ".join(sql.split())) if partial else None
         named = tuple(quoted(one[2]) if one[2] else "" for one in parts)
         yield Index(
-            quoted(name), quoted(table), keys, named, unique=bool(unique), constraint=origin != "c", predicate=predicate
-        )
+            quoted(name), quoted(table), keys, named, unique=bool(unique), constraint=origin != "c",
+            predicate=part[1] if part else "",
+        )  # fmt: skip
     if key := sorted((place, column) for column, (_, place) in columns.items() if place):
         only = len(key) == 1 and columns[key[0][1]][0] == "INTEGER"
         if only:  # the table itself is sorted by it, and no index is listed

@@ -22,7 +22,9 @@ AT_ONCE = 5000
 
 
 def move(file: Path, target: Engine) -> dict[str, int]:
-    """Copy all that a ledger's file holds into another ledger; the file stays as it is, and nobody writes meanwhile.
+    """Copy all that a ledger's file holds into another ledger; the file keeps its rows, and nobody writes meanwhile.
+
+    A file of an older version is brought up to date first, as whenever a ledger is opened.
 
     Returns:
         Rows by table.
@@ -109,4 +111,4 @@ def _is_ledger(file: Path) -> bool:
 
 
 def _refusal(saw: str, wanted: str, mend: str) -> LedgerError:
-    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; {mend}; nothing was changed")
+    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; {mend}; nothing was copied")

@@ -14,14 +14,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from migration_watchers import PostgreSQL, SQLite
+from migration_errors import without_values
+from migration_watchers import NotTheCopy, PostgreSQL, SQLite
 
 sys.path.pop(0)  # this folder: its other modules are not the migrations' business
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
 
@@ -145,11 +148,19 @@ def _pending(script: ScriptDirectory, current: tuple[str, ...]) -> dict[str, Any
     }
 
 
+#: Whose words are of revisions, databases and modules only.
+_PLAIN = (CommandError, NotTheCopy, ImportError)
+
+
 def _why(error: BaseException) -> str:
-    """The error's first line; the lines below it and the statement's parameters can hold rows of the database."""
+    """The error's kind, and its words where they can't hold rows of the database: what Python says often does."""
     cause = getattr(error, "orig", None) or error
-    line = str(cause).strip().partition("\n")[0]
-    return f"{type(cause).__name__}: {line}" if line else type(cause).__name__
+    if isinstance(error, DBAPIError):
+        said = without_values(cause)
+    else:
+        said = str(error).strip().partition("\n")[0] if isinstance(error, _PLAIN) else ""
+    kind = type(cause).__name__
+    return f"{kind}: {said}" if said not in {"", kind} else kind
 
 
 def main() -> int:

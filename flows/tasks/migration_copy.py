@@ -1,4 +1,7 @@
-"""The copy that migrations are rehearsed on: made of the golden database, never the live one, and gone in the end."""
+"""The copy that migrations are rehearsed on: made of the golden database, and gone in the end.
+
+Only an SQLite file in WAL mode may be golden and live at once: whoever writes to it does not wait for the copy.
+"""
 
 import os
 import secrets
@@ -14,6 +17,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from flows.rules.migration_copy import copy_name, is_copy, is_left_over
+from flows.tasks.migration_errors import without_values
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
 #: Seconds to wait for the server.
@@ -84,13 +88,11 @@ def copied(project: str, golden: URL, live: URL | None, now: datetime) -> Iterat
     """A copy of the golden database, dropped at the end.
 
     Raises:
-        RehearsalError: the golden database is the live one, somebody is connected to it, or it can't be copied.
+        RehearsalError: the golden database is the live one and its writers would have to wait, somebody is connected to
+            it, or it can't be copied.
     """
-    if live is not None and golden.get_backend_name() == "postgresql" and same_database(golden, live):
-        raise RehearsalError(
-            "saw the live database as golden; wanted one restored from its backup: a server copies a database only "
-            "while nobody is connected to it"
-        )
+    if live is not None and same_database(golden, live):
+        _refuse_golden(golden)
     name = copy_name(project, now, secrets.token_hex(4))
     url = _beside(golden, name)
     refuse_live(url, live)
@@ -100,6 +102,22 @@ def copied(project: str, golden: URL, live: URL | None, now: datetime) -> Iterat
         yield Copy(url.render_as_string(hide_password=False), url.database or "")
     finally:
         drop(golden, name)
+
+
+def _refuse_golden(golden: URL) -> None:
+    """Refuse to copy the live database, but for an SQLite file that can be written to meanwhile."""
+    if golden.get_backend_name() == "postgresql":
+        raise RehearsalError(
+            "saw the live database as golden; wanted one restored from its dump: a server copies a database only "
+            "while nobody is connected to it, and one restored from a physical backup can't be told from the live one"
+        )
+    with connected(golden, reads_only=True) as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    if mode != "wal":
+        raise RehearsalError(
+            f"saw the live database as golden, with its journal in mode {mode}: nobody can write to it while it is "
+            "copied; restore a golden one from the backup, or set PRAGMA journal_mode = WAL"
+        )
 
 
 def refuse_live(target: URL, live: URL | None) -> None:
@@ -179,7 +197,8 @@ def _identity(url: URL) -> tuple[Any, ...]:
 
 def _make(golden: URL, url: URL, name: str) -> None:
     if golden.get_backend_name() == "sqlite":
-        # The backup API reads in one transaction, beside whoever writes.
+        # The backup API reads in one transaction; in WAL mode others write meanwhile.
+        os.close(os.open(url.database or "", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         source = f"{Path(golden.database or '').absolute().as_uri()}?mode=ro"
         with (
             _explained(golden),
@@ -189,9 +208,12 @@ def _make(golden: URL, url: URL, name: str) -> None:
             original.backup(copy)
         return
     with connected(golden.set(database="postgres")) as server:
-        template = _quoted(golden.database or "")
-        # Its files are copied as they are, which takes a third of the time of going through the log.
-        server.exec_driver_sql(f"CREATE DATABASE {_quoted(name)} TEMPLATE {template} STRATEGY FILE_COPY")
+        template, copy = _quoted(golden.database or ""), _quoted(name)
+        # Its files are copied as they are, which takes a third of the time of going through the log. Who may connect is
+        # not copied, so nobody but its owner may.
+        server.exec_driver_sql(f"CREATE DATABASE {copy} TEMPLATE {template} STRATEGY FILE_COPY ALLOW_CONNECTIONS false")
+        server.exec_driver_sql(f"REVOKE CONNECT, TEMPORARY ON DATABASE {copy} FROM PUBLIC")
+        server.exec_driver_sql(f"ALTER DATABASE {copy} ALLOW_CONNECTIONS true")
 
 
 def _beside(golden: URL, name: str) -> URL:
@@ -210,12 +232,12 @@ def _quoted(name: str) -> str:
 
 @contextmanager
 def _explained(url: URL) -> Iterator[None]:
-    """Says in words what the database refused. A message that repeats the password is left out."""
+    """Says in words what the database refused, without values. A message that repeats the password is left out."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
-        said = str(cause).strip().partition("\n")[0] or type(cause).__name__
+        said = without_values(cause)
         if url.password and str(url.password) in said:
             said = type(cause).__name__
         shown = url.database if url.get_backend_name() == "sqlite" else f"{url.host}/{url.database}"

@@ -2,24 +2,25 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import URL, Connection, make_url, text
 
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_plan import Migrations
 from flows.rules.query_facts import QuerySeen
 from flows.rules.query_promise import Queries
 from flows.tasks.database_file import queries_of
-from flows.tasks.database_read import last_row
+from flows.tasks.database_read import analyzed, numbered
 from flows.tasks.migration_copy import RehearsalError, address, connected, copied, drop_left_over
 from flows.tasks.migration_legs import Rehearsing, drift, pending, smoke, walk
 from flows.tasks.migration_snapshot import snapshot
+from flows.tasks.migration_snapshot_postgresql import shown
 from flows.tasks.query_look import plans_on
 
 #: Seconds after which no rehearsal is under way any more.
@@ -65,7 +66,9 @@ def _rehearse(  # noqa: PLR0913, PLR0917 - as the task above
         def asked() -> tuple[QuerySeen, ...]:
             return plans_on(make_url(copy.url), queries, named) if queries else ()
 
-        return MigrationFacts(dialect=golden.get_backend_name(), **_legs(at, asked), **_live(production))
+        legs = _legs(at, asked)
+        copied_rows = legs["before"].rows if "before" in legs else {}
+        return MigrationFacts(dialect=golden.get_backend_name(), **legs, **_live(production, golden, copied_rows))
 
 
 def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[str, Any]:
@@ -94,7 +97,17 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     return facts | {"after_all": snapshot(at.copy, before)}
 
 
-def _live(url: URL | None) -> dict[str, Any]:
+#: Rows that no ANALYZE and no VACUUM saw are counted by their writers; -1 stands for what nobody knows.
+_ROWS = """
+SELECT n.nspname, c.relname, CASE
+    WHEN greatest(c.reltuples, s.n_live_tup) > 0 THEN greatest(c.reltuples, s.n_live_tup)::bigint
+    WHEN c.reltuples = 0 OR pg_relation_size(c.oid) = 0 THEN 0 ELSE -1 END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)'
+"""
+
+
+def _live(url: URL | None, golden: URL, copied_rows: Mapping[str, int]) -> dict[str, Any]:
     """Production's revision and its rows by table, as its statistics have them: nothing is counted there."""
     if url is None:
         return {}
@@ -105,10 +118,12 @@ def _live(url: URL | None) -> dict[str, Any]:
                 names = (
                     connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
                 )
-                rows = {name: last_row(connection, name) for name in names if not name.startswith("sqlite_")}
+                with connected(golden, reads_only=True) as other:
+                    rows = dict(_larger(connection, other, copied_rows))
             else:
-                ask = "SELECT c.oid::regclass::text, c.reltuples::bigint FROM pg_class c WHERE c.relkind IN ('r', 'p')"
-                rows = {name: count for name, count in connection.exec_driver_sql(ask) if count >= 0}
+                rows = {
+                    shown(space, name): count for space, name, count in connection.exec_driver_sql(_ROWS) if count >= 0
+                }
                 there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()
                 names = ["alembic_version"] if there else []
             # A database that no migration was ever run on has no such table.
@@ -118,3 +133,16 @@ def _live(url: URL | None) -> dict[str, Any]:
     except RehearsalError as error:
         return {"live_trouble": str(error)}
     return {"live_revision": ",".join(found), "live_rows": rows}
+
+
+def _larger(live: Connection, golden: Connection, copied_rows: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Rows of SQLite by table: as many times those of the copy as the live database has those of the golden one.
+
+    Both by one means: what ANALYZE once counted and what numbers there are now tell nothing of each other.
+    """
+    counted, there = analyzed(live), analyzed(golden)
+    for table, rows in copied_rows.items():
+        both = table in counted and table in there
+        many, was = (counted[table], there[table]) if both else (numbered(live, table), numbered(golden, table))
+        if many is not None and was is not None:
+            yield table, round(rows * many / was) if rows and was else many

@@ -4,6 +4,7 @@ The order of a table's columns is left out: what was dropped and made again stan
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 from sqlalchemy import Connection
 
@@ -65,20 +66,21 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
     for space, name, column, kind, is_key in say(_COLUMNS):
         kinds.setdefault((space, name), {})[column] = kind
         if is_key:
-            keys[_shown(space, name)] = (*keys.get(_shown(space, name), ()), column)
+            keys[shown(space, name)] = (*keys.get(shown(space, name), ()), column)
     rows, sums, types = {}, {}, {}
     for (space, name), columns in kinds.items():
-        table = _shown(space, name)
+        table = shown(space, name)
         key = [column for column in first.get(table, keys.get(table, ())) if column in columns]
         rows[table], *found = say(_checksum(space, name, list(columns), key)).one()
         sums |= {f"{table}.{column}": str(total) for column, total in zip(columns, found, strict=True)}
         types |= {f"{table}.{column}": kind for column, kind in columns.items()}
-    known = frozenset(f"{_shown(space, table)}.{column}" for space, table, column in say(_STATISTICS))
+    known = frozenset(f"{shown(space, table)}.{column}" for space, table, column in say(_STATISTICS))
     size = say("SELECT pg_database_size(current_database())").scalar_one()
     return Snapshot(schema, rows, sums, types, known, size, keys=keys)
 
 
-def _shown(space: str, table: str) -> str:
+def shown(space: str, table: str) -> str:
+    """A table as it is called in all that is seen of a rehearsal."""
     return table if space == "public" else f"{space}.{table}"
 
 
@@ -88,10 +90,11 @@ def _checksum(space: str, table: str, columns: Sequence[str], key: Sequence[str]
     Without a key two equal rows would cancel each other out, so there the hashes are added up, which takes longer.
     """
     put = "bit_xor({})" if key else "sum({}::numeric)"
-    each = [f"coalesce({put.format(f'hashtextextended({_quoted(column)}::text, seed)')}, 0)" for column in columns]
+    own = next(f"seed{number}" for number in count() if f"seed{number}" not in columns)
+    each = [f"coalesce({put.format(f'hashtextextended({_quoted(column)}::text, {own})')}, 0)" for column in columns]
     seed = f"hashtextextended(concat_ws(',', {', '.join(map(_quoted, key))}), 0)" if key else "0"
     # OFFSET keeps the server from hashing the key for each column again.
-    rows = f"(SELECT *, {seed} AS seed FROM {_quoted(space)}.{_quoted(table)} OFFSET 0) AS rows"  # noqa: S608 - quoted
+    rows = f"(SELECT *, {seed} AS {own} FROM {_quoted(space)}.{_quoted(table)} OFFSET 0) AS rows"  # noqa: S608 - quoted
     return f"SELECT {', '.join(['count(*)', *each])} FROM {rows}"  # noqa: S608 - quoted names
 
 

@@ -1,6 +1,7 @@
 """SQLite at rest. Tables are spelled from the pragmas: the text of a table that was rebuilt reads otherwise.
 
-What no pragma tells (CHECK, AUTOINCREMENT) is taken out of the text.
+What no pragma tells (CHECK, AUTOINCREMENT, COLLATE, how a column is generated, which rows an index has) is taken out of
+the text.
 """
 
 import hashlib
@@ -13,6 +14,12 @@ from flows.rules.migration_facts import Snapshot
 
 #: Rows that are read at a time; a checksum depends on it, so it is the same for all.
 _CHUNK = 2000
+_TEXT = re.compile(r"('(?:[^']|'')*')")
+_TOKENS = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL
+)
+_COLLATE = re.compile(r"\bCOLLATE\s+[\"`\[]?(\w+)", re.IGNORECASE)
+_GENERATED = re.compile(r"\bAS\s*\(", re.IGNORECASE)
 
 
 def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot:
@@ -55,22 +62,69 @@ def _table(connection: Connection, name: str, columns: Sequence[tuple], sql: str
     for key in say(f"PRAGMA foreign_key_list({table})"):
         yield f"foreign key {name}.{key[3]} to {key[2]}.{key[4]} on update {key[5]} on delete {key[6]}"
     for index in say(f"PRAGMA index_list({table})").all():
-        parts = [f"{one[2]} {one[3]} {one[4]}" for one in say(f"PRAGMA index_xinfo({_quoted(index[1])})") if one[5]]
+        parts = [
+            f"{one[2]} {one[3]} {str(one[4]).upper()}"
+            for one in say(f"PRAGMA index_xinfo({_quoted(index[1])})")
+            if one[5]
+        ]
         # One that a constraint brings is called by its place in the list.
         called = index[1] if index[3] == "c" else index[3]
-        yield f"index {name} {called} unique={index[2]} partial={index[4]} {', '.join(parts)}"
+        line = f"index {name} {called} unique={index[2]} partial={index[4]} {', '.join(parts)}"
+        yield f"{line} {_part(connection, index[1])}".strip()
     for check in _checks(sql):
         yield f"check {name} {check}"
+    for column, said, bare in _definitions(sql):
+        if (collation := _COLLATE.search(bare)) and collation[1].upper() != "BINARY":
+            yield f"collation {name}.{column} {collation[1].upper()}"
+        if generated := _GENERATED.search(said):
+            yield f"generated {name}.{column} {_tight(_inside(said, generated.end()))}"
+
+
+def _part(connection: Connection, index: str) -> str:
+    """What an index that was written as one is of: its columns, and which rows it has."""
+    ask = "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?"
+    sql = connection.exec_driver_sql(ask, (index,)).scalar() or ""
+    return re.sub(r" asc\b", "", _tight(sql[sql.find("(") :])) if sql else ""
+
+
+def _definitions(sql: str) -> Iterator[tuple[str, str, str]]:
+    """What stands between the commas in the brackets of a table's text.
+
+    Yields:
+        A column's name, what is said of it, and that without what stands in brackets and texts.
+    """
+    depth, pieces = 0, list[list[tuple[str, int]]]()
+    for token in _TOKENS.findall(sql):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth == 1 and token in {"(", ","}:
+            pieces.append([])
+        elif depth and not token.isspace() and not token.startswith(("--", "/*")):
+            pieces[-1].append((token, depth))
+    for (name, _), *said in filter(None, pieces):
+        bare = (token for token, deep in said if deep == 1 and not token.startswith("'"))
+        yield name.strip('"`[]').lower(), " ".join(token for token, _ in said), " ".join(bare)
+
+
+def _tight(sql: str) -> str:
+    """A text without what does not change its meaning, in one spelling; texts within it stay as they are."""
+    parts = _TEXT.split(sql)
+    parts[::2] = [re.sub(r" ?([^\w ]) ?", r"\1", _plain(part).lower()) for part in parts[::2]]
+    return "".join(parts).strip()
 
 
 def _checks(sql: str) -> Iterator[str]:
     """What stands in the brackets of each CHECK."""
     for match in re.finditer(r"\bCHECK\s*\(", sql, re.IGNORECASE):
-        depth, end = 1, match.end()
-        while depth and end < len(sql):
-            depth += {"(": 1, ")": -1}.get(sql[end], 0)
-            end += 1
-        yield _plain(sql[match.end() : end - 1])
+        yield _plain(_inside(sql, match.end()))
+
+
+def _inside(sql: str, start: int) -> str:
+    """What stands in a bracket, from behind it to the one that closes it."""
+    depth, end = 1, start
+    while depth and end < len(sql):
+        depth += {"(": 1, ")": -1}.get(sql[end], 0)
+        end += 1
+    return sql[start : end - 1]
 
 
 def _plain(sql: str) -> str:
@@ -85,14 +139,18 @@ def _digests(
     hashes = [hashlib.blake2b(digest_size=16) for _ in columns]
     order = f" ORDER BY {', '.join(map(_quoted, key))}" if key else ""
     wanted = ", ".join(map(_quoted, columns))
-    raw = connection.connection.cursor()
+    driver = connection.connection.driver_connection
+    # Not every text is UTF-8. As an array its bytes are not those of a blob.
+    driver.text_factory = bytearray
+    raw = driver.cursor()
     raw.execute(f"SELECT {wanted} FROM {_quoted(table)}{order}")  # noqa: S608 - quoted names
     count = 0
     while chunk := raw.fetchmany(_CHUNK):
         count += len(chunk)
         for digest, values in zip(hashes, zip(*chunk, strict=True), strict=True):
-            digest.update(repr(values).encode(errors="surrogatepass"))
+            digest.update(repr(values).encode())
     raw.close()
+    driver.text_factory = str
     return count, {column: digest.hexdigest() for column, digest in zip(columns, hashes, strict=True)}
 
 

@@ -31,7 +31,8 @@ SELECT json_build_object(
     c.relkind)), '[]') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'm', 'i') AND c.oid >= 16384 AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!'),
   'rows', (SELECT coalesce(json_agg(json_build_array(relid::bigint, coalesce(seq_tup_read, 0)
-    + coalesce(idx_tup_fetch, 0), n_tup_ins + n_tup_upd + n_tup_del)), '[]') FROM pg_stat_xact_user_tables)
+    + coalesce(idx_tup_fetch, 0), n_tup_ins + n_tup_upd + n_tup_del, coalesce(seq_scan, 0))), '[]')
+    FROM pg_stat_xact_user_tables)
 )::text
 """
 #: The same of another connection's locks.
@@ -40,6 +41,10 @@ SELECT DISTINCT l.relation::bigint, coalesce(i.indrelid, l.relation)::bigint, l.
 LEFT JOIN pg_index i ON i.indexrelid = l.relation
 WHERE l.pid = {pid} AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
 """
+
+
+#: How a statement begins that goes through a table's rows, also where it has none yet.
+WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 class Sampler(threading.Thread):
@@ -122,7 +127,7 @@ class PostgreSQL:
             locks, self._sampler = self._sampler.seen, None
         rows = {one[0]: one[1:] for one in now["rows"]}
         changed = {
-            table: [more - less for more, less in zip(counts, self._rows.get(table, (0, 0)), strict=True)]
+            table: [more - less for more, less in zip(counts, self._rows.get(table, (0, 0, 0)), strict=True)]
             for table, counts in rows.items()
             if table in old and not alone
         }
@@ -131,8 +136,10 @@ class PostgreSQL:
         held = sorted({(old[table], mode) for one, table, mode in locks if one in self._there and table in old})
         scanned = {old[table]: one[0] for table, one in changed.items() if one[0] > 0}
         written = {old[table]: one[1] for table, one in changed.items() if one[1] > 0}
+        # What is read from end to end grows with its rows, also where it has none yet.
+        whole = {old[table] for table, one in changed.items() if one[2] > 0}
         # A statement that commits by itself leaves no count of rows: its time is taken to grow with what it locked.
-        grows = {*scanned, *written, *rewritten, *(table for table, _ in held if alone)} & {*old.values()}
+        grows = {*scanned, *written, *whole, *rewritten, *(table for table, _ in held if alone)} & {*old.values()}
         patient = now["lock_timeout"] == "0"
         return {
             "locks": held,
@@ -227,7 +234,7 @@ class SQLite:
             "rewritten": rewritten,
             "scanned": {},
             "written": {touched[0] if touched else "the database": written} if written > 0 else {},
-            "tables": touched if written > 0 or rewritten or changed else [],
+            "tables": touched if written > 0 or rewritten or changed or sql.upper().startswith(WRITES) else [],
             "lock_timeout": True,
             "alone": alone,
         }

@@ -20,6 +20,7 @@ from flows.tasks import query_look_sqlite as sqlite
 from flows.tasks.database_file import queries_of
 from flows.tasks.database_read import reading
 from flows.tasks.migration_copy import RehearsalError, address
+from flows.tasks.migration_errors import without_values
 
 
 @task(
@@ -121,8 +122,8 @@ def refusals(connection: Connection) -> type[Exception]:
 
 
 def said(error: Exception) -> str:
-    """The database's word without the lines below it, which can hold values."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """The database's word without the values that it did not like."""
+    return without_values(error)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from flows.rules.named_queries import NamedQuery
 from flows.rules.query_plan import Plan, from_sqlite
-from flows.tasks.database_read import last_row
+from flows.tasks.database_read import analyzed, numbered
 
 _CALLED = re.compile(r"\b(?:FROM|JOIN|,)\s+\"?(\w+)\"?\s+(?:AS\s+)?(\w+)", re.IGNORECASE)
 
@@ -22,6 +22,8 @@ def plan(connection: Connection, query: NamedQuery, tables: Mapping[str, int]) -
 
 
 def rows(connection: Connection) -> dict[str, int]:
-    """Rows by table, by the last of their numbers."""
+    """Rows by table, as ANALYZE counted them; by their numbers where it did not."""
     ask = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
-    return {name: last_row(connection, name) for name in connection.exec_driver_sql(ask).scalars().all()}
+    counted = analyzed(connection)
+    names = connection.exec_driver_sql(ask).scalars().all()
+    return {name: counted[name] if name in counted else numbered(connection, name) or 0 for name in names}

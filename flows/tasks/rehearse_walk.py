@@ -115,6 +115,8 @@ class Walk:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
         if silent := fingerprints.unseen(found):
             raise LegFailedError(f"{silent[0]} gave no answer, or two that differ in status")
+        if untold := fingerprints.untold(self.site, found):
+            raise LegFailedError(f"{untold[0]} can't be read")
         kept = {"before" if leg is Leg.FINGERPRINT_BEFORE else "after": found.as_json()}
         await asyncio.to_thread(self.lease.note, self.attempt, **kept)
         return Step(leg, State.PASSED, detail=f"{_counted(found)}{_difference(self.seen, found)}")

@@ -34,7 +34,7 @@ USES = [
     ([VIEWS], {"live": {"page_views": seen(0, 60)}, "standby": {"page_views": seen(0, 1)}}, "pass", "1 index, 1 not used in the 1 day of watching: too short to call one unused"),
     ([VIEWS], {}, "pass", "1 index, 1 not used in the 0 days of watching: too short to call one unused"),
     ([VIEWS, OLD], {"live": {"page_views": seen(9, 0), "page_old": seen(0, 60)}}, "pass", "2 indexes, accepted: page_old, all others in use"),
-    ([VIEWS], {"live": {"page_views": seen(0, 60)}}, "warn", "page_views on page was not used in 60 days"),
+    ([VIEWS], {"live": {"page_views": seen(0, 60)}}, "warn", "page_views on page was never used since its counts began, which were watched for 60 days"),
 ]  # fmt: skip
 
 

@@ -29,6 +29,11 @@ def test_a_file_is_read():
     assert """':no', "a:b", $q$ :none; $q$, '10%%'::text -- :no; comment""" in spelled
 
 
+def test_a_name_needs_no_blank_before_it():
+    (query,) = read_queries("--name:latest  params: {a: 1}\nSELECT :a", "shop.sql")
+    assert ("latest", {"a": 1}) == (query.name, query.limits.params)
+
+
 def test_its_layout_does_not_make_it_another_query():
     one, two, three = (
         read_queries(f"-- name: a\n{sql}", "a.sql")[0] for sql in ("SELECT 1", "SELECT\n  1;", "SELECT 2")
@@ -41,6 +46,7 @@ def test_its_layout_does_not_make_it_another_query():
     [
         ("SELECT 1;\n-- Of the next one.\n\n-- name: b\nSELECT 2", "SELECT 1"),
         ("SELECT 1; -- That is all; no more.", "SELECT 1"),
+        ("SELECT 1;\n-- name:b\nSELECT 2", "SELECT 1"),
         ("SELECT 1 ;\n/* SELECT 2; */\n;;\n", "SELECT 1"),
         ("SELECT ';' -- One; alone.\nFROM page;", "SELECT ';' -- One; alone.\nFROM page"),
         ("VALUES(1)", "VALUES(1)"),
@@ -71,6 +77,8 @@ WRONG = [
     ("-- name: a  max_cost: cheap\nSELECT 1", "a.max_cost: saw 'cheap'; "),
     ("-- name: a  params: {x\nSELECT :x", "params: saw '{x'; wanted a value as YAML writes it"),
     ("-- name: a b\nSELECT 1", "name: saw 'a b'; wanted letters, digits"),
+    ("-- name:a b\nSELECT 1", "name: saw 'a b'; wanted letters, digits"),
+    ("-- name:\nSELECT 1", "name: saw nothing; wanted letters, digits"),
     ("\n-- name: a\nSELECT 1;\n-- name: a\nSELECT 2", "shop.sql:4: name: saw a again; give each query a name of its own"),
 ]  # fmt: skip
 

@@ -6,10 +6,11 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from sqlalchemy import select
 
 from flows.__main__ import main
-from flows.tasks.ledger import VARIABLE, LedgerError, open_ledger
+from flows.tasks.ledger import VARIABLE, LedgerError, alembic_config, open_ledger
 from flows.tasks.ledger_move import move
 from flows.tasks.ledger_tables import LedgerTable
 from flows.tasks.rollup import roll_up
@@ -43,7 +44,7 @@ def url(postgres_server) -> str:
     return postgres_server.fresh()
 
 
-def test_everything_is_there_in_its_day_and_the_file_is_as_it_was(ledger, file):
+def test_everything_is_there_in_its_day_and_the_file_keeps_its_rows(ledger, file):
     moved = move(file, ledger)
     source = open_ledger(f"sqlite:///{file}")
     before, after = contents(source), contents(ledger)
@@ -97,6 +98,18 @@ def test_a_file_that_is_no_ledger_is_refused_and_does_not_become_one(ledger, tmp
     with pytest.raises(LedgerError, match="which is no SQLite ledger; wanted the file of one; name it"):
         move(other, ledger)
     assert before == other.read_bytes()
+
+
+def test_a_ledger_of_an_older_version_is_brought_up_to_date_and_keeps_its_rows(url, file, monkeypatch, capsys):
+    source = open_ledger(f"sqlite:///{file}")
+    command.downgrade(alembic_config(source), "0012")
+    source.dispose()
+    monkeypatch.setenv(VARIABLE, url)
+    assert 0 == main(["move-ledger", str(file)])
+    assert f"2 rounds among them; {file} keeps them\n" in capsys.readouterr().out
+    with closing(sqlite3.connect(file)) as opened:
+        assert [(2,)] == opened.execute("SELECT count(*) FROM run").fetchall()
+        assert "0012" != opened.execute("SELECT version_num FROM alembic_version").fetchone()[0]
 
 
 def test_a_ledger_of_any_name_is_moved(ledger, file):

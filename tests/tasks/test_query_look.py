@@ -227,6 +227,12 @@ def test_sqlite_tells_how_it_would_go(query, claim, outcome, saw, tmp_path, aske
     assert [(outcome, True)] == [(one[2], saw in one[3]) for one in found if one[1] == claim], found
 
 
+def test_a_table_of_sqlite_is_as_large_as_it_was_counted_and_not_as_its_last_number(tmp_path, asked):
+    url = file(tmp_path / "shop.db", [*FILE, "DELETE FROM page WHERE id <= 19950", "ANALYZE"])
+    query = "-- name: a  params: {x: 3}\nSELECT id FROM page WHERE views = :x"
+    assert [] == wrong(asked(url, query, run_on=None))
+
+
 def test_sqlite_has_another_plan_without_the_index(tmp_path, asked, ledger):
     url, query = (
         file(tmp_path / "shop.db", FILE),

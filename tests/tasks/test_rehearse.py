@@ -168,6 +168,24 @@ async def test_a_rollback_has_to_bring_back_the_schema_unless_it_is_meant_to_sta
     assert ([says] if says else [], way, True) == (failed, walk.way, is_safe(walk.stand))
 
 
+@pytest.mark.parametrize(("gone", "what"), [("schema", "schema head"), ("data", "data checksum")])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_can_not_be_read_is_not_taken_for_unchanged(place, gone, what, when):
+    for name, said in (("schema", "b1"), ("data", "9f")):
+        (place.folder / name).write_text(said)
+    if when == "before":
+        (place.folder / gone).unlink()
+    else:
+        place.write("deploy", f"#!/bin/sh\ncd @\nmv {gone} kept\n{DEPLOY.partition(NEWLINE)[2]}")
+        place.write("back", f"#!/bin/sh\ncd @\nmv kept {gone}\n{BACK.partition(NEWLINE)[2]}")
+    walk = await rehearsed(place.written(**TELLS))
+    failed = [(step.leg, step.detail) for step in walk.steps if step.state is State.FAILED]
+    leg = Leg.FINGERPRINT_BEFORE if when == "before" else Leg.FINGERPRINT_DEPLOYED
+    assert [(leg, f"the {what} at /{gone} can't be read")] == failed
+    assert (place.log == []) is (when == "before")
+    assert OLD == place.running
+
+
 async def test_no_command_is_run_in_production_when_another_version_came_meanwhile(place):
     held = await asyncio.to_thread(took, place.written())
     held.walk.plan = replace(held.walk.plan, confirmed="1.8.0")
