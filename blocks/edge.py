@@ -295,8 +295,8 @@ class Edge(Block):
     def _unspeakable(self, order: Order) -> PurgeError:
         """What no header can carry: an item, or a setting, whose text could quote a token."""
         name = self.get_block_type_name()
-        if not all(item.isascii() for item in order.items):
-            return PurgeError(f"{name} can't carry {order.items[0]!r} in a header; encode it", permanent=True)
+        if odd := [item for item in order.items if not item.isascii()]:
+            return PurgeError(f"{name} can't carry {odd[0]!r} in a header; encode it", permanent=True)
         says = f"{name} has a setting with characters that no header can carry; correct it"
         return PurgeError(says, permanent=True, shut_out=True, denied=True)
 

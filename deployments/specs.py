@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from prefect import Flow
 
@@ -25,7 +23,7 @@ from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
 from flows.tasks.database_file import all_databases, check_database
-from flows.tasks.site_file import all_sites, check, schedule_problem, timezones
+from flows.tasks.site_file import all_sites, check, schedule_problem, zone
 
 ROOT = Path(__file__).parents[1]
 POOL = "roundsman"
@@ -162,17 +160,6 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
     if schedule.rehearse:
         kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
         yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)
-
-
-def zone(cron: str, timezone: str) -> str:
-    """The time zone of a deployment's schedule: UTC for what is due every hour, where its minutes are the same there.
-
-    Prefect makes no run in the hour that comes twice when clocks go back: a purge each minute would stop for an hour.
-    """
-    if cron.split()[1:] != ["*"] * 4 or timezone not in timezones():
-        return timezone
-    offsets = (datetime(2026, month, 1, tzinfo=ZoneInfo(timezone)).utcoffset() or timedelta() for month in (1, 7))
-    return timezone if any(offset % timedelta(hours=1) for offset in offsets) else "UTC"
 
 
 def database_specs(databases: Iterable[Database]) -> list[Spec]:

@@ -18,7 +18,7 @@ from flows.rules.site import Site
 from flows.rules.site_words import Address
 from flows.rules.subject import could_not_look
 from flows.rules.trial import Trial
-from flows.rules.verdict import Verdict
+from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.before_after import find_around
@@ -87,12 +87,17 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     written = await record(quote(report), job="compare-release", return_state=True)
     if written.is_completed():
         await keep_ratios(report.run, ratios, margin, version, return_state=True)
-        await tell_at_once(promised, report, full=False)
+        await tell_at_once(promised, _telling(report), full=False)
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
     await publish_comparison(report, ratios, margin, version if ratios else "", return_state=True)
     return conclude(report)
+
+
+def _telling(report: Report) -> Report:
+    """What the owner is told of: that too few rounds tell nothing yet is no trouble of the site."""
+    return replace(report, verdicts=tuple(one for one in report.verdicts if one.outcome is not Outcome.UNKNOWN))
 
 
 async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float, samples: int) -> Compared:

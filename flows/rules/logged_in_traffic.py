@@ -204,8 +204,9 @@ def _cookies(steps: Steps) -> Iterator[Finding]:
     carriers: dict[tuple[str, str], list[Exchange]] = {}
     for place, (who, exchange) in enumerate(steps):
         for cookie in _identities(exchange):
-            # A stranger brings no cookie, so each time it is another one.
-            owners.setdefault(cookie, set()).add(f"{who}{place}" if who == "N" else who)
+            # A stranger brings no cookie, so each time it is another one; what the origin gives both may be the time.
+            again = who == "N" and from_store(exchange)
+            owners.setdefault(cookie, set()).add(f"{who}{place}" if again else who)
             carriers.setdefault(cookie, []).append(exchange)
     if not owners:
         return

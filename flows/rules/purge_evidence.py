@@ -119,6 +119,8 @@ def new(old: Exchange, seen: Sequence[Exchange], terms: Terms) -> Told:
 
 def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: Terms) -> Told:
     """Whether a late look still finds the new copy, or a newer one, and not the old one that was on its way."""
+    if late.status != seen[0].status and refuses(late.status):
+        return Told(f"{late.status}, which says nothing of its copy", None, Strength.LABEL)
     born = birth(late)
     state = cache_state(late)
     if old.body_hash != seen[0].body_hash and late.body_hash in {old.body_hash, seen[0].body_hash}:

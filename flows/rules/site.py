@@ -245,19 +245,19 @@ def _promises(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[C
         mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
         yield (*here, "examples", "cached"), rule.examples.cached[0], mend
     if not rule.examples.cached:
-        yield from _idle(rule, here)
+        yield from _idle(site, rule, here)
     if rule.cache.key and (both := set(rule.cache.key.same) & set(rule.cache.key.apart)):
         yield (*here, "cache", "key"), min(both), "it can't be both; leave it in same or in apart"
     if rule.purge and not site.edge:
         yield (*here, "purge"), rule.purge.canary, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
 
 
-def _idle(rule: Rule, here: tuple[str | int, ...]) -> Iterator[Conflict]:
-    """Promises that are looked at on a cached example only, in a rule without one."""
-    cache, budget = rule.cache, rule.response_time
+def _idle(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[Conflict]:
+    """Promises that are looked at on a cached example only, in a rule without one. A purge needs some as well."""
+    cache, budget, purges = rule.cache, rule.response_time, bool(site.edge)
     idle = (
-        (("cache", "encodings"), ", ".join(cache.encodings)),
-        (("cache", "key"), "a key" if cache.key else ""),
+        (("cache", "encodings"), "" if purges else ", ".join(cache.encodings)),
+        (("cache", "key"), "a key" if cache.key and not purges else ""),
         (("cache", "missing"), str(cache.missing or "")),
         (("response_time", "hit"), "a budget for hits" if budget and budget.hit else ""),
     )

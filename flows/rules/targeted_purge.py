@@ -167,14 +167,18 @@ def _findings(
     mine, near = views
     seen = [*_every(proof, mine, near), *(one for each in proof.seen.values() for one in each)]
     late = [proof.late[view] for view in mine if view in proof.late]
-    after = [*(one for view in mine for one in proof.after.get(view, ())), *late]
-    looked = [*(one for view in mine for one in proof.warm.get(view, ())), *after]
-    usual = {one.status for view in mine for one in proof.warm.get(view, ())}
-    broken = [one for one in after if refuses(one.status) and (one.status >= 500 or one.status not in usual)]
+    after = [one for view in mine for one in proof.after.get(view, ())]
+    warm = [one for view in mine for one in proof.warm.get(view, ())]
+    looked, usual = [*warm, *after, *late], {one.status for one in warm}
+    broken = [one for one in (*after, *late) if one.status >= 500]
+    shut = [one for one in after if refuses(one.status) and one.status not in usual]
     if silent := unanswered(CHECK, seen):
         yield silent
     elif other := wrong_status(CHECK, looked if drill else broken, rule.status):
         yield other
+    elif hidden := wrong_status(CHECK, shut, rule.status):
+        # Somebody withdrew the page, or the prober is shut out: nobody can tell.
+        yield hidden._replace(outcome=Outcome.UNKNOWN)
     elif proof.plan.refusals:
         refusal = proof.plan.refusals[0]
         yield ACCEPTED.against(refusal.saw, f"{refusal.wanted}; {refusal.mend}", holds=None)
@@ -242,7 +246,7 @@ def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Seq
         yield VARIANTS.against(saw, "`purge: {variants: ...}` in the rule", holds=holds)
     if others := proof.scene.unasked:
         saw = f"{', '.join(others)} not looked at, as the site speaks {urlsplit(site.base_url).scheme}"
-        yield SERVERS.against(saw, "`servers` that speak the site's own scheme", holds=False)
+        yield SERVERS.against(saw, "`servers` of the site's own scheme that lead to each", holds=False)
     terms = proof.terms(rule, certain=not moved)
     found = {view: _first_new(proof, view, terms) for view in mine}
     yield from _together(REFRESHED, proof, {view: told for view, (told, _) in found.items()}, "a new copy")

@@ -198,7 +198,10 @@ def _identity(url: URL) -> tuple[Any, ...]:
 def _make(golden: URL, url: URL, name: str) -> None:
     if golden.get_backend_name() == "sqlite":
         # The backup API reads in one transaction; in WAL mode others write meanwhile.
-        os.close(os.open(url.database or "", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            os.close(os.open(url.database or "", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise RehearsalError(f"saw {error.strerror} at {url.database}; wanted a folder to copy to") from None
         source = f"{Path(golden.database or '').absolute().as_uri()}?mode=ro"
         with (
             _explained(golden),

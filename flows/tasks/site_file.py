@@ -4,9 +4,10 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -97,6 +98,17 @@ def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:
 def timezones() -> frozenset[str]:
     """The names of all zones of this machine, which are as many files."""
     return frozenset(available_timezones())
+
+
+def zone(cron: str, timezone: str) -> str:
+    """The time zone of a deployment's schedule: UTC for what is due every hour, where its minutes are the same there.
+
+    Prefect makes no run in the hour that comes twice when clocks go back: a purge each minute would stop for an hour.
+    """
+    if cron.split()[1:] != ["*"] * 4 or timezone not in timezones():
+        return timezone
+    offsets = (datetime(2026, month, 1, tzinfo=ZoneInfo(timezone)).utcoffset() or timedelta() for month in (1, 7))
+    return timezone if any(offset % timedelta(hours=1) for offset in offsets) else "UTC"
 
 
 def warm_up() -> None:

@@ -74,13 +74,14 @@ class Listed:
     enough: int = 0
     """Files that were not begun, because there were paths enough."""
 
-    def counts(self) -> tuple[int, int, int, Left]:
+    def counts(self) -> tuple[int, int, int, Left, tuple[Unread, ...]]:
         """What one file adds to."""
-        return self.unchanged, self.paths, self.disallowed, deepcopy(self.left)
+        return self.unchanged, self.paths, self.disallowed, deepcopy(self.left), tuple(self.unread)
 
-    def count(self, unchanged: int, paths: int, disallowed: int, left: Left) -> None:
+    def count(self, unchanged: int, paths: int, disallowed: int, left: Left, unread: tuple[Unread, ...]) -> None:
         """Count anew from there, as if the file had not been asked yet."""
         self.unchanged, self.paths, self.disallowed, self.left = unchanged, paths, disallowed, deepcopy(left)
+        self.unread = list(unread)
 
 
 def read_sitemaps(
@@ -104,7 +105,7 @@ def read_sitemaps(
         robots = reading.robots()
         first = start or robots.sitemaps or ["/sitemap.xml"]
         listed = reading.listed
-        named = dict.fromkeys(path for one in first for path in reading.sitemaps([one], one))
+        named = dict.fromkeys(reading.sitemaps(first, "/robots.txt" if first is robots.sitemaps else "sitemaps"))
         waiting = deque((path, False) for path in named)
         known = set(named)
 
@@ -184,8 +185,10 @@ class _Reading:
                     found += own
                     continue
             others.append(address)
-        if others:
-            saw = f"{len(others):,} sitemaps that are not the site's own, such as {others[0].partition('?')[0][:200]}"
+        # An index comes in pieces, and is told of once.
+        if others and not any(one.path == named_by for one in self.listed.unread):
+            shown = others[0].partition("?")[0][:200]
+            saw = f"{len(others):,} or more sitemaps that are not the site's own, such as {shown}"
             self.listed.unread.append(Unread(named_by, saw, "sitemaps on the site's own host"))
         return found
 

@@ -44,6 +44,7 @@ from flows.tasks.rehearsals import last_rehearsal_of, of_other
 from flows.tasks.releases import read_releases
 from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
+from flows.tasks.site_file import zone
 from flows.tasks.slots import BLIND
 
 #: Which job's rounds speak for a site.
@@ -108,7 +109,8 @@ def stale_at(site: Site, started: datetime) -> datetime:
     """When a round is too old to speak for now: the second slot of the site's schedule after it has come."""
     if site.schedule is None:
         return started + timedelta(seconds=UNSCHEDULED)
-    return _second_slot(cron(site.schedule.inspect, site.site), site.schedule.timezone, started)
+    expression = cron(site.schedule.inspect, site.site)
+    return _second_slot(expression, zone(expression, site.schedule.timezone), started)
 
 
 def ui() -> str:

@@ -69,11 +69,11 @@ def test_a_comparison_is_kept_and_shown_and_the_owner_is_told(releases, compare,
     told = []
 
     async def tell(site, report, *, full):
-        told.append((site.site, report.verdicts[0].check, full))
+        told.append((site.site, len(report.verdicts), full))
 
     monkeypatch.setattr("flows.jobs.compare_release.tell_at_once", tell)
     compare("kept", "--samples", "6")
-    assert [("lab", "compare-release", False)] == told
+    assert [("lab", 0, False)] == told, "six samples tell nothing yet, and that is no trouble of the site"
     engine = create_engine(ledger)
     with Session(engine) as session:
         kept = [(run.site, run.job) for run in session.scalars(select(RunRow))]

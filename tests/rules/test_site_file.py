@@ -93,7 +93,7 @@ WRONG = [
     ("a bypass that no probe can try", "when: cookie sessionid", "when: header Pragma", "rules[0].bypass[0].when: saw 'header Pragma'; wanted another header: a probe never sends this one"),
     ("a bypass with a colon", "when: cookie sessionid", "when: 'header X-Preview:'", "rules[0].bypass[0].when: saw 'header X-Preview:'; wanted the name of a header alone"),
     ("a budget that nothing shows", "{not_cached: [/cart]}", "{not_cached: [/cart]}\n    response_time: {hit: {p95: 80ms}}", "shop.yaml:23: rules[1].response_time.hit: saw 'a budget for hits'; only a cached example shows it"),
-    ("a key that nothing shows", "{by: nobody}", "{by: everyone, key: {same: [order]}}", "shop.yaml:21: rules[1].cache.key: saw 'a key'; only a cached example shows it"),
+    ("a promise that nothing shows", "{by: nobody}", "{by: everyone, missing: '<=1m'}", "shop.yaml:21: rules[1].cache.missing: saw"),
     ("a channel without a type", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [ops]}", "shop.yaml:5: notify.channels[0]: saw 'ops'; wanted a block's type and name"),
     ("nobody to tell", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: []}", "shop.yaml:5: notify.channels: saw []"),
     ("a channel twice", "edge: varnish/shop", "edge: varnish/shop\nnotify: {channels: [apprise/a, apprise/a]}", "shop.yaml:5: notify.channels[1]: saw 'apprise/a'; it would be told twice"),

@@ -164,6 +164,12 @@ def test_a_round_is_not_stale_before_it_began_when_clocks_go_forward():
     assert datetime(2026, 3, 29, 1, 15, tzinfo=UTC) == stale_at(often, began)
 
 
+def test_an_hourly_round_is_stale_after_an_hour_also_in_the_night_that_clocks_go_back():
+    hourly = site(schedule={"inspect": "7 * * * *", "timezone": "Europe/Berlin"})
+    began = datetime(2026, 10, 25, 0, 7, 5, tzinfo=UTC)
+    assert datetime(2026, 10, 25, 2, 7, tzinfo=UTC) == stale_at(hourly, began)
+
+
 def around(ledger):
     found = facts(ledger)
     return [walked and walked.flow_run for walked in (found.before, found.after)]

@@ -56,10 +56,13 @@ def enqueue(engine: Engine, edition: Edition) -> int:
         if edition.snapshot:
             _take_turns(connection, edition.kind, edition.params)
             # Editions of one feed may have names of their own, such as a date.
-            after = _overtake(connection, others, and_(_series(edition.kind, edition.params), another))
+            after = _overtake(connection, others, and_(_series(edition.kind, edition.params), another, _APPLIED))
         else:
             _refuse_change(connection, select(JOB).where(others, JOB.c.status.in_(_OPEN), JOB.c.position > 0))
         key = job_key(edition.kind, edition.fingerprint, edition.params, after)
+        if edition.snapshot:
+            # Another worker may be at it, between rows of an edition of another name.
+            _end(connection, and_(mine, JOB.c.job_key != key))
         values = {name: getattr(edition, name) for name in ("kind", "source", "fingerprint")}
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         new = dialect.insert(JOB).values(
@@ -96,10 +99,10 @@ def told(params: dict[str, Any]) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def overtaken(connection: Connection, job_id: int, kind: str, source: str, params: dict[str, Any]) -> bool:
-    """Whether a newer job of the source has applied anything; if not, none does before the commit."""
+def overtaken(connection: Connection, job_id: int, kind: str, params: dict[str, Any]) -> bool:
+    """Whether a newer job, whatever its source is called, has applied anything; if not, none does before the commit."""
     _take_turns(connection, kind, params)
-    newer = and_(editions(kind, source, params), JOB.c.id > job_id)
+    newer = and_(_series(kind, params), JOB.c.id > job_id)
     # Whoever writes a chunk is waited for; and as a chunk has it, the job's row comes before what is applied.
     writers = or_(JOB.c.id == job_id, and_(newer, JOB.c.status.in_(_OPEN)))
     connection.execute(select(JOB.c.id).where(writers).order_by(JOB.c.id).with_for_update()).all()
@@ -240,10 +243,14 @@ def _take_turns(connection: Connection, kind: str, params: dict[str, Any]) -> No
 def _overtake(connection: Connection, others: ColumnElement[bool], named: ColumnElement[bool]) -> int:
     """End the jobs of other editions of a source. Says which of all those named applied anything last; 0 for none."""
     # First: one that is within its chunk is waited for, and only then is known whether it has applied anything.
-    overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
-    connection.execute(update(JOB).where(others, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=_OVERTAKEN))
+    _end(connection, others)
     point("enqueue.overtaken")
-    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(named, _APPLIED)).scalar_one()
+    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(named)).scalar_one()
+
+
+def _end(connection: Connection, jobs: ColumnElement[bool]) -> None:
+    overtaken = {"status": Status.CANCELLED, "token": JOB.c.token + 1, "finished_ms": NowMs()}
+    connection.execute(update(JOB).where(jobs, JOB.c.status.in_(_OPEN)).values(**overtaken, last_error=_OVERTAKEN))
 
 
 def _refuse_change(connection: Connection, begun: Select[Any]) -> None:

@@ -150,7 +150,7 @@ def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> _Fate:
 
 
 def _overtaken(connection: Connection, batch: Batch, row: Row[Any]) -> bool:
-    return batch.snapshot and jobs.overtaken(connection, row.job_id, batch.kind, batch.source.name, batch.params)
+    return batch.snapshot and jobs.overtaken(connection, row.job_id, batch.kind, batch.params)
 
 
 def _resolve(job_id: int, position: int) -> Any:

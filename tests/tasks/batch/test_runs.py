@@ -189,6 +189,28 @@ async def test_editions_of_a_feed_may_have_names_of_their_own(engine, tmp_path):
         assert {value} == set(balances(engine).values())
 
 
+async def test_a_bad_row_of_an_edition_of_another_name_does_not_come_back_over_a_newer_one(engine, tmp_path):
+    old = transfers(engine, edition(tmp_path / "feed-01.jsonl", 1, bad=(2,)), snapshot=True, apply=put)
+    await run(old)
+    await run(transfers(engine, edition(tmp_path / "feed-02.jsonl", 2), snapshot=True, apply=put))
+    done = await replay(old, mend=lambda row: row.replace("null", "1"))
+    assert (0, 1) == (done.applied, done.overtaken)
+    assert {2} == set(balances(engine).values())
+
+
+async def test_after_half_an_edition_of_another_name_all_is_applied_and_no_older_job_is_left(engine, tmp_path):
+    halves = [
+        transfers(engine, edition(tmp_path / f"feed-{value}.jsonl", value), chunk=2, snapshot=True) for value in (1, 2)
+    ]
+    for half in halves:
+        with pytest.raises(BatchError):
+            await run(replace(half, apply=put_until(4)))
+    await run(replace(halves[0], apply=put))
+    assert {1} == set(balances(engine).values())
+    found = asked(engine, "SELECT status FROM import_job ORDER BY id")
+    assert [("cancelled",), ("failed",), ("succeeded",)] == found
+
+
 async def test_a_job_that_was_overtaken_is_begun_anew_under_another_name(engine, tmp_path):
     for value in (1, 2):
         batch = transfers(engine, edition(tmp_path / "feed.jsonl", value), chunk=2, snapshot=True)
