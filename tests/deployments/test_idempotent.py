@@ -31,7 +31,7 @@ def test_what_was_rendered_is_what_the_server_has(deployed):
     assert "flows.jobs.inspect_site.inspect_site" == made["entrypoint"]
     assert ["roundsman", "owner:web", "site:shop", "job:inspect_site"] == made["tags"]
     assert ({"site": "shop"}, True) == (made["parameters"], made["enforce_parameter_schema"])
-    assert ("32 * * * *", "Europe/Berlin") == (schedule["schedule"]["cron"], schedule["schedule"]["timezone"])
+    assert ("32 * * * *", "UTC") == (schedule["schedule"]["cron"], schedule["schedule"]["timezone"])
     assert ("inspect-shop", True, {}) == (schedule["slug"], schedule["active"], schedule["parameters"])
     assert "**On failure:**" in made["description"]
     assert 1 == made["global_concurrency_limit"]["limit"]
