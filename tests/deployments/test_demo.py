@@ -18,7 +18,7 @@ def test_the_demo_finds_exactly_what_it_plants_and_leaves_nothing_behind(tmp_pat
     environment.pop("PREFECT_API_URL", None)
     environment.pop("PREFECT_LOGGING_LEVEL", None)
     # The environment that runs this test is the one that make would else make.
-    command = ["make", f"VENV={sys.prefix}", f"--old-file={sys.prefix}/.installed", "demo"]
+    command = ["make", "--no-print-directory", f"VENV={sys.prefix}", f"--old-file={sys.prefix}/.installed", "demo"]
     demo = subprocess.Popen(
         command,
         cwd=ROOT,
