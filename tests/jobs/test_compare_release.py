@@ -10,9 +10,12 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
+from flows.jobs.compare_release import _telling
+from flows.rules.verdict import Outcome
 from flows.tasks.ledger_tables import FindingRow, RunRow
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, inbox, site
+from tests.tasks.telling import a_report, verdict
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]
 
@@ -69,11 +72,11 @@ def test_a_comparison_is_kept_and_shown_and_the_owner_is_told(releases, compare,
     told = []
 
     async def tell(site, report, *, full):
-        told.append((site.site, len(report.verdicts), full))
+        told.append((site.site, report.site, full))
 
     monkeypatch.setattr("flows.jobs.compare_release.tell_at_once", tell)
     compare("kept", "--samples", "6")
-    assert [("lab", 0, False)] == told, "six samples tell nothing yet, and that is no trouble of the site"
+    assert [("lab", "lab", False)] == told
     engine = create_engine(ledger)
     with Session(engine) as session:
         kept = [(run.site, run.job) for run in session.scalars(select(RunRow))]
@@ -83,6 +86,12 @@ def test_a_comparison_is_kept_and_shown_and_the_owner_is_told(releases, compare,
     assert {"compare-release/hit-speed", "compare-release/miss-speed", "compare-release/hit-ratio"} <= claims
     page = asyncio.run(artifact("comparison-lab"))
     assert "![How much longer the new release takes, by route and cache state](data:image/svg+xml;base64," in page
+
+
+def test_the_owner_is_not_told_that_nothing_can_be_told_yet():
+    found = {outcome: verdict(outcome, check="compare-release") for outcome in Outcome}
+    told = _telling(a_report(0, *found.values()))
+    assert set(Outcome) - {Outcome.UNKNOWN} == {one.outcome for one in told.verdicts}
 
 
 async def artifact(key):
