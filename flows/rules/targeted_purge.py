@@ -5,10 +5,10 @@ that changed, a copy born after the purge on the prober's own clock, and only th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from flows.rules.cache_control import directives, left, seconds, targeted_of
+from flows.rules.cache_control import left, targeted_of
 from flows.rules.cache_copy import difference, observed
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
@@ -24,8 +24,8 @@ from flows.rules.purge_evidence import (
     untouched,
     warm_enough,
 )
-from flows.rules.purge_plan import Plan
-from flows.rules.purge_views import MADE_UP, Kind, Scene, View
+from flows.rules.purge_proof import Proof
+from flows.rules.purge_views import MADE_UP, Kind, View
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on, wrong_status
@@ -46,74 +46,8 @@ NEIGHBOUR = Claim(f"{CHECK}/neighbour", "The purge leaves its neighbours alone."
 CONTROL = Claim(f"{CHECK}/control", "A far route did not change by itself meanwhile.")
 NO_CONTROL = replace(CONTROL, breach=Outcome.WARN)
 
-#: Requests made to see two HITs in a row before the purge, and one HIT after it.
-TRIES = 5
 #: Seconds in which a softly purged copy may still be served, while the new one is fetched.
 SOFT = 5.0
-#: Seconds in which an old copy is looked at again, to tell a late purge from none.
-PATIENCE = 5.0
-#: Seconds: the shortest and the longest wait for a fetch that was under way during the purge.
-FLIGHT = (1.0, 5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """One time that all requests of a plan were sent: when, and what was answered.
-
-    `unsettled` is empty, or what the edge had not done when the patience for it was over. `partly`: only the variants
-    that were still old.
-    """
-
-    started: float
-    ended: float
-    answers: str
-    unsettled: str = ""
-    partly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What happened, in order; times are on the prober's clock. `warm` is every request before the purge.
-
-    `seen` are first answers of the targets and of where they lead. `after` are the looks at the targets after the last
-    purge, `others` those at the rest, `late` once more those at the targets. `changed`, `soft`: as it was wished;
-    `labels_tell`, `one_variant`: as the edge is.
-    """
-
-    plan: Plan
-    scene: Scene = field(default_factory=Scene)
-    seen: Mapping[str, Sequence[Exchange]] = field(default_factory=dict)
-    warm: Mapping[View, Sequence[Exchange]] = field(default_factory=dict)
-    touch_problem: str = ""
-    purges: Sequence[Purged] = ()
-    problem: str = ""
-    permanent: bool = False
-    after: Mapping[View, Sequence[Exchange]] = field(default_factory=dict)
-    others: Mapping[View, Exchange] = field(default_factory=dict)
-    late: Mapping[View, Exchange] = field(default_factory=dict)
-    changed: bool = False
-    soft: bool = False
-    labels_tell: bool = True
-    one_variant: bool = False
-
-    def terms(self, rule: Rule, *, first: bool = False, certain: bool = True) -> Terms:
-        """What an answer is held against: the last purge of all variants, or the first one."""
-        marker = rule.purge.marker if rule.purge else None
-        purged_at = [one for one in self.purges if not one.partly][0 if first else -1].started
-        return Terms(marker, purged_at, self.changed, certain, self.labels_tell and not self.soft)
-
-
-def flight(rule: Rule | None, seen: Sequence[Exchange]) -> float:
-    """Seconds after which a fetch that was under way has ended: the longest that the origin took, and took before."""
-    took = [exchange.phases.first_byte for exchange in seen if cache_state(exchange).from_store is False]
-    budget = rule.response_time.miss.p95 if rule and rule.response_time and rule.response_time.miss else None
-    return min(FLIGHT[1], max(FLIGHT[0], budget or 0.0, *took))
-
-
-def stale_window(seen: Sequence[Exchange]) -> float:
-    """Seconds in which a copy may be served stale while a new one is fetched (RFC 5861), as far as we wait for it."""
-    said = [seconds(directives(one.header("cache-control")).get("stale-while-revalidate")) or 0 for one in seen]
-    return float(min(FLIGHT[1], max(said, default=0)))
 
 
 def old_ones(site: Site, proof: Proof) -> list[View]:
@@ -165,14 +99,15 @@ def _findings(
     site: Site, rule: Rule, proof: Proof, views: tuple[list[View], list[View]], *, drill: bool
 ) -> Iterator[Finding]:
     mine, near = views
-    seen = [*_every(proof, mine, near), *(one for each in proof.seen.values() for one in each)]
     late = [proof.late[view] for view in mine if view in proof.late]
     after = [one for view in mine for one in proof.after.get(view, ())]
     warm = [one for view in mine for one in proof.warm.get(view, ())]
     looked, usual = [*warm, *after, *late], {one.status for one in warm}
+    around = [one for view in near for one in proof.warm.get(view, ())]
+    around += [proof.others[view] for view in near if view in proof.others]
     broken = [one for one in (*after, *late) if one.status >= 500]
     shut = [one for one in after if refuses(one.status) and one.status not in usual]
-    if silent := unanswered(CHECK, seen):
+    if silent := unanswered(CHECK, [*looked, *around, *(one for each in proof.seen.values() for one in each)]):
         yield silent
     elif other := wrong_status(CHECK, looked if drill else broken, rule.status):
         yield other
@@ -193,13 +128,6 @@ def _findings(
         yield ACCEPTED.against("nothing was purged", "a purge that is taken", holds=None)
     else:
         yield from _proof(site, rule, proof, mine, near)
-
-
-def _every(proof: Proof, mine: Sequence[View], near: Sequence[View]) -> list[Exchange]:
-    late = [proof.late[view] for view in mine if view in proof.late]
-    others = [proof.others[view] for view in near if view in proof.others]
-    many = [one for view in mine for one in (*proof.warm.get(view, ()), *proof.after.get(view, ()))]
-    return [*many, *(one for view in near for one in proof.warm.get(view, ())), *others, *late]
 
 
 def _cold(site: Site, proof: Proof, mine: Sequence[View], near: Sequence[View]) -> Finding | None:

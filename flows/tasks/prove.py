@@ -21,10 +21,11 @@ from flows.rules.cache_control import targeted_of
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.purge_evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
 from flows.rules.purge_plan import Plan, plan_purge
+from flows.rules.purge_proof import PATIENCE, TRIES, Proof, flight, stale_window
 from flows.rules.purge_views import Scene, View, scene
 from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
-from flows.rules.targeted_purge import PATIENCE, TRIES, Proof, flight, old_ones, stale_window
+from flows.rules.targeted_purge import old_ones
 from flows.tasks.ask import ask, outside, pause
 from flows.tasks.commands import run
 from flows.tasks.probe import now

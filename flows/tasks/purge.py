@@ -15,9 +15,9 @@ import httpx
 from blocks.edge import Edge
 from blocks.purge import Order, PurgeError, Receipt
 from flows.rules.purge_plan import Plan, Powers, Request
+from flows.rules.purge_proof import Purged
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
-from flows.rules.targeted_purge import Purged
 from flows.tasks.ask import outside
 from flows.tasks.probe import now
 from flows.tasks.vendors import block

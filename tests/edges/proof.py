@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from flows.rules.purge_proof import Proof
 from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
-from flows.rules.targeted_purge import Proof, judge_all
+from flows.rules.targeted_purge import judge_all
 from flows.rules.verdict import Verdict
 from flows.tasks.prove import Trial, prove
 from tests.jobs.conftest import articles, control, site

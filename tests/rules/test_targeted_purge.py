@@ -8,17 +8,10 @@ from flows.rules.exchange import Phases
 from flows.rules.promises import Marker, Rule
 from flows.rules.purge_evidence import Terms, ends_in, new, still_new, untouched
 from flows.rules.purge_plan import Plan
+from flows.rules.purge_proof import FLIGHT, Proof, Purged, flight, stale_window
 from flows.rules.purge_views import Kind, Scene, View
 from flows.rules.purge_wish import Refusal
-from flows.rules.targeted_purge import (
-    FLIGHT,
-    Proof,
-    Purged,
-    flight,
-    judge_all,
-    old_ones,
-    stale_window,
-)
+from flows.rules.targeted_purge import judge_all, old_ones
 from tests.rules.make import NOW, RULE, exchange, hit, miss, site
 
 BASE = "http://example.test"
