@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from blocks import registry
 from flows.rules.batch import Applied, Change, Outgoing
 from flows.rules.delivery import PURGE, Purge
 from flows.rules.site import Site
@@ -40,8 +41,6 @@ from flows.tasks.outbox import Delivered, deliver, undelivered
 VARIABLE = "ROUNDSMAN_CATALOGUE_URL"
 #: Routes of one message: edges take some at once, and a message that is refused takes no more along than these.
 TOGETHER = 30
-#: Edges that purge one variant of a page at a time: 30 routes are hundreds of requests, which no message waits for.
-ONE_BY_ONE = frozenset({"nginx", "nginx-refresh", "squid"})
 
 #: The shop's table; the job expects it to be there.
 ARTICLE = Table(
@@ -105,7 +104,9 @@ def purges(site: Site, routes: Sequence[str]) -> list[Outgoing]:
     """What the site's edge is to forget. New routes as well: a copy of their 404 may be kept."""
     if site.edge is None:
         return []
-    many = 1 if site.edge.partition("/")[0] in ONE_BY_ONE else TOGETHER
+    kind = registry.edges().get(site.edge.partition("/")[0])
+    # Where one variant of a page is purged at a time, 30 routes are hundreds of requests: no message waits for these.
+    many = 1 if kind and kind.one_variant else TOGETHER
     parts = [routes[start : start + many] for start in range(0, len(routes), many)]
     return [
         Outgoing(PURGE, site.edge, _key(part), Purge(tuple(part)).as_body(), _title(part), site.site) for part in parts

@@ -4,17 +4,13 @@ import json
 
 import pytest
 
-from blocks.registry import edges
-from flows.tasks.catalogue import ONE_BY_ONE, purges
+from flows.tasks.catalogue import purges
 from tests.rules.make import site
 
 
-def test_edges_that_purge_one_variant_at_a_time_are_known():
-    assert {slug for slug, kind in edges().items() if kind.one_variant} == ONE_BY_ONE
-
-
 @pytest.mark.parametrize(
-    ("edge", "many"), [("varnish/shop", [30, 5]), ("nginx/shop", [1] * 35), ("squid/shop", [1] * 35)]
+    ("edge", "many"),
+    [("varnish/shop", [30, 5]), ("nginx/shop", [1] * 35), ("squid/shop", [1] * 35), ("nginx-refresh/shop", [1] * 35)],
 )
 def test_a_message_holds_as_many_routes_as_its_edge_purges_in_time(edge, many):
     told = purges(site(edge=edge), [f"/a/{number}" for number in range(35)])
