@@ -8,6 +8,8 @@ import threading
 from prefect.blocks.abstract import NotificationBlock
 from pydantic import SecretStr
 
+from blocks.hiding import struck_out
+
 
 class AppriseError(Exception):
     """A message that Apprise did not send: what was seen, what to do. It never quotes the URL."""
@@ -50,9 +52,7 @@ class Apprise(NotificationBlock):
     def _without_secrets(self, text: str) -> str:
         """What a service's plugin says can quote any part of the URL."""
         parts = {part for part in re.split(r"[/:@?&=,#]+", self.url.get_secret_value()) if len(part) > 3}
-        for part in sorted(parts, key=len, reverse=True):
-            text = text.replace(part, "...")
-        return text
+        return struck_out(text, parts, "...")
 
 
 class _Said(logging.Handler):

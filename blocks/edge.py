@@ -5,15 +5,16 @@ import re
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from typing import Annotated, Any, ClassVar
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from blocks.asking import DENIED, bounded, mend, retry_after
+from blocks.hiding import secrets_in, struck_out
 from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, folded, too_wide
 
 #: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
@@ -192,15 +193,12 @@ class Edge(Block):
             raise PurgeError(f"{name} cannot purge softly by {order.by}; it can {can}", permanent=True)
         try:
             request = self.request(order)
-        except UnicodeEncodeError:
+            started = time.perf_counter()
+            response = await self._answer(request, client)
+        except UnicodeEncodeError:  # of what is spelled, or of what signs it
             raise self._unspeakable(order) from None
         except httpx.InvalidURL as trouble:
             raise PurgeError(f"{name} can't be asked by this address ({trouble}); mend it", permanent=True) from None
-        started = time.perf_counter()
-        try:
-            response = await self._answer(request, client)
-        except UnicodeEncodeError:  # of what signs the request
-            raise self._unspeakable(order) from None
         wait = retry_after(response)
         if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
             # A 429 was not done, so it may be sent again; a second one is told.
@@ -329,23 +327,8 @@ class Edge(Block):
     def _hidden(self, text: str, request: httpx.Request) -> str:
         """A text from outside, with none of this block's secrets in it, nor what was signed with them."""
         signed = request.headers.get("authorization", "").rpartition(" ")[2]
-        # The longest first: one secret may begin as another does.
-        for secret in sorted([*_secrets(dict(self)), *filter(None, [signed])], key=len, reverse=True):
-            text = text.replace(secret, "**********")
-        return text
+        return struck_out(text, [*secrets_in(dict(self)), *filter(None, [signed])], "**********")
 
 
 def _origin(request: httpx.Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-
-
-def _secrets(value: Any) -> Iterator[str]:
-    if isinstance(value, SecretStr):
-        if secret := value.get_secret_value():
-            yield secret
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _secrets(inner)
