@@ -4,8 +4,6 @@ Nothing is asked of another host, but for a robots.txt that stands there.
 """
 
 import hashlib
-import json
-import tempfile
 import time
 import zlib
 from collections import deque
@@ -15,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import httpx
@@ -24,6 +22,7 @@ from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
 from flows.rules.site import Site
 from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, robots_at, transient
 from flows.tasks.ask import user_agent
+from flows.tasks.sitemap_files import keeping, opened
 
 #: Where files are kept that were read, under the current folder.
 FOLDER = Path(".roundsman") / "sitemaps"
@@ -254,43 +253,27 @@ class _Reading:
 
         An empty piece says that all have come: only a file that turns out to be whole is kept.
         """
-        kept = _open(place)
-        try:
-            validators = _validators(kept)
-            with self._asked(path, validators) as response:
-                if response.status_code == 304 and kept and validators:
-                    self.listed.unchanged += 1
-                    while piece := kept.read(_PIECE):
-                        yield piece
-                    yield b""
-                    return
-                if (status := response.status_code) != 200:
-                    raise SitemapError(str(status), "200", transient=transient(status))
-                coding = response.headers.get("content-encoding", "identity")
-                if coding.lower() not in {"identity", "gzip", "x-gzip"}:
-                    raise SitemapError(f"the content coding {coding[:20]!r}", "none, or gzip")
-                with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as copy:
-                    fresh = Path(copy.name)
-                    try:
-                        names = {"etag": "if-none-match", "last-modified": "if-modified-since"}
-                        told = {ask: response.headers[name] for name, ask in names.items() if name in response.headers}
-                        copy.write(json.dumps(told).encode() + b"\n")
-                        size = 0
-                        for piece in _in_time(response):
-                            size += len(piece)
-                            if size > MOST_BYTES:
-                                raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file")
-                            copy.write(piece)
-                            yield piece
-                        yield b""
-                        copy.flush()
-                        if told:
-                            fresh.replace(place)
-                    finally:
-                        fresh.unlink(missing_ok=True)
-        finally:
-            if kept:
-                kept.close()
+        with opened(place) as (kept, validators), self._asked(path, validators) as response:
+            if response.status_code == 304 and kept and validators:
+                self.listed.unchanged += 1
+                while piece := kept.read(_PIECE):
+                    yield piece
+                yield b""
+                return
+            if (status := response.status_code) != 200:
+                raise SitemapError(str(status), "200", transient=transient(status))
+            coding = response.headers.get("content-encoding", "identity")
+            if coding.lower() not in {"identity", "gzip", "x-gzip"}:
+                raise SitemapError(f"the content coding {coding[:20]!r}", "none, or gzip")
+            with keeping(place, response.headers) as copy:
+                size = 0
+                for piece in _in_time(response):
+                    size += len(piece)
+                    if size > MOST_BYTES:
+                        raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file")
+                    copy.write(piece)
+                    yield piece
+                yield b""
 
     def _got(self, url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Response]:
         # What is packed is unpacked by the reader, which knows when it is too much.
@@ -335,18 +318,3 @@ def _in_time(response: httpx.Response) -> Iterator[bytes]:
         yield piece
         if time.monotonic() > end:
             raise SitemapError(f"no end after {PATIENCE:g} s", "a quicker answer")
-
-
-def _open(place: Path) -> BinaryIO | None:
-    try:
-        return place.open("rb")
-    except FileNotFoundError:
-        return None
-
-
-def _validators(kept: BinaryIO | None) -> dict[str, str]:
-    """What a kept file was sent with; its bytes follow."""
-    try:
-        return dict(json.loads(kept.readline(_PIECE))) if kept else {}
-    except ValueError:
-        return {}
