@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from flows.jobs.publish_status import OWNER
-from flows.rules.notice import scrubbed
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.rules.status import broken, shared, status
 from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
 from flows.rules.status_page import ranked
+from flows.rules.text import scrubbed
 from flows.tasks import picture
 from flows.tasks.ledger import LedgerError, open_ledger
 from flows.tasks.ledger_tables import RunRow

@@ -21,7 +21,7 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.jobs.import_catalogue import Imported, import_catalogue
-    from flows.rules.notice import plain
+    from flows.rules.text import plain
     from flows.tasks.site_file import load
 
     load(args.site)

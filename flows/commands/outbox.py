@@ -23,7 +23,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError
 
-    from flows.rules.notice import plain
+    from flows.rules.text import plain
     from flows.tasks.batch import BatchError, open_target
     from flows.tasks.batch.target import has_tables
     from flows.tasks.ledger import LedgerError, open_ledger

@@ -70,8 +70,8 @@ def _changed(engine: Any, args: argparse.Namespace) -> int:
 
 
 def _shown(engine: Any) -> int:
-    from flows.rules.notice import plain
     from flows.rules.quantity import spoken
+    from flows.rules.text import plain
     from flows.tasks.purge_queue import counts, oldest, quarantined
 
     found, age = counts(engine), oldest(engine)

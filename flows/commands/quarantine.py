@@ -66,7 +66,7 @@ def _place(told: str) -> tuple[int, int]:
 
 
 def _list(engine: "Engine") -> int:
-    from flows.rules.notice import plain
+    from flows.rules.text import plain
     from flows.tasks.batch.quarantine import waiting
 
     count, rows = waiting(engine)
@@ -97,7 +97,7 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
 
 def _replay(engine: "Engine", site: str, feed: str) -> int:
-    from flows.rules.notice import plain
+    from flows.rules.text import plain
     from flows.tasks.batch import replay
     from flows.tasks.catalogue import catalogue
     from flows.tasks.site_file import load

@@ -22,8 +22,9 @@ def _run(args: argparse.Namespace) -> int:
 
     from sqlalchemy.orm import Session
 
-    from flows.rules.notice import Source, plain
+    from flows.rules.notice import Source
     from flows.rules.releases import told
+    from flows.rules.text import plain
     from flows.tasks.ledger import LedgerError, open_ledger
     from flows.tasks.releases import keep_release, read_releases
     from flows.tasks.site_file import load

@@ -6,11 +6,11 @@ from pathlib import Path
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.rules.notice import scrubbed
 from flows.rules.runbook import NothingToUndo, job
 from flows.rules.status import broken, shared, status
 from flows.rules.status_facts import Status
 from flows.rules.status_page import headline, title
+from flows.rules.text import scrubbed
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready
 from flows.tasks.site_file import all_sites, load

@@ -1,6 +1,5 @@
 """What whoever is woken up reads: at most twelve lines, and never a secret."""
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,24 +12,11 @@ from flows.rules.rehearsal import Rehearsal, ago, rehearsed
 from flows.rules.report import seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.subject import summary
+from flows.rules.text import WIDTH, clipped, plain, scrubbed
 from flows.rules.verdict import Severity, Verdict
 
-#: Characters of one line, at most; a longer one is cut.
-WIDTH = 200
 #: So many alerts that change alike in one round are told one by one; more of them are told together.
 FEW = 3
-
-#: Behind it everything can be a secret, whatever it is called; as a header, in a dictionary, as a pair, from a jar.
-_COOKIES = re.compile(r"(?i)(cookies?[\w-]*(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
-_SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*|(?:[\w-]*[_-])?sid)"
-    r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
-)
-_BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
-_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://(\S*)")
-_END = re.compile(r"[/\"'<>)\],;]*")
-_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?")
-
 
 #: Where to look first, by check.
 FIRST_LOOK = {
@@ -150,26 +136,6 @@ def alert_notice(
     return _notice(what, lines, link, f"key: {alert.dedup_key}{others}")
 
 
-def plain(text: str) -> str:
-    """A text as one line that every channel and database takes: without control characters and half characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
-    """A text from somebody else's exception without what is, or may be, a secret: a URL keeps its host only."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "...")
-    # Before it is one line, or what follows a cookie would go with it.
-    text = _URL.sub(_only_host, plain(_COOKIES.sub(r"\1...", text)))
-    return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
-
-
-def clipped(text: str, most: int = WIDTH) -> str:
-    """A text as one line of at most `most` characters."""
-    line = plain(text)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
-
-
 def _where(alerts: Sequence[Alert], faults: Sequence[Group]) -> str:
     """Three subjects, of the worst fault if there is one, and how many more there are."""
     shown = faults[0].examples if faults else sorted(alert.subject for alert in alerts)[:EXAMPLES]
@@ -250,13 +216,3 @@ def _command(command: str, rehearsal: Rehearsal | None, now: datetime) -> str:
     if len(command) > WIDTH - 60 or plain(command) != command:
         return f"its command does not fit a message, see the site file ({proof})"
     return f"{command} ({proof})"
-
-
-def _only_host(found: re.Match[str]) -> str:
-    """Scheme and host of a web address; of others the scheme, as in Apprise's a token can stand in the host's place."""
-    scheme, rest = found[1], found[2]
-    host = re.split(r"[/?#\"'<>)\],;]", rest, maxsplit=1)[0]
-    if scheme.lower() not in {"http", "https"} or "@" in rest or not _HOST.fullmatch(host):
-        return f"{scheme}://..."
-    tail = rest.removeprefix(host)
-    return f"{scheme}://{host}{tail if _END.fullmatch(tail) else '/...'}"

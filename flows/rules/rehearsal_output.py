@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from flows.rules.notice import plain, scrubbed
+from flows.rules.text import plain, scrubbed
 
 #: Bytes kept of the beginning and of the end of an output.
 HEAD = TAIL = 8000

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from flows.rules.alert import Policy
 from flows.rules.ledger_size import crowded
-from flows.rules.notice import ago, clipped, rehearsed
+from flows.rules.notice import ago, rehearsed
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
@@ -31,6 +31,7 @@ from flows.rules.status_facts import (
     Told,
 )
 from flows.rules.status_jobs import judge_jobs
+from flows.rules.text import clipped
 from flows.rules.verdict import Outcome, worst
 
 #: Lines of details, at most.

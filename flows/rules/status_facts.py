@@ -7,11 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from flows.rules.exchange import Exchange
-from flows.rules.notice import Release, plain
+from flows.rules.notice import Release
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.site import Health, Site, Version
 from flows.rules.slowness import Memory
+from flows.rules.text import plain
 from flows.rules.verdict import Outcome, worst
 
 #: Seconds from one look at a site's health and version to the next: how often `publish_status` runs.

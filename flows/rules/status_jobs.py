@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flows.rules.notice import ago, scrubbed
+from flows.rules.notice import ago
 from flows.rules.runbook import RUNBOOKS, NothingToUndo
 from flows.rules.slots import SELF_TEST, State
 from flows.rules.status_facts import WATCH_LASTS, JobFacts, Mark, Slot, Trouble
+from flows.rules.text import scrubbed
 from flows.rules.verdict import Outcome
 
 #: The watch's own trouble, which is over with its next pass.

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from flows.rules.alert import Alert, Kind, Policy, State, advance, is_bad, let_go
 from flows.rules.grouping import urgency
-from flows.rules.notice import Change, Notice, Release, alert_notice, bundled, plain
+from flows.rules.notice import Change, Notice, Release, alert_notice, bundled
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import RELEASE, Site
+from flows.rules.text import plain
 from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ledger import open_ledger
 from flows.tasks.rehearsals import find_rehearsals

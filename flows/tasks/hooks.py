@@ -25,10 +25,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Release, clipped, job_notice, scrubbed
+from flows.rules.notice import Release, job_notice
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
 from flows.rules.slots import RECORDED
+from flows.rules.text import clipped, scrubbed
 from flows.tasks.ledger import LedgerError, command_hash, known, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.service_tables import JobEventRow, ReleaseRow

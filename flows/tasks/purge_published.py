@@ -16,13 +16,13 @@ from blocks.edge import Edge
 from blocks.purge import PurgeError
 from flows.rules import purge_queue as rules
 from flows.rules.delivery import Trouble
-from flows.rules.notice import plain
 from flows.rules.purge_plan import Plan, plan_purge
 from flows.rules.purge_proof import flight
 from flows.rules.purge_queue import LEASE, PASS, Claim, Kind, Pass, Progress, State
 from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
 from flows.rules.targeted_purge import judge_all
+from flows.rules.text import plain
 from flows.tasks import purge_queue as queue
 from flows.tasks.ask import outside, pause
 from flows.tasks.ledger import open_ledger

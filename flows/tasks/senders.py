@@ -17,11 +17,11 @@ from blocks.purge import PurgeError
 from blocks.registry import BlockError
 from blocks.webhook import OutgoingWebhook
 from flows.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
-from flows.rules.notice import clipped, scrubbed
 from flows.rules.purge_plan import plan_purge
 from flows.rules.purge_wish import all_of
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.rules.text import clipped, scrubbed
 from flows.tasks.purge import hand_over, powers_of
 from flows.tasks.service_tables import OutboxRow
 from flows.tasks.site_file import all_sites, check

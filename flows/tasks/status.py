@@ -11,10 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.notice import Release, plain
+from flows.rules.notice import Release
 from flows.rules.site import Site
 from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
 from flows.rules.status_page import headline, markdown, overview, title
+from flows.rules.text import plain
 from flows.tasks.ask import ask
 from flows.tasks.ledger import open_ledger
 from flows.tasks.picture import history

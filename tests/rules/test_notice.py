@@ -6,19 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.alert import Alert, Kind, State
-from flows.rules.notice import (
-    FEW,
-    WIDTH,
-    Change,
-    Release,
-    ago,
-    alert_notice,
-    bundled,
-    clipped,
-    job_notice,
-    plain,
-    scrubbed,
-)
+from flows.rules.notice import FEW, WIDTH, Change, Release, ago, alert_notice, bundled, job_notice
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
@@ -298,50 +286,6 @@ def test_no_message_is_longer_than_twelve_lines_of_200_characters(kind):
 
 
 @pytest.mark.parametrize(
-    ("text", "scrub"),
-    [
-        ("http://a.test:80/path?token=hush", "http://a.test:80/..."),
-        ("see https://hooks.slack.com/services/hush", "see https://hooks.slack.com/..."),
-        ("(http://a.test)", "(http://a.test)"),
-        ("https://ada:hush@a.test/", "https://..."),
-        ("http://ada:hu/sh@a.test/", "http://..."),
-        ("http://ada:hu'sh@a.test/", "http://..."),
-        ("postgresql://keeper:hush@host/db failed", "postgresql://... failed"),
-        ("slack://hush/hush", "slack://..."),
-        ("password=hush, user=ada", "password=..., user=ada"),
-        ("SHOP_API_KEY: hush", "SHOP_API_KEY: ..."),
-        ("'token': 'hush'", "'token': ..."),
-        ('{"session_id": "hush"}', '{"session_id": ...'),
-        ("Authorization: Bearer hush-hush", "Authorization: ..."),
-        ("Cookie: sessionid=hush", "Cookie: ..."),
-        ("Cookie: theme=dark; auth=hush; lang=de", "Cookie: ..."),
-        ("Set-Cookie: a=1; sid=hush; Path=/\nstatus 503", "Set-Cookie: ... status 503"),
-        ("a=1\r\ncookie:\t a=1, hush\r\nstatus 503", "a=1 cookie: ... status 503"),
-        ("cookies={'theme': 'dark', 'auth': 'hush'}", "cookies=..."),
-        ('{"said": "{\\"cookie\\": \\"theme=dark; auth=hush\\"}"}', '{"said": "{\\"cookie\\": ...'),
-        ("cookie_header: theme=dark; auth=hush", "cookie_header: ..."),
-        ("Cookie:\n  theme=dark; auth=hush\nstatus 503", "Cookie:... status 503"),
-        ("{'Cookie': 'theme=dark; auth=hush'}", "{'Cookie': ..."),
-        ("[(b'set-cookie', b'auth=hush; Path=/')]", "[(b'set-cookie', ..."),
-        ("<Cookies[<Cookie auth=hush for a.test />]>", "<Cookies[<Cookie auth=..."),
-        ("no cookie sessionid was set by a.test", "no cookie sessionid was set by a.test"),
-        ("pwd=hush, DB_PWD: hush", "pwd=..., DB_PWD: ..."),
-        (
-            "sid=hush;connect.sid=hush user_sid: hush PHPSESSID=hush",
-            "sid=...;connect.sid=... user_sid: ... PHPSESSID=...",
-        ),
-        ("inside: 3, side=left, residual: 4", "inside: 3, side=left, residual: 4"),
-        ("bearer hush-hush failed", "bearer ... failed"),
-        ("said quiet-please twice: quiet-please", "said ... twice: ..."),
-        ("a page in 3 s, status 503", "a page in 3 s, status 503"),
-    ],
-)
-def test_what_may_be_a_secret_is_left_out(text, scrub):
-    assert scrub == scrubbed(text, ["quiet-please", ""])
-    assert "hush" not in job(message=text).body
-
-
-@pytest.mark.parametrize(
     ("seconds", "said"),
     [(-5, "just now"), (59, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (86399, "23 hours ago"), (172800, "2 days ago")],
 )  # fmt: skip
@@ -349,7 +293,5 @@ def test_how_long_ago_is_said_in_one_unit(seconds, said):
     assert said == ago(NOW - timedelta(seconds=seconds), NOW)
 
 
-def test_a_line_is_a_line():
-    assert "a b c" == plain(" a\tb\r\n\0c\ud800 ")
-    assert "aaaa..." == clipped("a" * 8, 7)
-    assert "aaaaaaa" == clipped("a" * 7, 7)
+def test_what_may_be_a_secret_is_not_in_a_message():
+    assert "hush" not in job(message="http://ada:hush@a.test/ Cookie: auth=hush").body

@@ -1,0 +1,157 @@
+"""Text from outside, made safe for the place where it is shown: one function for each kind of place.
+
+Everything that a server, a file, a database or an exception says is text from outside. It is kept as it is and made
+safe where it is shown, as each place obeys characters of its own. JSON needs nothing: its reader gets data.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable
+
+#: Characters of one line of a message, at most; a longer one is cut.
+WIDTH = 200
+
+#: Letters that nothing is drawn for, though Python calls them printable: fillers, joiners and variation selectors.
+_BLANK_LETTERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+#: Words behind `::` that the runner of GitHub's workflows obeys.
+_GITHUB_COMMANDS = (
+    "add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|internal-set-repo-path|notice|remove-matcher"
+    "|save-state|set-env|set-output|stop-commands|warning"
+)
+#: What CI systems obey in a log: `::error::`, `##[error]`, `##vso[...]`, `##teamcity[...]`, `section_start:...`. At any
+#: place of a line, as a long line can be folded anywhere.
+_CI_COMMANDS = re.compile(rf"(?i)(:)(?=:(?:{_GITHUB_COMMANDS})\b)|(##\w*)(?=\[)|(section_(?:start|end))(?=:)")
+
+#: What a renderer of Markdown makes a link of even without brackets: an address of the web, or of mail.
+_ADDRESS = re.compile(r"(?i)[a-z]:/|www\.|@|(?:mailto|xmpp|javascript|vbscript|data):")
+_MARKDOWN = re.compile(r"[\\*_\[\]|~#!$^=]")
+#: Of these, what the old Prefect page obeys in a cell of a table. The new one shows them as they are.
+_CELL = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[*`~\[]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+#: What makes a list, a heading, a quote or a rule at the beginning of a text.
+_BLOCK_START = re.compile(r"^(?:([-+=#>])|(\d+)([.)]))")
+#: Slack's own escapes: nothing between `<` and `>` is a link, a person or a channel any more.
+_SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+# Everything behind it can be a secret, whatever it is called: as a header, in a dictionary, as a pair, from a jar.
+_COOKIES = re.compile(r"(?i)(cookies?[\w-]*(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
+_SECRET = re.compile(
+    r"(?i)\b([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*|(?:[\w-]*[_-])?sid)"
+    r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
+)
+_BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://(\S*)")
+_END = re.compile(r"[/\"'<>)\],;]*")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?")
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""A text with what can't be seen written out, such as `\x1b`, `\n` or `\u202e`; characters to `keep` stay.
+
+    These are the controls (C0, DEL, C1), marks that turn the direction of writing, characters without width, separators
+    of lines and paragraphs, blanks other than the space, and halves of characters.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    shown = "".join(one if one.isprintable() or one in keep else _written_out(one) for one in text)
+    return _BLANK_LETTERS.sub(lambda found: _written_out(found[0]), shown)
+
+
+def plain(text: str) -> str:
+    """A text as one line that every channel and database takes: white space is one space, the unseen is written out."""
+    return visible(" ".join(text.split()))
+
+
+def clipped(text: str, most: int = WIDTH) -> str:
+    """A text as one line of at most `most` characters."""
+    line = plain(text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most `most` characters and, if it was longer, how many are left out."""
+    left_out = len(text) - most
+    return text if left_out <= 0 else f"{text[:most]}... ({left_out:,} characters left out)"
+
+
+def for_terminal(text: str, keep: str = "") -> str:
+    """A text for a terminal or the log of a CI job, neither of which obeys anything in it. Newlines only if kept."""
+    # A backslash in its middle is enough, as a CI system looks for the whole word.
+    return _CI_COMMANDS.sub(lambda found: f"{found[0]}\\", visible(text, keep))
+
+
+def for_markdown(text: str) -> str:
+    """A text as words within a line of Markdown or a cell of its table: no link, image, element or emphasis.
+
+    What looks like an address becomes code, since renderers make links of addresses even where they are escaped.
+    """
+    return _line(text, _escaped)
+
+
+def code_for_markdown(text: str, *, cell: bool = False) -> str:
+    """A text as code within a line of Markdown, such as a command to copy. In a `cell` of a table bars are escaped."""
+    line = plain(text)
+    fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    code = f"{fence}{space}{line}{space}{fence}" if line else ""
+    return code.replace("|", r"\|") if cell else code
+
+
+def for_table(text: str) -> str:
+    """A text for a cell of Prefect's table artifacts: Markdown to its old page, plain text to the new one."""
+    return _line(text, lambda word: _CELL.sub(r"\\\g<0>", word))
+
+
+def for_html(text: str) -> str:
+    """A text for HTML, in an element or in a quoted attribute."""
+    return html.escape(visible(text, "\n\t"))
+
+
+def for_picture(text: str) -> str:
+    """A text for matplotlib, in SVG: nothing that XML forbids, and no formula between dollars."""
+    return visible(text, "\n").replace("$", r"\$")
+
+
+def for_slack(text: str) -> str:
+    """A text for Slack: nobody is called, and nothing is a link that was none."""
+    return re.sub("[&<>]", lambda found: _SLACK[found[0]], visible(text, "\n"))
+
+
+def for_chat(text: str) -> str:
+    """A text for chats that take Markdown, such as Discord, Teams and Mattermost: nobody is called."""
+    return re.sub(r"@(?=\w)", "@ ", "\n".join(map(for_markdown, text.split("\n"))))
+
+
+def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
+    """A text from somebody else's exception without what is, or may be, a secret: a URL keeps its host only."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "...")
+    # Before it is one line, or what follows a cookie would go with it.
+    text = _URL.sub(_only_host, plain(_COOKIES.sub(r"\1...", text)))
+    return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _line(text: str, escape: Callable[[str], str]) -> str:
+    """A text as a line of Markdown: words that look like an address as code, the others escaped."""
+    words = re.split("([ `]+)", plain(text))
+    line = "".join(f"`{word.replace('|', '%7C')}`" if _ADDRESS.search(word) else escape(word) for word in words)
+    return _BLOCK_START.sub(r"\2\\\1\3", line)
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(text, quote=False)).replace("`", "&#96;")
+
+
+def _only_host(found: re.Match[str]) -> str:
+    """Scheme and host of a web address; of others the scheme, as in Apprise's a token can stand in the host's place."""
+    scheme, rest = found[1], found[2]
+    host = re.split(r"[/?#\"'<>)\],;]", rest, maxsplit=1)[0]
+    if scheme.lower() not in {"http", "https"} or "@" in rest or not _HOST.fullmatch(host):
+        return f"{scheme}://..."
+    tail = rest.removeprefix(host)
+    return f"{scheme}://{host}{tail if _END.fullmatch(tail) else '/...'}"

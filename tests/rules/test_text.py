@@ -1,0 +1,247 @@
+"""Text from outside is text, whatever stands in it, and wherever it is shown."""
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+from markdown_it import MarkdownIt
+
+from flows.rules.text import (
+    clipped,
+    code_for_markdown,
+    for_chat,
+    for_html,
+    for_markdown,
+    for_picture,
+    for_slack,
+    for_table,
+    for_terminal,
+    plain,
+    scrubbed,
+    shortened,
+    visible,
+)
+
+#: What a site, a database or a feed may say to whoever reads it.
+HOSTILE = {
+    "image": "![x](http://evil.test/t.png)",
+    "image by reference": "![x][y] [y]: http://evil.test/t.png",
+    "link": "[click](javascript:alert(1)) [click](<http://evil.test/>)",
+    "address": "see http://evil.test/t.png and HTTPS://evil.test, or www.evil.test",
+    "address behind an escape": r"see http\://evil.test/ and \<http://evil.test/>",
+    "address in backticks": "`http://evil.test/` ``http://evil.test/``` `",
+    "address with a bar": "http://evil.test/a|b",
+    "autolink": "<http://evil.test/> <ada@evil.test> ada@evil.test mailto:ada@evil.test",
+    "element": "<img src=http://evil.test/t.png onerror=alert(1)> <script>alert(1)</script> <!-- -->",
+    "element in entities": "&lt;img src=x&gt; &#60;img src=x&#62; &amp;lt;",
+    "attribute": "\" onmouseover=\"alert(1)\" x=\"' onmouseover='alert(1)",
+    "emphasis": "**bold** _it_ __bold__ ~~gone~~ ==marked== /articles/** and /news/**",
+    "code": "`code` ``` ~~~",
+    "odd backticks": "a ` b `` c",
+    "table": "a | b \\| c",
+    "heading": "# heading",
+    "quote": "> quote",
+    "list": "- item",
+    "plus": "+ item",
+    "number": "1. item",
+    "rule": "---",
+    "underline": "===",
+    "fence": "```mermaid graph TD; A-->B",
+    "task": "- [x] done",
+    "backslash": "C:\\*new\\",
+    "formula": "$x^2$ $$ \\frac{",
+    "lines": "one\n# two\r\n::error::three\u2028four\u2029five\x85six\n\n    seven",
+    "colours": "max-age=\x1b[31m60 \x9b31m \x1b]8;;http://evil.test\x07x\x1b]8;;\x07",
+    "controls": "".join(map(chr, (*range(32), 127, *range(128, 160)))),
+    "directions": "\u202ecod.exe \u2066\u2067\u2068\u2069\u202a\u202b\u202c\u202d\u200e\u200f\u061c",
+    "without width": "a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg\u034fh\u3164i\U000e0041j\ufe0f",
+    "half characters": "a\ud800b\udfffc",
+    "no characters": "a\ufffeb\uffffc",
+    "workflow commands": "x ::error file=a::b ::SET-ENV name=a::b ::stop-commands::t ##[group]x ##vso[task.complete]",
+    "other CI": "##teamcity[x] section_start:1:x\r\x1b[0K section_end:1:x",
+    "rich": "[red]red[/red] [/nothing] [link=http://evil.test]x[/link] :bomb:",
+    "jinja": "{{ 7 * 7 }} {% raw %} {# #}",
+    "slack": "<!channel> <!here|x> <@U123> <#C1> <http://evil.test|safe> &lt;!channel&gt;",
+    "chat": "@everyone @here <@&123> <@123> @channel @all",
+    "format": "%s %(name)s {0} {name!r}",
+    "long": "x" * 100_000,
+}  # fmt: skip
+VALUES = pytest.mark.parametrize("value", list(HOSTILE.values()), ids=list(HOSTILE))
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u00ad\u061c\ud800-\udfff]")
+LINK = re.compile(r"(?i)https?:/|www\.|@\w|javascript:")
+OF_PAGES = MarkdownIt("gfm-like", {"linkify": False})
+
+
+def elements(page):
+    """The elements of a rendered page, and the words that are not code."""
+    found, words, open_code = [], [], 0
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            nonlocal open_code
+            found.append(tag)
+            open_code += tag == "code"
+            assert not attrs, attrs
+
+        def handle_endtag(self, tag):
+            nonlocal open_code
+            open_code -= tag == "code"
+
+        def handle_data(self, data):
+            if not open_code:
+                words.append(data)
+
+    reader = Reader(convert_charrefs=True)
+    reader.feed(page)
+    reader.close()
+    return found, "".join(words)
+
+
+def text_of(page):
+    return "".join(ET.fromstring(f"<x>{page}</x>").itertext())
+
+
+@VALUES
+def test_a_terminal_and_a_ci_log_get_what_is_seen_only(value):
+    shown = for_terminal(value)
+    assert not UNSEEN.search(shown)
+    assert not re.search(r"(?i)::(error|set-env|stop-commands)|##\w*\[|section_\w+:", shown)
+
+
+@VALUES
+def test_markdown_has_no_element_but_code(value):
+    page = OF_PAGES.render(f"- {for_markdown(value)}\n- {code_for_markdown(value)}\n")
+    found, words = elements(page)
+    assert {"ul", "li", "code"} >= set(found)
+    assert 2 == found.count("li")
+    assert not LINK.search(words)
+    assert not UNSEEN.search(page.replace("\n", ""))
+
+
+@VALUES
+def test_a_table_of_markdown_keeps_its_cells(value):
+    row = f"| {for_markdown(value)} | {code_for_markdown(value, cell=True)} | end |"
+    found, words = elements(OF_PAGES.render(f"| a | b | c |\n|---|---|---|\n{row}\n"))
+    assert {"table", "thead", "tbody", "tr", "th", "td", "code"} >= set(found)
+    assert (2, 3) == (found.count("tr"), found.count("td"))
+    assert not LINK.search(words)
+
+
+@VALUES
+def test_what_markdown_shows_is_what_was_seen(value):
+    shown = text_of(OF_PAGES.renderInline(for_markdown(value)))
+    assert plain(value).replace("|", "%7C") == shown.replace("|", "%7C")
+    if code := code_for_markdown(value):
+        assert plain(value) == text_of(OF_PAGES.renderInline(code))
+
+
+@VALUES
+def test_a_cell_of_a_prefect_table_is_text_as_markdown(value):
+    found, words = elements(OF_PAGES.render(for_table(value)))
+    assert {"p", "code"} >= set(found)
+    assert not LINK.search(words)
+    assert not UNSEEN.search(for_table(value))
+
+
+def test_a_cell_of_a_prefect_table_is_hardly_changed():
+    for said in ("max-age=60, s-maxage=600", "<=5m", "set-cookie: sha256:12ab", "a_b & c", "C:\\new", "80 ms > 60 ms"):
+        assert said == for_table(said)
+
+
+@VALUES
+def test_html_has_no_element_from_outside(value):
+    page = f'<p title="{for_html(value)}">{for_html(value)}</p>'
+    ET.fromstring(page)  # one element with one attribute; XML refuses what is forbidden in it
+    assert not UNSEEN.search(page.replace("\n", "").replace("\t", ""))
+
+
+@VALUES
+def test_slack_calls_nobody_and_links_nothing(value):
+    assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", for_slack(value))
+    assert not UNSEEN.search(for_slack(value).replace("\n", ""))
+
+
+@VALUES
+def test_a_chat_calls_nobody_and_links_nothing(value):
+    said = for_chat(value)
+    assert not re.search(r"@\w", said)
+    assert not UNSEEN.search(said.replace("\n", ""))
+
+
+@VALUES
+def test_a_picture_takes_no_formula(value):
+    assert not re.search(r"(?<!\\)\$", for_picture(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("max-age=\x1b[31m60", r"max-age=\x1b[31m60"),
+        ("a\u202eb\nc\ud800", r"a\u202eb\nc\ud800"),
+        ("caf\xe9 \u2713", "caf\xe9 \u2713"),
+        ("::error::x", r":\:error::x"),
+        ("at ::1 in a::b", "at ::1 in a::b"),
+        ("##[error]x", r"##\[error]x"),
+    ],
+)
+def test_what_can_not_be_seen_is_written_out(text, seen):
+    assert seen == for_terminal(text)
+
+
+def test_what_is_kept_stays():
+    assert "a\nb\\x00" == visible("a\nb\0", "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "scrub"),
+    [
+        ("http://a.test:80/path?token=hush", "http://a.test:80/..."),
+        ("see https://hooks.slack.com/services/hush", "see https://hooks.slack.com/..."),
+        ("(http://a.test)", "(http://a.test)"),
+        ("https://ada:hush@a.test/", "https://..."),
+        ("http://ada:hu/sh@a.test/", "http://..."),
+        ("http://ada:hu'sh@a.test/", "http://..."),
+        ("postgresql://keeper:hush@host/db failed", "postgresql://... failed"),
+        ("slack://hush/hush", "slack://..."),
+        ("password=hush, user=ada", "password=..., user=ada"),
+        ("SHOP_API_KEY: hush", "SHOP_API_KEY: ..."),
+        ("'token': 'hush'", "'token': ..."),
+        ('{"session_id": "hush"}', '{"session_id": ...'),
+        ("Authorization: Bearer hush-hush", "Authorization: ..."),
+        ("Cookie: sessionid=hush", "Cookie: ..."),
+        ("Cookie: theme=dark; auth=hush; lang=de", "Cookie: ..."),
+        ("Set-Cookie: a=1; sid=hush; Path=/\nstatus 503", "Set-Cookie: ... status 503"),
+        ("a=1\r\ncookie:\t a=1, hush\r\nstatus 503", "a=1 cookie: ... status 503"),
+        ("cookies={'theme': 'dark', 'auth': 'hush'}", "cookies=..."),
+        ('{"said": "{\\"cookie\\": \\"theme=dark; auth=hush\\"}"}', '{"said": "{\\"cookie\\": ...'),
+        ("cookie_header: theme=dark; auth=hush", "cookie_header: ..."),
+        ("Cookie:\n  theme=dark; auth=hush\nstatus 503", "Cookie:... status 503"),
+        ("{'Cookie': 'theme=dark; auth=hush'}", "{'Cookie': ..."),
+        ("[(b'set-cookie', b'auth=hush; Path=/')]", "[(b'set-cookie', ..."),
+        ("<Cookies[<Cookie auth=hush for a.test />]>", "<Cookies[<Cookie auth=..."),
+        ("no cookie sessionid was set by a.test", "no cookie sessionid was set by a.test"),
+        ("pwd=hush, DB_PWD: hush", "pwd=..., DB_PWD: ..."),
+        (
+            "sid=hush;connect.sid=hush user_sid: hush PHPSESSID=hush",
+            "sid=...;connect.sid=... user_sid: ... PHPSESSID=...",
+        ),
+        ("inside: 3, side=left, residual: 4", "inside: 3, side=left, residual: 4"),
+        ("bearer hush-hush failed", "bearer ... failed"),
+        ("said quiet-please twice: quiet-please", "said ... twice: ..."),
+        ("a page in 3 s, status 503", "a page in 3 s, status 503"),
+    ],
+)
+def test_what_may_be_a_secret_is_left_out(text, scrub):
+    assert scrub == scrubbed(text, ["quiet-please", ""])
+
+
+def test_a_line_is_a_line():
+    assert r"a b \x00c\ud800" == plain(" a\tb\r\n\0c\ud800 ")
+    assert "aaaa..." == clipped("a" * 8, 7)
+    assert "aaaaaaa" == clipped("a" * 7, 7)
+
+
+def test_what_is_cut_says_how_much():
+    assert "aaaa... (90,000 characters left out)" == shortened("a" * 90_004, 4)
+    assert "aaaa" == shortened("aaaa", 4)
