@@ -17,6 +17,7 @@ from flows.tasks.batch import points
 from flows.tasks.rehearse import _take_up
 from flows.tasks.rehearse_walk import LegFailedError
 from flows.tasks.site_file import load
+from tests.crashing import crash_at
 from tests.vendor_api import served
 
 #: The second is what runs before a rehearsal, the third what its deploy brings. A rollback goes one release back.
@@ -182,7 +183,7 @@ def _run(path, url, where, leg):
     def hook(name):
         if name == f"rehearse.{leg}":
             if where == "begin":
-                points.crash_at(name)(name)
+                crash_at(name)(name)
             script = held.walk.release.deploy if "deploy" in leg else held.walk.release.rollback
             os.environ |= {"KILL": f"{script[0]} {where}", "RUNNER": str(os.getpid())}
 

@@ -128,3 +128,43 @@ def test_the_version_is_said_once():
     from flows.tasks.ask import VERSION
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+def test_the_product_reads_only_environment_variables_that_the_readme_names():
+    """So no switch of a test is left in it: what kills a worker in a test could kill one in production."""
+    standard = {"PATH", "SSL_CERT_FILE"}
+    handed_to_a_child = {"ROUNDSMAN_LEG"}
+    readme = (ROOT / "README.md").read_text()
+    read = set(variables_read()) - standard - handed_to_a_child
+    assert {"ROUNDSMAN_LEDGER_URL", "ROUNDSMAN_BOARD_TOKEN", "ROUNDSMAN_PING"} <= read
+    assert set() == {name for name in read if name not in readme and not name.startswith("PREFECT_")}
+
+
+def variables_read():
+    trees = {
+        path.relative_to(ROOT).with_suffix("").as_posix(): ast.parse(path.read_text())
+        for room in ("blocks", "flows", "roundsman", "deployments")
+        for path in ROOT.glob(f"{room}/**/*.py")
+    }
+    for tree in trees.values():
+        named = {
+            ast.unparse(target): node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+        }
+        for node in ast.walk(tree):
+            if name := _variable(node):
+                # A name that only a call knows was given by a user, in a site file.
+                yield name.value if isinstance(name, ast.Constant) else named.get(ast.unparse(name), "PATH")
+
+
+def _variable(node):
+    """The name in `os.environ[name]`, `os.environ.get(name)`, `os.getenv(name)` and `name in os.environ`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and ast.unparse(node.value) == "os.environ":
+        return node.slice
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in {"os.environ.get", "os.environ.pop", "os.getenv"}:
+        return node.args[0]
+    if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
+        return node.left
+    return None

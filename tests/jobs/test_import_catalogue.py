@@ -122,7 +122,9 @@ import asyncio, sys
 from flows.tasks.batch import open_target, run
 from flows.tasks.catalogue import VARIABLE, catalogue, send_purges
 from flows.tasks.site_file import load
+from tests.crashing import set_crash
 
+set_crash(sys.argv[3])
 site = load(sys.argv[1])
 asyncio.run(run(catalogue(site, sys.argv[2], open_target(VARIABLE), chunk=10)))
 asyncio.run(send_purges.fn(site))
@@ -130,19 +132,15 @@ asyncio.run(send_purges.fn(site))
 
 
 @pytest.mark.parametrize("point", ["chunk.applied:2", "chunk.sent:2", "chunk.counted:2", "chunk.committed:2"])
-async def test_killed_half_way_and_run_again_nothing_is_doubled_and_nothing_is_lost(
-    prefect, shop, shelf, monkeypatch, point
-):
+async def test_killed_half_way_and_run_again_nothing_is_doubled_and_nothing_is_lost(prefect, shop, shelf, point):
     with shop.begin() as connection:
         old = [{"route": route, "title": f"Title of {route}", "text": "an old text"} for route in shelf.routes]
         connection.execute(insert(ARTICLE), old)
     shelf.warm()
     changed = {1, 2, 11, 19, 24}
     feed = shelf.feed(changed)
-    monkeypatch.setenv("CRASH_AT", point)
-    with python(IMPORT, str(shelf.site), str(feed)) as worker:
+    with python(IMPORT, str(shelf.site), str(feed), point) as worker:
         assert -9 == await asyncio.to_thread(worker.wait, 180)
-    monkeypatch.delenv("CRASH_AT")
     assert set() == shelf.missing()
     let_expire(shop)
     state, done = await imported(shelf, feed)
@@ -154,12 +152,10 @@ async def test_killed_half_way_and_run_again_nothing_is_doubled_and_nothing_is_l
     assert changed == {place for place, route in enumerate(shelf.routes) if texts(shop)[route] == "new"}
 
 
-async def test_an_older_edition_is_the_way_back_from_one_that_broke_off(prefect, shop, shelf, monkeypatch):
+async def test_an_older_edition_is_the_way_back_from_one_that_broke_off(prefect, shop, shelf):
     await imported(shelf, shelf.feed())
-    monkeypatch.setenv("CRASH_AT", "chunk.committed:1")
-    with python(IMPORT, str(shelf.site), str(shelf.feed(changed=range(PAGES)))) as worker:
+    with python(IMPORT, str(shelf.site), str(shelf.feed(changed=range(PAGES))), "chunk.committed:1") as worker:
         assert -9 == await asyncio.to_thread(worker.wait, 180)
-    monkeypatch.delenv("CRASH_AT")
     assert 10 == list(texts(shop).values()).count("new")
     _, done = await imported(shelf, shelf.feed())
     assert (False, 10, PAGES) == (done.outcome.again, done.outcome.changed, done.outcome.rows)

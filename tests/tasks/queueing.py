@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from flows.rules.site import Site
 from flows.tasks import purge_published, purge_queue
-from flows.tasks.batch import points
 from flows.tasks.ledger import open_ledger
+from tests.crashing import set_crash
 from tests.vendor_api import TOKEN, Said, VendorApi
 
 RULE = {
@@ -160,7 +160,7 @@ def above(at, per_second, burst) -> float:
 
 def work(url: str, api: str, lease: float, crash: str = "") -> None:
     """A worker's process: it goes on for as long as anything waits or is claimed, or until it is killed at a point."""
-    points.hook = points.crash_at(crash) if crash else None
+    set_crash(crash)
     os.environ |= {"ROUNDSMAN_LEDGER_URL": url, "QUEUE_TOKEN": TOKEN}
     purge_queue.LEASE = purge_published.LEASE = lease
     site, engine = shop(api), open_ledger(url)

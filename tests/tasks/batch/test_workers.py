@@ -18,6 +18,7 @@ from flows.tasks.batch import FencedError, LimitError, SourceChangedError, jobs,
 from flows.tasks.batch.attempt import Attempt
 from flows.tasks.batch.events import Teller
 from flows.tasks.batch.target import has_tables, prepare
+from tests.crashing import set_crash
 from tests.tasks.batch.work import (
     add,
     asked,
@@ -39,7 +40,7 @@ NAMES = ["begun", "fenced", "applied", "sent", "recorded", "counted", "committed
 def work(url, path, crash="", lease=60.0, chunk=5) -> None:
     """A worker's process: 0 when the job is done, 3 when it was fenced."""
     engine = opened(url)
-    points.hook = points.crash_at(crash) if crash else None
+    set_crash(crash)
     try:
         asyncio.run(run(transfers(engine, path, lease=lease, chunk=chunk)))
     except FencedError:

@@ -15,6 +15,7 @@ from flows.tasks.batch import Applied, Batch, JsonLines, Outgoing, SourceError, 
 from flows.tasks.batch.jobs import Edition, enqueue
 from flows.tasks.batch.sources import Source
 from flows.tasks.batch.target import prepare
+from tests.crashing import set_crash
 
 ACCOUNTS = 7
 #: Children are forked from a process that has all of this imported: starting Python anew takes a second each.
@@ -162,7 +163,7 @@ def mended(raw: str) -> str:
 def child(url: str, path: Path, crash: str = "") -> None:
     """What a worker's process does."""
     engine = opened(url)
-    points.hook = points.crash_at(crash) if crash else None
+    set_crash(crash)
     asyncio.run(everything(engine, path))
     engine.dispose()
 
