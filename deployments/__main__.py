@@ -17,6 +17,7 @@ from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
 from deployments.work_pools import KINDS, ensure
+from flows.commands.parser import CommandParser
 from flows.tasks.block_types import register_blocks
 
 FAILED, WRONG_INPUT = 1, 3
@@ -25,7 +26,8 @@ FILE = ROOT / "prefect.yaml"
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 1 stale or refused by the server, 3 the input was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m deployments", description="Render what is derived, and deploy it.")
+    parser = CommandParser(prog="python -m deployments", description="Render what is derived, and deploy it.")
+    parser.add_version()
     parser.set_defaults(run=_render)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when something is stale or wrong")
     parser.add_argument("--git", metavar="REPOSITORY", help="render only --out, for workers that clone the project")

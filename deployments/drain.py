@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -29,6 +30,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.variables import Variable
 from rich.console import Console
 
+from flows.commands.parser import CommandParser
+
 DONE, STILL_BUSY, COULD_NOT_ASK, WRONG_INPUT = range(4)
 #: As deployments/specs.py says; importing that would import every job. A test holds the two together.
 POOL = "roundsman"
@@ -43,7 +46,7 @@ _UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 def main(words: list[str] | None = None) -> int:
     """Drain or resume a pool. Exit codes: 0 done, 1 runs are left, 2 no server to ask, 3 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.drain", description="Take a work pool out of work.")
+    parser = CommandParser(prog="python -m deployments.drain", description="Take a work pool out of work.")
     parser.add_argument("--pool", default=POOL, help="name of the work pool (default: %(default)s)")
     parser.add_argument(
         "--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="how long to wait (default: %(default)g)"
@@ -155,15 +158,11 @@ async def _resume(pool: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds of the command line.
-
-    Raises:
-        ValueError: it is none.
-    """
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise ValueError(text)
-    return number
+    """A number of seconds of the command line."""
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"saw {text!r}, wanted a number of seconds from 0 on")
 
 
 def _counted(runs: list[str]) -> str:

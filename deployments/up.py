@@ -18,6 +18,7 @@ import httpx
 from rich.console import Console
 
 from deployments.parts import PartError, Parts, StoppedError
+from flows.commands.parser import CommandParser, port_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,8 @@ SETTINGS = {
 
 def main(words: list[str] | None = None) -> int:
     """Run until Ctrl-C. Exit codes: 0 stopped, 1 a part died, 3 the input was wrong or a port is in use."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.up", description="Everything in one terminal.")
+    parser = CommandParser(prog="python -m deployments.up", description="Everything in one terminal.")
+    parser.add_version()
     parser.add_argument("--port", type=port_number, default=4200, help="of the Prefect server (default: %(default)s)")
     parser.add_argument("--board-port", type=port_number, default=8481, help="of the board (default: %(default)s)")
     parser.add_argument(
@@ -174,18 +176,6 @@ def _walk_once(api: httpx.Client, key: str) -> bool:
         return api.post(f"/deployments/{found.json()['id']}/create_flow_run", json=wanted).is_success
     except httpx.HTTPError:
         return False
-
-
-def port_number(text: str) -> int:
-    """A port of the command line.
-
-    Raises:
-        ValueError: it is none.
-    """
-    port = int(text)
-    if not 0 < port < 65536:
-        raise ValueError(text)
-    return port
 
 
 def _taken(option: str, port: int, ports: Mapping[str, int]) -> str:

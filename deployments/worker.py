@@ -4,7 +4,6 @@ SIGTERM pauses the pool, waits for the runs under way, ends the worker and lets 
 container and `make up` stop it in this way. A second signal ends it at once.
 """
 
-import argparse
 import asyncio
 import signal
 import socket
@@ -17,6 +16,7 @@ from typing import Any
 from prefect.variables import Variable
 
 from deployments import drain
+from flows.commands.parser import CommandParser
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 #: Seconds in which a worker without runs ends.
@@ -25,7 +25,8 @@ _ENDS_WITHIN = 20.0
 
 def main(words: list[str] | None = None) -> int:
     """Work until a signal. Exit codes: 0 drained, 1 runs were cut off, 2 no server to ask, 3 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.worker", description="Work, and drain at the end.")
+    parser = CommandParser(prog="python -m deployments.worker", description="Work, and drain at the end.")
+    parser.add_version()
     parser.add_argument("--pool", default=drain.POOL, help="name of the work pool (default: %(default)s)")
     parser.add_argument(
         "--drain",

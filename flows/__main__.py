@@ -1,6 +1,5 @@
 """The command line: `python -m flows inspect SITE`, `purge SITE ROUTE...`, `compare SITE`, `lint`, `status`..."""
 
-import argparse
 import os
 import sys
 
@@ -22,6 +21,7 @@ from flows.commands import (
     watch,
 )
 from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError
+from flows.commands.parser import CommandParser
 from flows.rules.site_file import SiteFileError
 
 #: In the order of the help.
@@ -46,8 +46,9 @@ COMMANDS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 all well, 1 something failed, 2 unknown, 3 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m flows", description="Walk the round of a site behind a CDN.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = CommandParser(prog="python -m flows", description="Walk the round of a site behind a CDN.")
+    parser.add_version()
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.register(commands)
     try:

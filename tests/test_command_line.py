@@ -1,10 +1,12 @@
 """The command line: its exit codes, its words, and that wrong input runs nothing."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,8 +91,6 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
         (["rehearse", "https://a.test/"], "rehearse: saw the URL https://a.test/, wanted a site file"),
         (["rehearse", "dmo"], "no such file; did you mean demo?"),
         (["rehearse", "demo", "--apply", "--dry-run"], "not allowed with argument"),
-        (["inspekt"], "invalid choice: 'inspekt'"),
-        ([], "required"),
     ],
 )
 def test_a_wrong_word_is_told_and_nothing_is_run(words, says, capsys, monkeypatch):
@@ -100,6 +100,61 @@ def test_a_wrong_word_is_told_and_nothing_is_run(words, says, capsys, monkeypatc
     assert says in said
     assert "hunter2" not in said
     assert "Traceback" not in said
+
+
+WRONG_WORDS = [
+    (["inspct"], "python -m flows: saw the unknown command 'inspct'; did you mean inspect? ("),
+    (["purg", "shop"], "saw the unknown command 'purg'; did you mean purge or purges?"),
+    (["review"], "saw the unknown command 'review'; did you mean review-database?"),
+    (["xyz"], "saw the unknown command 'xyz' (`python -m flows --help` lists the commands)"),
+    ([], "python -m flows: saw no COMMAND, which is required"),
+    (["--versoin"], "saw the unknown option --versoin; did you mean --version?"),
+    (
+        ["inspect", "shop", "--jsno", "x"],
+        "python -m flows inspect: saw the unknown option --jsno; did you mean --json?",
+    ),
+    (["inspect", "--jsno=x"], "python -m flows inspect: saw the unknown option --jsno; did you mean --json?"),
+    (["purge", "--aply"], "python -m flows purge: saw the unknown option --aply; did you mean --apply?"),
+    (["inspect"], "python -m flows inspect: saw no SITE, which is required"),
+    (["inspect", "shop", "barn"], "python -m flows inspect: saw 'barn', which is one word too many"),
+    (["compare", "shop", "--samples", "many"], "--samples: saw 'many', wanted a whole number"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG_WORDS)
+def test_a_misspelled_word_is_answered_with_the_nearest_one_and_the_commands_own_usage(words, says, capsys):
+    assert 3 == main(words)
+    said = capsys.readouterr().err
+    assert says in said
+    own = words[0] if words and f"python -m flows {words[0]}" in says else ""
+    assert said.startswith(f"usage: python -m flows {own} ") == bool(own)
+    assert "invalid choice" not in said
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_that_of_the_project(option, capsys):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert 0 == main([option])
+    assert capsys.readouterr().out.startswith(f"roundsman {project['version']} (Prefect ")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "says"),
+    [
+        ("deployments", ["depoly"], "python -m deployments: saw the unknown command 'depoly'; did you mean deploy?"),
+        ("deployments", ["deploy", "--pool-type", "doker"], "--pool-type: saw 'doker', wanted one of process, docker, kubernetes; did you mean docker?"),
+        ("deployments", ["prune", "--aply"], "python -m deployments prune: saw the unknown option --aply; did you mean --apply?"),
+        ("deployments.up", ["--bord-port", "1"], "python -m deployments.up: saw the unknown option --bord-port; did you mean --board-port"),
+        ("deployments.worker", ["--drain", "long"], "--drain: saw 'long', wanted a number of seconds from 0 on"),
+        ("deployments.board", ["--port", "70000"], "--port: saw '70000', wanted a port from 1 to 65535"),
+    ],
+)  # fmt: skip
+def test_every_other_command_answers_a_wrong_word_in_the_same_way(command, words, says, capsys):
+    found = importlib.import_module(
+        f"{command}.__main__" if command in {"deployments", "deployments.board"} else command
+    )
+    assert 3 == found.main(words)
+    assert says in capsys.readouterr().err
 
 
 def test_a_ledger_that_can_not_be_used_is_told_before_anything_is_run(capsys, monkeypatch):

@@ -125,7 +125,7 @@ def test_the_lock_has_a_hash_for_each_package_and_names_no_host():
 
 
 def test_the_version_is_said_once():
-    from flows.tasks.ask import VERSION
+    from flows.rules.version import VERSION
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 

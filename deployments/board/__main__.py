@@ -1,21 +1,21 @@
 """`python -m deployments.board` serves the board, on this machine only unless it is told otherwise."""
 
-import argparse
 import os
 import sys
 
 import uvicorn
 
 from deployments.board.app import VARIABLE, create, is_loopback
+from flows.commands.parser import CommandParser, port_number
 
 WRONG_INPUT = 3
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until it is stopped. Exit codes: 0 stopped, 3 it was called in a way that would not be safe."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.board", description="Serve the board.")
+    parser = CommandParser(prog="python -m deployments.board", description="Serve the board.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", type=int, default=8481)
+    parser.add_argument("--port", type=port_number, default=8481)
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:

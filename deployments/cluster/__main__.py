@@ -4,7 +4,6 @@ PostgreSQL, Redis, two API servers behind a balancer, two background services an
 sweep takes. `python -m deployments.cluster [--pages 20000] [--rate 400]`.
 """
 
-import argparse
 import secrets
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from rich.console import Console
 
 from deployments.cluster.parts import WORKERS, Cluster, MissingError, check, free_places
 from deployments.parts import Part, PartError, Parts, StoppedError
+from flows.commands.parser import CommandParser, whole_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 #: Seconds after which the shard of a worker that was killed goes to another one; here nothing is slow.
@@ -51,9 +51,11 @@ class Seen:
 
 def main(words: list[str] | None = None) -> int:
     """Run it. Exit codes: 0 nothing was lost or doubled, 1 anything else, 3 a program is missing."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.cluster", description="A fleet on this machine.")
-    parser.add_argument("--pages", type=int, default=20_000, help="of the shop (default: %(default)s)")
-    parser.add_argument("--rate", type=int, default=400, help="requests a second, all together (default: %(default)s)")
+    parser = CommandParser(prog="python -m deployments.cluster", description="A fleet on this machine.")
+    parser.add_argument("--pages", type=whole_number, default=20_000, help="of the shop (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=whole_number, default=400, help="requests a second, all together (default: %(default)s)"
+    )
     try:
         args = parser.parse_args(words)
         check()

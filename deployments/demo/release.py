@@ -4,15 +4,16 @@ Each release is a folder under FOLDER/releases, and FOLDER/current is a link to 
 keep them. FOLDER/previous is a link to the one before, which is there as long as nobody has deleted it.
 """
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
+from flows.commands.parser import CommandParser
+
 
 def main(words: list[str] | None = None) -> int:
     """Deploy the newest release, or put the previous one back. Exit codes: 0 done, 1 there is none."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.demo.release", description=__doc__)
+    parser = CommandParser(prog="python -m deployments.demo.release", description=__doc__)
     parser.add_argument("way", choices=["deploy", "rollback"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--prune", action="store_true", help="delete the other releases after a deploy")

@@ -1,6 +1,5 @@
 """Serve the demo site on this machine: `python -m deployments.demo.serve [--port 8480]`."""
 
-import argparse
 import signal
 import socket
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from deployments.demo.site import State, edge, origin
+from flows.commands.parser import CommandParser, whole_number
 
 
 class _Server(uvicorn.Server):
@@ -24,8 +24,8 @@ class _Server(uvicorn.Server):
 
 def main(words: list[str] | None = None) -> None:
     """Serve until Ctrl-C or SIGTERM, which end it cleanly."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.demo.serve", description=__doc__)
-    parser.add_argument("--port", type=int, default=8480, help="0 for any free one (default: %(default)s)")
+    parser = CommandParser(prog="python -m deployments.demo.serve", description=__doc__)
+    parser.add_argument("--port", type=whole_number, default=8480, help="0 for any free one (default: %(default)s)")
     parser.add_argument("--releases", type=Path, metavar="FOLDER", help="the releases, one of which is FOLDER/current")
     args = parser.parse_args(words)
     # The edge writes its own Date; a second one, or a banner, would be the server's and not the site's.

@@ -1,14 +1,15 @@
 """Change an article at the demo's origin: `python -m deployments.demo.touch URL`. A purge can then be proven on it."""
 
-import argparse
 import sys
 
 import httpx
 
+from flows.commands.parser import CommandParser
+
 
 def main(words: list[str] | None = None) -> int:
     """Raise the article's revision; 0 when the origin says that it did."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.demo.touch", description=__doc__)
+    parser = CommandParser(prog="python -m deployments.demo.touch", description=__doc__)
     parser.add_argument("url", help="such as http://127.0.0.1:8480/articles/tomatoes")
     url = f"{parser.parse_args(words).url}/touch"
     try:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+from flows.commands.parser import whole_number
 
 _ADDRESS = re.compile(r"https?://[^/?#@\s]+")
 
@@ -14,11 +15,13 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "compare", help="compare a release with the one before it: side by side, or by the rounds before and after"
     )
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
     beside = parser.add_argument_group("side by side: both releases are asked in turn")
     beside.add_argument("--baseline", metavar="URL", help="where the old release answers")
     beside.add_argument("--candidate", metavar="URL", help="where the new release answers")
-    beside.add_argument("--samples", type=int, metavar="N", help="of each route, release and state (default: 300)")
+    beside.add_argument(
+        "--samples", type=whole_number, metavar="N", help="of each route, release and state (default: 300)"
+    )
     since = parser.add_argument_group("before and after, in production: nothing is asked, the ledger is read")
     since.add_argument("--release", default="", metavar="VERSION", help="the release (default: the last one)")
     since.add_argument(

@@ -10,8 +10,8 @@ def register(commands: Any) -> None:
     """Add the command."""
     about = "import a feed of articles, and purge the routes that changed; a dry run unless --apply"
     parser = commands.add_parser("import", help=about)
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
-    parser.add_argument("feed", help="a file of JSON lines or CSV, or the address of a paged API")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("feed", metavar="FEED", help="a file of JSON lines or CSV, or the address of a paged API")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--dry-run", action="store_true", help="say what would change (this is the default)")
     way.add_argument("--apply", action="store_true", help="import, and purge")

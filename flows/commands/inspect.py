@@ -9,7 +9,7 @@ from flows.commands.common import InputError, add_json, carried_out, ledger_read
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("inspect", help="look at a site now")
-    parser.add_argument("site", help="a name in deployments/sites/, a path to a site file, or a URL")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, a path to a site file, or a URL")
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="one check; may be repeated")
     add_json(parser)
     parser.set_defaults(run=_run)

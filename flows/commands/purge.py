@@ -9,7 +9,7 @@ from flows.commands.common import add_json, carried_out, ledger_ready, quiet_pre
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("purge", help="purge some routes of a site, and prove it; a dry run unless --apply")
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
     parser.add_argument("routes", nargs="+", metavar="ROUTE", help="a path such as /articles/tomatoes, or a URL")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--dry-run", action="store_true", help="print the plan and purge nothing (this is the default)")

@@ -9,7 +9,7 @@ from flows.commands.common import InputError, add_json, carried_out, ledger_read
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("rehearse", help="rehearse a release and its rollback; a dry run unless --apply")
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
     parser.add_argument("--environment", default="staging", metavar="NAME", help="staging (the default) or production")
     parser.add_argument("--confirm", default="", metavar="SITE:VERSION", help="for production: what runs there now")
     way = parser.add_mutually_exclusive_group()

@@ -9,7 +9,7 @@ from flows.commands.common import InputError, add_json, quiet_prefect, writable,
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("releases", help="the releases that are known of a site; with a version, tell of one")
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
     parser.add_argument("version", nargs="?", default="", help="the version that is out; shows all when left out")
     parser.add_argument("--at", default="", metavar="TIME", help="since when, such as 2026-03-01T14:30+01:00; else now")
     add_json(parser, "what is known")

@@ -10,7 +10,9 @@ def register(commands: Any) -> None:
     """Add the command."""
     says = "review a database: indexes, query plans, pending migrations on a copy; the live one is only read"
     parser = commands.add_parser("review-database", help=says)
-    parser.add_argument("database", help="a name in deployments/databases/, or a path to a database file")
+    parser.add_argument(
+        "database", metavar="DATABASE", help="a name in deployments/databases/, or a path to a database file"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="one part; may be repeated")
     add_json(parser)
     parser.set_defaults(run=_run)

@@ -17,7 +17,7 @@ from flows.commands.common import (
 def register(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("sweep", help="look at every page of a site's sitemaps")
-    parser.add_argument("site", help="a name in deployments/sites/, or a path to a site file")
+    parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
     parser.add_argument(
         "--edition",
         default="",

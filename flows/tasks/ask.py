@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from flows.rules.cache_key import aliases
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.site import Site
+from flows.rules.version import VERSION
 from flows.tasks.probe import probe
 from flows.tasks.sampler import probe_apart
-
-VERSION = "0.1.0"
 
 #: Errors that a second look may not meet again. A timeout is not one: it has had its time.
 PASSING = frozenset({"refused", "reset", "dns"})
