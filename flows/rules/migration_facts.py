@@ -81,9 +81,16 @@ class MigrationFacts:
     """A rehearsal: up, down, up, and up once more. What was not reached is None."""
 
     dialect: str
-    start: str = ""
-    """The golden database's revision; empty before the first."""
+    start: tuple[str, ...] = ()
+    """The golden database's revisions, one for each branch; none before the first migration."""
     heads: tuple[str, ...] = ()
+    """The newest migrations of the scripts."""
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Branch labels by head."""
+    ends: tuple[str, ...] = ()
+    """What `alembic_version` holds after the upgrade: the heads that no other revision depends on."""
+    back: tuple[str, ...] = ()
+    """Targets of `alembic downgrade` that take back just what is pending, in order; none when none do."""
     pending: Mapping[str, str] = field(default_factory=dict)
     """Revisions to run with what they say they do, in order."""
     trouble: str = ""
@@ -101,7 +108,7 @@ class MigrationFacts:
     upgraded_again: Snapshot | None = None
     once_more: Leg | None = None
     after_all: Snapshot | None = None
-    live_revision: str | None = None
+    live_revisions: tuple[str, ...] | None = None
     """Production's; None when it could not be asked."""
     live_trouble: str = ""
     live_rows: Mapping[str, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from flows.rules.quantity import Duration
 
@@ -10,6 +10,18 @@ from flows.rules.quantity import Duration
 Rows = Annotated[int, Field(ge=0)]
 #: The name of an environment variable.
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _heads(written: object) -> object:
+    is_count = isinstance(written, int) and not isinstance(written, bool) and written > 0
+    is_labels = isinstance(written, list | tuple) and written and all(isinstance(one, str) and one for one in written)
+    if written is not None and not is_count and not is_labels:
+        raise ValueError("wanted a number from 1 on, or a list of branch labels")
+    return written
+
+
+#: How many heads there are, or the labels of the branches that have one each.
+Heads = Annotated[int | tuple[str, ...], BeforeValidator(_heads)]
 
 
 class Budget(BaseModel):
@@ -43,5 +55,10 @@ class Migrations(BaseModel):
     )
     lossy: tuple[Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+){1,2}$")], ...] = Field(
         default=(), description="columns, as table.column, whose values may change"
+    )
+    heads: Heads | None = Field(
+        default=None,
+        description="how many newest migrations there are on purpose, or the labels of the branches with one each; "
+        "left out, there is one, or one for each branch with a label in its scripts",
     )
     budget: Budget = Field(default_factory=Budget)

@@ -53,5 +53,5 @@ def recorded(
     outcome = worst(verdict.outcome for verdict in verdicts).value
     took = projected_seconds(facts.up, factors)
     return MigrationRehearsal(
-        name, facts.start, ",".join(facts.heads), outcome, facts.up.seconds, took, down, reads, writes, now
+        name, ",".join(facts.start), ",".join(facts.heads), outcome, facts.up.seconds, took, down, reads, writes, now
     )

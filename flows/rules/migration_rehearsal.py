@@ -6,6 +6,7 @@ One verdict for each migration, on what it does to others, and one for all of th
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from flows.rules.index_claims import plural
 from flows.rules.migration_claims import (
     CHECK,
     DRIFT,
@@ -47,7 +48,7 @@ def judge(
     name: str, owner: str, plan: Migrations, facts: MigrationFacts, queries: Queries | None = None
 ) -> list[Verdict]:
     """Judge a rehearsal of the database `name`: first each migration, in order, then all together."""
-    rollback = f"alembic downgrade {facts.start or 'base'}"
+    rollback = _rollback(facts)
     about: list[tuple[str, Sequence[Finding]]] = []
     if facts.up and facts.before:
         factors = factors_of(plan, facts)
@@ -148,11 +149,12 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
     if facts.trouble:
         yield UPGRADE.against(facts.trouble, "Alembic says what is pending", holds=False)
         return
-    heads = listed(facts.heads) or "none"
-    yield HEADS.against(heads, "one head", holds=len(facts.heads) == 1)
+    yield _heads(plan, facts)
     yield from _production(facts)
     if not facts.pending:
-        yield UPGRADE.against(f"nothing is pending: the golden database is at {facts.start}", "it runs", holds=True)
+        yield UPGRADE.against(
+            f"nothing is pending: the golden database is at {listed(facts.start)}", "it runs", holds=True
+        )
         return
     if facts.up is None or facts.before is None:
         raise ValueError("what is pending was not run")
@@ -170,15 +172,43 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
     yield from judge_return(plan, facts)
 
 
+def _heads(plan: Migrations, facts: MigrationFacts) -> Finding:
+    """Two heads are an accident, unless the database file or the scripts themselves say that there are branches."""
+    labels = {head: facts.labels.get(head, ()) for head in facts.heads}
+    named = [f"{head} ({', '.join(labels[head])})" if labels[head] else head for head in facts.heads]
+    mend = "`alembic merge heads`, or write `heads:` if there are several on purpose"
+    if isinstance(plan.heads, int):
+        wanted, holds = f"{plural(plan.heads, 'head')}; {mend}", len(named) == plan.heads
+    elif plan.heads:
+        wanted = f"one head of each branch: {listed(plan.heads)}; {mend}"
+        holds = len(named) == len(plan.heads) and all(
+            sum(label in labels[head] for head in labels) == 1 for label in plan.heads
+        )
+    else:
+        # A label on one head only names a branch; who writes labels means to have branches.
+        own = all(
+            any(sum(label in other for other in labels.values()) == 1 for label in labels[head]) for head in labels
+        )
+        wanted, holds = f"one head; {mend}", len(named) == 1 or (bool(named) and own)
+    return HEADS.against(listed(named) or "none", wanted, holds=holds)
+
+
+def _rollback(facts: MigrationFacts) -> str:
+    """The commands that take back what is pending; the rehearsal takes it back in the same way."""
+    if facts.pending and not facts.back:
+        return f"restore the database: no `alembic downgrade` leads back to just {listed(facts.start) or 'base'}"
+    targets = facts.back or facts.start or ("base",)
+    return " && ".join(f"alembic downgrade {target}" for target in targets)
+
+
 def _production(facts: MigrationFacts) -> Iterator[Finding]:
-    wanted = f"{facts.start or 'before the first'}, or {listed(facts.heads)}"
+    start, ends = sorted(facts.start), sorted(facts.ends or facts.heads)
+    wanted = f"{listed(start) or 'before the first'}, or {listed(ends)}"
     if facts.live_trouble:
         yield PRODUCTION.against(facts.live_trouble, wanted, holds=None)
-    elif facts.live_revision is not None:
-        known = {facts.start, ",".join(facts.heads)}
-        yield PRODUCTION.against(
-            facts.live_revision or "before the first", wanted, holds=facts.live_revision in known
-        )  # fmt: skip
+    elif facts.live_revisions is not None:
+        there = sorted(facts.live_revisions)
+        yield PRODUCTION.against(listed(there) or "before the first", wanted, holds=there in (start, ends))
 
 
 def _statistics(before: Snapshot, after: Snapshot, up: Leg) -> Finding:

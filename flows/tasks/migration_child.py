@@ -21,6 +21,7 @@ sys.path.pop(0)  # this folder: its other modules are not the migrations' busine
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, make_url
@@ -100,7 +101,7 @@ class Recorder:
 
 
 def run(order: dict[str, Any], out: Any) -> None:
-    """Walk one leg: `up`, `down` to a revision, or `look`, which runs nothing and tells what is pending."""
+    """Walk one leg: `up`, `down` to where the database was, or `look`, which runs nothing and tells what is pending."""
     url = make_url(order["url"])
     if url.drivername == "postgresql" and not importlib.util.find_spec("psycopg2"):
         url = url.set(drivername="postgresql+psycopg")
@@ -122,8 +123,7 @@ def run(order: dict[str, Any], out: Any) -> None:
         if order["leg"] == "look":
             recorder.write(kind="look", **_pending(script, current))
             return
-        way = script._upgrade_revs if order["leg"] == "up" else script._downgrade_revs  # noqa: SLF001 - as alembic.command
-        for step in way(order["to"], current):
+        for step in _upward(script, current) if order["leg"] == "up" else _downward(script, tuple(order["to"])):
             recorder.close(None)
             recorder.revision = step.revision.revision
             recorder.write(kind="step", revision=recorder.revision)
@@ -131,21 +131,69 @@ def run(order: dict[str, Any], out: Any) -> None:
 
     recorder.listen()
     try:
-        with EnvironmentContext(config, script, fn=steps, destination_rev=order["to"]):
+        with EnvironmentContext(config, script, fn=steps, destination_rev=_destination(order)):
             script.run_env()
     finally:
         recorder.close(None)
         recorder.write(kind="leg", seconds=recorder.now(), wal=max(0, watcher.wal[1] - watcher.wal[0]))
 
 
+def _destination(order: dict[str, Any]) -> str:
+    """What an env.py finds as the revision to go to; Alembic has no word for several at once."""
+    if order["leg"] != "down":
+        return "heads"
+    return order["to"][0] if len(order["to"]) == 1 else "base"
+
+
+def _upward(script: ScriptDirectory, current: tuple[str, ...]) -> list[Any]:
+    """The steps of `alembic upgrade heads`."""
+    return list(script._upgrade_revs("heads", current))  # noqa: SLF001 - as alembic.command does
+
+
+def _downward(script: ScriptDirectory, start: tuple[str, ...]) -> list[Any]:
+    """Take back exactly what an upgrade from `start` did, whatever branches, bases and merges it went through."""
+    made = [step.revision for step in _upward(script, start)]
+    return [MigrationStep.downgrade_from_script(script.revision_map, revision) for revision in reversed(made)]
+
+
 def _pending(script: ScriptDirectory, current: tuple[str, ...]) -> dict[str, Any]:
-    heads = script.get_heads()
-    steps = script._upgrade_revs("heads", current)  # noqa: SLF001 - as alembic.command does
+    heads, steps = script.get_heads(), _upward(script, current)
     return {
-        "current": list(current),
+        "current": sorted(current),
         "heads": list(heads),
+        "ends": sorted(_heads({one.revision: one for one in script.walk_revisions()})),
+        "labels": {head: sorted(script.get_revision(head).branch_labels) for head in heads},
+        "back": _commands(script, current, [step.revision for step in steps]),
         "pending": {step.revision.revision: (step.revision.doc or "").strip() for step in steps},
     }
+
+
+def _heads(revisions: dict[str, Any]) -> set[str]:
+    """What `alembic_version` holds once all of these are applied: a revision that another one needs is not in it."""
+    needed = {name for one in revisions.values() for name in one._all_down_revisions}  # noqa: SLF001 - has no other name
+    return set(revisions) - needed
+
+
+def _commands(script: ScriptDirectory, start: tuple[str, ...], made: list[Any]) -> list[str]:
+    """The targets of `alembic downgrade` that take back exactly what was made, in order; none when none do."""
+    applied = {one.revision: one for one in script.walk_revisions()}
+    left = {one.revision for one in made}
+    # Where each branch stood. A revision that another one depends on is in no table, and can still be gone back to.
+    stood = {name for one in made for name in one._versioned_down_revisions} - left  # noqa: SLF001 - a tuple, always
+    bases = (f"{one.revision}@base" for one in made if not one.down_revision)
+    found = []
+    for target in [*sorted({*start, *stood}), *bases]:
+        try:
+            steps = script._downgrade_revs(target, tuple(sorted(_heads(applied))))  # noqa: SLF001 - as alembic.command
+            taken = {step.revision.revision for step in steps}
+        except CommandError:
+            continue
+        if taken - left:
+            return []
+        if taken:
+            found.append(target if start else "base")
+        left, applied = left - taken, {name: one for name, one in applied.items() if name not in taken}
+    return [] if left else list(dict.fromkeys(found))
 
 
 #: Whose words are of revisions, databases and modules only.

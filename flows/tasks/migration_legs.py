@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ class Rehearsing:
         return dict.fromkeys(filter(None, (self.live, self.plan.golden, self.plan.url)), self.copy.url)
 
 
-def walk(at: Rehearsing, way: str, to: str) -> Leg:
-    """Go `up` or `down` to a revision. Blocks; what went wrong is in the leg."""
+def walk(at: Rehearsing, way: str, to: Sequence[str] = ()) -> Leg:
+    """Go `up` to the newest migrations, or `down` to where the database was. Blocks; what went wrong is in the leg."""
     lines, trouble = _run(at, way, to)
     statements = [_statement(line) for line in lines if line["kind"] == "statement"]
     end = next((line for line in lines if line["kind"] == "leg"), {})
@@ -54,14 +54,14 @@ def walk(at: Rehearsing, way: str, to: str) -> Leg:
 
 def pending(at: Rehearsing) -> tuple[dict[str, Any], str]:
     """What Alembic would run: `current`, `heads` and `pending`, and what went wrong, or ""."""
-    lines, trouble = _run(at, "look", "heads")
+    lines, trouble = _run(at, "look")
     told = next((line for line in lines if line["kind"] == "look"), {})
     return told, _error(lines, trouble, at)
 
 
 def drift(at: Rehearsing) -> str | None:
     """What the models have that no migration makes, "" when nothing; None when they can't be asked for."""
-    lines, trouble = _run(at, "check", "heads")
+    lines, trouble = _run(at, "check")
     error = next((line for line in lines if line["kind"] == "error"), None)
     if error is None:
         return None if trouble else ""
@@ -75,14 +75,14 @@ def smoke(at: Rehearsing) -> str | None:
     return supervise(at.plan.smoke, at.environment, Bounds(at.plan.smoke_timeout, **at.bounds)).trouble
 
 
-def _run(at: Rehearsing, leg: str, to: str) -> tuple[list[dict[str, Any]], str]:
+def _run(at: Rehearsing, leg: str, to: Sequence[str] = ()) -> tuple[list[dict[str, Any]], str]:
     refuse_live(make_url(at.copy.url), address(at.live) if at.live else None)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         out = Path(folder) / "facts"
         out.touch()
         order = {
             "leg": leg,
-            "to": to,
+            "to": list(to),
             "config": str((at.folder / at.plan.config).resolve()),
             "url": at.copy.url,
             "copy": at.copy.name,

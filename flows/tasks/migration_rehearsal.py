@@ -75,25 +75,31 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     told, trouble = pending(at)
     if not told:
         return {"trouble": trouble or "Alembic said nothing"}
-    facts = {"start": ",".join(told["current"]), "heads": tuple(told["heads"]), "pending": told["pending"]}
+    facts = {
+        "start": tuple(told["current"]),
+        "heads": tuple(told["heads"]),
+        "labels": {head: tuple(labels) for head, labels in told["labels"].items()},
+        "ends": tuple(told["ends"]),
+        "back": tuple(told["back"]),
+        "pending": told["pending"],
+    }
     if not told["pending"]:
         return facts
     before, planned = snapshot(at.copy), asked()
     facts |= {"before": before, "queries_before": planned}
-    up = facts["up"] = walk(at, "up", "heads")
+    up = facts["up"] = walk(at, "up")
     if up.error:
         return facts
     facts |= {"upgraded": snapshot(at.copy, before), "queries_after": asked(), "drift": drift(at), "smoke": smoke(at)}
-    back = told["current"][0] if told["current"] else "base"
-    down = facts["down"] = walk(at, "down", back)
+    down = facts["down"] = walk(at, "down", told["current"])
     if down.error:
         return facts
     facts["downgraded"] = snapshot(at.copy, before)
-    again = facts["again"] = walk(at, "up", "heads")
+    again = facts["again"] = walk(at, "up")
     if again.error:
         return facts
     facts["upgraded_again"] = snapshot(at.copy, before)
-    facts["once_more"] = walk(at, "up", "heads")
+    facts["once_more"] = walk(at, "up")
     return facts | {"after_all": snapshot(at.copy, before)}
 
 
@@ -132,7 +138,7 @@ def _live(url: URL | None, golden: URL, copied_rows: Mapping[str, int]) -> dict[
             found = connection.execute(ask).scalars().all() if known else []
     except RehearsalError as error:
         return {"live_trouble": str(error)}
-    return {"live_revision": ",".join(found), "live_rows": rows}
+    return {"live_revisions": tuple(sorted(found)), "live_rows": rows}
 
 
 def _larger(live: Connection, golden: Connection, copied_rows: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -27,6 +27,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 revision, down_revision = {revision!r}, {before!r}
+branch_labels, depends_on = {labels!r}, {needs!r}
 
 def upgrade():
 {up}
@@ -47,10 +48,16 @@ class Project:
 
     def add(self, says, up, down="pass"):
         number = len(list((self.folder / "migrations/versions").glob("*.py"))) + 1
-        before = f"{number - 1:04}" if number > 1 else None
+        return self.write(f"{number:04}", f"{number - 1:04}" if number > 1 else None, up, down, says=says)
+
+    def write(self, revision, before, up, down, *, says="", labels=None, needs=None, folder="versions"):
+        """A migration that stands anywhere in the history."""
         body = {"up": textwrap.indent(_code(up), "    "), "down": textwrap.indent(_code(down), "    ")}
-        path = self.folder / f"migrations/versions/{number:04}.py"
-        path.write_text(MIGRATION.format(says=says, revision=f"{number:04}", before=before, **body))
+        path = self.folder / f"migrations/{folder}/{revision}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            MIGRATION.format(says=says, revision=revision, before=before, labels=labels, needs=needs, **body)
+        )
         return path
 
 

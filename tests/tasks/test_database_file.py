@@ -69,6 +69,8 @@ WRONG = [
     ("golden: SHOP_GOLDEN", "golden: SHOP_LIVE", "migrations.golden: saw 'SHOP_LIVE'; name a copy that is restored from the backup"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, confg: alembic.ini", "did you mean `config`?"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, config: alembik.ini", "migrations.config: saw no file 'alembik.ini'; wanted Alembic's file, from"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, heads: none", "migrations.heads: saw 'none'; wanted a number from 1 on, or a list of branch labels"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, heads: 0", "migrations.heads: saw 0; wanted a number from 1 on, or a list of branch labels"),
     ("folder: .", "folder: ../nowhere", "folder: saw no folder '../nowhere'; wanted the project's folder, from"),
     ("H 4 * * *", "99 4 * * *", "schedule.review: saw '99 4 * * *'; wanted hourly, daily, or a cron expression"),
     ("Europe/Berlin", "Mars/Base", "schedule.timezone: saw 'Mars/Base'; wanted a timezone"),

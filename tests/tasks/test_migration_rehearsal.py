@@ -1,5 +1,6 @@
 """What a rehearsal finds on a copy: ways back that are none, values that are lost, and who is never touched."""
 
+import importlib
 import os
 import signal
 import sqlite3
@@ -11,8 +12,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, make_url
 
+import flows.tasks
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_rehearsal import judge
 from flows.rules.query_promise import Queries
@@ -199,6 +205,112 @@ def test_a_column_may_be_called_as_anything_of_ours(golden, project):
     project.add("changes", 'UPDATE page SET "seed" = 1, "seed0" = 2 WHERE id = 7')
     saw = told(rehearse(project)[0][-1])["db311-data"][1]
     assert "other values in page.seed, page.seed0" == saw
+
+
+#: Histories: each revision as (its name, the one before, labels, what it depends on); where the golden database is; what
+#: `heads:` says; the way back that is shown; and what is no pass.
+BRANCHED = [
+    ("two branches, both ahead", [("a1", None), ("a2", "a1"), ("b1", None), ("b2", "b1")], ["a1", "b1"], 2,
+     "alembic downgrade a1 && alembic downgrade b1", {}),
+    ("a second base is new", [("a1", None), ("b1", None), ("b2", "b1")], ["a1"], 2,
+     "alembic downgrade b1@base", {}),
+    ("a second base is new, in a folder of its own", [("a1", None), ("a2", "a1"), ("b1", None, None, None, "others")], ["a1"], 2,
+     "alembic downgrade a1 && alembic downgrade b1@base", {}),
+    ("labels", [("a1", None, "shop"), ("a2", "a1"), ("b1", None, "blog")], ["a1"], None,
+     "alembic downgrade a1 && alembic downgrade b1@base", {}),
+    ("two heads, and one branch declared", [("a1", None, "shop"), ("a2", "a1"), ("b1", None, "blog")], ["a1"], ["shop"],
+     "alembic downgrade a1 && alembic downgrade b1@base", {"db314-head": "fail"}),
+    ("two heads by accident", [("a1", None), ("a2", "a1"), ("a3", "a1")], ["a1"], None,
+     "alembic downgrade a1", {"db314-head": "fail"}),
+    ("two heads by accident in a labelled branch", [("a1", None, "shop"), ("a2", "a1"), ("a3", "a1")], ["a1"], None,
+     "alembic downgrade a1", {"db314-head": "fail"}),
+    ("a merge is pending", [("a1", None), ("b1", None), ("m1", ("a1", "b1")), ("m2", "m1")], ["a1", "b1"], None,
+     "alembic downgrade a1", {}),
+    ("one depends on the other", [("a1", None), ("b1", None, None, "a1"), ("a2", "a1")], ["b1"], 2,
+     "alembic downgrade a1", {}),
+    ("one that is pending depends on the other", [("a1", None), ("a2", "a1"), ("b1", None, None, "a2")], ["a1"], 2,
+     "alembic downgrade a1", {}),
+    ("two bases, from nothing, with an empty alembic_version", [("a1", None), ("b1", None), ("m1", ("a1", "b1"))], [], None,
+     "alembic downgrade base", {}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def child():
+    """The program that takes a leg, as a module; it takes its own folder off the path."""
+    sys.path.insert(0, str(Path(flows.tasks.__file__).parent))
+    return importlib.import_module("migration_child")
+
+
+@pytest.mark.parametrize(
+    ("history", "start", "heads", "back", "wanted"), [row[1:] for row in BRANCHED], ids=[row[0] for row in BRANCHED]
+)
+def test_every_branch_is_taken_back_to_where_it_was(history, start, heads, back, wanted, project, child):
+    branched(project, history)
+    script = ScriptDirectory.from_config(Config(project.folder / "alembic.ini"))
+    names = {name for name, *_ in history}
+    with create_engine("sqlite://").connect() as connection:
+        at = lambda steps: walked(connection, steps)  # noqa: E731 - where it is afterwards
+        for name in start:
+            at(lambda current, name=name: script._upgrade_revs(name, current))
+        assert sorted(start) == at(lambda _: [])
+        seen = child._pending(script, tuple(start))
+        assert seen["ends"] == at(lambda current: child._upward(script, current))
+        assert {f"of_{name}" for name in names} == set(inspect(connection).get_table_names()) - {"alembic_version"}
+        assert sorted(start) == at(lambda _: child._downward(script, tuple(start)))
+        kept = {f"of_{name}" for name in names - set(seen["pending"])}
+        assert kept == set(inspect(connection).get_table_names()) - {"alembic_version"}
+        at(lambda current: child._upward(script, current))
+        for command in back.split(" && "):
+            target = command.removeprefix("alembic downgrade ")
+            at(lambda current, target=target: script._downgrade_revs(target, current))
+        assert sorted(start) == at(lambda _: []), "what is shown leads back as well"
+    facts = MigrationFacts("sqlite", tuple(start), tuple(seen["heads"]), seen["labels"], back=tuple(seen["back"]))
+    (verdict,) = judge("shop", "content", plan(heads=heads), facts)
+    assert (wanted, back) == (outcomes(verdict), verdict.rollback)
+
+
+def branched(project, history):
+    """Write the migrations of a history, each with a table of its own."""
+    for name, before, *more in history:
+        labels, needs, folder = [*more, None, None, None][:3]
+        up, down = f"CREATE TABLE of_{name} (id integer PRIMARY KEY)", f"DROP TABLE of_{name}"
+        project.write(name, before, up, down, labels=labels, needs=needs, folder=folder or "versions")
+    ini = project.folder / "alembic.ini"
+    ini.write_text(
+        ini.read_text()
+        + "path_separator = space\nversion_locations = %(here)s/migrations/versions %(here)s/migrations/others\n"
+    )
+    (project.folder / "migrations/others").mkdir(exist_ok=True)
+
+
+def walked(connection, steps):
+    """Take some steps, and say which revisions the database is at then."""
+    context = MigrationContext.configure(connection, opts={"fn": lambda current, _: steps(current)})
+    with Operations.context(context), context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+    return sorted(context.get_current_heads())
+
+
+def test_a_rehearsal_takes_all_branches_back(golden, project):
+    branched(project, [("a1", None), ("a2", "a1"), ("b1", None, None, None, "others"), ("b2", "b1")])
+    made = ["CREATE TABLE of_a1 (id integer PRIMARY KEY)", "CREATE TABLE of_b1 (id integer PRIMARY KEY)", "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)", "INSERT INTO alembic_version VALUES ('a1'), ('b1')"]  # fmt: skip
+    (fill if golden.startswith("postgresql") else lambda url, done: sqlite_database(make_url(url).database, done))(
+        golden, made
+    )
+    verdicts, facts = rehearse(project, heads=2)
+    assert {} == outcomes(verdicts[-1])
+    assert facts.before.schema == facts.downgraded.schema
+    assert "alembic downgrade a1 && alembic downgrade b1" == verdicts[-1].rollback
+
+
+@pytest.mark.parametrize(("applied", "outcome"), [(["b1"], "pass"), (["a1"], "pass"), (["a1", "b1"], "fail")])
+def test_production_holds_no_revision_that_another_one_depends_on(applied, outcome, tmp_path):
+    """Alembic leaves it out of its table, though it is a head of the scripts."""
+    url = make_url(sqlite_database(tmp_path / "live.db", ["CREATE TABLE alembic_version (version_num text)", *(f"INSERT INTO alembic_version VALUES ('{name}')" for name in applied)]))  # fmt: skip
+    facts = MigrationFacts("sqlite", ("a1",), ("a1", "b1"), ends=("b1",), **_live(url, url, {}))
+    assert outcome == told(judge("shop", "content", plan(heads=2), facts)[-1])["db315-production"][0]
 
 
 def test_a_revision_whose_script_is_gone_is_named(golden, project):
