@@ -63,7 +63,7 @@ def _child(work: Callable[..., tuple[float, float]], *args: Any) -> tuple[float,
 
 
 def _apply(url: str, path: Path, chunk: int) -> tuple[float, float]:
-    from flows.tasks.batch import Applied, Batch, JsonLines, run
+    from roundsman.batch import Applied, Batch, JsonLines, run
 
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:

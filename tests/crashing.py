@@ -5,7 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 
-from flows.tasks.batch import points
+from roundsman.batch import points
 
 
 def crash_at(where: str) -> Callable[[str], None]:

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from flows.__main__ import main
-from flows.tasks.batch import open_target, run
 from flows.tasks.catalogue import ARTICLE, VARIABLE, catalogue
 from flows.tasks.site_file import load
+from roundsman.batch import open_target, run
 from tests.jobs.conftest import articles, site
 
 SECRET = "hush-hush"

@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from itertools import count
 
-from flows.tasks.batch import open_target, points, run
 from flows.tasks.catalogue import VARIABLE, catalogue
 from flows.tasks.site_file import load
+from roundsman.batch import open_target, points, run
 
 _chunks = count(1)
 

@@ -62,9 +62,9 @@ async def imports(site: str, address: str, feed: Path) -> Seen:
     from sqlalchemy import func, select
 
     from flows.jobs.import_catalogue import import_catalogue
-    from flows.tasks.batch import open_target
-    from flows.tasks.batch.tables import JOB, OUTBOX
     from flows.tasks.catalogue import ARTICLE, VARIABLE
+    from roundsman.batch import open_target
+    from roundsman.batch.tables import JOB, OUTBOX
 
     logging.getLogger("roundsman.batch").setLevel(logging.WARNING)  # the terminal is for the story
     shop = open_target(VARIABLE)

@@ -24,10 +24,10 @@ def _run(args: argparse.Namespace) -> int:
     from sqlalchemy.exc import SQLAlchemyError
 
     from flows.rules.text import plain
-    from flows.tasks.batch import BatchError, open_target
-    from flows.tasks.batch.target import has_tables
     from flows.tasks.ledger import LedgerError, open_ledger
     from flows.tasks.outbox import dead_letters, replay, undelivered
+    from roundsman.batch import BatchError, open_target
+    from roundsman.batch.target import has_tables
 
     try:
         engine = open_target(args.variable) if args.variable else open_ledger()

@@ -34,8 +34,8 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError
 
-    from flows.tasks.batch import BatchError, SourceError, open_target
-    from flows.tasks.batch.target import has_tables
+    from roundsman.batch import BatchError, SourceError, open_target
+    from roundsman.batch.target import has_tables
 
     try:
         engine = open_target(args.variable)
@@ -67,7 +67,7 @@ def _place(told: str) -> tuple[int, int]:
 
 def _list(engine: "Engine") -> int:
     from flows.rules.text import plain
-    from flows.tasks.batch.quarantine import waiting
+    from roundsman.batch.quarantine import waiting
 
     count, rows = waiting(engine)
     print(f"{count} in quarantine" + (f", the first {len(rows)}:" if len(rows) < count else ""))
@@ -78,7 +78,7 @@ def _list(engine: "Engine") -> int:
 
 
 def _show(engine: "Engine", job: int, position: int) -> int:
-    from flows.tasks.batch.quarantine import waiting
+    from roundsman.batch.quarantine import waiting
 
     found = [row for row in waiting(engine, sys.maxsize)[1] if (row.job, row.position) == (job, position)]
     if not found:
@@ -88,7 +88,7 @@ def _show(engine: "Engine", job: int, position: int) -> int:
 
 
 def _dismiss(engine: "Engine", job: int, position: int) -> int:
-    from flows.tasks.batch import dismiss
+    from roundsman.batch import dismiss
 
     if not dismiss(engine, job, position, by=getpass.getuser()):
         raise InputError(f"--dismiss {job}/{position}: no such row is in quarantine")
@@ -98,9 +98,9 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
 def _replay(engine: "Engine", site: str, feed: str) -> int:
     from flows.rules.text import plain
-    from flows.tasks.batch import replay
     from flows.tasks.catalogue import catalogue
     from flows.tasks.site_file import load
+    from roundsman.batch import replay
 
     batch = catalogue(load(site), feed, engine)
     done = asyncio.run(replay(batch, by=getpass.getuser()))

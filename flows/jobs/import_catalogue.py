@@ -7,11 +7,11 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.tasks.batch import Outcome
 from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
 from flows.tasks.hooks import speak_for
 from flows.tasks.outbox import Delivered
 from flows.tasks.site_file import load
+from roundsman.batch import Outcome
 
 log = logging.getLogger("roundsman")
 

@@ -23,7 +23,8 @@ from flows.rules.text import plain
 from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ledger import open_ledger
 from flows.tasks.rehearsals import find_rehearsals
-from flows.tasks.service_tables import AlertRow, OutboxRow, ReleaseRow
+from flows.tasks.service_tables import AlertRow, ReleaseRow
+from roundsman.ledger.outbox import OutboxRow
 
 _ALONE: Mapping[str, int] = MappingProxyType({})
 #: Checks of other jobs: a round that is silent about them says nothing.

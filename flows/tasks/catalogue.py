@@ -1,7 +1,7 @@
 """A catalogue of articles, read from a feed into the shop's own database. A model of a batch job: copy it.
 
 What is the shop's is in here: what a row of the feed is, what it does to the database, and what readers must no longer
-be shown once it is done. That each row is applied once is the kit's part (`flows.tasks.batch`).
+be shown once it is done. That each row is applied once is the kit's part (`roundsman.batch`).
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks import registry
-from flows.rules.batch import Applied, Change, Outgoing
 from flows.rules.delivery import PURGE, Purge
 from flows.rules.site import Site
-from flows.tasks.batch import (
+from flows.tasks.outbox import Delivered, deliver, undelivered
+from flows.tasks.progress import everywhere
+from roundsman.batch import (
     Batch,
     Csv,
     JsonLines,
@@ -30,12 +31,11 @@ from flows.tasks.batch import (
     PagedApi,
     SourceError,
     TargetError,
-    everywhere,
     open_target,
     run,
 )
-from flows.tasks.batch.sources import Source
-from flows.tasks.outbox import Delivered, deliver, undelivered
+from roundsman.batch.rules import Applied, Change, Outgoing
+from roundsman.batch.sources import Source
 
 #: The environment variable that says where the shop's database is. A job's parameters are shown to everybody.
 VARIABLE = "ROUNDSMAN_CATALOGUE_URL"
@@ -147,7 +147,7 @@ async def import_articles(site: Site, feed: str, *, dry_run: bool, chunk: int = 
     """Apply a feed to the shop's database. It goes on where it was stopped, so it may be retried.
 
     Raises:
-        BatchError, SourceError, TargetError: as `flows.tasks.batch.run` has it, or nobody says where the database is.
+        BatchError, SourceError, TargetError: as `roundsman.batch.run` has it, or nobody says where the database is.
     """
     engine = open_target(VARIABLE)
     try:

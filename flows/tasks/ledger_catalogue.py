@@ -9,7 +9,7 @@ from flows.tasks import (  # noqa: F401 - their tables are of the same catalogue
     service_tables,
     sweep_tables,
 )
-from flows.tasks.batch import tables  # noqa: F401 - so are these
 from flows.tasks.ledger_tables import LedgerTable
+from roundsman.batch import tables  # noqa: F401 - so are these
 
 CATALOGUE = LedgerTable.metadata

@@ -22,12 +22,12 @@ from sqlalchemy.orm import Session, aliased
 from flows.rules.delivery import Trouble, is_over, pause
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.target import writing
 from flows.tasks.ledger import open_ledger
 from flows.tasks.senders import send
-from flows.tasks.service_tables import OutboxRow
 from flows.tasks.site_file import load
+from roundsman.batch.events import Teller
+from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.transaction import writing
 
 #: For how long a message is whose takes it; after that its sender is held for dead. Well above any patience.
 LEASE = timedelta(seconds=60)

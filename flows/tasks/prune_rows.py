@@ -10,19 +10,20 @@ from sqlalchemy.orm import Session, aliased
 
 from flows.rules import retention
 from flows.rules.alert import State as Alert
-from flows.rules.batch import Status
 from flows.rules.releases import deployments
 from flows.rules.retention import Retention
 from flows.rules.slots import State as Slot
-from flows.tasks.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
 from flows.tasks.ledger_days import OldDays
 from flows.tasks.ledger_tables import ExchangeRow, LedgerTable, RunRow, VerdictRow
 from flows.tasks.purge_queue_tables import PublishedChangeRow
 from flows.tasks.releases import read_releases
-from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, OutboxRow, ReleaseRow, SlotRow, WatchRow
+from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 from flows.tasks.status_facts import last_look_before, rounds_around
 from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow
+from roundsman.batch.rules import Status
+from roundsman.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from roundsman.ledger.outbox import OutboxRow
 
 #: Rows of one transaction, so that nobody waits long for it. A round takes all it found along.
 BATCH, ROUNDS = 2000, 20

@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from flows.rules.delivery import MOST_ATTEMPTS
 from flows.rules.purge_queue import LEASE, MOST_CHANGES, MOST_ITEMS, Change, Claim, Kind, State
-from flows.tasks.batch.points import point
-from flows.tasks.batch.target import NowMs, writing
 from flows.tasks.purge_queue_tables import CHANGE
+from roundsman.batch.points import point
+from roundsman.ledger.transaction import NowMs, writing
 
 #: What stands with a change whose workers died, one after another.
 DIED = "each worker that took it died"

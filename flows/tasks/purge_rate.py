@@ -11,9 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from blocks.edge import Edge
 from blocks.purge import PurgeError, Rate
 from flows.rules.token_bucket import Bucket, Level, blocked, full, take
-from flows.tasks.batch.target import NowMs, writing
 from flows.tasks.purge import gate
 from flows.tasks.purge_queue_tables import BUCKET
+from roundsman.ledger.transaction import NowMs, writing
 
 #: Seconds after which a waiting worker looks again, as a vendor may have asked for more meanwhile.
 LOOK_AGAIN = 5.0

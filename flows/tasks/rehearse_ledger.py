@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from flows.rules.rehearsal_legs import Leg, State, Step
-from flows.tasks.batch.target import NowMs, writing
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.rehearsal_tables import ATTEMPT, LEASE, LEG
+from roundsman.ledger.transaction import NowMs, writing
 
 #: Seconds for which a lease holds unless it is renewed. A command is ended before it is over: see `PATIENCE`.
 HOLDS = 60.0

@@ -13,11 +13,11 @@ from flows.rules import rehearsal_fingerprint as fingerprints
 from flows.rules.rehearsal_fingerprint import Fingerprint
 from flows.rules.rehearsal_legs import DEPLOYS, ROLLS_BACK, Leg, Stand, State, Step, Way, way_out
 from flows.rules.rehearsal_plan import Plan
-from flows.tasks.batch.points import point
 from flows.tasks.commands import path_of
 from flows.tasks.rehearse_command import Bounds, Ran, supervise
 from flows.tasks.rehearse_ledger import PATIENCE, Lease
 from flows.tasks.rehearse_look import Look, fingerprint, look, wait
+from roundsman.batch.points import point
 
 log = logging.getLogger("roundsman")
 

@@ -23,9 +23,9 @@ from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.rules.text import clipped, scrubbed
 from flows.tasks.purge import hand_over, powers_of
-from flows.tasks.service_tables import OutboxRow
 from flows.tasks.site_file import all_sites, check
 from flows.tasks.vendors import block, saved
+from roundsman.ledger.outbox import OutboxRow
 
 #: Seconds for sending one message, and for a purge, which asks every node. Both are well below the lease.
 PATIENCE, PURGE_PATIENCE = 15.0, 40.0

@@ -15,8 +15,9 @@ from flows.rules.site_file import SiteFileError
 from flows.rules.slots import SELF_TEST, TROUBLE, WANT, Kept, Run, Slot, State, kind
 from flows.tasks.alerts import enqueue
 from flows.tasks.ledger_tables import RunRow
-from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
+from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
 from flows.tasks.site_file import load
+from roundsman.ledger.outbox import OutboxRow
 
 #: The environment variable with the notification blocks that hear of everything: `TYPE/NAME`, apart by commas.
 VARIABLE = "ROUNDSMAN_NOTIFY"

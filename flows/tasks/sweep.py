@@ -1,6 +1,6 @@
 """Sweeping a site: how far its shards are, one of them looked at, and what came of it all.
 
-A shard is a batch job (`flows.tasks.batch`): what was seen is written with the checkpoint, so that no page is lost or
+A shard is a batch job (`roundsman.batch`): what was seen is written with the checkpoint, so that no page is lost or
 counted twice, wherever a worker is killed.
 """
 
@@ -19,23 +19,23 @@ from typing import Any, NamedTuple
 from prefect.runtime import flow_run
 from sqlalchemy import Connection, Engine, String, and_, cast, func, or_, select, update
 
-from flows.rules.batch import Applied, Status
 from flows.rules.exchange import Probe
 from flows.rules.grouping import Group, merged
 from flows.rules.site import Site
 from flows.rules.sweep import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
 from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ask import user_agent
-from flows.tasks.batch.attempt import Batch
-from flows.tasks.batch.running import Report, run
-from flows.tasks.batch.sources import Chunk, Row
-from flows.tasks.batch.tables import JOB
-from flows.tasks.batch.target import NowMs, writing
 from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import Prober
 from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP, write_groups
+from roundsman.batch.attempt import Batch
+from roundsman.batch.rules import Applied, Status
+from roundsman.batch.running import Report, run
+from roundsman.batch.sources import Chunk, Row
+from roundsman.batch.tables import JOB
+from roundsman.ledger.transaction import NowMs, writing
 
 #: The kind of a shard's batch job.
 KIND = "sweep"

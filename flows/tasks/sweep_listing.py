@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from flows.rules.site import Site
 from flows.rules.sitemap import chosen
 from flows.rules.sweep import BUCKETS, Begun, bucket, edition_of, shards, unread_sitemap
-from flows.tasks.batch.target import writing
 from flows.tasks.sitemaps import Listed, read_sitemaps
 from flows.tasks.sweep_tables import LISTING, SHARD, SWEEP, write_groups
+from roundsman.ledger.transaction import writing
 
 #: Sitemaps that are told by name when they could not be read; the others are counted.
 _TOLD = 50

@@ -24,11 +24,11 @@ from sqlalchemy import Engine
 
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
-from flows.tasks.batch.progress import advance
-from flows.tasks.batch.running import Progress, Report
 from flows.tasks.ledger import open_ledger
+from flows.tasks.progress import advance
 from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
 from flows.tasks.sweep_listing import enlist
+from roundsman.batch.running import Progress, Report
 
 log = logging.getLogger("roundsman")
 

@@ -1,6 +1,6 @@
 """What is kept of sweeps: the pages that were listed, cut into shards, and what was seen of each page.
 
-How far a shard is stands in its batch job (`flows.tasks.batch.tables`), which is written in the same transaction.
+How far a shard is stands in its batch job (`roundsman.batch.tables`), which is written in the same transaction.
 """
 
 from collections.abc import Iterable

@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.tasks.batch import BatchError, open_target
-from flows.tasks.batch.target import has_tables
 from flows.tasks.outbox import DeadLetter, Delivered, dead_letters, deliver, undelivered
+from roundsman.batch import BatchError, open_target
+from roundsman.batch.target import has_tables
 
 log = logging.getLogger("roundsman")
 

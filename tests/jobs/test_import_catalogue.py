@@ -9,9 +9,9 @@ import yaml
 from sqlalchemy import insert, select
 
 from flows.jobs.import_catalogue import import_catalogue
-from flows.tasks.batch import open_target
 from flows.tasks.catalogue import ARTICLE, VARIABLE
 from flows.tasks.outbox import replay
+from roundsman.batch import open_target
 from tests.edges.asking import ask, label
 from tests.edges.lab import Origin, Varnish
 from tests.hostile import serving
@@ -119,7 +119,7 @@ async def test_only_the_routes_that_changed_are_purged_and_an_unchanged_feed_pur
 
 IMPORT = """
 import asyncio, sys
-from flows.tasks.batch import open_target, run
+from roundsman.batch import open_target, run
 from flows.tasks.catalogue import VARIABLE, catalogue, send_purges
 from flows.tasks.site_file import load
 from tests.crashing import set_crash
@@ -200,7 +200,7 @@ async def test_a_feed_in_pages_that_stumbles_is_read_again_by_the_task(prefect, 
     rows, address = feeding
     rows.rows = [{"route": route, "title": route} for route in shelf.routes[:10]]
     monkeypatch.chdir(shelf.folder)
-    monkeypatch.setattr("flows.tasks.batch.paged.pause", lambda *_: 0.0)
+    monkeypatch.setattr("roundsman.batch.paged.pause", lambda *_: 0.0)
     rows.trouble = lambda offset, asked: (500, [], b"") if offset and asked < 8 else None
     state, done = await imported(shelf, address)
     assert (True, 10, 1) == (state.is_completed(), done.outcome.changed, done.delivered.sent)

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from flows.jobs.watch_jobs import watch, watch_jobs
 from flows.tasks.ledger import open_ledger
-from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
+from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
+from roundsman.ledger.outbox import OutboxRow
 from tests import service
 from tests.jobs import watched
 from tests.ports import free_port

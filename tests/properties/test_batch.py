@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.batch import find_bad, pause, storable
+from roundsman.batch.rules import find_bad, pause, storable
 
 
 @given(st.lists(st.booleans(), max_size=200))

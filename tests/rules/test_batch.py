@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.batch import Applied, Limits, find_bad, goes_carefully, job_key, together
+from roundsman.batch.rules import Applied, Limits, find_bad, goes_carefully, job_key, together
 
 
 def test_halving_asks_seldom_when_little_is_bad():

@@ -5,10 +5,11 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from flows.tasks.batch.tables import ImportChunkRow, ImportJobRow
 from flows.tasks.ledger import write_round
 from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.service_tables import AlertRow, OutboxRow
+from flows.tasks.service_tables import AlertRow
+from roundsman.batch.tables import ImportChunkRow, ImportJobRow
+from roundsman.ledger.outbox import OutboxRow
 from tests.tasks.rounds import VERDICTS, a_round
 from tests.tasks.test_samples import NOW
 

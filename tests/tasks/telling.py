@@ -11,7 +11,8 @@ from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.verdict import Finding, Outcome, Verdict
 from flows.tasks.alerts import tell
-from flows.tasks.service_tables import AlertRow, OutboxRow
+from flows.tasks.service_tables import AlertRow
+from roundsman.ledger.outbox import OutboxRow
 from tests.rules.make import RULE
 
 START = datetime(2026, 3, 1, 4, 7, tzinfo=UTC)

@@ -17,7 +17,7 @@ from flows.tasks import outbox as room
 from flows.tasks import senders
 from flows.tasks.alerts import enqueue
 from flows.tasks.outbox import Delivered, deliver
-from flows.tasks.service_tables import OutboxRow
+from roundsman.ledger.outbox import OutboxRow
 from tests.receiver import receiver
 from tests.tasks.rounds import python
 from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written

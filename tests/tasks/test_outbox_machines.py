@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows.rules.batch import Outgoing
 from flows.rules.delivery import MOST_ATTEMPTS, PURGE, WEBHOOK, Purge
-from flows.tasks.batch.chunks import send
-from flows.tasks.batch.target import prepare, writing
 from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
+from roundsman.batch.chunks import send
+from roundsman.batch.rules import Outgoing
+from roundsman.batch.target import prepare
+from roundsman.ledger.transaction import writing
 from tests.edges.asking import ask
 from tests.edges.asking import told as answered
 from tests.edges.conftest import nginx, origin, squid

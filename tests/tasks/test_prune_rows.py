@@ -6,13 +6,14 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from flows.tasks.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.prune import prune_all
 from flows.tasks.purge_queue_tables import PublishedChangeRow
-from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, LatencyRow, OutboxRow, SlotRow, WatchRow
+from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow, SweepShardRow
+from roundsman.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from roundsman.ledger.outbox import OutboxRow
 from tests.tasks.aging import ANCIENT, OLD, alert, batch_job, count, left, message, write
 from tests.tasks.rounds import VERDICTS
 from tests.tasks.test_samples import NOW

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from flows.rules.delivery import MOST_ATTEMPTS
 from flows.rules.purge_queue import Kind, State
 from flows.tasks import purge_queue as queue
-from flows.tasks.batch import points
 from flows.tasks.purge_queue import Failed, KeyReusedError
+from roundsman.batch import points
 from tests.tasks.queueing import kept, ledger, let_be_due, publish, rows_of
 
 __all__ = ["kept", "ledger"]

@@ -12,8 +12,9 @@ from flows.rules.notice import Notice
 from flows.rules.slots import SELF_TEST, Kept, Run, Slot, State
 from flows.tasks import slots
 from flows.tasks.ledger import write_round
-from flows.tasks.service_tables import JobEventRow, OutboxRow, SlotRow, WatchRow
+from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
 from flows.tasks.slots import Findings, Judged, Trouble
+from roundsman.ledger.outbox import OutboxRow
 from tests.tasks.rounds import a_round
 
 AT = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)

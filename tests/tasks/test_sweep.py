@@ -16,11 +16,11 @@ from flows.rules import sweep as rules
 from flows.rules.site import Site
 from flows.rules.verdict import Outcome
 from flows.tasks import sitemaps, sweep
-from flows.tasks.batch.sources import digest
 from flows.tasks.ledger import open_ledger
 from flows.tasks.sweep import conclude, seldom_collected, standing, sweep_pages
 from flows.tasks.sweep_listing import enlist
 from flows.tasks.sweep_tables import PAGE, SHARD
+from roundsman.batch.sources import digest
 from tests.tasks.shop import serving
 
 RULE = {

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from flows.jobs.watch_jobs import watch
-from flows.tasks.batch import open_target
 from flows.tasks.outbox import Delivered
 from flows.tasks.targets import deliver_targets, letters, named
+from roundsman.batch import open_target
 from tests.tasks.test_outbox_machines import a_purge, edge, enqueue, site, target
 
 __all__ = ["edge", "site", "target"]

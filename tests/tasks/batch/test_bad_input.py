@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from sqlalchemy import create_engine, text
 
-from flows.tasks.batch import (
+from roundsman.batch import (
     Applied,
     Batch,
     BatchError,

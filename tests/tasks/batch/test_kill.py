@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import event
 
-from flows.tasks.batch import points
+from roundsman.batch import points
 from tests.tasks.batch.work import (
     BAD,
     ROWS,

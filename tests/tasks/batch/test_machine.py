@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import create_engine, text
 
-from flows.tasks.batch import BatchError, FencedError, jobs, points
-from flows.tasks.batch.attempt import Attempt
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.target import prepare
+from roundsman.batch import BatchError, FencedError, jobs, points
+from roundsman.batch.attempt import Attempt
+from roundsman.batch.events import Teller
+from roundsman.batch.target import prepare
 from tests.tasks.batch.work import asked, balances, contiguous, expected, feed, let_expire, make_accounts, transfers
 
 ROWS, BAD, UNREADABLE = 17, (3, 8), (11,)

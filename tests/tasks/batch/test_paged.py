@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import create_engine
 
-from flows.tasks.batch import BatchError, PagedApi, SourceError, paged, run
+from roundsman.batch import BatchError, PagedApi, SourceError, paged, run
 from tests.hostile import serving
 from tests.tasks.batch.work import add, balances, expected, make_accounts, transfers
 

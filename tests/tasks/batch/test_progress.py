@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from flows.tasks.batch import Progress, everywhere, in_prefect, on_terminal, run
-from flows.tasks.batch.progress import words
+from flows.tasks.progress import everywhere, in_prefect
+from roundsman.batch import Progress, on_terminal, run
+from roundsman.batch.progress import words
 from tests.tasks.batch.work import feed, make_accounts, opened, transfers
 
 
@@ -70,8 +71,8 @@ async def test_a_server_that_goes_meanwhile_stops_no_job(job, monkeypatch, caplo
     async def gone(*_, **__):
         raise OSError("no route to hush-hush")
 
-    monkeypatch.setattr("prefect.artifacts.acreate_progress_artifact", made)
-    monkeypatch.setattr("prefect.artifacts.aupdate_progress_artifact", gone)
+    monkeypatch.setattr("flows.tasks.progress.acreate_progress_artifact", made)
+    monkeypatch.setattr("flows.tasks.progress.aupdate_progress_artifact", gone)
     async with in_prefect("transfers") as progress:
         assert 20 == (await run(job, progress=progress)).rows
     assert "Prefect can't be told of the progress: OSError" in caplog.text

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from flows.tasks.batch import (
+from flows.tasks.ledger import open_ledger
+from roundsman.batch import (
     Applied,
     BatchError,
     Change,
@@ -20,7 +21,6 @@ from flows.tasks.batch import (
     replay,
     run,
 )
-from flows.tasks.ledger import open_ledger
 from tests.tasks.batch.work import ACCOUNTS, add, asked, balances, contiguous, expected, feed, mended, transfers
 
 
@@ -421,7 +421,7 @@ async def test_logs_tell_of_positions_and_counts_and_never_of_a_row(engine, tmp_
 
 
 async def test_progress_is_told_and_ends_at_the_end(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.tasks.batch.running.OFTEN", 0)
+    monkeypatch.setattr("roundsman.batch.running.OFTEN", 0)
     told = []
 
     async def keep(progress):
@@ -536,7 +536,7 @@ async def test_an_unknown_database_is_refused(tmp_path):
         class dialect:  # noqa: N801
             name = "mysql"
 
-    from flows.tasks.batch.target import prepare
+    from roundsman.batch.target import prepare
 
     with pytest.raises(BatchError, match="a database of mysql; wanted SQLite or PostgreSQL"):
         prepare(Elsewhere())

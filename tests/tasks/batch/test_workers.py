@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from flows.tasks.batch import FencedError, LimitError, SourceChangedError, jobs, points, replay, run
-from flows.tasks.batch.attempt import Attempt
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.target import has_tables, prepare
+from roundsman.batch import FencedError, LimitError, SourceChangedError, jobs, points, replay, run
+from roundsman.batch.attempt import Attempt
+from roundsman.batch.events import Teller
+from roundsman.batch.target import has_tables, prepare
 from tests.crashing import set_crash
 from tests.tasks.batch.work import (
     add,
@@ -282,7 +282,7 @@ async def test_a_connection_that_breaks_around_the_commit_costs_and_doubles_noth
             raise OperationalError("", {}, GoneError("the connection is gone"), connection_invalidated=True)
 
     monkeypatch.setattr(points, "hook", breaks)
-    monkeypatch.setattr("flows.rules.batch.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
     outcome = await run(transfers(engine, path))
     assert (3, 20, 1) == (len(broken), outcome.rows, outcome.attempts)
     assert expected(20) == balances(engine)
@@ -301,8 +301,8 @@ async def test_trouble_that_does_not_end_lets_go_of_the_job_and_says_no_word_of_
             raise OperationalError("", {"v": "a row"}, GoneError("the connection is gone"), connection_invalidated=True)
 
     monkeypatch.setattr(points, "hook", breaks)
-    monkeypatch.setattr("flows.rules.batch.FIRST_PAUSE", 0.001)
-    from flows.tasks.batch import TargetError
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    from roundsman.batch import TargetError
 
     with pytest.raises(TargetError, match="in trouble: OperationalError: the connection is gone") as met:
         await run(transfers(engine, path))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from flows.tasks.batch import Applied, Batch, JsonLines, Outgoing, SourceError, points, replay, run
-from flows.tasks.batch.jobs import Edition, enqueue
-from flows.tasks.batch.sources import Source
-from flows.tasks.batch.target import prepare
+from roundsman.batch import Applied, Batch, JsonLines, Outgoing, SourceError, points, replay, run
+from roundsman.batch.jobs import Edition, enqueue
+from roundsman.batch.sources import Source
+from roundsman.batch.target import prepare
 from tests.crashing import set_crash
 
 ACCOUNTS = 7

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Engine, text
 
-from flows.tasks.batch.errors import BatchError
+from roundsman.batch.errors import BatchError
 
 
 class Row(NamedTuple):

@@ -6,16 +6,16 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from flows.rules.batch import TRIES, Limits, Status, goes_carefully
-from flows.tasks.batch import jobs
-from flows.tasks.batch.chunks import Apply, Bad, Work, Writer
-from flows.tasks.batch.errors import LimitError, SourceChangedError, in_full
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.jobs import Job
-from flows.tasks.batch.points import point
-from flows.tasks.batch.sources import Chunk, Source, digest
-from flows.tasks.batch.tables import CHUNK
-from flows.tasks.batch.target import writing
+from roundsman.batch import jobs
+from roundsman.batch.chunks import Apply, Bad, Work, Writer
+from roundsman.batch.errors import LimitError, SourceChangedError, in_full
+from roundsman.batch.events import Teller
+from roundsman.batch.jobs import Job
+from roundsman.batch.points import point
+from roundsman.batch.rules import TRIES, Limits, Status, goes_carefully
+from roundsman.batch.sources import Chunk, Source, digest
+from roundsman.batch.tables import CHUNK
+from roundsman.ledger.transaction import writing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from flows.rules.batch import HOPELESS, Status, job_key
-from flows.tasks.batch.errors import BatchError, FencedError, SourceChangedError
-from flows.tasks.batch.points import point
-from flows.tasks.batch.tables import JOB
-from flows.tasks.batch.target import NowMs, writing
+from roundsman.batch.errors import BatchError, FencedError, SourceChangedError
+from roundsman.batch.points import point
+from roundsman.batch.rules import HOPELESS, Status, job_key
+from roundsman.batch.tables import JOB
+from roundsman.ledger.transaction import NowMs, writing
 
 #: A row of `import_job`, with its columns as attributes.
 Job = Row[Any]

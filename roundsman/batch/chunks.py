@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from flows.rules.batch import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
-from flows.tasks.batch.errors import BatchError, LimitError, in_full, spoken, transient
-from flows.tasks.batch.jobs import Job, advance, fence
-from flows.tasks.batch.points import point
-from flows.tasks.batch.sources import Chunk
-from flows.tasks.batch.tables import CHUNK, JOB, OUTBOX, ROW_ERROR
-from flows.tasks.batch.target import NowMs, writing
+from roundsman.batch.errors import BatchError, LimitError, in_full, spoken, transient
+from roundsman.batch.jobs import Job, advance, fence
+from roundsman.batch.points import point
+from roundsman.batch.rules import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
+from roundsman.batch.sources import Chunk
+from roundsman.batch.tables import CHUNK, JOB, OUTBOX, ROW_ERROR
+from roundsman.ledger.transaction import NowMs, writing
 
 #: Does the effects of some rows, in the transaction that it is given.
 Apply = Callable[[Connection, Sequence[Any]], Applied]

@@ -13,14 +13,14 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.rules.batch import RETRIES, Change, Status, pause
-from flows.tasks.batch import jobs
-from flows.tasks.batch.attempt import Attempt, Batch
-from flows.tasks.batch.dry import DryRun
-from flows.tasks.batch.errors import BatchError, FencedError, SourceChangedError, TargetError, spoken, transient
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.jobs import Edition, Job
-from flows.tasks.batch.target import has_tables, prepare
+from roundsman.batch import jobs
+from roundsman.batch.attempt import Attempt, Batch
+from roundsman.batch.dry import DryRun
+from roundsman.batch.errors import BatchError, FencedError, SourceChangedError, TargetError, spoken, transient
+from roundsman.batch.events import Teller
+from roundsman.batch.jobs import Edition, Job
+from roundsman.batch.rules import RETRIES, Change, Status, pause
+from roundsman.batch.target import has_tables, prepare
 
 #: Seconds between two looks whether a job that somebody else holds is free, or done.
 LOOK = 0.5

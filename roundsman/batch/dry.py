@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.rules.batch import Applied, Change
-from flows.tasks.batch.attempt import Batch, sort
-from flows.tasks.batch.chunks import Bad, Writer
-from flows.tasks.batch.errors import LimitError
+from roundsman.batch.attempt import Batch, sort
+from roundsman.batch.chunks import Bad, Writer
+from roundsman.batch.errors import LimitError
+from roundsman.batch.rules import Applied, Change
 
 
 @dataclass

@@ -1,14 +1,14 @@
 """The tables of batch jobs. They live in the target database: the checkpoint belongs beside the effect.
 
-In the ledger's own database they come with its migrations; in any other they are made by `flows.tasks.batch.target`.
+In the ledger's own database they come with its migrations; in any other they are made by `roundsman.batch.target`.
 Times are milliseconds since 1970 by the database's own clock, so that workers need not agree on the time.
 """
 
 from sqlalchemy import BigInteger, Index, Table, UniqueConstraint
 from sqlmodel import Field
 
-from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.service_tables import OutboxRow
+from roundsman.ledger.base import LedgerTable
+from roundsman.ledger.outbox import OutboxRow
 
 
 class ImportJobRow(LedgerTable, table=True):
@@ -20,7 +20,7 @@ class ImportJobRow(LedgerTable, table=True):
     id: int | None = Field(default=None, primary_key=True)
     kind: str
     job_key: str
-    """`flows.rules.batch.job_key`."""
+    """`roundsman.batch.rules.job_key`."""
     source: str
     fingerprint: str
     params: str

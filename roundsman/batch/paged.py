@@ -18,9 +18,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from flows.rules.batch import pause
-from flows.tasks.batch.errors import BatchError, SourceError
-from flows.tasks.batch.files import JsonLines
+from roundsman.batch.errors import BatchError, SourceError
+from roundsman.batch.files import JsonLines
+from roundsman.batch.rules import pause
 
 #: Where editions are kept that were read, under the current folder. One for each address.
 FOLDER = Path(".roundsman") / "feeds"

@@ -7,9 +7,8 @@
 kit writes its checkpoint into the same one.
 """
 
-from flows.rules.batch import Applied, Change, Outgoing, Status
-from flows.tasks.batch.attempt import Batch
-from flows.tasks.batch.errors import (
+from roundsman.batch.attempt import Batch
+from roundsman.batch.errors import (
     BatchError,
     FencedError,
     LimitError,
@@ -17,14 +16,15 @@ from flows.tasks.batch.errors import (
     SourceError,
     TargetError,
 )
-from flows.tasks.batch.files import Csv, JsonLines
-from flows.tasks.batch.jobs import give_up
-from flows.tasks.batch.paged import PagedApi
-from flows.tasks.batch.progress import everywhere, in_prefect, on_terminal
-from flows.tasks.batch.quarantine import Replayed, dismiss, replay
-from flows.tasks.batch.running import Outcome, Progress, run
-from flows.tasks.batch.sources import SqlQuery
-from flows.tasks.batch.target import open_target
+from roundsman.batch.files import Csv, JsonLines
+from roundsman.batch.jobs import give_up
+from roundsman.batch.paged import PagedApi
+from roundsman.batch.progress import on_terminal
+from roundsman.batch.quarantine import Replayed, dismiss, replay
+from roundsman.batch.rules import Applied, Change, Outgoing, Status
+from roundsman.batch.running import Outcome, Progress, run
+from roundsman.batch.sources import SqlQuery
+from roundsman.batch.target import open_target
 
 __all__ = [
     "Applied",
@@ -46,9 +46,7 @@ __all__ = [
     "Status",
     "TargetError",
     "dismiss",
-    "everywhere",
     "give_up",
-    "in_prefect",
     "on_terminal",
     "open_target",
     "replay",

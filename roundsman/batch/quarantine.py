@@ -10,15 +10,15 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, update
 
-from flows.rules.batch import storable
-from flows.tasks.batch import jobs
-from flows.tasks.batch.attempt import Batch
-from flows.tasks.batch.chunks import send
-from flows.tasks.batch.errors import SourceError, in_full, transient
-from flows.tasks.batch.events import Teller
-from flows.tasks.batch.points import point
-from flows.tasks.batch.tables import JOB, ROW_ERROR
-from flows.tasks.batch.target import NowMs, writing
+from roundsman.batch import jobs
+from roundsman.batch.attempt import Batch
+from roundsman.batch.chunks import send
+from roundsman.batch.errors import SourceError, in_full, transient
+from roundsman.batch.events import Teller
+from roundsman.batch.points import point
+from roundsman.batch.rules import storable
+from roundsman.batch.tables import JOB, ROW_ERROR
+from roundsman.ledger.transaction import NowMs, writing
 
 
 @dataclass(frozen=True, slots=True)

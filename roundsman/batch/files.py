@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flows.rules.batch import PAYLOAD
-from flows.tasks.batch.errors import BatchError, SourceChangedError, SourceError
-from flows.tasks.batch.sources import Chunk, Row
+from roundsman.batch.errors import BatchError, SourceChangedError, SourceError
+from roundsman.batch.rules import PAYLOAD
+from roundsman.batch.sources import Chunk, Row
 
 #: Bytes that one row may have, and bytes after which a chunk is full however few rows it has.
 LONGEST_ROW, FULL = 1 << 20, 16 << 20

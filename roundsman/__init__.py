@@ -1,0 +1,1 @@
+"""The library: what needs no Prefect. `flows` runs it on a schedule."""

@@ -1,0 +1,72 @@
+"""A transaction that writes, and the database's clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, text
+from sqlalchemy.ext.compiler import compiles
+
+
+class NowMs(FunctionElement):
+    """The database's clock, in milliseconds since 1970. It moves on within a transaction."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(NowMs, "sqlite")
+def _sqlite_now(_element: Any, _compiler: Any, **_: Any) -> str:
+    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+
+
+@compiles(NowMs, "postgresql")
+def _postgresql_now(_element: Any, _compiler: Any, **_: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@contextmanager
+def writing(engine: Engine, *, patience: float = 30.0, keep: bool = True) -> Iterator[Connection]:
+    """A transaction that writes, committed in the end, or rolled back with `keep=False` or on an error.
+
+    Any engine will do. `patience`: seconds that one statement may take, and that the transaction may stand idle, on
+    PostgreSQL: the server frees the rows of a worker that was stopped in the midst. SQLite has nothing like it, so
+    there a stopped worker holds up every writer: what takes time is done before.
+    """
+    with engine.connect() as opened:
+        connection = opened.execution_options(writes=True)
+        begin = _begin_sqlite if engine.dialect.name == "sqlite" else _begin_postgresql
+        with begin(connection, patience):
+            yield connection
+            if not keep:
+                connection.get_transaction().rollback()  # type: ignore[union-attr]
+
+
+@contextmanager
+def _begin_sqlite(connection: Connection, _patience: float) -> Iterator[None]:
+    raw: Any = connection.connection.dbapi_connection
+    kept, raw.isolation_level = raw.isolation_level, None  # the driver would begin late, and without the lock
+    try:
+        # With less, a power cut may take back what was committed, and with it the proof that it was not done yet; the
+        # outside may have been told already. No transaction may be open when it is set.
+        raw.execute("PRAGMA synchronous=FULL")
+        with connection.begin():
+            if not raw.in_transaction:  # the ledger's own engine has begun already
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield
+    finally:
+        raw.isolation_level = kept
+
+
+@contextmanager
+def _begin_postgresql(connection: Connection, patience: float) -> Iterator[None]:
+    with connection.begin():
+        bound = f"{int(patience * 1000)}"
+        connection.execute(_BOUNDS, {"bound": bound})
+        yield
+
+
+_BOUNDS = text(
+    "SELECT set_config('statement_timeout', :bound, true),"
+    " set_config('idle_in_transaction_session_timeout', :bound, true)"
+)
