@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 #: Characters of one line of a message, at most; a longer one is cut.
 WIDTH = 200
 
+#: Characters of a text in which secrets are looked for; the rest is left out, as looking takes time.
+LONGEST = 10_000
+
 #: Letters that nothing is drawn for, though Python calls them printable: fillers, joiners and variation selectors.
 _BLANK_LETTERS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -35,13 +38,13 @@ _BLOCK_START = re.compile(r"^(?:([-+=#>])|(\d+)([.)]))")
 _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 # Everything behind it can be a secret, whatever it is called: as a header, in a dictionary, as a pair, from a jar.
-_COOKIES = re.compile(r"(?i)(cookies?[\w-]*(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
+_COOKIES = re.compile(r"(?i)(cookies?[\w-]*+(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
 _SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*|(?:[\w-]*[_-])?sid)"
+    r"(?i)(?<![\w-])([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*+|(?:[\w-]*[_-])?sid)"
     r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
 )
 _BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
-_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://(\S*)")
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]*+)://(\S*)")
 _END = re.compile(r"[/\"'<>)\],;]*")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?")
 
@@ -127,6 +130,8 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     """A text from somebody else's exception without what is, or may be, a secret: a URL keeps its host only."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "...")
+    # Only then, or a secret that the cut goes through could not be recognised.
+    text = shortened(text, LONGEST)
     # Before it is one line, or what follows a cookie would go with it.
     text = _URL.sub(_only_host, plain(_COOKIES.sub(r"\1...", text)))
     return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
