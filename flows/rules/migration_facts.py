@@ -55,6 +55,8 @@ class Leg:
     """What stopped it; empty when it came through."""
     wal: int = 0
     """Bytes of write-ahead log. The whole server's: at most as many are the migration's."""
+    load: float | None = None
+    """Processes at work for each core of this machine during the leg's last minute; None where nobody counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +118,9 @@ class MigrationFacts:
     """Named queries on the copy as it was made."""
     queries_after: tuple[QuerySeen, ...] = ()
     """The same ones after the upgrade."""
+
+    @property
+    def upgrades(self) -> tuple[Leg, ...]:
+        """Each time that the migrations ran from where they began: what takes time is measured in each of them."""
+        again = (self.again,) if self.again and not self.again.error else ()
+        return (self.up, *again) if self.up else ()

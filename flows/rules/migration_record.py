@@ -47,11 +47,14 @@ def recorded(
     if facts.up is None:
         return None
     factors = factors_of(plan, facts)
-    taken = holds(facts.up, factors)
-    reads, writes = (max(blocked(taken, reads=reads).values(), default=0.0) for reads in (True, False))
+    taken = [holds(leg, factors) for leg in facts.upgrades]
+    reads, writes = (
+        min(max(blocked(one, reads=reads).values(), default=0.0) for one in taken) for reads in (True, False)
+    )
     down = facts.down.seconds if facts.down and not facts.down.error else None
     outcome = worst(verdict.outcome for verdict in verdicts).value
-    took = projected_seconds(facts.up, factors)
+    up = min(leg.seconds for leg in facts.upgrades)
+    took = min(projected_seconds(leg, factors) for leg in facts.upgrades)
     return MigrationRehearsal(
-        name, ",".join(facts.start), ",".join(facts.heads), outcome, facts.up.seconds, took, down, reads, writes, now
+        name, ",".join(facts.start), ",".join(facts.heads), outcome, up, took, down, reads, writes, now
     )

@@ -1,6 +1,7 @@
 """Alembic up and down on a copy, each way in a process of its own, and the old release's smoke test."""
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ def walk(at: Rehearsing, way: str, to: Sequence[str] = ()) -> Leg:
         end.get("seconds", last),
         _error(lines, trouble, at),
         end.get("wal", 0),
+        os.getloadavg()[0] / len(os.sched_getaffinity(0)),
     )
 
 

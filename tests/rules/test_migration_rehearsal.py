@@ -1,9 +1,13 @@
 """What is held against a rehearsal of migrations, by what was seen of it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from flows.rules.migration_claims import seconds
 from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
-from flows.rules.migration_plan import Migrations
+from flows.rules.migration_plan import Budget, Migrations
+from flows.rules.migration_record import recorded
 from flows.rules.migration_rehearsal import judge
 
 PLAN = Migrations(golden="SHOP_GOLDEN", url="SHOP_URL", smoke=("true",))
@@ -88,3 +92,66 @@ def test_what_breaks_a_budget_on_the_copy_breaks_it_however_large_production_is(
     )
     found = {one.claim.partition("/")[2]: str(one.outcome) for one in judge("shop", "web", PLAN, facts)[0].findings}
     assert ("fail", "unknown") == (found["db303-reads"], found["db303-writes"])
+
+
+#: Seconds of each upgrade with the load per core that the machine had, the budget, and what is concluded.
+MEASURED = [
+    ("the only run keeps it", [(0.5, 9.0)], "pass"),
+    ("the only run breaks it on a quiet machine", [(1.5, 0.4)], "fail"),
+    ("the only run breaks it, and nobody knows how busy the machine was", [(1.5, None)], "fail"),
+    ("the only run breaks it on a busy machine", [(1.5, 2.0)], "unknown"),
+    ("the only run breaks it by more than the machine is busy", [(4.0, 2.0)], "fail"),
+    ("both keep it", [(0.9, 0.4), (0.5, 7.0)], "pass"),
+    ("both break it", [(1.5, 0.4), (1.2, 0.6)], "fail"),
+    ("the first breaks it", [(1.5, 0.4), (0.9, 0.4)], "unknown"),
+    ("the second breaks it", [(0.9, 0.4), (1.5, 7.0)], "unknown"),
+    ("both break it, the better one on a busy machine", [(6.0, 0.4), (1.5, 7.0)], "unknown"),
+    ("both break it by far", [(60.0, 7.0), (40.0, 7.0)], "fail"),
+]  # fmt: skip
+TIMED = ("db302-time", "db303-reads", "db303-writes")
+
+
+@pytest.mark.parametrize(("runs", "outcome"), [row[1:] for row in MEASURED], ids=[row[0] for row in MEASURED])
+def test_a_time_is_judged_by_the_better_of_two_runs_and_is_unknown_when_they_disagree(runs, outcome):
+    """The same migration failed six times on a machine at load 14, and never at load 5."""
+    legs = [upgrade(*one) for one in runs]
+    rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
+    facts = MigrationFacts(
+        "postgresql", pending={"1": ""}, before=rest, up=legs[0], upgraded=rest, down=Leg(), downgraded=rest,
+        again=legs[1] if legs[1:] else None, live_rows={"user": 1000},
+    )  # fmt: skip
+    plan = PLAN.model_copy(update={"budget": Budget(reads_blocked="1s", writes_blocked="1s", time="1s")})
+    found = {name.partition("/")[2]: one for name, one in by_claim(plan, facts).items()}
+    assert dict.fromkeys(TIMED, outcome) == {name: str(found[name].outcome) for name in TIMED}
+    for name in TIMED:
+        assert f"{seconds(min(runs)[0])} here" in found[name].saw
+        if runs[0][1] is not None:
+            assert f"load {' and '.join(f'{load:.2g}' for _, load in runs)} per core" in found[name].saw
+
+
+def upgrade(took, load):
+    """An ALTER that locks a table for so long."""
+    statement = Statement("ALTER TABLE user", 0, took, "1", (("user", "AccessExclusiveLock"),), tables=("user",))
+    return Leg((statement,), (took,), ("1",), took, load=load)
+
+
+def by_claim(plan, facts):
+    return {one.claim: one for verdict in judge("shop", "web", plan, facts) for one in verdict.findings}
+
+
+@pytest.mark.parametrize(("again", "outcome"), [(0.5, "warn"), (0.01, "unknown")])
+def test_work_under_a_lock_is_timed_twice_as_well(again, outcome):
+    def leg(took):
+        locked = Statement("ALTER TABLE user", 0, 0.01, "1", (("user", "AccessExclusiveLock"),))
+        return Leg((locked, Statement("UPDATE page", 0.01, took, "1")), (1,), ("1",), 1)
+
+    rest = Snapshot((), {"user": 1}, {}, {}, frozenset(), 0)
+    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=leg(0.5), upgraded=rest, again=leg(again))
+    assert outcome == str(by_claim(PLAN, facts)["migration-rehearsal/db306-held"].outcome)
+
+
+def test_what_is_remembered_of_a_rehearsal_is_its_better_run():
+    rest = Snapshot((), {"user": 1}, {}, {}, frozenset(), 0)
+    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=upgrade(9, 7), again=upgrade(2, 7))
+    done = recorded("shop", PLAN, facts, judge("shop", "web", PLAN, facts), datetime(2026, 3, 1, tzinfo=UTC))
+    assert (2, 2, 2, 2) == (done.up_s, done.projected_s, done.reads_blocked_s, done.writes_blocked_s)

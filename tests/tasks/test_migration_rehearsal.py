@@ -550,7 +550,9 @@ def test_production_is_asked_how_large_its_tables_are_whatever_they_are_called(
         live = sqlite_database(tmp_path / "live.db", [*SHOP[dialect], *ODD[dialect], *more])
     monkeypatch.setenv("SHOP_LIVE", live)
     project.add("fills in", up)
-    verdicts, _ = rehearse(project, live="SHOP_LIVE" if large != "not asked" else "", rows=rows)
+    # What is asked is which table the time grows with, and not how long it takes on this machine.
+    slow = {"time": "1000h", "reads_blocked": "1000h", "writes_blocked": "1000h"}
+    verdicts, _ = rehearse(project, live="SHOP_LIVE" if large != "not asked" else "", rows=rows, budget=slow)
     wanted = {"pass on postgresql": "pass" if dialect == "postgresql" else "unknown"}.get(outcome, outcome)
     assert wanted == told(verdicts[0])["db305-rows"][0], told(verdicts[0])
     assert ("unknown" if wanted == "unknown" else "pass") == told(verdicts[-1])["db302-time"][0]
