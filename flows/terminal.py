@@ -114,6 +114,8 @@ class _Progress(logging.Handler):
         self._console, self._status = console, status
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "roundsman.faults":  # they stand in the report
+            return
         message = record.getMessage()
         if self._console.is_terminal:
             self._status.update(message)

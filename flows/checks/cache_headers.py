@@ -6,10 +6,12 @@ from flows.rules.site import Site
 from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
 from flows.tasks.look_cache import examine, look_again
+from flows.tasks.report import concluding
 from flows.tasks.vendors import log_in
 
 
 @flow(name="check-cache-headers", flow_run_name="{site.site}: cache headers", timeout_seconds=900, persist_result=False)
+@concluding
 async def check_cache_headers(site: Site) -> list[Verdict]:
     """Does each route cache as its written rule says, by its headers and as the edge really does?"""
     members = await log_in(site) if any(rule.cache.by is Audience.MEMBER for rule in site.rules) else ()

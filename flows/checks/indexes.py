@@ -7,9 +7,11 @@ from flows.rules.index_review import judge
 from flows.rules.verdict import Verdict
 from flows.tasks.index_ledger import watch_indexes
 from flows.tasks.index_look import look_at_indexes
+from flows.tasks.report import concluding
 
 
 @flow(name="check-indexes", flow_run_name="{database.database}: indexes", timeout_seconds=600, persist_result=False)
+@concluding
 async def check_indexes(database: Database) -> list[Verdict]:
     """Is an index missing, doubled, broken or idle, do numbers run out, and does the planner know the tables?"""
     facts, now = await look_at_indexes(database), datetime.now(UTC)

@@ -4,6 +4,7 @@ from flows.rules.logged_in_traffic import judge
 from flows.rules.site import Site
 from flows.rules.verdict import Verdict
 from flows.rules.walk import order, routes
+from flows.tasks.report import concluding
 from flows.tasks.sessions import walk
 from flows.tasks.vendors import log_in
 
@@ -14,6 +15,7 @@ from flows.tasks.vendors import log_in
     timeout_seconds=900,
     persist_result=False,
 )
+@concluding
 async def check_logged_in_traffic(site: Site) -> list[Verdict]:
     """Can a stranger, or another member, get a member's page?"""
     rules = [rule for rule in site.rules if routes(rule)]

@@ -11,9 +11,11 @@ from flows.rules.verdict import Verdict
 from flows.tasks.migration_ledger import remember_rehearsal
 from flows.tasks.migration_picture import publish_rehearsal
 from flows.tasks.migration_rehearsal import rehearse_migrations
+from flows.tasks.report import concluding
 
 
 @flow(name="check-migration-rehearsal", flow_run_name="{name}: migrations", timeout_seconds=21000, persist_result=False)
+@concluding
 async def check_migration_rehearsal(  # noqa: PLR0913, PLR0917 - a check's parameters are shown by name
     name: str,
     owner: str,

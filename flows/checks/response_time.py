@@ -12,11 +12,13 @@ from flows.rules.verdict import Verdict
 from flows.rules.visitor import NO_MEMBER, STRANGER
 from flows.tasks.before_after import look_back
 from flows.tasks.look import glance, sample
+from flows.tasks.report import concluding
 from flows.tasks.samples import keep_samples
 from flows.tasks.vendors import log_in
 
 
 @flow(name="check-response-time", flow_run_name="{site.site}: response time", timeout_seconds=900, persist_result=False)
+@concluding
 async def check_response_time(site: Site) -> list[Verdict]:
     """Is each route within its budget, for hits and for misses, and is it as fast as it was, round after round?"""
     timed = [rule for rule in site.rules if rule.response_time]

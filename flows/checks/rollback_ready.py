@@ -8,11 +8,13 @@ from flows.rules.site import RELEASE, Site
 from flows.rules.verdict import Verdict
 from flows.tasks.commands import find_commands
 from flows.tasks.rehearsals import find_rehearsals, hold_against_now
+from flows.tasks.report import concluding
 
 
 @flow(
     name="check-rollback-ready", flow_run_name="{site.site}: rollback ready", timeout_seconds=900, persist_result=False
 )
+@concluding
 async def check_rollback_ready(site: Site) -> list[Verdict]:
     """Could we go back now, without searching through notes?"""
     promised = [rule for rule in site.rules if rule.cache.by is not Audience.UNSAID]

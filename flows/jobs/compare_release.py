@@ -10,6 +10,7 @@ from prefect.utilities.annotations import quote
 from flows.jobs.inspect_site import run_id
 from flows.rules import before_after, before_after_verdict, comparison
 from flows.rules.comparison_verdict import CHECK, judge_site
+from flows.rules.grouping import group
 from flows.rules.interleaving import compared
 from flows.rules.ratio import Ratio
 from flows.rules.report import Report
@@ -26,7 +27,7 @@ from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.comparisons import keep_ratios
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.report import conclude
+from flows.tasks.report import conclude, log_faults
 from flows.tasks.side_by_side import ask_in_turn
 from flows.tasks.site_file import load
 
@@ -91,6 +92,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
+    log_faults(promised.site, group(report.verdicts))
     await publish_comparison(report, ratios, margin, version if ratios else "", return_state=True)
     return conclude(report)
 

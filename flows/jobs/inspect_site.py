@@ -16,6 +16,7 @@ from flows.checks.logged_in_traffic import check_logged_in_traffic
 from flows.checks.response_time import check_response_time
 from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
+from flows.rules.grouping import group
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
@@ -25,7 +26,7 @@ from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.report import conclude, publish
+from flows.tasks.report import conclude, log_faults, publish, verdicts_of
 from flows.tasks.site_file import load
 from flows.tasks.status import record_release
 
@@ -86,11 +87,13 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             log.info("%s: looking at %s", promised.site, name.replace("-", " "))
             made = await settle(promised, name, check)
             log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
+            log_faults(promised.site, group(made))
             verdicts += made
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
     written = await record(quote(report), return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
+        log_faults(promised.site, group([lost]))
         report = replace(report, verdicts=(*report.verdicts, lost))
     else:
         await tell_at_once(promised, report, full=not only)
@@ -107,7 +110,6 @@ def run_id() -> str:
 async def settle(site: Site, name: str, check: Flow[[Site], Any]) -> list[Verdict]:
     """Make a check; one that breaks down says `unknown`, and the round goes on."""
     try:
-        # Its state may come back without the verdicts, when Prefect had to be told twice that it has ended.
-        return await check(site)
+        return await verdicts_of(check, site)
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
         return [could_not_look(site, name, f"the check broke down: {type(error).__name__}: {error}")]

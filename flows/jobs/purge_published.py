@@ -8,6 +8,7 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
+from flows.rules.grouping import group
 from flows.rules.purge_queue import LONGEST_RUN, Pass, judge
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -15,7 +16,7 @@ from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
-from flows.tasks.report import conclude, publish
+from flows.tasks.report import conclude, log_faults, publish
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
@@ -71,6 +72,7 @@ async def purge_published(
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     else:
         await tell_at_once(promised, report, full=False)
+    log_faults(promised.site, group(done.verdicts))
     await publish(quote(report), "published", "published-verdicts", return_state=True)
     ended = conclude(report, done)
     ended.message = f"{done}; {ended.message}"

@@ -8,6 +8,7 @@ from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
+from flows.rules.grouping import group
 from flows.rules.purge_plan import Plan
 from flows.rules.purge_report import Purging
 from flows.rules.purge_wish import Wish
@@ -17,7 +18,7 @@ from flows.rules.targeted_purge import judge_all
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.prove import Trial, plan, prove
-from flows.tasks.report import conclude, publish
+from flows.tasks.report import conclude, log_faults, publish
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
@@ -72,6 +73,7 @@ async def purge_routes(
     written = await record(quote(report), job=purge_routes.name, return_state=True)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
+    log_faults(promised.site, group(verdicts))
     await publish(quote(report), "purge", "purge-verdicts", return_state=True)
     return conclude(report, Purging(promised.site, started, seen.plan, report))
 

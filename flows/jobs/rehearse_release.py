@@ -9,6 +9,7 @@ from prefect.transactions import atransaction
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
+from flows.rules.grouping import group
 from flows.rules.rehearsal_legs import COURSE
 from flows.rules.rehearsal_plan import LONGEST
 from flows.rules.rehearsal_promise import STAGING
@@ -34,7 +35,7 @@ from flows.tasks.rehearse import (
     under_way,
 )
 from flows.tasks.rehearse_walk import LegFailedError, Walk
-from flows.tasks.report import conclude
+from flows.tasks.report import conclude, log_faults
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
@@ -90,6 +91,7 @@ async def rehearse_release(
         await asyncio.to_thread(held.let_go)
     report = Report(run_id(), promised.site, started, datetime.now(UTC), (judge(promised, done),))
     report = await _told(promised, report)
+    log_faults(promised.site, group(report.verdicts))
     await publish_rehearsal(report, done, return_state=True)
     return conclude(report, replace(made, rehearsed=done, report=report))
 

@@ -15,6 +15,7 @@ from flows.checks.migration_rehearsal import check_migration_rehearsal
 from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
 from flows.rules.database import Database, could_not_review, told_as
+from flows.rules.grouping import group
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.subject import summary
@@ -24,7 +25,7 @@ from flows.tasks.database_file import folder_of, load_database
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
-from flows.tasks.report import conclude
+from flows.tasks.report import conclude, log_faults, verdicts_of
 
 log = logging.getLogger("roundsman")
 
@@ -74,6 +75,7 @@ async def review_database(database: str, only: Sequence[Part] = ()) -> State[Rep
             log.info("%s: looking at %s", promised.database, part)
             made = await _settle(promised, part, check)
             log.info("%s: %s: %s", promised.database, part, summary([one.outcome for one in made]))
+            log_faults(promised.database, group(made))
             verdicts += made
     report = Report(run_id(), promised.database, started, datetime.now(UTC), tuple(verdicts))
     report = await _told(promised, report, full=not only)
@@ -94,11 +96,10 @@ def _parts(promised: Database, folder: Path) -> dict[Part, tuple[Flow[..., Any],
 
 async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], tuple[Any, ...]]) -> list[Verdict]:
     """Make a check; one that breaks down says `unknown`, and the review goes on."""
-    state = await check[0](*check[1], return_state=True)
-    result = await state.aresult(raise_on_failure=False)
-    if isinstance(result, list):
-        return result
-    return [could_not_review(promised, NAMES[part], f"the check broke down: {type(result).__name__}: {result}")]
+    try:
+        return await verdicts_of(check[0], *check[1])
+    except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
+        return [could_not_review(promised, NAMES[part], f"the check broke down: {type(error).__name__}: {error}")]
 
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:
@@ -106,6 +107,7 @@ async def _told(promised: Database, report: Report, *, full: bool) -> Report:
     written = await record(quote(report), job=review_database.name, return_state=True)
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
+        log_faults(promised.database, group([lost]))
         return replace(report, verdicts=(*report.verdicts, lost))
     site = told_as(promised)
     await tell_at_once(site, replace(report, site=site.site), full=full)

@@ -4,14 +4,12 @@ import asyncio
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.sweep import Swept
-from flows.rules.verdict import Outcome
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready
-from flows.tasks.report import BREACH, UNKNOWN
+from flows.tasks.report import ended, log_faults
 from flows.tasks.site_file import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
 
@@ -49,8 +47,6 @@ async def sweep_site(
     sweep = await list_pages(promised, edition, flow_run.scheduled_start_time)
     await look_at_all(promised, site, sweep, here=here)
     swept = await sum_up(sweep)
+    log_faults(promised.site, swept.groups)
     await publish_sweep(swept, return_state=True)
-    name = {Outcome.FAIL: BREACH, Outcome.UNKNOWN: UNKNOWN}.get(swept.outcome)
-    if name:
-        return Failed(name=name, message=swept.summary, data=swept)
-    return Completed(message=swept.summary, data=swept)
+    return ended(swept.outcome, swept.message, swept)

@@ -8,10 +8,13 @@ from typing import Any
 from flows.rules.exchange import told
 from flows.rules.grouping import Group, group, passed
 from flows.rules.subject import summary
+from flows.rules.text import clipped
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
 SCHEMA = 1
+#: Characters of the worst fault in a state's message.
+LONGEST = 300
 #: The two columns of what a shared cache may keep, and what it keeps.
 COLUMNS = ("by the RFC", "as observed")
 
@@ -38,9 +41,28 @@ class Report:
         return summary([verdict.outcome for verdict in self.verdicts])
 
     @property
+    def message(self) -> str:
+        """The counts, and the worst fault if something failed or is unknown: what a run's state says."""
+        return message_of(self.verdicts)
+
+    @property
     def exit_code(self) -> int:
         """0 nothing failed, 1 something failed, 2 nothing failed but something is unknown."""
         return {Outcome.FAIL: 1, Outcome.UNKNOWN: 2}.get(self.outcome, 0)
+
+
+def message_of(verdicts: Sequence[Verdict]) -> str:
+    """How many verdicts came out how, and the worst fault: `1 failed, 12 passed; worst: CRITICAL ...`."""
+    return "; ".join(filter(None, (summary([one.outcome for one in verdicts]), worst_of(group(verdicts)))))
+
+
+def worst_of(groups: Sequence[Group]) -> str:
+    """The first of some faults in one line for a run's state; empty when none failed or is unknown."""
+    if not groups or not is_heavy(groups[0]):
+        return ""
+    one = groups[0]
+    word = (one.severity or one.outcome).upper()
+    return clipped(f"worst: {word} {one.claim} {one.where}: saw {seen(one)}, wanted {one.wanted}", LONGEST)
 
 
 def line(one: Group) -> str:
@@ -145,7 +167,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 def markdown(report: Report, picture: str, shows: str = "Time to first byte by route and cache state") -> str:
     """The report for Prefect's UI. `picture` is a data URI, or empty, and `shows` what is in it."""
     needing = [item(one) for one in group(report.verdicts) if is_heavy(one)]
-    needs = "## What needs somebody\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
+    needs = "## What is wrong\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
     found = rows(report.verdicts)
     # Prefect's page has room for six narrow columns; the table beside it has everything.
     elsewhere = {"claim", "wanted", "owner", "rollback"}
@@ -154,11 +176,11 @@ def markdown(report: Report, picture: str, shows: str = "Time to first byte by r
     table = [heads, ["---"] * len(heads), *([row[name] for name in heads] for row in lines)]
     parts = [
         f"# {report.site}: {report.summary}",
-        f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
-        f"![{shows}]({picture})" if picture else "",
         needs,
         "## Verdicts",
         "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table),
+        f"![{shows}]({picture})" if picture else "",
+        f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
     ]
     return "\n\n".join(filter(None, parts))
 

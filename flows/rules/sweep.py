@@ -16,7 +16,7 @@ from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.grouping import Group
 from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
-from flows.rules.report import group_json, item
+from flows.rules.report import group_json, item, worst_of
 from flows.rules.site import Site
 from flows.rules.spelling import spelled
 from flows.rules.subject import unanswered, verdict_on, wrong_status
@@ -270,6 +270,11 @@ class Swept:
         unread = f"; {self.unread:,} sitemaps could not be read" if self.unread else ""
         return f"{self.pages:,} pages: {', '.join(told) or 'none looked at'}{missing}{unread}"
 
+    @property
+    def message(self) -> str:
+        """The summary and the worst fault: what a run's state says."""
+        return "; ".join(filter(None, (self.summary, worst_of(self.groups))))
+
 
 _WORDS = (
     (Outcome.FAIL, "failed"),
@@ -289,8 +294,8 @@ def markdown(swept: Swept) -> str:
     """The sweep as a page: what is wrong, with a count and three examples each; then what was not looked at."""
     parts = [
         f"# {swept.site}: {swept.summary}",
-        f"The pages of {swept.edition}, in {swept.seconds:,.0f} s",
         "\n".join(map(item, swept.groups)) or "Nothing needs anybody.",
+        f"The pages of {swept.edition}, in {swept.seconds:,.0f} s",
     ]
     if swept.notes:
         parts += ["## Not looked at", "\n".join(f"- {note}" for note in swept.notes)]

@@ -1,15 +1,25 @@
-"""A round's result, where people look for it: Prefect's artifacts and the colour of the run."""
+"""A round's result, where people look for it: Prefect's artifacts and logs, and the colour of the run."""
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec
 
-from prefect import State, task
+from prefect import Flow, State, task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from flows.rules.report import Report, markdown, rows
-from flows.rules.verdict import Outcome
+from flows.rules.grouping import Group
+from flows.rules.report import Report, line, markdown, message_of, rows
+from flows.rules.verdict import Outcome, Verdict, worst
 from flows.tasks.picture import latencies
+
+#: Apart from the logger of what is going on, since a terminal shows the faults in its report.
+FAULTS = logging.getLogger("roundsman.faults")
+#: Faults that are logged of one run, at most; its artifact has all.
+MOST_LOGGED = 100
 
 #: State names of a round that ended red and said why. Failures that need somebody else to speak for them have others.
 BREACH, UNKNOWN = "Breach", "Unknown"
@@ -25,14 +35,69 @@ async def publish(report: Report, page_key: str = "round", table_key: str = "ver
     await acreate_table_artifact(rows(report.verdicts), key=f"{table_key}-{report.site}", description=summary)
 
 
+def log_faults(site: str, faults: Sequence[Group]) -> None:
+    """Write a line for each fault into the run's log: an error for what failed, a warning for what is unknown."""
+    heavy = [one for one in faults if one.outcome in _LEVELS]
+    for one in heavy[:MOST_LOGGED]:
+        FAULTS.log(_LEVELS[one.outcome], "%s: %s", site, line(one))
+    if len(heavy) > MOST_LOGGED:
+        FAULTS.error("%s: and %d more faults; see the run's artifact", site, len(heavy) - MOST_LOGGED)
+
+
 def conclude(report: Report, data: Any = None) -> State[Any]:
-    """The run's colour: red when something failed or could not be looked at, with the counts as its message.
+    """The run's colour: red when something failed or could not be looked at; its message names the worst fault.
 
     `data` is the run's result, the report when left out.
     """
-    data = data or report
-    if report.outcome is Outcome.FAIL:
-        return Failed(name=BREACH, message=report.summary, data=data)
-    if report.outcome is Outcome.UNKNOWN:
-        return Failed(name=UNKNOWN, message=report.summary, data=data)
-    return Completed(message=report.summary, data=data)
+    return ended(report.outcome, report.message, data or report)
+
+
+def ended(outcome: Outcome, message: str, data: Any) -> State[Any]:
+    """The state of a run that has looked, by what it found."""
+    name = {Outcome.FAIL: BREACH, Outcome.UNKNOWN: UNKNOWN}.get(outcome)
+    return Failed(name=name, message=message, data=data) if name else Completed(message=message, data=data)
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def concluding(
+    check: Callable[Arguments, Awaitable[list[Verdict]]],
+) -> Callable[Arguments, Awaitable[State[list[Verdict]]]]:
+    """Let a check's own run be as red as its verdicts. Stands between `@flow` and the check.
+
+    Called as any subflow, a red check raises; `verdicts_of` calls it and gets what it found.
+    """
+
+    @wraps(check)
+    async def run(*args: Arguments.args, **how: Arguments.kwargs) -> State[list[Verdict]]:
+        verdicts = await check(*args, **how)
+        _found.get([]).append(verdicts)
+        return ended(worst(one.outcome for one in verdicts), message_of(verdicts), verdicts)
+
+    return run
+
+
+async def verdicts_of(check: Flow[..., Any], *args: Any) -> list[Verdict]:
+    """Run a check as a subflow and return its verdicts, also when its run ends red.
+
+    Raises:
+        Exception: whatever the check broke down with.
+    """
+    found: list[list[Verdict]] = []
+    token = _found.set(found)
+    try:
+        state = await check(*args, return_state=True)
+    except Exception:
+        if not found:
+            raise
+    finally:
+        _found.reset(token)
+    # A state that had to be sent to the server twice comes back without its data.
+    return found[0] if found else await state.aresult()
+
+
+#: Where a check that is under way leaves its verdicts for the run that called it.
+_found: ContextVar[list[list[Verdict]]] = ContextVar("found")
+
+_LEVELS = {Outcome.FAIL: logging.ERROR, Outcome.UNKNOWN: logging.WARNING}

@@ -49,7 +49,35 @@ async def test_a_cache_that_keeps_members_pages_fails_logged_in_traffic(leaky_va
     assert "ben got a page of ada; stranger got a page of ada" == found["logged-in-traffic/leak", "/inbox/leaky"]
     assert ("logged-in-traffic/stored", "/inbox/leaky") in found
     assert "1 failed" == report.summary
-    assert ("Breach", "1 failed") == (inspect.state().name, inspect.state().message)
+    assert "Breach" == inspect.state().name
+
+
+async def test_prefects_pages_say_what_is_broken_first(leaky_varnish, inspect, caplog):
+    """The round's state, the run of the check that failed, the log and the artifact."""
+    from prefect.client.orchestration import get_client
+
+    caplog.set_level("WARNING", "roundsman.faults")
+    drill = {"canary": "/articles/first/one", **MARKED}
+    written = site(leaky_varnish.url, [articles("first", purge=drill), inbox("first")])
+    report = await inspect(written, ["cache-headers", "logged-in-traffic"])
+    worst = "worst: CRITICAL logged-in-traffic/leak /inbox/first: saw ben got a page of ada; stranger got a page of ada"
+    assert f"{report.summary}; {worst}" in inspect.state().message
+    async with get_client() as client:
+        runs = {run.name: run.state for run in await client.read_flow_runs(sort="START_TIME_ASC")}
+        pages = [one for one in await client.read_artifacts() if one.key == "round-lab"]
+    checked = runs["lab: logged-in traffic"]
+    assert ("FAILED", "Breach") == (checked.type.value, checked.name)
+    assert checked.message.startswith("1 failed, 1 passed; worst: CRITICAL logged-in-traffic/leak /inbox/first: saw ")
+    assert {"logged-in-traffic", "cache-headers"} == {one.check for one in report.verdicts}
+    said = {(one.levelname, one.message) for one in caplog.records if one.name == "roundsman.faults"}
+    (leak,) = [text for level, text in said if level == "ERROR" and "logged-in-traffic/leak" in text]
+    for word in ("FAIL /inbox/first", "saw ben got a page", "wanted ", "severity critical", "owner web-platform"):
+        assert word in leak
+    page = max(pages, key=lambda one: one.created).data
+    title, wrong, *_ = page.split("\n\n## ")
+    head, first = wrong.split("\n\n")[0], wrong.splitlines()[2]
+    assert (f"# lab: {report.summary}", "What is wrong") == (title, head)
+    assert "logged-in-traffic/leak" in first
 
 
 async def test_a_leak_is_told_without_what_leaked(leaky_varnish, inspect, ledger):
@@ -125,7 +153,8 @@ async def test_a_dead_port_leaves_everything_unknown_and_the_run_says_so(inspect
     report = await inspect(written, ["cache-headers", "logged-in-traffic", "targeted-purge"])
     assert {"unknown"} == {verdict.outcome for verdict in report.verdicts}
     assert {f"no answer: connection refused at 127.0.0.1:{port}"} == set(troubles(report).values())
-    assert ("Unknown", "7 unknown") == (inspect.state().name, inspect.state().message)
+    assert "Unknown" == inspect.state().name
+    assert inspect.state().message.startswith("7 unknown; worst: UNKNOWN ")
     assert 2 == report.exit_code
 
 
@@ -140,7 +169,10 @@ async def test_an_origin_that_dies_half_way_leaves_the_rest_unknown_and_the_roun
     assert ["pass", "unknown"] == [verdict.outcome for verdict in report.verdicts]
     (saw,) = troubles(report).values()
     assert saw.startswith("no answer: ")
-    assert ("Unknown", "1 unknown, 1 passed") == (inspect.state().name, inspect.state().message)
+    assert "Unknown" == inspect.state().name
+    assert inspect.state().message.startswith(
+        "1 unknown, 1 passed; worst: UNKNOWN cache-headers/answers /guides/mortal/far"
+    )
 
 
 async def test_an_answer_that_does_not_come_is_unknown_in_the_words_that_a_user_reads(inspect, origin):

@@ -52,6 +52,26 @@ def test_the_worst_outcome_decides(outcomes, worst, code, summary):
     assert (worst, code, summary) == (made.outcome, made.exit_code, made.summary)
 
 
+MESSAGES = [
+    ([], "nothing to check"),
+    ([verdict("pass"), verdict("warn")], "1 warned, 1 passed"),
+    ([verdict("unknown", saw="no answer")], "1 unknown; worst: UNKNOWN cache-headers/private /inbox: saw no answer, wanted private or no-store"),
+    ([verdict("fail", subject="/a"), verdict("fail", subject="/m", severity=Severity.CRITICAL)], "2 failed; worst: CRITICAL cache-headers/private /m: saw max-age=60, wanted private or no-store"),
+    ([verdict("unknown", severity=None), verdict("fail")], "1 failed, 1 unknown; worst: FAIL cache-headers/private /inbox: saw max-age=60, wanted private or no-store"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verdicts", "message"), MESSAGES)
+def test_a_runs_state_names_the_worst_fault(verdicts, message):
+    assert message == report(*verdicts).message
+
+
+def test_a_runs_state_is_bounded_whatever_a_server_sends():
+    message = report(verdict("fail", saw="x" * 90_000 + "\n\x1b[31m")).message
+    assert len(message) < 400
+    assert message.isprintable()
+
+
 def test_a_failure_is_one_line_with_everything_that_helps():
     [failed] = group([verdict("fail")])
     assert (
@@ -132,7 +152,8 @@ def test_the_json_holds_what_its_schema_says_and_no_secret():
 
 def test_the_page_shows_what_needs_somebody_and_survives_a_bar_in_a_value():
     page = markdown(report(verdict("fail", saw="a|b"), verdict("pass")), "data:image/svg+xml;base64,AAAA")
-    assert page.startswith("# shop: 1 failed, 1 passed")
+    assert page.startswith("# shop: 1 failed, 1 passed\n\n## What is wrong\n\n- **FAIL ")
+    assert page.index("## Verdicts") < page.index("![")
     assert "- **FAIL /inbox** `cache-headers/private`: saw a|b, wanted private or no-store. Owner web-platform." in page
     assert "a\\|b" in page
     assert "](data:image/svg+xml;base64,AAAA)" in page
