@@ -90,7 +90,7 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             log_faults(promised.site, group(made))
             verdicts += made
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
-    written = await record(quote(report), return_state=True)
+    written = await record(quote(report), whole=not only, return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
         log_faults(promised.site, group([lost]))

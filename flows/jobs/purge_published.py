@@ -67,7 +67,7 @@ async def purge_published(
         done = done.and_then(await prove_sample(promised, done.routes))
     done = replace(done, verdicts=(verdict, *done.verdicts))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), done.verdicts)
-    written = await record(quote(report), job=purge_published.name, return_state=True)
+    written = await record(quote(report), job=purge_published.name, whole=False, return_state=True)
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     else:

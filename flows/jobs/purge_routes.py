@@ -70,7 +70,7 @@ async def purge_routes(
         return refused
     verdicts = judge_all(promised, seen, routes)
     report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts))
-    written = await record(quote(report), job=purge_routes.name, return_state=True)
+    written = await record(quote(report), job=purge_routes.name, whole=False, return_state=True)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
     log_faults(promised.site, group(verdicts))

@@ -112,7 +112,7 @@ async def _rehearse(walk: Walk) -> None:
 
 async def _told(promised: Site, report: Report) -> Report:
     """The report, recorded and told to whoever is told of rounds."""
-    written = await record(quote(report), job=rehearse_release.name, return_state=True)
+    written = await record(quote(report), job=rehearse_release.name, whole=False, return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))

@@ -104,7 +104,7 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:
     """The report, recorded, and told to whoever the database file names."""
-    written = await record(quote(report), job=review_database.name, return_state=True)
+    written = await record(quote(report), job=review_database.name, whole=full, return_state=True)
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
         log_faults(promised.database, group([lost]))

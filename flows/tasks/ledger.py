@@ -92,10 +92,12 @@ def write_round(  # noqa: PLR0913 - the columns of a run
     ended_at: datetime,
     verdicts: Sequence[Verdict],
     flow_run_id: str | None = None,
+    whole: bool = True,
 ) -> None:
-    """Write a round, whole or not at all. A `run_id` that is already there is left as it is.
+    """Write a round, all of it or nothing. A `run_id` that is already there is left as it is.
 
-    A round without a verdict is `unknown`: nobody looked. Times need a zone.
+    A round without a verdict is `unknown`: nobody looked. Times need a zone. `whole` says that every check of the job
+    was made.
     """
     day = started_at.astimezone(UTC).date()
     expect(engine, day)
@@ -112,6 +114,7 @@ def write_round(  # noqa: PLR0913 - the columns of a run
         counts={outcome.value: outcomes.count(outcome) for outcome in Outcome}
         | {"findings": len(findings), "exchanges": len(exchanges)},
         flow_run_id=flow_run_id,
+        whole=whole,
     )
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     with Session(engine.execution_options(writes=True)) as session, session.begin():
@@ -161,9 +164,15 @@ def command_hash(argv: Sequence[str]) -> str:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def record(report: Report, job: str = "inspect-site") -> None:
-    """Write a round into the ledger. Doing it again changes nothing, so it may be retried."""
-    await asyncio.to_thread(_record, report, job, flow_run.get_id())
+async def record(report: Report, job: str = "inspect-site", *, whole: bool = True) -> None:
+    """Write a round into the ledger. Doing it again changes nothing, so it may be retried.
+
+    Args:
+        report: What the round found.
+        job: The job whose round it is.
+        whole: Whether every check of the job was made.
+    """
+    await asyncio.to_thread(_record, report, job, flow_run.get_id(), whole=whole)
 
 
 def alembic_config(engine: Engine, migrations: Path = _MIGRATIONS) -> "Config":
@@ -264,7 +273,7 @@ def _version(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _record(report: Report, job: str, flow_run_id: str | None) -> None:
+def _record(report: Report, job: str, flow_run_id: str | None, *, whole: bool) -> None:
     engine = open_ledger()
     try:
         write_round(
@@ -276,6 +285,7 @@ def _record(report: Report, job: str, flow_run_id: str | None) -> None:
             ended_at=report.ended,
             verdicts=report.verdicts,
             flow_run_id=flow_run_id,
+            whole=whole,
         )
     finally:
         engine.dispose()

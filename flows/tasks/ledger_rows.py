@@ -94,7 +94,8 @@ def _verdict(verdict: Verdict) -> _Values:
 
 
 def _finding(finding: Finding) -> _Values:
-    return {name: _storable(getattr(finding, name)) for name in ("claim", "outcome", "saw", "wanted")}
+    said = {name: _storable(getattr(finding, name)) for name in ("claim", "outcome", "saw", "wanted")}
+    return {**said, "severity": finding.severity and finding.severity.value}
 
 
 def _exchange(exchange: Exchange) -> _Values:

@@ -5,7 +5,7 @@ A change here needs a migration beside it in `migrations/versions/`; a test hold
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint, false
 from sqlmodel import Field
 
 from roundsman.ledger.base import Json, LedgerTable, Number, UtcTime
@@ -30,6 +30,8 @@ class RunRow(LedgerTable, table=True):
     counts: dict[str, int] = Field(sa_type=Json)
     """Verdicts by outcome, and how many findings and exchanges there were."""
     flow_run_id: str | None = None
+    whole: bool = Field(default=True, sa_column_kwargs={"server_default": false()})
+    """Whether it made every check of its job, so that what it says nothing of is not promised any more."""
 
 
 class VerdictRow(LedgerTable, table=True):
@@ -65,6 +67,8 @@ class FindingRow(LedgerTable, table=True):
     outcome: str
     saw: str
     wanted: str
+    severity: str | None = None
+    """Of a breach; None when there is none, or when the claim is not about privacy."""
 
 
 class ExchangeRow(LedgerTable, table=True):
