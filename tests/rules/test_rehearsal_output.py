@@ -27,7 +27,7 @@ SECRETS = secrets_of(ENVIRONMENT)
         ("as hush!two", "as ..."),
         ("as hush%21two", "as ..."),
         ("the key: hushline.", "the key: ...."),
-        ("\x1b[31mred\x1b[0m in eu-west", "[31mred [0m in eu-west"),
+        ("\x1b[31mred\x1b[0m in eu-west", r"\x1b[31mred\x1b[0m in eu-west"),
         ("auth is true, abc", "auth is true, abc"),
         ("POST https://hooks.example/T0/hush", "POST https://hooks.example/..."),
         ("password=other", "password=..."),
