@@ -3,6 +3,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.rules.migration_acceptance import accept
 from flows.rules.migration_plan import Migrations
 from flows.rules.migration_record import recorded
 from flows.rules.migration_rehearsal import judge
@@ -26,7 +27,8 @@ async def check_migration_rehearsal(  # noqa: PLR0913, PLR0917 - a check's param
 ) -> list[Verdict]:
     """Would the pending migrations run on production without keeping anybody waiting, and can they be taken back?"""
     facts = await rehearse_migrations(name, plan, live, folder, queries)
-    verdicts = judge(name, owner, plan, facts, queries)
-    await remember_rehearsal(recorded(name, plan, facts, verdicts, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    verdicts = accept(judge(name, owner, plan, facts, queries), plan, facts, now.date())
+    await remember_rehearsal(recorded(name, plan, facts, verdicts, now))
     await publish_rehearsal(name, plan, facts, verdicts)
     return verdicts

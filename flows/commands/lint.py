@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from flows.commands.common import WRONG_INPUT
@@ -37,15 +38,16 @@ def _run(args: argparse.Namespace) -> int:
 
 def _databases() -> int:
     """Check all of deployments/databases/."""
-    from flows.tasks.database_file import all_databases, check_database
+    from flows.tasks.database_file import all_databases, check_database, expired
 
     wrong = 0
     for path in all_databases():
         try:
-            check_database(path)
+            promised = check_database(path)
         except SiteFileError as error:
             print(error, file=sys.stderr)
             wrong = WRONG_INPUT
         else:
-            print(f"{os.path.relpath(path)}: fine")
+            late = expired(promised, datetime.now(UTC).date())
+            print(f"{os.path.relpath(path)}: {'; warning: '.join(['fine', *late])}")
     return wrong

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from flows.rules.acceptance import Reason
 from flows.rules.quantity import Duration
 from flows.rules.site_words import Model, Text
 
@@ -23,5 +24,6 @@ class Indexes(Model):
     """The part of a key's or sequence's numbers that may be used."""
     changed: float = Field(default=0.1, gt=0)
     """The part of a table's rows that may have changed since its statistics were made."""
-    accept: dict[Text, Text] = Field(default_factory=dict)
-    """Indexes, tables, constraints and sequences that may be as they are, by name, each with the reason."""
+    accept: dict[Text, Reason] = Field(default_factory=dict)
+    """Indexes, tables, constraints and sequences that may be as they are, by name, each with the reason, or with
+    `{because: ..., until: 2027-01-31}`."""

@@ -38,6 +38,12 @@ GROWTH = Claim(f"{CHECK}/db313-growth", "Disk and write-ahead log grow by little
 HEADS = Claim(f"{CHECK}/db314-head", "There is one newest migration.", _ALEMBIC)
 DRIFT = Claim(f"{CHECK}/db314-check", "The migrations make what the models say.", "Alembic, check")
 PRODUCTION = Claim(f"{CHECK}/db315-production", "Production is where the rehearsal began, or where it ended.")
+PLANS = Claim(f"{CHECK}/db202-plans", "Queries are as quick after the migrations.", "PostgreSQL, Using EXPLAIN")
+#: What a database file may accept of a migration; one that does not even run is no known fault to live with.
+ACCEPTABLE = (
+    TIME, READS, WRITES, REWRITES, ROWS, HELD, PATIENCE, STATISTICS, SMOKE, DOWN, SCHEMA, DATA, BACK, SOUND, TWICE,
+    GROWTH, HEADS, DRIFT, PRODUCTION, PLANS,
+)  # fmt: skip
 
 
 def seconds(took: float) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from flows.rules.acceptance import AcceptedMigration
 from flows.rules.quantity import Duration
 
 #: A table with how many rows it has in production.
@@ -62,3 +63,6 @@ class Migrations(BaseModel):
         "left out, there is one, or one for each branch with a label in its scripts",
     )
     budget: Budget = Field(default_factory=Budget)
+    accept: tuple[AcceptedMigration, ...] = Field(
+        default=(), description="claims that one migration may break until a day, each with the reason"
+    )

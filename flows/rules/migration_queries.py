@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 from flows.rules.index_claims import plural
-from flows.rules.migration_claims import CHECK
+from flows.rules.migration_claims import PLANS
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.query_facts import QuerySeen
 from flows.rules.query_promise import Queries
 from flows.rules.query_review import dearer, flat
 from flows.rules.verdict import Claim, Finding, Outcome
 
-PLANS = Claim(f"{CHECK}/db202-plans", "Queries are as quick after the migrations.", "PostgreSQL, Using EXPLAIN")
 OTHER = Claim(PLANS.id, PLANS.says, breach=Outcome.WARN)
 
 

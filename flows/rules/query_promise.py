@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from flows.rules.acceptance import AcceptedQuery
 from flows.rules.quantity import Duration
 from flows.rules.site_words import EnvName, Model, Text
 
@@ -36,3 +37,5 @@ class Queries(Model):
     """The part of all queries' time below which one needs no name."""
     timeout: Duration = 10.0
     """For one query."""
+    accept: tuple[AcceptedQuery, ...] = ()
+    """Claims that one query may break until a day, each with the reason."""

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
+from flows.rules.acceptance import settled, useless
 from flows.rules.database import Database
 from flows.rules.index_claims import plural
 from flows.rules.query_facts import History, QueryFacts, QuerySeen
@@ -25,6 +26,8 @@ COVERED = Claim(
     f"{CHECK}/db205-covered", "What takes the most time has a name and a promise.", "PostgreSQL, pg_stat_statements",
     breach=Outcome.WARN,
 )  # fmt: skip
+#: What a database file may accept of a query.
+ACCEPTABLE = (PLANNED, SCAN, COST, EXAMINED, CHANGED, SPILL, ESTIMATE)
 #: Rows below which an estimate is no matter.
 _FEW = 100
 
@@ -39,8 +42,19 @@ def judge(
     ]
     if facts.dialect != "sqlite" and promised.top:
         about.append((database.database, tuple(_uncovered(promised, facts))))
+    about = [(subject, _accepted(promised, subject.partition(" ")[2], found, now.date())) for subject, found in about]
     said = (database.team, database.expected_result, database.back)
     return [Verdict(CHECK, subject, "", *said, found) for subject, found in about]
+
+
+def _accepted(promised: Queries, query: str, found: tuple[Finding, ...], today: date) -> tuple[Finding, ...]:
+    """The findings on a query, with what the file accepts of it."""
+    mine = [one for one in promised.accept if one.query == query]
+    wrong = [finding for finding in found if finding.outcome is not Outcome.PASS]
+    entries = {finding: entry for entry in mine for finding in wrong if entry.covers(finding.claim)}
+    idle = [one for one in mine if not any(one.covers(finding.claim) for finding in wrong)]
+    warnings = useless(CHECK, ((f"{one.claim} of {one.query}", "nothing is wrong there") for one in idle))
+    return (*(settled(one, entries[one], today) if one in entries else one for one in found), *warnings)
 
 
 def _query(

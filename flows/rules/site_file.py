@@ -211,6 +211,8 @@ _KINDS = {
     "float_type": "wanted a number",
     "float_parsing": "wanted a number",
     "invalid_key": "wanted a key that is a word",
+    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing"), "wanted a day, such as 2027-01-31"),
+    "date_from_datetime_inexact": "wanted a day without a time, such as 2027-01-31",
 }
 
 

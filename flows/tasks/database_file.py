@@ -1,11 +1,17 @@
 """Finding and reading database files."""
 
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from flows.rules.database import Database, conflicts
+from flows.rules.acceptance import LONGEST_DAYS, Acceptance, AcceptedClaim, unknown_claim
+from flows.rules.database import Conflict, Database, conflicts
+from flows.rules.migration_claims import ACCEPTABLE as MIGRATION_CLAIMS
+from flows.rules.migration_claims import listed
 from flows.rules.named_queries import NamedQuery, read_queries
+from flows.rules.query_review import ACCEPTABLE as QUERY_CLAIMS
 from flows.rules.site import Schedule
-from flows.rules.site_file import Problem, SiteFileError, read_as
+from flows.rules.site_file import Place, Problem, SiteFileError, dotted, read_as
 from flows.tasks.migration_copy import RehearsalError, address
 from flows.tasks.site_file import schedule_problem, shown_and_text
 
@@ -76,11 +82,55 @@ def check_database(path: Path) -> Database:
     if promised.queries and not (folder / promised.queries.file).is_file():
         mend = f"wanted a file of named queries, from {folder}"
         problems.append(lines.problem(("queries", "file"), f"no file {promised.queries.file!r}", mend))
+    problems += [
+        lines.problem(place, saw, mend) for place, saw, mend in _acceptances(promised, datetime.now(UTC).date())
+    ]
     if problems:
         raise SiteFileError(problems)
     if promised.queries:
-        queries_of(folder / promised.queries.file)
+        names = {one.name for one in queries_of(folder / promised.queries.file)}
+        unnamed = [
+            lines.problem(
+                ("queries", "accept", place, "query"), repr(one.query), f"wanted one of {listed(sorted(names))}"
+            )
+            for place, one in enumerate(promised.queries.accept)
+            if one.query not in names
+        ]
+        if unnamed:
+            raise SiteFileError(unnamed)
     return promised
+
+
+def _acceptances(promised: Database, today: date) -> Iterator[Conflict]:
+    """What is wrong with what a database file accepts: a claim that nobody knows, or a day that is too far away."""
+    farthest = today + timedelta(days=LONGEST_DAYS)
+    for place, one in entries(promised):
+        if isinstance(one, AcceptedClaim):
+            known = MIGRATION_CLAIMS if place[0] == "migrations" else QUERY_CLAIMS
+            if wanted := unknown_claim(one.claim, known):
+                yield (*place, "claim"), repr(one.claim), wanted
+        if one.until and one.until > farthest:
+            mend = f"wanted {farthest} at the latest: look at it again then"
+            yield (*place, "until"), str(one.until), mend
+
+
+def entries(promised: Database) -> Iterator[tuple[Place, Acceptance]]:
+    """All that a database file accepts, with where it stands."""
+    for name, one in promised.indexes.accept.items():
+        yield ("indexes", "accept", name), one
+    for number, query in enumerate(promised.queries.accept if promised.queries else ()):
+        yield ("queries", "accept", number), query
+    for number, migration in enumerate(promised.migrations.accept if promised.migrations else ()):
+        yield ("migrations", "accept", number), migration
+
+
+def expired(promised: Database, today: date) -> list[str]:
+    """What was accepted until a day that has passed, in words; it counts again."""
+    return [
+        f"{dotted(place)}: accepted {one}, which is over; what it covers counts again"
+        for place, one in entries(promised)
+        if one.is_over(today)
+    ]
 
 
 def addresses(promised: Database, shown: str) -> None:

@@ -1,9 +1,11 @@
 """What is held against a rehearsal of migrations, by what was seen of it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
+from flows.rules.acceptance import AcceptedMigration
+from flows.rules.migration_acceptance import accept
 from flows.rules.migration_claims import seconds
 from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
 from flows.rules.migration_plan import Budget, Migrations
@@ -155,3 +157,62 @@ def test_what_is_remembered_of_a_rehearsal_is_its_better_run():
     facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=upgrade(9, 7), again=upgrade(2, 7))
     done = recorded("shop", PLAN, facts, judge("shop", "web", PLAN, facts), datetime(2026, 3, 1, tzinfo=UTC))
     assert (2, 2, 2, 2) == (done.up_s, done.projected_s, done.reads_blocked_s, done.writes_blocked_s)
+
+
+DAY = date(2026, 3, 1)
+#: What is accepted, as (revision, claim, last day); whether the way down of 2 fails; the outcome of 1's locks, of the way
+#: down of all, and words of the warning for an entry that covers nothing.
+ACCEPTED = [
+    ([], True, ("fail", "fail"), ""),
+    ([("1", "db303", "2026-03-01")], True, ("pass", "fail"), ""),
+    ([("1", "db303-reads", "2027-01-31")], True, ("pass", "fail"), ""),
+    ([("1", "migration-rehearsal/db303-reads", "2027-01-31")], True, ("pass", "fail"), ""),
+    ([("1", "DB303", "2027-01-31")], True, ("pass", "fail"), ""),
+    ([("1", "db303-writes", "2027-01-31")], True, ("fail", "fail"), "db303-writes of 1: nothing is wrong there"),
+    ([("1", "db303", "2026-02-28")], True, ("fail", "fail"), ""),
+    ([("2", "db303", "2027-01-31")], True, ("fail", "fail"), "db303 of 2: nothing is wrong there"),
+    ([("2", "db310", "2027-01-31")], True, ("fail", "pass"), ""),
+    ([("1", "db310", "2027-01-31")], True, ("fail", "fail"), "db310 of 1: it may as well be the fault of 2"),
+    ([("2", "db310", "2027-01-31")], False, ("fail", "pass"), "db310 of 2: nothing is wrong there"),
+    ([("0", "db310", "2027-01-31")], True, ("fail", "fail"), "db310 of 0: it is not pending any more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entries", "fails", "outcomes", "warning"), ACCEPTED)
+def test_a_known_fault_of_a_known_migration_is_accepted_until_its_last_day(entries, fails, outcomes, warning):
+    plan = PLAN.model_copy(update={"accept": tuple(
+        AcceptedMigration(revision=revision, claim=claim, because="at night", until=until) for revision, claim, until in entries
+    )})  # fmt: skip
+    rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
+    up = Leg((*upgrade(2, None).statements, Statement("SELECT 1", 2, 1, "2")), (2, 3), ("1", "2"), 3)
+    down = Leg((), (), ("2",), 1, error="NotImplementedError") if fails else Leg((), (), ("2", "1"), 1)
+    facts = MigrationFacts(
+        "postgresql", pending={"1": "", "2": ""}, heads=("2",), before=rest, up=up, upgraded=rest, smoke="", down=down,
+        downgraded=None if fails else rest, again=None if fails else up, upgraded_again=None if fails else rest,
+        live_rows={"user": 1000},
+    )  # fmt: skip
+    first, _, whole = accept(judge("shop", "web", plan, facts), plan, facts, DAY)
+    reads, down_again = (next(one for one in verdict.findings if name in one.claim) for verdict, name in ((first, "reads"), (whole, "downgrade")))  # fmt: skip
+    assert outcomes == (str(reads.outcome), str(down_again.outcome))
+    for found, was in ((reads, "user: 2s here"), (down_again, "NotImplementedError" if fails else "down in")):
+        assert was in found.saw, "what was seen is always told"
+    if entries and entries[0][2] < str(DAY):
+        assert reads.saw.endswith("it was accepted until 2026-02-28 (at night), which is over")
+    if outcomes[0] == "pass":
+        assert reads.saw.startswith(f"accepted until {entries[0][2]} (at night): ")
+    warned = [one for one in whole.findings if one.claim.endswith("/accept")]
+    assert (
+        [warning] == [one.saw.removeprefix("`accept` has ")[: len(warning)] for one in warned]
+        if warning
+        else not warned
+    )
+    if outcomes[1] == "pass" and fails:
+        assert not [one for one in whole.findings if one.claim.endswith("db310-schema") and one.outcome != "pass"]
+
+
+def test_a_migration_that_does_not_run_is_never_accepted():
+    accepted = AcceptedMigration(revision="1", claim="db301", because="whatever", until="2027-01-31")
+    plan = PLAN.model_copy(update={"accept": (accepted,)})
+    rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
+    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=Leg((), (), ("1",), 1, error="SyntaxError"))
+    assert "fail" == accept(judge("shop", "web", plan, facts), plan, facts, DAY)[0].outcome

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from flows.rules.acceptance import AcceptedQuery
 from flows.rules.named_queries import NamedQuery
 from flows.rules.query_facts import QueryFacts, QuerySeen
 from flows.rules.query_plan import from_postgresql
@@ -70,3 +71,22 @@ def test_an_estimate_is_wrong_only_where_all_rows_were_counted(plan, wrong):
     (found,) = [one for one in verdict.findings if one.claim.endswith("db204-estimate")]
     assert ("warn" if wrong else "pass") == str(found.outcome), found.saw
     assert found.saw.startswith(wrong)
+
+
+@pytest.mark.parametrize(
+    ("claim", "until", "outcome", "warning"),
+    [
+        ("db204", "2026-03-01", "pass", []),
+        ("db204", "2026-02-28", "warn", []),
+        ("db201", "2026-03-01", "warn", ["`accept` has db201 of pages: nothing is wrong there"]),
+    ],
+)
+def test_a_known_fault_of_a_query_is_accepted_until_its_last_day(claim, until, outcome, warning):
+    ran = from_postgresql({"Plan": SCAN})
+    seen = QuerySeen(NamedQuery("pages", "SELECT 1"), plan=ran, ran=ran)
+    entry = AcceptedQuery(query="pages", claim=claim, because="skewed", until=until)
+    promised = Queries(file="shop.sql", top=0, accept=(entry,))
+    (verdict,) = judge(SHOP, promised, QueryFacts("postgresql", (seen,)), {}, NOW)
+    (found,) = [one for one in verdict.findings if one.claim.endswith("db204-estimate")]
+    assert outcome == str(found.outcome)
+    assert warning == [one.saw for one in verdict.findings if one.claim.endswith("/accept")]

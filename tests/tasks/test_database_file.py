@@ -1,6 +1,7 @@
 """A database file: what is wrong in it is told with its line and how to mend it, and no address is ever shown."""
 
 from dataclasses import replace
+from datetime import date
 
 import jsonschema
 import pytest
@@ -14,7 +15,7 @@ from flows.rules.database_report import page
 from flows.rules.report import Report
 from flows.rules.site_file import SiteFileError
 from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks.database_file import addresses, check_database, load_database
+from flows.tasks.database_file import addresses, check_database, expired, load_database
 from flows.tasks.ledger import open_ledger
 from tests.tasks.telling import START, a_report, a_site, alerts, outbox, told, verdict
 
@@ -71,6 +72,15 @@ WRONG = [
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, config: alembik.ini", "migrations.config: saw no file 'alembik.ini'; wanted Alembic's file, from"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, heads: none", "migrations.heads: saw 'none'; wanted a number from 1 on, or a list of branch labels"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, heads: 0", "migrations.heads: saw 0; wanted a number from 1 on, or a list of branch labels"),
+    ("smoke: [", "accept: [{revision: abc, claim: db399, because: at night, until: 2026-12-31}], smoke: [", "migrations.accept[0].claim: saw 'db399'; wanted one of db302-time, db303-reads"),
+    ("smoke: [", "accept: [{revision: abc, claim: db301, because: at night, until: 2026-12-31}], smoke: [", "migrations.accept[0].claim: saw 'db301'; wanted one of db302-time"),
+    ("smoke: [", "accept: [{revision: abc, claim: db303, until: 2026-12-31}], smoke: [", "migrations.accept[0].because: saw nothing; write because; it is required"),
+    ("smoke: [", "accept: [{revision: abc, claim: db303, because: at night}], smoke: [", "migrations.accept[0].until: saw nothing"),
+    ("smoke: [", "accept: [{revision: abc, claim: db303, because: at night, until: soon}], smoke: [", "migrations.accept[0].until: saw 'soon'; wanted a day, such as 2027-01-31"),
+    ("smoke: [", "accept: [{revision: abc, claim: db303, because: at night, until: 9999-12-31}], smoke: [", "migrations.accept[0].until: saw 9999-12-31; wanted 20"),
+    ("folder: .", "indexes: {accept: {page: {because: at night, until: 9999-12-31}}}\nfolder: .", "indexes.accept.page.until: saw 9999-12-31; wanted 20"),
+    ("folder: .", "indexes: {accept: {page: ''}}\nfolder: .", "indexes.accept.page.because: saw ''; write because"),
+    ("folder: .", "queries: {file: alembic.ini, accept: [{query: latest, claim: db303, because: at night, until: 2026-12-31}]}\nfolder: .", "queries.accept[0].claim: saw 'db303'; wanted one of db200-planned"),
     ("folder: .", "folder: ../nowhere", "folder: saw no folder '../nowhere'; wanted the project's folder, from"),
     ("H 4 * * *", "99 4 * * *", "schedule.review: saw '99 4 * * *'; wanted hourly, daily, or a cron expression"),
     ("Europe/Berlin", "Mars/Base", "schedule.timezone: saw 'Mars/Base'; wanted a timezone"),
@@ -85,6 +95,22 @@ def test_what_is_wrong_is_told_with_its_line_and_how_to_mend_it(old, new, says, 
         check_database(written(GOOD.replace(old, new, 1)))
     assert says in str(refused.value)
     assert "hush" not in str(refused.value)
+
+
+def test_what_is_accepted_is_read_and_what_was_accepted_is_a_warning(written):
+    entry = "{revision: abc, claim: db303, because: at night, until: 2020-01-31}"
+    promised = check_database(written(GOOD.replace("smoke: [", f"accept: [{entry}], smoke: [")))
+    assert ["migrations.accept[0]: accepted until 2020-01-31 (at night), which is over; what it covers counts again"] == expired(promised, date(2026, 3, 1))  # fmt: skip
+    assert [] == expired(promised, date(2020, 1, 31))
+    jsonschema.validate(yaml.safe_load(GOOD) | {"indexes": {"accept": {"page": "at night", "tag": {"because": "at night", "until": "2027-01-31"}}}}, schema(Database))  # fmt: skip
+
+
+def test_a_query_that_is_accepted_has_to_be_named(written, tmp_path):
+    (tmp_path / "queries.sql").write_text("-- name: latest\nSELECT 1;")
+    entry = "{query: newest, claim: db201, because: at night, until: 2026-12-31}"
+    with pytest.raises(SiteFileError, match=r"queries.accept\[0\].query: saw 'newest'; wanted one of latest"):
+        check_database(written(GOOD + f"queries: {{file: queries.sql, accept: [{entry}]}}\n"))
+    check_database(written(GOOD + f"queries: {{file: queries.sql, accept: [{entry.replace('newest', 'latest')}]}}\n"))
 
 
 def test_a_name_that_is_not_there_is_told():

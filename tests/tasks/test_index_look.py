@@ -130,7 +130,7 @@ def test_what_a_database_file_accepts_is_a_pass_that_names_it(postgres_server, m
     monkeypatch.setenv("SHOP_LIVE", url)
     promised = database(indexes={"accept": {"note": "a log that is only appended to"}})
     (verdict,) = judge(promised, look(promised), {}, NOW)
-    assert "1 table, accepted: note" in [one.saw for one in verdict.findings]
+    assert "1 table, accepted: note (a log that is only appended to)" in [one.saw for one in verdict.findings]
 
 
 @pytest.mark.slow
