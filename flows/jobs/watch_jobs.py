@@ -3,7 +3,7 @@ import importlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -17,7 +17,19 @@ from sqlalchemy import Engine
 from flows.rules import slots as rules
 from flows.rules.notice import Notice, job_notice
 from flows.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
-from flows.rules.slots import KEEPS_ROUNDS, SELF_TEST, Run, Slot, dead, judge, overlaps
+from flows.rules.slots import (
+    EXTRA_RUN,
+    KEEPS_ROUNDS,
+    SELF_TEST,
+    Run,
+    Slot,
+    SlotTime,
+    dead,
+    extra_runs,
+    judge,
+    lateness,
+    overlaps,
+)
 from flows.tasks import runs, slots
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import LedgerError, open_ledger
@@ -115,9 +127,11 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     await asyncio.to_thread(slots.promise, engine, await _promised(deployments, before, now), now)
     closed = await _close_the_dead(client, engine, deployments, now)
     rows = await asyncio.to_thread(slots.open_slots, engine, now)
-    judged = await _judged(client, engine, deployments, rows, now)
+    begun = await runs.read_begun(client, deployments, max(before, now - slots.BACK) - slots.GAP)
+    extra = await _extra(engine, deployments, begun, now)
+    judged = await _judged(client, engine, deployments, rows, begun=begun, now=now)
     idle = frozenset(one.name for one in deployments if not one.active)
-    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle)
+    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle, extra)
     done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
     for run in done.told:
         await runs.spoken_for(client, run)
@@ -170,42 +184,96 @@ async def _dead(
     return found
 
 
-async def _judged(
-    client: PrefectClient, engine: Engine, deployments: Sequence[Deployment], rows: Sequence[SlotRow], now: datetime
+async def _extra(
+    engine: Engine, deployments: Sequence[Deployment], begun: Sequence[Run], now: datetime
+) -> list[Trouble]:
+    """The runs that Prefect started without a slot, or when their slot had a run."""
+    named = {one.name: one for one in deployments}
+    by_schedule = [run for run in begun if run.scheduled]
+    held = await asyncio.to_thread(slots.holders, engine, by_schedule)
+    unforeseen, foreseen = set(), {*held}
+    for run in by_schedule:
+        when = run.deployment, run.expected_at
+        if when not in foreseen:
+            unknown = await _is_unforeseen(engine, named[run.deployment], run)
+            (unforeseen if unknown else foreseen).add(when)
+    found = []
+    for run, why in extra_runs(by_schedule, held, unforeseen - foreseen):
+        one = named[run.deployment]
+        found.append(Trouble(run.id, EXTRA_RUN, one.name, one.job, one.site, now, why, run.id))
+    return found
+
+
+async def _is_unforeseen(engine: Engine, deployment: Deployment, run: Run) -> bool:
+    """Whether no schedule can have promised a run for which the ledger has no slot."""
+    changed = deployment.changed
+    if changed and run.made_at and run.made_at < changed:
+        return False  # by the schedule as it was before
+    if await runs.foreseen(deployment, run.expected_at):
+        return False
+    # That the deployment had another schedule, which it has not any more, would be known to a pass that looked then.
+    return changed is not None or await asyncio.to_thread(slots.foresaw, engine, run.expected_at)
+
+
+async def _judged(  # noqa: PLR0913 - all that a pass has read
+    client: PrefectClient,
+    engine: Engine,
+    deployments: Sequence[Deployment],
+    rows: Sequence[SlotRow],
+    *,
+    begun: Sequence[Run],
+    now: datetime,
 ) -> list[Judged]:
-    """What became of the open slots."""
+    """What became of the open slots. `begun` are the runs that have started lately."""
     named = {one.name: one for one in deployments}
     due = [row for row in rows if row.slot_at <= now and row.deployment != SELF_TEST]
     known = [row.flow_run_id for row in due if row.flow_run_id]
     seen = await runs.read_these(client, deployments, known) + await runs.read_under_way(client, deployments)
     if unknown := [row.slot_at for row in due if not row.flow_run_id]:
         seen += await runs.read_runs(client, deployments, min(unknown), max(unknown))
-    by_id = {run.id: run for run in seen}
+    by_id = {run.id: run for run in [*begun, *seen]}
     # What had not ended is read once more, all at one moment: an end in between made way for another one's start.
     going = [run.id for run in by_id.values() if run.started_at and not run.ended_at]
     by_id |= {run.id: run for run in await runs.read_these(client, deployments, going)}
-    by_slot = {(run.deployment, run.expected_at): run for run in by_id.values() if run.scheduled}
+    # Of two runs for a slot the first that began has it.
+    in_turn = sorted(by_id.values(), key=lambda run: (run.started_at or now, run.id), reverse=True)
+    by_slot = {(run.deployment, run.expected_at): run for run in in_turn if run.scheduled}
     kept = await asyncio.to_thread(slots.read_kept, engine, [run.id for run in by_id.values() if run.ended_at])
     judged = []
+    took = {row.id: _run_of(row, by_id, by_slot) for row in rows}
+    unclaimed = [row for row in rows if took[row.id] is None and row.state == rules.State.WAITING]
+    promised = await _still_promised(named, unclaimed)
     for row in rows:
-        run = by_id.get(row.flow_run_id or "") or by_slot.get((row.deployment, row.slot_at))
+        run = took[row.id]
         one = named.get(row.deployment)
-        if run is None and row.state == rules.State.WAITING and not await _still_promised(one, row):
+        if run is None and row.state == rules.State.WAITING and row.id not in promised:
             judged.append(Judged(row, *await _unpromised(one, row), dropped=True))
         elif row.slot_at <= now:
             slot = slots.slot_of(row, rounds=one is not None and one.job in KEEPS_ROUNDS)
+            if run and lateness(slot, run):
+                run = await runs.with_turn(client, run)
             state, detail = judge(slot, run, kept.get(run.id) if run else None, now)
             overlapped = run is not None and overlaps(run, by_id.values())
             judged.append(Judged(row, state, detail, run, overlapped))
     return judged
 
 
-async def _still_promised(deployment: Deployment | None, row: SlotRow) -> bool:
-    if row.deployment == SELF_TEST:
-        return True
-    return deployment is not None and row.slot_at in await runs.promised(
-        deployment, row.slot_at - slots.A_SECOND, row.slot_at
-    )
+def _run_of(row: SlotRow, by_id: Mapping[str, Run], by_slot: Mapping[SlotTime, Run]) -> Run | None:
+    known, seen = by_id.get(row.flow_run_id or ""), by_slot.get((row.deployment, row.slot_at))
+    return seen if known is None or (known.started_at is None and seen is not None) else known
+
+
+async def _still_promised(named: Mapping[str, Deployment], rows: Sequence[SlotRow]) -> set[int | None]:
+    """The rows of the slots that their schedules still promise."""
+    by_name: dict[str, list[SlotRow]] = {}
+    for row in rows:
+        by_name.setdefault(row.deployment, []).append(row)
+    found: set[int | None] = set()
+    for name, same in by_name.items():
+        at = [row.slot_at for row in same]
+        dates = set(await runs.promised(named[name], min(at) - slots.A_SECOND, max(at))) if name in named else set()
+        found |= {row.id for row in same if name == SELF_TEST or row.slot_at in dates}
+    return found
 
 
 async def _unpromised(deployment: Deployment | None, row: SlotRow) -> tuple[rules.State, str]:

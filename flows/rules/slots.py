@@ -1,6 +1,6 @@
 """What became of each run that a schedule promises, and which runs will never end by themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,13 +16,26 @@ class State(StrEnum):
     OVERRUN = "overrun"
     TOO_FAST = "too_fast"
     DID_NOTHING = "did_nothing"
+    LATE = "late"
     FAILED = "failed"
     PAUSED = "paused"
     SKIPPED = "skipped"
 
 
 #: What is worth a message. A skipped slot is, when it was for want of a slot: see `kind`.
-TROUBLE = frozenset({State.NOT_STARTED, State.OVERRUN, State.TOO_FAST, State.DID_NOTHING, State.FAILED, State.PAUSED})
+TROUBLE = frozenset(
+    {
+        State.NOT_STARTED,
+        State.OVERRUN,
+        State.TOO_FAST,
+        State.DID_NOTHING,
+        State.LATE,
+        State.FAILED,
+        State.PAUSED,
+    }
+)
+#: The trouble with a run that no slot is left for.
+EXTRA_RUN = "extra_run"
 #: The deployment of the slot that is missed on purpose once a day. No other is of this name, and nobody is told.
 SELF_TEST = "self-test"
 #: Names that Prefect's end state has when a round recorded what it found; the round's own alerts tell of it.
@@ -44,6 +57,10 @@ PENDING = 600.0
 HOOK = 30.0
 #: So many heartbeats have to be missing.
 BEATS = 3
+
+
+#: The deployment that a slot is of, and when its run is to start.
+SlotTime = tuple[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,10 @@ class Run:
     ended_at: datetime | None
     scheduled: bool = True
     """Whether a schedule made it, and nobody by hand."""
+    made_at: datetime | None = None
+    """When Prefect made it; it starts later."""
+    queued: bool = False
+    """Whether it waited for the end of the run before it."""
     pid: int | None = None
     worker: str = ""
     lease: str = ""
@@ -110,12 +131,53 @@ def judge(slot: Slot, run: Run | None, kept: Kept | None, now: datetime) -> tupl
     """What became of a slot, and why. `kept` is None when the ledger has no round of the run."""
     if run is None or run.started_at is None:
         return _unbegun(slot, run, now)
-    if run.ended_at is None:
-        ran = (now - run.started_at).total_seconds()
-        if ran > slot.max_runtime:
-            return State.OVERRUN, f"has run for {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
-        return State.STARTED, _late(slot, run)
-    return _ended(slot, run, kept, now)
+    state, detail = _begun(slot, run, now) if run.ended_at is None else _ended(slot, run, kept, now)
+    if not (late := lateness(slot, run)):
+        return state, detail
+    return State.LATE if state is State.FINISHED else state, "; ".join(filter(None, (detail, late)))
+
+
+def lateness(slot: Slot, run: Run | None) -> str:
+    """By how much a run began too late; empty when it has not begun, or was in time.
+
+    One that waited for the run before it may begin as much later as a run may take.
+    """
+    if run is None or run.started_at is None or run.kind == "CANCELLED":
+        return ""
+    late = (run.started_at - slot.at).total_seconds()
+    allowed = slot.start_grace + (slot.max_runtime if run.queued else 0.0)
+    return f"began {late:.0f} s late; {allowed:.0f} s are its grace" if late > allowed else ""
+
+
+def extra_runs(
+    runs: Iterable[Run], holders: Mapping[SlotTime, str], unforeseen: Container[SlotTime]
+) -> list[tuple[Run, str]]:
+    """The runs that were one too many, each with what is wrong with it.
+
+    Args:
+        runs: Runs that have begun. One that somebody started by hand is never too many, and one that was tried again
+            is still one run.
+        holders: The runs that have begun for a slot as far as the ledger knows, by deployment and time.
+        unforeseen: Deployments and times for which no schedule promised a run.
+    """
+    begun: dict[SlotTime, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.started_at or run.state_at, run.id)):
+        if run.scheduled and run.started_at and not _refused(run):
+            begun.setdefault((run.deployment, run.expected_at), []).append(run)
+    found = []
+    for (deployment, at), same in begun.items():
+        when = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+        if (deployment, at) in unforeseen:
+            for run in same:
+                what = f"Prefect started the run {run.id} of {deployment} for {when}"
+                found.append((run, f"{what}, a time that none of its schedules has"))
+            continue
+        holder = holders.get((deployment, at)) or same[0].id
+        extra = [run for run in same if run.id != holder]
+        names = " and ".join([holder, *(run.id for run in extra)])
+        told = f"Prefect started {len(extra) + 1} runs of {deployment} for its one slot of {when}: {names}"
+        found += [(run, told) for run in extra]
+    return found
 
 
 def kind(state: State, run: Run | None) -> str:
@@ -185,6 +247,13 @@ def _unbegun(slot: Slot, run: Run | None, now: datetime) -> tuple[State, str]:
     return State.NOT_STARTED, f"{why}, {waited:.0f} s after its time; {slot.start_grace:.0f} s are its grace"
 
 
+def _begun(slot: Slot, run: Run, now: datetime) -> tuple[State, str]:
+    ran = (now - (run.started_at or now)).total_seconds()
+    if ran > slot.max_runtime:
+        return State.OVERRUN, f"has run for {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
+    return State.STARTED, ""
+
+
 def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[State, str]:
     ended = run.ended_at or now
     if run.kind == "CANCELLED":
@@ -207,7 +276,7 @@ def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[Stat
         return State.TOO_FAST, f"took {ran:.1f} s, and can't do its work in less than {slot.min_runtime:.0f} s"
     if ran > slot.max_runtime:
         return State.OVERRUN, f"took {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
-    return State.FINISHED, _late(slot, run)
+    return State.FINISHED, ""
 
 
 def _skipped(run: Run) -> str:
@@ -219,8 +288,3 @@ def _skipped(run: Run) -> str:
 def _refused(run: Run) -> bool:
     """Whether it was cancelled for want of a slot."""
     return run.kind == "CANCELLED" and "concurrency" in run.message.lower()
-
-
-def _late(slot: Slot, run: Run) -> str:
-    late = ((run.started_at or slot.at) - slot.at).total_seconds()
-    return f"began {late:.0f} s late" if late > slot.start_grace else ""

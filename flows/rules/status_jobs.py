@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from flows.rules.notice import ago
 from flows.rules.runbook import RUNBOOKS, NothingToUndo
-from flows.rules.slots import SELF_TEST, State
+from flows.rules.slots import EXTRA_RUN, SELF_TEST, State
 from flows.rules.status_facts import WATCH_LASTS, JobFacts, Mark, Slot, Trouble
 from flows.rules.text import scrubbed
 from flows.rules.verdict import Outcome
@@ -21,13 +21,14 @@ _STATES = {
     State.OVERRUN: "ran too long",
     State.TOO_FAST: "ended too fast to have done its work",
     State.DID_NOTHING: "did nothing",
+    State.LATE: "was late",
     State.FAILED: "failed",
     State.PAUSED: _PAUSED,
 }
 _KINDS = {
     **_STATES,
     "closed": "had to be closed from outside",
-    "late": "was late",
+    EXTRA_RUN: "had a run too many",
     "overlapping": "overlapped with another run",
     "self_test": "missed its self-test",
     "timed_out": "timed out",

@@ -3,8 +3,9 @@
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from prefect.server.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from pydantic import TypeAdapter
 
-from flows.rules.slots import CLOSED, Run, Signs
+from flows.rules.slots import CLOSED, TURN, Run, Signs
 from flows.tasks.hooks import told
 
 #: What marks a deployment as ours.
@@ -33,6 +34,8 @@ _BEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 _SCHEDULE = TypeAdapter(SCHEDULE_TYPES)
 #: By how much clocks change, and more.
 _CLOCKS_CHANGE = timedelta(hours=2)
+#: Prefect looks at 1000 dates at most, and a job may run each minute.
+_WINDOW = timedelta(hours=12)
 
 
 class NoServerError(Exception):
@@ -54,6 +57,11 @@ class Deployment:
     stopped: tuple[DeploymentSchedule, ...]
     """Its other ones."""
     heartbeat: float
+
+    @property
+    def changed(self) -> datetime | None:
+        """When one of its schedules was last made, changed, paused or resumed; None when it has no schedule."""
+        return max((_time(one.updated) or self.created for one in (*self.active, *self.stopped)), default=None)
 
     @property
     def job(self) -> str:
@@ -94,7 +102,9 @@ async def read_deployments(client: PrefectClient) -> list[Deployment]:
 async def promised(
     deployment: Deployment, since: datetime, until: datetime, *, known: bool = True, stopped: bool = False
 ) -> list[datetime]:
-    """When a deployment's schedules start a run after `since` and up to `until`, at most 1000 for each of them.
+    """When a deployment's schedules start a run after `since` and up to `until`.
+
+    A schedule of more than 1000 runs in twelve hours is not read in full.
 
     Without `known`, only from when each schedule was made or last resumed: what it promised before can't be known.
     With `stopped`, when its paused schedules would have.
@@ -104,15 +114,36 @@ async def promised(
         start = since if known else max(since, deployment.created, _time(one.updated) or since)
         if start >= until:
             continue
-        schedule = _SCHEDULE.validate_python(one.schedule.model_dump())
-        found = await schedule.get_dates(n=1000, start=start, end=until)
-        if isinstance(schedule, CronSchedule):
-            # On Python 3.13 Prefect forgets a time soon after the start when clocks have changed just before it.
-            early, late = start - _CLOCKS_CHANGE, min(until, start + _CLOCKS_CHANGE)
-            found = [*found, *await schedule.get_dates(n=1000, start=early, end=late)]
-        # When clocks change, Prefect also gives times before the start.
-        dates |= {date for date in map(_time, found) if date and start < date <= until}
+        schedule = _schedule(one.schedule.model_dump_json())
+        while start < until:
+            end = min(until, start + _WINDOW)
+            found = await schedule.get_dates(n=1000, start=start, end=end)
+            if isinstance(schedule, CronSchedule):
+                # On Python 3.13 Prefect forgets a time soon after the start when clocks have changed just before it.
+                early, late = start - _CLOCKS_CHANGE, min(end, start + _CLOCKS_CHANGE)
+                found = [*found, *await schedule.get_dates(n=1000, start=early, end=late)]
+            # When clocks change, Prefect also gives times before the start.
+            dates |= {date for date in map(_time, found) if date and start < date <= end}
+            start = end
     return sorted(dates)
+
+
+@lru_cache(maxsize=4096)
+def _schedule(written: str) -> Any:
+    """A schedule that can be asked for its dates. Prefect lists the machine's time zones for each that it makes."""
+    return _SCHEDULE.validate_json(written)
+
+
+async def foreseen(deployment: Deployment, at: datetime) -> bool:
+    """Whether one of a deployment's schedules, paused or not, starts a run at a time.
+
+    When clocks change, Prefect gives some times only to who asks from further back.
+    """
+    for since in (at - timedelta(seconds=1), at - timedelta(days=1)):
+        for stopped in (False, True):
+            if at in await promised(deployment, since, at, stopped=stopped):
+                return True
+    return False
 
 
 async def read_runs(
@@ -121,6 +152,17 @@ async def read_runs(
     """The runs that deployments were to start between two times."""
     between = filters.FlowRunFilterExpectedStartTime(after_=since, before_=until)
     return await _runs(client, deployments, expected_start_time=between)
+
+
+async def read_begun(client: PrefectClient, deployments: Iterable[Deployment], since: datetime) -> list[Run]:
+    """The runs of deployments that have begun since a time, whenever they were to."""
+    return await _runs(client, deployments, start_time=filters.FlowRunFilterStartTime(after_=since))
+
+
+async def with_turn(client: PrefectClient, run: Run) -> Run:
+    """A run that tells whether it waited for the end of the one before it."""
+    states = await client.read_flow_run_states(UUID(run.id))
+    return replace(run, queued=any(state.name == TURN for state in states))
 
 
 async def read_under_way(client: PrefectClient, deployments: Iterable[Deployment]) -> list[Run]:
@@ -269,6 +311,7 @@ def _run(read: FlowRun, names: Mapping[UUID, str]) -> Run:
         started_at=_time(read.start_time),
         ended_at=_time(read.end_time),
         scheduled=bool(read.auto_scheduled),
+        made_at=_time(read.created),
         pid=int(pid) if pid.isdecimal() else None,
         worker=str(read.labels.get("prefect.worker.name", "")),
         lease=str(lease or ""),

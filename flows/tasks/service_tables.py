@@ -55,7 +55,7 @@ class SlotRow(LedgerTable, table=True):
     max_runtime_s: float
     min_runtime_s: float
     state: str
-    """waiting, started, finished, not_started, overrun, too_fast, did_nothing, failed, paused or skipped."""
+    """waiting, started, finished, not_started, overrun, too_fast, did_nothing, late, failed, paused or skipped."""
     since: datetime = Field(sa_type=UtcTime)
     flow_run_id: str | None = None
     started_at: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -87,7 +87,7 @@ class JobEventRow(LedgerTable, table=True):
     id: int | None = Field(default=None, primary_key=True)
     flow_run_id: str
     kind: str
-    """failed, crashed, closed, late, cancelled."""
+    """failed, crashed, closed, cancelled, overlapping, extra_run, or the state of a slot that is trouble."""
     deployment: str
     job: str
     site: str

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
 from flows.rules.site_file import SiteFileError
-from flows.rules.slots import SELF_TEST, TROUBLE, WANT, Kept, Run, Slot, State, kind
+from flows.rules.slots import EXTRA_RUN, SELF_TEST, TROUBLE, WANT, Kept, Run, Slot, SlotTime, State, kind, lateness
 from flows.tasks.alerts import enqueue
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
@@ -96,6 +96,8 @@ class Findings:
     closed: Sequence[Trouble] = ()
     jobs: Mapping[str, str] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
+    extra: Sequence[Trouble] = ()
+    """Runs that were one too many."""
 
 
 #: Makes a message of a trouble, and says which blocks are to send it.
@@ -157,6 +159,25 @@ def open_slots(engine: Engine, now: datetime) -> list[SlotRow]:
         return list(session.scalars(select(SlotRow).where(wanted, recent).order_by(SlotRow.slot_at)))
 
 
+def holders(engine: Engine, begun: Iterable[Run]) -> dict[SlotTime, str]:
+    """The promised slots among the times of some runs, each with the run that has begun for it, if one has."""
+    wanted = {(run.deployment, run.expected_at) for run in begun}
+    if not wanted:
+        return {}
+    at = [at for _, at in wanted]
+    rows = select(SlotRow.deployment, SlotRow.slot_at, SlotRow.flow_run_id, SlotRow.started_at)
+    with Session(engine) as session:
+        found = session.execute(rows.where(SlotRow.slot_at.between(min(at), max(at))))
+        return {(name, at): run if run and start else "" for name, at, run, start in found if (name, at) in wanted}
+
+
+def foresaw(engine: Engine, at: datetime) -> bool:
+    """Whether a pass of the watch wrote down the slots that were promised for a time."""
+    looks = select(WatchRow.id).where(~_blind(), WatchRow.at > at - AHEAD, WatchRow.at <= at)
+    with Session(engine) as session:
+        return session.scalar(looks.limit(1)) is not None
+
+
 def read_kept(engine: Engine, runs: Iterable[str]) -> dict[str, Kept]:
     """What the ledger has of some runs, by their ids; one of which it has nothing is left out."""
     rows = select(RunRow.flow_run_id, RunRow.counts).where(RunRow.flow_run_id.in_(list(runs)))
@@ -177,7 +198,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
     A trouble is told by the pass that wrote it first, so two passes at once tell it once.
     """
     with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
-        troubles = [*found.closed]
+        troubles = [*found.closed, *found.extra]
         for judged in found.judged:
             troubles += _settle(session, judged, found)
         new = tuple(trouble for trouble in troubles if _insert(session, _event(trouble)))
@@ -186,7 +207,8 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
         new = (*new, *(trouble for trouble in missed if _insert(session, _event(trouble))))
         new = tuple(trouble for trouble in new if trouble.deployment != SELF_TEST)
         told = _tell(session, new, tell, found.now)
-        closed = [f"{one.deployment}: {one.message}" for one in found.closed]
+        fresh = [one for one in new if one.kind == EXTRA_RUN]
+        closed = [f"{one.deployment}: {one.message}" for one in (*found.closed, *fresh)]
         wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
         done = Pass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)
         session.add(WatchRow(at=found.now, seconds=seconds(), ok=not wrong, detail=done.detail))
@@ -238,16 +260,25 @@ def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
     if not session.execute(update(SlotRow).where(*mine).values(**values)).rowcount:
         return []
     kinds = [kind(judged.state, run)] if changed else []
+    # Its own message, unless another one has it: that the slot had no run, or what else was wrong with the run.
+    if judged.state in {State.STARTED, State.LATE, State.FAILED} and lateness(slot_of(row, rounds=False), run):
+        kinds = [*(name for name in kinds if name != State.LATE), *_late(session, row)]
     if judged.overlapped and not row.overlapped:
         kinds.append("overlapping")
     return [_trouble(judged, name, found) for name in kinds if name]
+
+
+def _late(session: Session, row: SlotRow) -> list[str]:
+    missed = select(JobEventRow.id).filter_by(flow_run_id=slot_of(row, rounds=False).key, kind=State.NOT_STARTED.value)
+    return [] if session.scalar(missed.limit(1)) else [State.LATE.value]
 
 
 def _trouble(judged: Judged, name: str, found: Findings) -> Trouble:
     row, run = judged.row, judged.run
     # Its run may only be known later, and then it is no other trouble.
     key = run.id if run and judged.state is not State.NOT_STARTED else slot_of(row, rounds=False).key
-    said = "another run was under way when it started" if name == "overlapping" else judged.detail
+    late = lateness(slot_of(row, rounds=False), run) if name == State.LATE else ""
+    said = "another run was under way when it started" if name == "overlapping" else late or judged.detail
     message = f"{said} (promised for {row.slot_at:%H:%M:%S} UTC)"
     job = found.jobs.get(row.deployment, "")
     return Trouble(key, name, row.deployment, job, row.site, found.now, message, run.id if run else "")
@@ -300,7 +331,7 @@ def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -
 
 def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
     """Whether the slots before it were in the same trouble, and that was told not long ago."""
-    if trouble.kind not in TROUBLE:
+    if trouble.kind not in {*TROUBLE, EXTRA_RUN}:
         return False
     told = select(OutboxRow.id).where(
         OutboxRow.dedup_key.startswith(f"job/{trouble.deployment}/", autoescape=True),
@@ -309,6 +340,8 @@ def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
     )
     if session.scalar(told.limit(1)) is None:
         return False
+    if trouble.kind == EXTRA_RUN:
+        return True
     before = select(SlotRow.state).filter_by(deployment=trouble.deployment)
     settled = before.where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
     states = session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(2)).all()

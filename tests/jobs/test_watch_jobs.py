@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
 
 from flows.jobs.watch_jobs import watch, watch_jobs
@@ -77,6 +77,16 @@ class Lab:
     def events(self, name, run_id):
         wanted = {"event": {"name": [name]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
         return self.api.post("/events/filter", json={"filter": wanted}).json()["events"]
+
+    def alter(self, run_id, **columns):
+        """Change a run behind Prefect's back, as no call of its API can."""
+        values = ", ".join(f"{name} = :{name}" for name in columns)
+        engine = create_engine(f"sqlite:///{self.variables['PREFECT_HOME']}/prefect.db", connect_args={"timeout": 60})
+        with engine.begin() as connection:
+            times = {name: f"{at:%Y-%m-%d %H:%M:%S.%f}" for name, at in columns.items()}
+            done = connection.execute(text(f"UPDATE flow_run SET {values} WHERE id = :id"), {"id": run_id, **times})
+            assert 1 == done.rowcount
+        engine.dispose()
 
     def pause(self, deployment):
         self.api.patch(f"/deployments/{deployment['id']}", json={"paused": True}).raise_for_status()
@@ -187,6 +197,60 @@ async def test_a_promised_run_that_no_worker_takes_is_told_after_its_grace(lab):
     known = len(rows(SlotRow, SlotRow.id, state="paused"))
     await passes_until("another slot went by", lambda: len(rows(SlotRow, SlotRow.id, state="paused")) > known)
     assert [("not_started",), ("paused",)] == rows(OutboxRow, OutboxRow.kind)
+
+
+async def begin(*runs):
+    """Have runs begin as if a worker had taken them."""
+    async with get_client() as client:
+        for run in runs:
+            for state in (Pending, Running):
+                # By force: some are scheduled for a little later.
+                assert "ACCEPT" == (await client.set_flow_run_state(UUID(run), state(), force=True)).status.value
+
+
+async def test_a_run_that_began_late_and_runs_that_were_one_too_many_are_told_once(lab):
+    every = {"schedule": {"interval": 20, "anchor_date": datetime.now(UTC).isoformat()}, "active": True}
+    # Two schedules of the same times are two runs of one slot.
+    deployment = lab.deploy(
+        watched.never, "nobody-works-here", concurrency_limit=None, schedules=[every | {"slug": one} for one in "ab"]
+    )
+    wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_ASC"}
+
+    def made():
+        runs = lab.api.post("/flow_runs/filter", json=wanted).json()
+        return runs if len(runs) > 6 else None
+
+    try:
+        first, twin, moved, _, changed, *_ = await asyncio.to_thread(service.until, "its runs are made", made)
+        assert (first["expected_start_time"], True) == (twin["expected_start_time"], twin["auto_scheduled"])
+        assert 0 == await watch()
+        odd = datetime.fromisoformat(moved["expected_start_time"]) + timedelta(seconds=7)
+        lab.alter(moved["id"], expected_start_time=odd)
+        # By hand, and by a schedule that was another one when the run was made: both are well.
+        lab.alter(
+            changed["id"],
+            expected_start_time=odd + timedelta(seconds=1),
+            created=datetime.now(UTC) - timedelta(hours=1),
+        )
+        by_hand = lab.start(deployment)
+        lab.alter(by_hand, expected_start_time=odd)
+        due = datetime.fromisoformat(first["expected_start_time"]) + timedelta(seconds=3)
+        await asyncio.to_thread(service.until, "its grace is over", lambda: datetime.now(UTC) > due)
+        await begin(first["id"], twin["id"], moved["id"], changed["id"], by_hand)
+        await watch()
+        await watch()
+    finally:
+        lab.pause(deployment)
+    told = rows(JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind, JobEventRow.message)
+    told = {run: (kind, message) for run, kind, message in told if ":" not in run and kind != "overlapping"}
+    assert {first["id"]: "late", twin["id"]: "extra_run", moved["id"]: "extra_run"} == {
+        run: kind for run, (kind, _) in told.items()
+    }
+    assert {first["id"], twin["id"], deployment["name"]} <= set(told[twin["id"]][1].replace(":", " ").split())
+    assert told[moved["id"]][1].endswith("a time that none of its schedules has")
+    assert ["extra_run", "late"] == sorted(
+        kind for (kind,) in rows(OutboxRow, OutboxRow.kind) if kind in {"extra_run", "late"}
+    )
 
 
 async def test_a_run_without_a_round_did_nothing_and_one_that_took_no_time_was_too_fast(lab):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.slots import Kept, Run, Signs, Slot, State, dead, judge, kind, overlaps
+from flows.rules.slots import Kept, Run, Signs, Slot, State, dead, extra_runs, judge, kind, overlaps
 
 AT = datetime(2026, 3, 29, 1, 7, tzinfo=UTC)
 SLOT = Slot("inspect-shop", AT, start_grace=120, max_runtime=900, min_runtime=1, rounds=True)
@@ -49,11 +49,20 @@ WAITING, STARTED, FINISHED = (State.WAITING, ""), (State.STARTED, ""), (State.FI
         ((State.NOT_STARTED, "its run is AwaitingConcurrencySlot, 1021 s after its time; 120 s are its grace"), run("SCHEDULED", "AwaitingConcurrencySlot"), None, 1021),
         (STARTED, run(start=2), None, 902),
         ((State.OVERRUN, "has run for 901 s, and 900 s are its most"), run(start=2), None, 903),
-        ((State.STARTED, "began 200 s late"), run(start=200), None, 250),
+        ((State.STARTED, "began 200 s late; 120 s are its grace"), run(start=200), None, 250),
+        (STARTED, run(start=120), None, 250),
+        (STARTED, run(start=1020, queued=True), None, 1030),
+        ((State.STARTED, "began 1021 s late; 1020 s are its grace"), run(start=1021, queued=True), None, 1030),
+        ((State.OVERRUN, "has run for 901 s, and 900 s are its most; began 200 s late; 120 s are its grace"), run(start=200), None, 1101),
         (STARTED, run("SCHEDULED", "AwaitingRetry", start=2), None, 500),
         (STARTED, run("PAUSED", start=2), None, 500),
         (FINISHED, run("COMPLETED", start=2, end=30), FULL, 60),
-        ((State.FINISHED, "began 200 s late"), run("COMPLETED", start=200, end=230), FULL, 260),
+        ((State.LATE, "began 200 s late; 120 s are its grace"), run("COMPLETED", start=200, end=230), FULL, 260),
+        ((State.LATE, "began 18000 s late; 120 s are its grace"), run("COMPLETED", start=18000, end=18030), FULL, 30000),
+        ((State.LATE, "began 200 s late; 120 s are its grace"), run("FAILED", "Breach", start=200, end=230), FULL, 260),
+        ((State.LATE, "closed after its round was recorded; began 200 s late; 120 s are its grace"), run("CRASHED", "Closed", start=200, end=230), FULL, 260),
+        ((State.TOO_FAST, "took 0.5 s, and can't do its work in less than 1 s; began 200 s late; 120 s are its grace"), run("COMPLETED", start=200, end=200.5), FULL, 260),
+        ((State.FAILED, "Failed: boom; began 200 s late; 120 s are its grace"), run("FAILED", message="boom", start=200, end=230), None, 300),
         (FINISHED, run("FAILED", "Breach", start=2, end=30), FULL, 60),
         (FINISHED, run("FAILED", "Unknown", start=2, end=30), FULL, 60),
         ((State.OVERRUN, "took 998 s, and 900 s are its most"), run("COMPLETED", start=2, end=1000), FULL, 2000),
@@ -74,6 +83,7 @@ WAITING, STARTED, FINISHED = (State.WAITING, ""), (State.STARTED, ""), (State.FI
         ((State.SKIPPED, f"for want of a slot: {WANT}"), run("CANCELLED", message=WANT), None, 1),
         ((State.SKIPPED, "cancelled by somebody: no message"), run("CANCELLED", start=2, end=30), None, 60),
         ((State.SKIPPED, "cancelled by somebody: not today"), run("CANCELLED", message="not today"), None, 500),
+        ((State.SKIPPED, f"for want of a slot: {WANT}"), run("CANCELLED", message=WANT, start=200, end=200), None, 500),
     ],
 )  # fmt: skip
 def test_a_slot_is_judged_by_its_run_and_by_the_ledger(expected, seen, kept, now):
@@ -94,6 +104,7 @@ def test_a_job_that_keeps_no_rounds_need_not_have_one():
         ("overrun", State.OVERRUN, run()),
         ("too_fast", State.TOO_FAST, run("COMPLETED")),
         ("did_nothing", State.DID_NOTHING, run("COMPLETED")),
+        ("late", State.LATE, run("COMPLETED")),
         ("failed", State.FAILED, run("FAILED")),
         ("timed_out", State.FAILED, run("FAILED", "TimedOut")),
         ("crashed", State.FAILED, run("CRASHED")),
@@ -133,6 +144,43 @@ def test_a_run_that_was_refused_for_want_of_a_slot_overlaps_with_none():
 def test_of_two_runs_that_overlap_only_the_later_one_is_blamed():
     one, two = run(id="a", start=0), run(id="b", start=0)
     assert [False, True] == [overlaps(one, [one, two]), overlaps(two, [one, two])]
+
+
+SLOT_TIME = "inspect-shop", AT
+TWICE = "Prefect started 2 runs of inspect-shop for its one slot of 2026-03-29 01:07:00 UTC: {} and {}".format
+NO_SLOT = "Prefect started the run {} of inspect-shop for 2026-03-29 01:07:00 UTC, a time that none of its schedules has".format
+FIRST, SECOND = run("COMPLETED", id="first", start=1, end=9), run(id="second", start=2)
+
+
+@pytest.mark.parametrize(
+    ("expected", "runs", "holders", "unforeseen"),
+    [
+        ({}, [FIRST], {}, ()),
+        ({}, [FIRST], {SLOT_TIME: ""}, ()),
+        ({}, [FIRST], {SLOT_TIME: "first"}, ()),
+        ({"second": TWICE("first", "second")}, [SECOND, FIRST], {SLOT_TIME: ""}, ()),
+        ({"second": TWICE("first", "second")}, [SECOND, FIRST], {}, ()),
+        # The first one began before the runs that were read.
+        ({"second": TWICE("first", "second")}, [SECOND], {SLOT_TIME: "first"}, ()),
+        ({"first": TWICE("second", "first")}, [SECOND, FIRST], {SLOT_TIME: "second"}, ()),
+        ({"first": NO_SLOT("first")}, [FIRST], {}, {SLOT_TIME}),
+        ({"first": NO_SLOT("first"), "second": NO_SLOT("second")}, [FIRST, SECOND], {}, {SLOT_TIME}),
+        # By hand, not begun, refused for want of a concurrency slot, of another time, of another deployment.
+        ({}, [FIRST, replace(SECOND, scheduled=False)], {}, ()),
+        ({}, [replace(FIRST, scheduled=False)], {}, {SLOT_TIME}),
+        ({}, [FIRST, run("SCHEDULED", "Late", id="second")], {}, ()),
+        ({}, [run("PENDING", id="second")], {}, {SLOT_TIME}),
+        ({}, [FIRST, run("CANCELLED", message=WANT, id="second", start=2, end=2)], {}, ()),
+        ({}, [FIRST, replace(SECOND, expected_at=after(60))], {}, ()),
+        ({}, [FIRST, replace(SECOND, deployment="inspect-blog")], {}, ()),
+    ],
+)
+def test_a_second_run_for_a_slot_and_a_run_without_one_are_one_too_many(expected, runs, holders, unforeseen):
+    assert expected == {extra.id: why for extra, why in extra_runs(runs, holders, unforeseen)}
+
+
+def test_a_run_that_was_tried_again_is_still_one_run():
+    assert [] == extra_runs([FIRST, replace(FIRST, kind="RUNNING", ended_at=None)], {}, ())
 
 
 GONE = "its process 4711 is gone, and nobody reported its end"

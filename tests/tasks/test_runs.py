@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.server.schemas import schedules as server_schedules
+from pydantic import TypeAdapter
 
-from flows.tasks.runs import Deployment, process, promised
+from flows.tasks.runs import Deployment, foreseen, process, promised
 from tests.tasks.test_slots import AT, finished, minutes
 
 
@@ -32,6 +34,9 @@ def scheduled(*schedules, created=datetime(2026, 1, 1, tzinfo=UTC), updated=None
     )
 
 
+SCHEDULES = TypeAdapter(server_schedules.SCHEDULE_TYPES)
+
+
 def berlin(cron):
     return CronSchedule(cron=cron, timezone="Europe/Berlin")
 
@@ -45,6 +50,36 @@ async def test_when_clocks_change_every_pass_promises_the_same(cron, day):
     for number in range(0, 720, 7):
         start = day + timedelta(minutes=number)
         assert [at for at in whole if at > start] == await promised(one, start, end), start
+
+
+@pytest.mark.parametrize("cron", ["7 * * * *", "30 2 * * *", "*/20 * * * *", "0 3 * * *"])
+@pytest.mark.parametrize("day", [datetime(2026, 3, 28, 20, tzinfo=UTC), datetime(2026, 10, 24, 20, tzinfo=UTC)])
+async def test_when_clocks_change_no_run_that_prefect_makes_is_unforeseen(cron, day):
+    schedule = SCHEDULES.validate_python(berlin(cron).model_dump())
+    made = set()
+    for number in range(0, 720, 7):
+        start = day + timedelta(minutes=number)
+        made |= {datetime.fromtimestamp(at.timestamp(), UTC) for at in await schedule.get_dates(n=20, start=start)}
+    assert made
+    one = scheduled(berlin(cron))
+    assert set() == {at for at in made if not await foreseen(one, at)}
+    assert not await foreseen(one, day + timedelta(minutes=11))
+    assert await foreseen(scheduled(stopped=[berlin(cron)]), max(made))
+
+
+async def test_a_job_of_each_minute_is_promised_each_of_them_for_a_whole_day():
+    day = await promised(scheduled(berlin("* * * * *")), AT, minutes(1440))
+    assert [minutes(number) for number in range(1, 1441)] == day
+
+
+async def test_a_schedule_is_built_once_however_often_it_is_asked(monkeypatch):
+    """Prefect lists the machine's time zones for each that it builds, which takes milliseconds."""
+    built = []
+    monkeypatch.setattr(server_schedules, "default_timezone", lambda zone, _: built.append(zone) or zone)
+    asked = [scheduled(CronSchedule(cron="41 * * * *", timezone="Asia/Tokyo")) for _ in range(5)]
+    for one in asked * 5:
+        await promised(one, AT, minutes(60))
+    assert ["Asia/Tokyo"] == built
 
 
 async def test_all_schedules_of_a_deployment_promise_and_a_slot_of_two_is_one():

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
-from flows.rules.slots import SELF_TEST, Kept, Run, Slot, State
+from flows.rules.slots import EXTRA_RUN, SELF_TEST, Kept, Run, Slot, State
 from flows.tasks import slots
 from flows.tasks.ledger import write_round
 from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
@@ -97,6 +97,101 @@ def test_a_run_that_was_late_and_then_came_is_kept_with_its_times(ledger):
         ledger, SlotRow, SlotRow.state, SlotRow.flow_run_id, SlotRow.started_at, SlotRow.ended_at
     )
     assert [] == slots.open_slots(ledger, minutes(6))
+
+
+HOURS = timedelta(hours=1)
+WOKE = AT + 6 * HOURS
+
+
+@pytest.mark.parametrize(
+    ("expected", "state", "run"),
+    [
+        ([("late", "began 18000 s late; 120 s are its grace")], State.LATE, {}),
+        ([("late", "began 18000 s late; 120 s are its grace")], State.STARTED, {"kind": "RUNNING", "ended_at": None}),
+        # What a run that failed says of itself does not say that it was late.
+        ([("failed", "seen"), ("late", "began 18000 s late; 120 s are its grace")], State.FAILED, {"kind": "FAILED"}),
+        ([("too_fast", "seen")], State.TOO_FAST, {}),
+        ([("overrun", "seen")], State.OVERRUN, {}),
+    ],
+)
+def test_a_run_that_began_late_while_nobody_watched_is_told_once_when_the_watch_wakes(ledger, expected, state, run):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    late = finished(AT + 5 * HOURS, expected_at=AT, **run)
+    for now in (WOKE, WOKE + HOURS):
+        for row in slots.open_slots(ledger, now):
+            write(ledger, now, Judged(row, state, "seen", late))
+    told = [
+        (kind, body.partition(" (promised")[0])
+        for kind, body in rows(ledger, OutboxRow, OutboxRow.kind, OutboxRow.body)
+    ]
+    assert expected == told
+
+
+def test_a_late_run_that_is_told_while_it_runs_is_not_told_again_at_its_end(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    going = finished(AT + 5 * HOURS, kind="RUNNING", ended_at=None)
+    for now, state, run in ((WOKE, State.STARTED, going), (WOKE + HOURS, State.LATE, finished(AT + 5 * HOURS))):
+        (row,) = slots.open_slots(ledger, now)
+        write(ledger, now, Judged(row, state, "", run))
+    assert [("late",)] == rows(ledger, OutboxRow, OutboxRow.kind)
+    assert [("late",)] == rows(ledger, SlotRow, SlotRow.state)
+
+
+def test_late_runs_of_several_slots_are_told_in_one_message(ledger):
+    slots.promise(ledger, [(slot(minutes(number)), "shop") for number in (0, 60, 120)], AT)
+    late = [
+        Judged(row, State.LATE, "", finished(row.slot_at + 2 * HOURS, id=f"run-{row.id}"))
+        for row in slots.open_slots(ledger, WOKE)
+    ]
+    done = write(ledger, WOKE, *late)
+    assert ([("late inspect-shop (3 times)",)], 1) == (rows(ledger, OutboxRow, OutboxRow.subject), done.exit_code)
+
+
+def test_a_slot_whose_missing_run_was_told_is_not_told_again_as_late(ledger):
+    slots.promise(ledger, [(slot(), "shop")], AT)
+    write(ledger, minutes(3), *missed(ledger, minutes(3)))
+    (row,) = slots.open_slots(ledger, minutes(5))
+    write(ledger, minutes(5), Judged(row, State.LATE, "began 240 s late", finished(minutes(4))))
+    assert [("not_started",)] == rows(ledger, OutboxRow, OutboxRow.kind)
+
+
+def extra(number, at=AT):
+    return Trouble(f"run-{number}", EXTRA_RUN, "inspect-shop", "inspect_site", "shop", at, "two runs", f"run-{number}")
+
+
+def test_a_run_too_many_is_told_once_and_makes_the_pass_red(ledger):
+    def look(now, *more):
+        return slots.write(ledger, Findings(now, (), (), JOBS, extra=more), tell, lambda: 0.5)
+
+    first, second = look(AT, extra(1)), look(minutes(1), extra(1))
+    assert ((1, ("inspect-shop: two runs",)), (0, ())) == (
+        (first.exit_code, first.wrong),
+        (second.exit_code, second.wrong),
+    )
+    # Of a second one soon after it nobody is told again; it is written down.
+    assert 1 == look(minutes(2), extra(2)).exit_code
+    assert [("extra_run inspect-shop", "two runs")] == rows(ledger, OutboxRow, OutboxRow.subject, OutboxRow.body)
+    assert [("run-1", "extra_run"), ("run-2", "extra_run")] == rows(
+        ledger, JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind
+    )
+
+
+def test_the_ledger_knows_which_run_has_begun_for_a_slot(ledger):
+    slots.promise(ledger, [(slot(minutes(number)), "shop") for number in (0, 1, 2)], AT)
+    begun, pending, _ = slots.open_slots(ledger, minutes(3))
+    waits = finished(minutes(1), kind="PENDING", id="run-2", started_at=None, ended_at=None)
+    write(
+        ledger, minutes(3), Judged(begun, State.FINISHED, "", finished(AT)), Judged(pending, State.WAITING, "", waits)
+    )
+    asked = [finished(minutes(number)) for number in (0, 1, 2, 3)]
+    expected = {("inspect-shop", AT): "run-1", ("inspect-shop", minutes(1)): "", ("inspect-shop", minutes(2)): ""}
+    assert (expected, {}) == (slots.holders(ledger, asked), slots.holders(ledger, []))
+
+
+@pytest.mark.parametrize(("expected", "look"), [(True, -119), (True, 0), (False, -121), (False, 1)])
+def test_a_pass_of_the_two_hours_before_knows_what_was_promised(ledger, expected, look):
+    write(ledger, minutes(look))
+    assert expected is slots.foresaw(ledger, AT)
 
 
 def test_two_passes_at_once_tell_once(ledger):
