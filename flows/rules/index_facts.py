@@ -123,3 +123,7 @@ class IndexFacts:
     def table(self, name: str) -> Table:
         """A table by its name; one without rows when there is none of that name."""
         return next((one for one in self.tables if one.name == name), Table(name, 0))
+
+    def is_small(self, name: str, most: int) -> bool:
+        """Whether a table is known to have at most so many rows."""
+        return any(one.name == name and one.rows <= most for one in self.tables)

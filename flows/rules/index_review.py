@@ -28,10 +28,12 @@ from flows.rules.index_facts import IndexFacts
 from flows.rules.index_promise import Indexes
 from flows.rules.index_usage import Watched
 from flows.rules.migration_claims import listed
-from flows.rules.verdict import Finding, Verdict
+from flows.rules.verdict import Finding, Outcome, Verdict
 
 #: Uses of each index by node.
 Nodes = Mapping[str, Mapping[str, Watched]]
+#: Tables that one statement, or one line, names.
+_FEW_TABLES = 5
 #: Each claim that needs nothing but the catalogue, with what looks for its breaches.
 _CHECKS = (
     (FOREIGN, shape.foreign_keys),
@@ -50,11 +52,13 @@ def judge(database: Database, facts: IndexFacts, nodes: Nodes, now: datetime) ->
     """Judge a database: first the whole of it, with every claim that holds, then each table with a fault."""
     name, promised = database.database, database.indexes
     faults = list(_faults(promised, facts, nodes, now))
-    wrong = [_late(one, promised, now) for one in faults if one.name not in _accepted(promised, now)]
-    tables = dict.fromkeys(one.table for one in wrong)
+    accepted = _accepted(promised, now)
+    wrong = _grouped([_late(one, promised, now) for one in faults if one.name not in accepted], promised, facts)
+    tables = dict.fromkeys(one.table for one in wrong if one.table)
+    of_all = [one.finding() for one in wrong if not one.table]
     about = [
-        (name, (*_held(promised, facts, nodes, now, faults), *_useless(promised, facts, faults))),
-        *((f"{name} {table}".strip(), tuple(one.finding() for one in wrong if one.table == table)) for table in tables),
+        (name, (*_held(promised, facts, nodes, now, faults), *of_all, *_useless(promised, facts, faults))),
+        *((f"{name} {table}", tuple(one.finding() for one in wrong if one.table == table)) for table in tables),
     ]
     said = (database.team, database.expected_result, database.back)
     return [Verdict(CHECK, subject, "", *said, found) for subject, found in about if found]
@@ -71,6 +75,36 @@ def _late(fault: Fault, promised: Indexes, now: datetime) -> Fault:
     if entry is None or not entry.is_over(now.date()):
         return fault
     return replace(fault, saw=f"{fault.saw}; it was accepted {entry}, which is over")
+
+
+def _grouped(faults: Sequence[Fault], promised: Indexes, facts: IndexFacts) -> list[Fault]:
+    """The faults, but one for all small tables with the same one, and one for all tables without good statistics."""
+    alike: dict[str, list[Fault]] = {}
+    for one in faults:
+        small = one.claim.breach is Outcome.WARN and facts.is_small(one.table, promised.small)
+        if small or one.claim is STATISTICS:
+            alike.setdefault(one.claim.id, []).append(one)
+    many = {name: several for name, several in alike.items() if len(several) > 1}
+    inside = {id(one) for several in many.values() for one in several}
+    grouped = [_one_for_all(several, promised, facts) for several in many.values()]
+    return [*(one for one in faults if id(one) not in inside), *grouped]
+
+
+def _one_for_all(faults: Sequence[Fault], promised: Indexes, facts: IndexFacts) -> Fault:
+    """Several faults as one that has no table of its own."""
+    first = faults[0]
+    tables = list(dict.fromkeys(one.table for one in faults))
+    if first.claim is STATISTICS:
+        named = f"ANALYZE {', '.join(tables)}"
+        whole = facts.dialect == "sqlite" or len(tables) > _FEW_TABLES
+        saw = f"{plural(len(tables), 'table')} without statistics, or with old ones: {listed(tables)}"
+        return replace(first, table="", name="", saw=saw, mend="ANALYZE" if whole else named)
+    saw = f"{plural(len(faults), 'time')} on tables of at most {plural(promised.small, 'row')}: "
+    saw += "; ".join(one.saw for one in faults[:_FEW_TABLES])
+    more = len(faults) - _FEW_TABLES
+    saw += f"; and {more} more" if more > 0 else ""
+    mend = "; ".join(dict.fromkeys(one.mend for one in faults))
+    return replace(first, table="", name="", saw=saw, mend=mend, cost="next to nothing, since there are so few rows")
 
 
 def _useless(promised: Indexes, facts: IndexFacts, faults: Sequence[Fault]) -> Iterator[Finding]:
@@ -123,7 +157,7 @@ def _but(accepted: Mapping[str, Acceptance], names: Iterable[str]) -> str:
 
 
 def _in_use(promised: Indexes, facts: IndexFacts, nodes: Nodes, now: datetime) -> str:
-    quiet = state.quiet_for(facts, nodes, now)
+    quiet = state.quiet_for(facts, promised, nodes, now)
     accepted = _accepted(promised, now)
     waiting = [one.days for name, one in quiet.items() if name not in accepted]
     but = _but(accepted, quiet)

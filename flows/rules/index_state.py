@@ -9,6 +9,8 @@ from flows.rules.index_promise import Indexes
 from flows.rules.index_space import index_needs, table_needs
 from flows.rules.index_usage import Watched, unused_for
 
+#: An index of a small table that is larger than this is full of waste.
+_SMALL_INDEX_BYTES = 2**20
 _FULL = "rewrites {}, and readers and writers wait for it; pg_repack does it beside them"
 
 
@@ -18,7 +20,7 @@ def unused(
     """DB104. Only what no node ever used by its own count, watched for so long; what makes unique is used by that."""
     for index in facts.indexes:
         quiet = unused_for(nodes, index.name, now)
-        if _could_go(index) and quiet is not None and quiet.total_seconds() >= promised.unused_after:
+        if _could_go(index, facts, promised) and quiet is not None and quiet.total_seconds() >= promised.unused_after:
             where = f" on any of {len(nodes)} nodes" if len(nodes) > 1 else ""
             since = f"since its counts began, which were watched for {plural(quiet.days, 'day')}"
             saw = f"{index.name} on {index.table} was never used{where} {since}"
@@ -27,17 +29,21 @@ def unused(
             yield Fault(UNUSED, index.table, index.name, saw, mend, cost)
 
 
-def _could_go(index: Index) -> bool:
-    return index.counted and index.valid and not index.unique and not index.constraint
+def _could_go(index: Index, facts: IndexFacts, promised: Indexes) -> bool:
+    """Whether it would be worth dropping. A small table is read from end to end, whatever indexes it has."""
+    costs_nothing = facts.is_small(index.table, promised.small) and index.size < _SMALL_INDEX_BYTES
+    return index.counted and index.valid and not index.unique and not index.constraint and not costs_nothing
 
 
-def quiet_for(facts: IndexFacts, nodes: Mapping[str, Mapping[str, Watched]], now: datetime) -> dict[str, timedelta]:
+def quiet_for(
+    facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, Watched]], now: datetime
+) -> dict[str, timedelta]:
     """The indexes that could go and that no node was seen to use, each with how long it has been watched on all."""
     used = {name for node in nodes.values() for name, one in node.items() if one.scans}
     return {
         index.name: unused_for(nodes, index.name, now) or timedelta()
         for index in facts.indexes
-        if _could_go(index) and index.name not in used
+        if _could_go(index, facts, promised) and index.name not in used
     }
 
 

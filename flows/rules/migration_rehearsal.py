@@ -39,6 +39,8 @@ from flows.rules.verdict import Claim, Finding, Verdict
 _HELD = 0.1
 #: A share of a table's rows, and how many more; PostgreSQL's own autovacuum looks at it again after as many.
 _MANY, _FEW = 0.1, 50
+#: Rows that are written anew before anybody notices.
+_SMALL_TABLE = 1000
 #: A part of a budget up to which nobody needs to know how much the runs differ.
 _FAR_BELOW = 0.1
 _EXPECTED = "The migrations run on production, keep nobody waiting, and can be taken back."
@@ -110,7 +112,9 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
         ]
         yield _timed(claim, waits, most, f"at most {seconds(most)}", unscaled(inside, rows, factors))
     anew = list(dict.fromkeys(name for one in mine for name in one.rewritten))
-    yield REWRITES.against(listed(anew) or "nothing", "nothing", holds=not anew)
+    heavy_rewrite = any(one.rewritten and not _is_small(one, rows, factors) for one in mine)
+    few = "" if heavy_rewrite or not anew else f", which take at most {_SMALL_TABLE} rows"
+    yield REWRITES.against(f"{listed(anew) or 'nothing'}{few}", "nothing", holds=not heavy_rewrite)
     yield _rows(mine, rows, factors, budget)
     held = [_held(leg, taken, factors) for leg, taken in runs]
     yield _timed(HELD, held, _HELD, f"at most {seconds(_HELD)} of other work")
@@ -118,6 +122,12 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
     if own:
         saw = f"none at {short(heavy[0].taken_by.sql)}" if heavy else "it is set"
         yield PATIENCE.against(saw, "SET lock_timeout before it", holds=not heavy)
+
+
+def _is_small(statement: Statement, rows: Mapping[str, int], factors: Mapping[str, float]) -> bool:
+    """Whether each table that a statement grows with is known to have few rows in production."""
+    known = [rows[table] * factors[table] for table in statement.tables if table in rows and table in factors]
+    return bool(known) and len(known) == len(statement.tables) and max(known) <= _SMALL_TABLE
 
 
 def _timed(claim: Claim, runs: Sequence[_Run], budget: float, wanted: str, unscaled_by: Sequence[str] = ()) -> Finding:

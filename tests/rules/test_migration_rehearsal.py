@@ -216,3 +216,14 @@ def test_a_migration_that_does_not_run_is_never_accepted():
     rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
     facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=Leg((), (), ("1",), 1, error="SyntaxError"))
     assert "fail" == accept(judge("shop", "web", plan, facts), plan, facts, DAY)[0].outcome
+
+
+@pytest.mark.parametrize(("rows", "production", "outcome"), [(0, 0, "pass"), (1000, 1000, "pass"), (10, 5000, "warn"), (0, None, "warn"), (0, 5000, "warn")])  # fmt: skip
+def test_a_small_table_may_be_written_anew(rows, production, outcome):
+    took = Statement("ALTER TABLE tag", 0, 0.01, "1", rewritten=("tag", "tag_pkey"), tables=("tag",))
+    rest = Snapshot((), {"tag": rows}, {}, {}, frozenset(), 0)
+    live = {} if production is None else {"tag": production}
+    up = Leg((took,), (0.01,), ("1",), 0.01)
+    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=up, upgraded=rest, live_rows=live)
+    found = by_claim(PLAN, facts)["migration-rehearsal/db304-rewrites"]
+    assert (outcome, True) == (found.outcome, found.saw.startswith("tag, tag_pkey"))

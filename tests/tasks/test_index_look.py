@@ -1,6 +1,7 @@
 """Each claim on indexes against real databases: one that breaks it, one that does not, and the mend carried out."""
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from datetime import timedelta
 
@@ -223,6 +224,26 @@ def test_a_part_of_an_sqlite_table_is_read_however_its_index_is_laid_out(tmp_pat
     assert [] == review(url, indexes={"small": 20})
 
 
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_a_fresh_database_of_many_tables_is_a_few_lines(dialect, postgres_server, tmp_path, ledger):
+    """Twelve tables, each with an index that nobody has used, one that is there twice, and rows that nobody counted."""
+    url = postgres_server.fresh() if dialect == "postgresql" else file(tmp_path / "shop.db")
+    many = "SELECT i, i FROM generate_series(1, 30) i" if dialect == "postgresql" else "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT i, i FROM n"  # fmt: skip
+    empty = [[f"CREATE TABLE e{number} (id integer PRIMARY KEY, a integer)", f"CREATE INDEX e{number}_one ON e{number} (a)", f"CREATE INDEX e{number}_two ON e{number} (a)"] for number in range(12)]  # fmt: skip
+    full = [[f"CREATE TABLE f{number} (id integer PRIMARY KEY, a integer)", f"CREATE INDEX f{number}_one ON f{number} (a)", f"INSERT INTO f{number} {many}"] for number in range(12)]  # fmt: skip
+    run(url, [statement for one in (*empty, *full) for statement in one])
+    for day in (0, 20):
+        at = NOW + timedelta(days=day)
+        counts = {name: Count(0, None) for number in range(12) for name in (f"e{number}_one", f"e{number}_two")}
+        nodes = write_counts(ledger, "shop", {"SHOP_LIVE": counts}, at)
+    if dialect == "postgresql":
+        counted(url, "SELECT count(*) = 12 FROM pg_stat_all_tables WHERE relname ~ '^f[0-9]' AND n_live_tup > 0")
+    found = review(url, nodes if dialect == "postgresql" else None, at, indexes={"small": 20})
+    assert {"db102": 1, "db111": 1} == Counter(one[0] for one in found), found
+    run(url, [statement for one in found for statement in one[3].partition("; cost: ")[0].split("; ")])
+    assert [] == review(url, nodes if dialect == "postgresql" else None, at, indexes={"small": 20})
+
+
 def test_the_waste_of_an_sqlite_file_is_found(tmp_path):
     url = file(tmp_path / "shop.db", [*FILE, "CREATE TABLE junk (id INTEGER PRIMARY KEY, body)", ROW_BY_ROW.format("junk SELECT i, zeroblob(10000)")])  # fmt: skip
     promised = {"indexes": {"bloat_bytes": 1_000_000, "accept": {"junk": "of the test"}}}
@@ -284,7 +305,7 @@ def test_an_index_is_unused_only_when_every_node_was_watched_for_long(
         at = NOW + timedelta(days=day)
         counts = {"page_views": Count(*seen), "page_pkey": Count(0, None)}
         nodes = write_counts(ledger, "shop", {"SHOP_LIVE": counts, **({"SHOP_STANDBY": counts} if standby else {})}, at)
-    found = [one[2] for one in review(url, nodes, at)]
+    found = [one[2] for one in review(url, nodes, at, indexes={"small": 20})]
     where = " on any of 2 nodes" if standby else ""
     saw = f"page_views on page was never used{where} since its counts began, which were watched for 20 days"
     assert ([saw] if is_unused else []) == found
