@@ -38,7 +38,9 @@ _BLOCK_START = re.compile(r"^(?:([-+=#>])|(\d+)([.)]))")
 _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 # Everything behind it can be a secret, whatever it is called: as a header, in a dictionary, as a pair, from a jar.
+# (Possessive: else a long word costs its length squared.)
 _COOKIES = re.compile(r"(?i)(cookies?[\w-]*+(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
+_COOKIES_OF_LINE = re.compile(_COOKIES.pattern.removesuffix(r"(?:\n[ \t]+.+)*"))
 _SECRET = re.compile(
     r"(?i)(?<![\w-])([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*+|(?:[\w-]*[_-])?sid)"
     r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
@@ -47,6 +49,12 @@ _BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]*+)://(\S*)")
 _END = re.compile(r"[/\"'<>)\],;]*")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?")
+#: A user and a password before a host, where no scheme tells that it is an address.
+_USERINFO = re.compile(
+    r"(?<![^\s/\\'\"<>(\[=,;|])(?!mailto:)[^\s/\\'\"<>(\[=,;|@]{1,200}:[^\s@/]{0,500}@(?=[\w\[])|(?<=//)[^\s/?#@]{1,500}@"
+)
+#: Schemes behind which a host stands, or a file; behind others a token can stand in its place, such as in Apprise's.
+_KNOWN_SCHEME = re.compile(r"(?i)(?:https?|wss?|ftp|file|(?:sqlite|postgres(?:ql)?|rediss?)(?:\+\w+)?)?")
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -126,14 +134,32 @@ def for_chat(text: str) -> str:
     return re.sub(r"@(?=\w)", "@ ", "\n".join(map(for_markdown, text.split("\n"))))
 
 
+def without_credentials(text: str) -> str:
+    """A text whose addresses have neither user and password, nor a query or fragment, in which tokens stand."""
+    if "://" in text:
+        text = _URL.sub(_path_only, text)
+    return _USERINFO.sub("...@", text) if "@" in text else text
+
+
+def hidden(text: str) -> str:
+    """A text for a log, of several lines perhaps, without what is, or may be, a secret. An address keeps its path."""
+    lines = [_COOKIES_OF_LINE.sub(r"\1...", shortened(line, LONGEST)) for line in text.split("\n")]
+    return "\n".join(_unnamed(without_credentials(line)) for line in lines)
+
+
 def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
-    """A text from somebody else's exception without what is, or may be, a secret: a URL keeps its host only."""
+    """A text from somebody else's exception without what is, or may be, a secret: an address keeps its host only."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "...")
     # Only then, or a secret that the cut goes through could not be recognised.
     text = shortened(text, LONGEST)
     # Before it is one line, or what follows a cookie would go with it.
-    text = _URL.sub(_only_host, plain(_COOKIES.sub(r"\1...", text)))
+    text = _URL.sub(_host_only, plain(_COOKIES.sub(r"\1...", text)))
+    return _unnamed(without_credentials(text))
+
+
+def _unnamed(text: str) -> str:
+    """A text without the values of what has a secret's name."""
     return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
 
 
@@ -152,7 +178,7 @@ def _escaped(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", html.escape(text, quote=False)).replace("`", "&#96;")
 
 
-def _only_host(found: re.Match[str]) -> str:
+def _host_only(found: re.Match[str]) -> str:
     """Scheme and host of a web address; of others the scheme, as in Apprise's a token can stand in the host's place."""
     scheme, rest = found[1], found[2]
     host = re.split(r"[/?#\"'<>)\],;]", rest, maxsplit=1)[0]
@@ -160,3 +186,20 @@ def _only_host(found: re.Match[str]) -> str:
         return f"{scheme}://..."
     tail = rest.removeprefix(host)
     return f"{scheme}://{host}{tail if _END.fullmatch(tail) else '/...'}"
+
+
+def _path_only(found: re.Match[str]) -> str:
+    """An address without user, password, query and fragment."""
+    scheme, rest = found[1], found[2]
+    if not _KNOWN_SCHEME.fullmatch(scheme):
+        return f"{scheme}://..."
+    host = re.split(r"[/?#\"'<>)\],;]", rest, maxsplit=1)[0]
+    # A password with a slash ends the host too early.
+    if "@" in rest and not _HOST.fullmatch(host):
+        return f"{scheme}://...@{_path(rest.rpartition('@')[2])}"
+    return f"{scheme}://{_path(rest)}"
+
+
+def _path(rest: str) -> str:
+    path, mark, query = re.match(r"([^?#]*)([?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{path}{mark}{query if _END.fullmatch(query) else '...'}"
