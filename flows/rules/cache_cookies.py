@@ -1,15 +1,26 @@
 """Set-Cookie on a page that is kept. RFC 9111 lets a cache store it (section 7.3), and hand it to everybody."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from flows.rules.cache_copy import kept, states
-from flows.rules.exchange import Exchange
+from flows.rules.exchange import Exchange, cookie_of
+from flows.rules.text import shortened
 from flows.rules.verdict import Claim, Finding, Outcome
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111#section-7.3"
 SET_COOKIE = Claim("cache-headers/set-cookie", "A page for everyone sets no cookie, and no copy has one.", RFC)
 UNKEPT = Claim(SET_COOKIE.id, SET_COOKIE.says, RFC, breach=Outcome.WARN)
+
+
+#: Cookies that are named in one finding, and characters of a name; the others are counted.
+MOST_NAMES, LONGEST_NAME = 10, 100
+
+
+def cookie_names(names: Collection[str]) -> str:
+    """The names of some cookies in a sentence. One without a name is all value, which is nobody's to read."""
+    first = [shortened(name, LONGEST_NAME) or "a cookie without a name" for name in list(names)[:MOST_NAMES]]
+    return ", ".join(first) + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
 
 
 def findings(seen: Sequence[Exchange]) -> Iterator[Finding]:
@@ -18,23 +29,24 @@ def findings(seen: Sequence[Exchange]) -> Iterator[Finding]:
     carriers: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in seen:
         for cookie in exchange.all("set-cookie"):
-            name, _, value = cookie.partition(";")[0].partition("=")
-            values[name.strip()].append(value.strip())
-            carriers[name.strip()].append(exchange)
+            name, value = cookie_of(cookie)
+            values[name].append(value)
+            if not carriers[name] or carriers[name][-1] is not exchange:
+                carriers[name].append(exchange)
     if not values:
         return
     copies, wanted = kept(seen), "no Set-Cookie on a page for everyone"
     replayed = [name for name, said in values.items() if len(set(said)) < len(said) and kept(carriers[name])]
     from_origin = [name for name in values if not kept(carriers[name])]
     if replayed:
-        saw = f"{', '.join(replayed)} with the same value again, from the store: {states(seen)}"
+        saw = f"{cookie_names(replayed)} with the same value again, from the store: {states(seen)}"
         yield SET_COOKIE.against(saw, wanted, holds=False, evidence=carriers[replayed[0]])
     elif copies and from_origin:
-        saw = f"{', '.join(from_origin)} on a page that is kept: {states(seen)}"
+        saw = f"{cookie_names(from_origin)} on a page that is kept: {states(seen)}"
         yield SET_COOKIE.against(saw, wanted, holds=False, evidence=[*carriers[from_origin[0]], *copies])
     elif from_origin:
-        saw = f"{', '.join(from_origin)}; by the RFC a cache may keep it, observed {states(seen)}"
+        saw = f"{cookie_names(from_origin)}; by the RFC a cache may keep it, observed {states(seen)}"
         yield UNKEPT.against(saw, wanted, holds=False, evidence=carriers[from_origin[0]])
     else:
-        saw = f"{', '.join(values)} with a new value on each answer, so the edge's own"
+        saw = f"{cookie_names(values)} with a new value on each answer, so the edge's own"
         yield SET_COOKIE.against(saw, wanted, holds=True, evidence=seen)

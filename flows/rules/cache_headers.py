@@ -24,9 +24,9 @@ from flows.rules import (
 from flows.rules.cache_control import birth, directives, kept_out, lifetime, storable, targeted_of
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.exchange import Exchange
-from flows.rules.hushed import hushed, secrets_of
 from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Span, spoken
+from flows.rules.redaction import hushed, secrets_of
 from flows.rules.site import Site
 from flows.rules.subject import example_status, unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict

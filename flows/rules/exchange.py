@@ -1,7 +1,5 @@
 """What the outside looked like: a probe asks once, an exchange is what came back."""
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -71,9 +69,6 @@ TELLING = frozenset(
 
 #: How the detail of an exchange begins whose body is not in the coding that its header names.
 UNPACKED = "the body cannot be decompressed"
-
-#: The cache key in a Cache-Status (RFC 9211 section 2.7), a string or a token.
-_KEY = re.compile(r';\s*key=(?:"(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,31 +198,7 @@ def _places(names: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
     return found
 
 
-def told(exchange: Exchange) -> Mapping[str, object]:
-    """What of an exchange may be kept and shown: no body, no cookie, no header that could carry a person's data."""
-    shown = TELLING | {exchange.probe.status_header.lower()} - {"set-cookie"}
-    headers = [[key, without_key(key, value)] for key, value in exchange.headers if key.lower() in shown]
-    headers += [["set-cookie", _cookie(value)] for value in exchange.all("set-cookie")]
-    return {
-        "method": exchange.probe.method,
-        "url": exchange.url,
-        "at": round(exchange.started, 3),
-        "status": exchange.status,
-        "error": exchange.error,
-        "detail": exchange.detail,
-        "first_byte_ms": round(exchange.phases.first_byte * 1000, 3),
-        "node": exchange.node,
-        "size": exchange.size,
-        "body_hash": exchange.body_hash,
-        "headers": headers,
-    }
-
-
-def without_key(name: str, value: str) -> str:
-    """The value of a header without the cache key that Cache-Status may tell, which carries queries and tokens."""
-    return _KEY.sub("", value) if name.lower() == "cache-status" else value
-
-
-def _cookie(value: str) -> str:
-    name, is_named, _ = value.partition(";")[0].partition("=")
-    return f"{name.strip() if is_named else ''}=sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"
+def cookie_of(field: str) -> tuple[str, str]:
+    """Name and value of a Set-Cookie field. Without `=` all of it is a value (RFC 6265bis section 5.7)."""
+    name, is_named, value = field.partition(";")[0].partition("=")
+    return (name.strip(), value.strip()) if is_named else ("", name.strip())

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from flows.rules import cleaning, deception, reflection
 from flows.rules.cache_control import kept_out, storable, targeted_of
+from flows.rules.cache_cookies import cookie_names
 from flows.rules.cache_copy import by_rfc, observed, states, tells
 from flows.rules.cache_status import cache_state
-from flows.rules.exchange import Exchange
-from flows.rules.hushed import hushed, secrets_of
+from flows.rules.exchange import Exchange, cookie_of
 from flows.rules.logged_in_claims import (
     BYPASS,
     CHECK,
@@ -29,6 +29,7 @@ from flows.rules.logged_in_claims import (
 )
 from flows.rules.own_key import NAME, Query, from_store
 from flows.rules.promises import Audience, Rule
+from flows.rules.redaction import hushed, secrets_of
 from flows.rules.site import Site
 from flows.rules.subject import unanswered, verdict_on
 from flows.rules.vendor_cookies import STICKY
@@ -211,17 +212,17 @@ def _cookies(steps: Steps) -> Iterator[Finding]:
     if not owners:
         return
     twice = [cookie for cookie, given_to in owners.items() if len(given_to) > 1]
-    names = ", ".join(sorted({name for name, _ in twice or owners}))
+    names = cookie_names(sorted({name for name, _ in twice or owners}))
     saw = f"{names} with the same value for two visitors" if twice else f"{names} with a value for each visitor"
-    evidence = [exchange for cookie in twice or owners for exchange in carriers[cookie]]
+    evidence = list({id(one): one for cookie in twice or owners for one in carriers[cookie]}.values())
     yield COOKIE.against(saw, "a value for each visitor", holds=not twice, evidence=evidence)
 
 
 def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:
     """The cookies, by name and value, that could stand for one visitor; a deletion, words or a backend can't."""
     for cookie in exchange.all("set-cookie"):
-        pair, *attributes = cookie.split(";")
-        name, _, value = (part.strip() for part in pair.partition("="))
+        _, *attributes = cookie.split(";")
+        name, value = cookie_of(cookie)
         deleted = any(re.fullmatch(r"\s*max-age\s*=\s*0+\s*", one, re.IGNORECASE) for one in attributes)
         shared = _WORDS.fullmatch(value) or STICKY.fullmatch(f"{name}={value}")
         if len(value) >= IDENTITY and not deleted and not shared:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flows.rules.exchange import told
 from flows.rules.grouping import Group, group, passed
+from flows.rules.redaction import evidence_json, left_out
 from flows.rules.subject import summary
 from flows.rules.text import clipped
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
@@ -86,38 +86,41 @@ def columns(one: Group) -> dict[str, str]:
 
 
 def as_json(report: Report) -> Mapping[str, Any]:
-    """The report as plain data, by the documented schema."""
+    """The report as plain data, by the documented schema. Its evidence is bounded, that of the worst findings first."""
+    evidence = evidence_json(report.verdicts)
     return {
         "schema": SCHEMA,
         "site": report.site,
         "started_at": report.started.isoformat(),
         "outcome": report.outcome.value,
-        "verdicts": [_verdict(verdict) for verdict in report.verdicts],
+        "verdicts": [_verdict(verdict, evidence) for verdict in report.verdicts],
         "groups": [group_json(one) for one in group(report.verdicts)],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: Verdict, evidence: Mapping[int, list[dict[str, Any]]]) -> dict[str, Any]:
     return {
         "check": verdict.check,
         "subject": verdict.subject,
         "rule": verdict.rule,
         "owner": verdict.owner,
         "outcome": verdict.outcome.value,
-        "findings": [_finding(finding) for finding in verdict.findings],
+        "findings": [_finding(finding, evidence.get(id(finding), [])) for finding in verdict.findings],
         "expected_result": verdict.expected_result,
         "rollback": verdict.rollback,
         **_known(by_rfc=verdict.by_rfc, observed=verdict.observed),
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, evidence: list[dict[str, Any]]) -> dict[str, Any]:
+    more = left_out(finding, evidence)
     return {
         "claim": finding.claim,
         "outcome": finding.outcome.value,
         "saw": finding.saw,
         "wanted": finding.wanted,
-        "evidence": [told(exchange) for exchange in finding.evidence],
+        "evidence": evidence,
+        **({"evidence_left_out": more} if more else {}),
         **_known(severity=finding.severity and finding.severity.value),
     }
 

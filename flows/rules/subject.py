@@ -1,5 +1,6 @@
 """What every check says in the same words: whose a verdict is, and that nobody answered."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -7,7 +8,11 @@ from functools import lru_cache
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Audience, Rule
 from flows.rules.site import Site
+from flows.rules.text import hidden, shortened
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
+
+#: Characters of a redirect's address in a sentence.
+LONGEST_LOCATION = 300
 
 
 def verdict_on(  # noqa: PLR0913 - the two columns are asked for by name
@@ -55,10 +60,14 @@ def wrong_status(check: str, seen: Sequence[Exchange], wanted: int) -> Finding |
     if other is None:
         return None
     claim = Claim(f"{check}/status", "The status is the one that the route promises.", "RFC 9110 section 15")
-    # What stands in its query can be a token.
-    location, asks, _ = other.header("location").partition("?")
-    to = f" to {location}{asks and '?...'}" if location else ""
+    location = shown_location(other.header("location"))
+    to = f" to {location}" if location else ""
     return claim.against(f"{other.status}{to}", wanted, holds=False, evidence=[other])
+
+
+def shown_location(location: str) -> str:
+    """Where a redirect leads, in a sentence: without what can be a password or a token, and not too long."""
+    return shortened(hidden(re.sub(r"([?#]).*", r"\1...", location, flags=re.DOTALL)), LONGEST_LOCATION)
 
 
 def example_status(check: str, rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:

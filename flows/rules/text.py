@@ -14,6 +14,7 @@ WIDTH = 200
 #: Characters of a text in which secrets are looked for; the rest is left out, as looking takes time.
 LONGEST = 10_000
 
+_LEFT_OUT = re.compile(r"\.\.\. \(([0-9,]{1,15}) characters left out\)$")
 #: Letters that nothing is drawn for, though Python calls them printable: fillers, joiners and variation selectors.
 _BLANK_LETTERS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -81,9 +82,12 @@ def clipped(text: str, most: int = WIDTH) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most `most` characters and, if it was longer, how many are left out."""
-    left_out = len(text) - most
-    return text if left_out <= 0 else f"{text[:most]}... ({left_out:,} characters left out)"
+    """A text of at most `most` characters and, if it was longer, how many are left out, also by an earlier cut."""
+    if len(text) <= most:
+        return text
+    cut = _LEFT_OUT.search(text[-60:])
+    left_out = len(text) - most + (int(cut[1].replace(",", "")) - len(cut[0]) if cut else 0)
+    return f"{text[:most]}... ({left_out:,} characters left out)"
 
 
 def for_terminal(text: str, keep: str = "") -> str:

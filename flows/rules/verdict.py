@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from flows.rules.exchange import Exchange
 from flows.rules.series import Series
+from flows.rules.text import shortened, without_credentials
+
+#: Characters of what a finding saw and wanted, each; a server may send a header of 90 kB.
+LONGEST_SAW = 4000
 
 
 class Outcome(StrEnum):
@@ -64,10 +68,17 @@ class Claim:
     severity: Severity | None = None
 
     def against(self, saw: object, wanted: object, *, holds: bool | None, evidence: Sequence[Exchange] = ()) -> Finding:
-        """Hold the claim against what was seen. `holds=None` says that it could not be told."""
+        """Hold the claim against what was seen. `holds=None` says that it could not be told.
+
+        What was seen is kept without the user, password and query of an address, and up to LONGEST_SAW characters.
+        """
         outcome = Outcome.UNKNOWN if holds is None else Outcome.PASS if holds else self.breach
         severity = self.severity if outcome is self.breach else None
-        return Finding(self.id, self.says, outcome, str(saw), str(wanted), tuple(evidence), severity)
+        return Finding(self.id, self.says, outcome, _bounded(saw), _bounded(wanted), tuple(evidence), severity)
+
+
+def _bounded(said: object) -> str:
+    return without_credentials(shortened(str(said), LONGEST_SAW))
 
 
 @dataclass(frozen=True, slots=True)

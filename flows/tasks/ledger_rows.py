@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlmodel import SQLModel
 
-from flows.rules.exchange import Exchange, told
+from flows.rules.exchange import Exchange
+from flows.rules.redaction import exchange_json
 from flows.rules.response_time import quantile
 from flows.rules.verdict import Finding, Verdict
 from flows.tasks.bulk import insert_values
@@ -99,7 +100,7 @@ def _finding(finding: Finding) -> _Values:
 
 
 def _exchange(exchange: Exchange) -> _Values:
-    seen = {name: _storable(value) for name, value in told(exchange).items()}
+    seen = {name: _storable(value) for name, value in exchange_json(exchange).items()}
     return {**seen, "at": datetime.fromtimestamp(seen["at"], UTC)}
 
 

@@ -21,6 +21,7 @@ import httpx
 from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
 from flows.rules.site import Site
 from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, robots_at, transient
+from flows.rules.subject import shown_location
 from flows.tasks.ask import user_agent
 from flows.tasks.sitemap_files import keeping, opened
 
@@ -186,8 +187,8 @@ class _Reading:
             others.append(address)
         # An index comes in pieces, and is told of once.
         if others and not any(one.path == named_by for one in self.listed.unread):
-            shown = others[0].partition("?")[0][:200]
-            saw = f"{len(others):,} or more sitemaps that are not the site's own, such as {shown}"
+            such_as = shown_location(others[0])
+            saw = f"{len(others):,} or more sitemaps that are not the site's own, such as {such_as}"
             self.listed.unread.append(Unread(named_by, saw, "sitemaps on the site's own host"))
         return found
 
@@ -212,9 +213,7 @@ class _Reading:
                     location = response.headers["location"]
                     url = robots_at(self.site.base_url, url, location)
                     if not url:
-                        # What stands in its query can be a token.
-                        shown = location.partition("?")[0][:200]
-                        raise SitemapError(f"a redirect to {shown}, which is no text file", _RULES)
+                        raise SitemapError(f"a redirect to {shown_location(location)}, which is no text file", _RULES)
                     continue
                 if transient(response.status_code):
                     raise SitemapError(str(response.status_code), _RULES, transient=True)

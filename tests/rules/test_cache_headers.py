@@ -4,7 +4,7 @@ import pytest
 
 from flows.rules.cache_copy import Look
 from flows.rules.cache_headers import examined, judge, judge_rule, late_at, plan
-from flows.rules.exchange import told
+from flows.rules.redaction import exchange_json
 from flows.rules.visitor import STRANGER, Visitor
 from tests.rules.make import NOW, exchange, hit, miss, site
 
@@ -137,7 +137,7 @@ def test_no_secret_of_a_member_stands_in_the_evidence():
     }
     shop = site(MEMBER)
     verdict = judge(shop, shop.rules[0], "/a", [exchange(cache_control="private", **said)] * 3, ada)
-    kept = [told(one) for finding in verdict.findings for one in finding.evidence]
+    kept = [exchange_json(one) for finding in verdict.findings for one in finding.evidence]
     assert ["cache-status", "Souin; fwd=uri-miss; stored"] in kept[0]["headers"]
     assert not any(secret in str(kept) for secret in ("abcdefgh12345678", "ada@members.test"))
 

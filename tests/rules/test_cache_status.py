@@ -6,7 +6,8 @@ import pytest
 
 from flows.rules import cache_status
 from flows.rules.cache_status import CacheState, OriginContacted, Told, cache_state, read
-from flows.rules.exchange import TELLING, told
+from flows.rules.exchange import TELLING
+from flows.rules.redaction import exchange_json
 from tests.rules.make import exchange
 
 
@@ -335,10 +336,10 @@ def test_the_headers_that_explain_a_state_are_kept_as_evidence():
     assert {"server-timing"} == set(cache_status._HEARD) - TELLING
     seen = exchange(x_front="HIT", x_true_cache_key="/a?token=secret", cache_tag="user-7", server_timing="u;desc=ada")
     named = replace(seen, probe=replace(seen.probe, status_header="X-Front"))
-    assert [["x-front", "HIT"]] == told(named)["headers"]
-    assert [] == told(seen)["headers"]
+    assert [["x-front", "HIT"]] == exchange_json(named)["headers"]
+    assert [] == exchange_json(seen)["headers"]
     risky = exchange(set_cookie="sid=secret")
-    assert "secret" not in str(told(replace(risky, probe=replace(risky.probe, status_header="Set-Cookie"))))
+    assert "secret" not in str(exchange_json(replace(risky, probe=replace(risky.probe, status_header="Set-Cookie"))))
 
 
 def test_the_state_alone_is_the_state_that_was_told():

@@ -17,6 +17,7 @@ from flows.rules.text import (
     for_slack,
     for_table,
     for_terminal,
+    hidden,
     plain,
     scrubbed,
     shortened,
@@ -245,3 +246,5 @@ def test_a_line_is_a_line():
 def test_what_is_cut_says_how_much():
     assert "aaaa... (90,000 characters left out)" == shortened("a" * 90_004, 4)
     assert "aaaa" == shortened("aaaa", 4)
+    assert "aaaa... (90,000 characters left out)" == shortened(shortened("a" * 90_004, 100), 4)
+    assert "aaaa... (99,996 characters left out)" == shortened(hidden("a" * 100_000), 4)
