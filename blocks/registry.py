@@ -21,6 +21,9 @@ import blocks
 from blocks.edge import Edge
 from blocks.member import Member
 
+#: What to write in place of a secret.
+ENV = "wanted `{env: NAME}`, with the value in that environment variable where this runs; rotate the secret"
+
 
 class BlockError(ValueError):
     """A block that cannot be made: which setting, what was seen there, and how to mend it.
@@ -33,6 +36,8 @@ class BlockError(ValueError):
         self.setting = setting
         self.saw = saw
         self.mend = mend
+        self.others: tuple[BlockError, ...] = ()
+        """What else is wrong with the same block."""
 
     def __str__(self) -> str:
         return f"{self.setting}: saw {self.saw}; {self.mend}"
@@ -87,15 +92,44 @@ class _AnySecret(dict[str, str]):
         return self[name]
 
 
-def check(kind_and_name: str, settings: Mapping[str, Any]) -> None:
-    """Hold a block's settings against its type, wherever its secrets are; BlockError as for `make`."""
+def faults(kind_and_name: str, settings: Mapping[str, Any]) -> list[BlockError]:
+    """Everything that is wrong with a block's settings, wherever its secrets are; empty when it can be made."""
+    slug = kind_and_name.partition("/")[0]
+    known = kinds()
+    if slug not in known:
+        return [BlockError(kind_and_name, f"the type {slug!r}", _hint(slug, known))]
+    kind = known[slug]
+    found = [_unknown(kind_and_name, name, kind) for name in settings if name not in kind.model_fields]
+    good = {name: value for name, value in settings.items() if name in kind.model_fields}
+    plain = set(_in_plain_text(kind, good))
+    found += [BlockError(f"{kind_and_name}.{setting}", "a secret in plain text", ENV) for setting in sorted(plain)]
     environ = _AnySecret()
     try:
-        make(kind_and_name, settings, environ)
-    except _StartError:
+        _made(kind_and_name, kind, good, environ)
+    except _StartError as error:
         # With the real secret, such as a webhook's address, it may start.
-        if not environ.asked:
-            raise
+        if not environ.asked and not plain:
+            found.append(error)
+    except BlockError as error:
+        found += [one for one in (error, *error.others) if one.setting.partition(".")[2] not in plain]
+    return found
+
+
+def _in_plain_text(kind: type[Block], settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings that are secret by their type and are written out."""
+    for field in map(str, kind.model_json_schema()["secret_fields"]):
+        name, _, inner = field.partition(".")
+        value = settings.get(name)
+        if isinstance(value, str | int) and value not in {"", True, False}:
+            yield name
+        # What a form or a header holds is judged by its own name: a user's is none.
+        elif inner and name == "secrets" and isinstance(value, Mapping):
+            yield from (f"{name}.{key}" for key, one in value.items() if isinstance(one, str | int) and one != "")
+
+
+def _unknown(kind_and_name: str, name: str, kind: type[Block]) -> BlockError:
+    saw, hint = "a setting that it does not have", _hint(str(name), kind.model_fields)
+    return BlockError(f"{kind_and_name}.{name}", saw, hint)
 
 
 def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Block:
@@ -108,26 +142,33 @@ def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, 
     known = kinds()
     if slug not in known:
         raise BlockError(kind_and_name, f"the type {slug!r}", _hint(slug, known))
-    kind = known[slug]
     for name in settings:
-        if name not in kind.model_fields:
-            raise BlockError(
-                f"{kind_and_name}.{name}", "a setting that it does not have", _hint(str(name), kind.model_fields)
-            )
+        if name not in known[slug].model_fields:
+            raise _unknown(kind_and_name, name, known[slug])
+    return _made(kind_and_name, known[slug], settings, environ)
+
+
+def _made(kind_and_name: str, kind: type[Block], settings: Mapping[str, Any], environ: Mapping[str, str]) -> Block:
     values = {name: _resolved(f"{kind_and_name}.{name}", value, environ) for name, value in settings.items()}
     # This kind of field is a secret as a whole, and would send the stars of a secret inside it.
     values |= {name: _bare(values[name]) for name in values if kind.model_fields[name].annotation is SecretDict}
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
+        details = error.errors()
     except (KeyError, TypeError, ValueError) as error:
         saw = f"settings that it can't be started with ({_without_secrets(str(error), kind, values)})"
         # A placeholder that no setting fills does not hang on the value of a secret.
         refusal = BlockError if isinstance(error, KeyError) else _StartError
         raise refusal(kind_and_name, saw, "mend its settings") from None
-    setting = ".".join(map(str, (kind_and_name, *first["loc"])))
-    raise BlockError(setting, _seen(kind, first), first["msg"].removeprefix("Value error, "))
+    found = [
+        BlockError(
+            ".".join(map(str, (kind_and_name, *one["loc"]))), _seen(kind, one), one["msg"].removeprefix("Value error, ")
+        )
+        for one in details
+    ]
+    found[0].others = tuple(found[1:])
+    raise found[0]
 
 
 def _resolved(setting: str, value: Any, environ: Mapping[str, str]) -> Any:

@@ -23,7 +23,7 @@ from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
 from flows.tasks.database_file import all_databases, check_database
-from flows.tasks.site_file import all_sites, check, schedule_problem, zone
+from flows.tasks.site_file import all_sites, check, schedule_problems, zone
 
 ROOT = Path(__file__).parents[1]
 POOL = "roundsman"
@@ -109,7 +109,9 @@ class Spec:
         Raises:
             ValueError: a schedule that Prefect would refuse, after it had deployed the ones before.
         """
-        if self.cron and (problem := schedule_problem(Schedule(inspect=self.cron, timezone=self.timezone))):
+        if self.cron and (
+            problem := next(schedule_problems(Schedule(inspect=self.cron, timezone=self.timezone)), None)
+        ):
             raise ValueError(f"{self.name}: {problem[0]}: saw {problem[1]}, {problem[2]}")
         limit: dict[str, Any] = {"limit": self.limit, "collision_strategy": "ENQUEUE" if self.waits else "CANCEL_NEW"}
         if self.grace is not None:

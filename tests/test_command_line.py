@@ -47,12 +47,12 @@ def test_lint_says_what_is_not_looked_up_and_what_is_not_deployed(tmp_path, caps
 
 WRONG = [
     ("", "lab.yaml:1: file: saw nothing"),
-    ("site: [", "lab.yaml:1: YAML: saw"),
+    ("site: [", "lab.yaml:1:8: YAML: saw"),
     (site("http://a.test", [articles("a")], edge="varnsh/lab"), "edge: saw the unknown edge type 'varnsh'; did you mean varnish?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["membr/ada"]}, "sessions[0]: saw the unknown session type 'membr'; did you mean member?"),
     ({**site("http://a.test", [articles("a")]), "sessions": ["member/eve"]}, "sessions[0]: saw the unknown session 'member/eve'; declare it under `blocks:`"),
     ({**site("http://a.test", [articles("a")]), "schedule": {"inspect": "99 * * * *"}}, "schedule.inspect: saw '99 * * * *'; wanted hourly, daily, or a cron expression of five fields"),
-    ({**site("http://u:p@a.test", [articles("a")])}, "base_url: saw 'http://u:p@a.test'; wanted scheme and host"),
+    ({**site("http://u:p@a.test", [articles("a")])}, "base_url: saw a login in an address in plain text; take it out of the file"),
     ({**site("http://a.test", [articles("a")]), "blocks": {"varnish/lab": {"nods": []}, "member/ada": {}, "member/ben": {}}}, "blocks.varnish/lab.nods: saw a setting that it does not have; did you mean nodes?"),
 ]  # fmt: skip
 
@@ -76,16 +76,25 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
         (["inspect", "demo", "--json", "."], "--json: saw the folder ., wanted a file in it"),
         (
             ["inspect", "https://ada:hunter2@a.test/"],
-            "//...@a.test/:1: site: saw no address; saw one with a name or password",
+            "https://...@a.test/: SITE: saw a name or password before the host; wanted an address such as",
         ),
-        (["inspect", "https://a.test:99999/"], "saw 'https://a.test:99999/', wanted an address such as"),
-        (["inspect", "http://[::1/"], "saw 'http://[::1/', wanted an address such as"),
-        (["inspect", "https://bücher.example/"], "wanted the host as it is sent, in ASCII"),
-        (["inspect", "https://a.test/a b"], "saw 'https://a.test/a b', wanted an address such as"),
-        (["lint", "/dev/zero"], "/dev/zero:1: file: saw more than 1000000 bytes; is it a site file?"),
+        (
+            ["inspect", "https://a.test:99999/"],
+            "https://a.test:99999/: SITE: saw no address with a usable host and port; wanted an address such as",
+        ),
+        (
+            ["inspect", "http://[::1/"],
+            "http://[::1/: SITE: saw no address with a usable host and port; wanted an address such as",
+        ),
+        (["inspect", "https://bücher.example/"], "saw a host that is not ASCII; wanted it as it is sent"),
+        (
+            ["inspect", "https://a.test/a b"],
+            "https://a.test/a b: SITE: saw no address with a usable host and port; wanted an address such as",
+        ),
+        (["lint", "/dev/zero"], "/dev/zero: file: saw more than 1000000 bytes; is it a site file?"),
         (
             ["lint", "/"],
-            "/:1: file: saw nothing that can be read (Is a directory); make it a readable file of UTF-8 text",
+            "/: file: saw a folder; name a site file in it",
         ),
         (["status", "dmo"], "no such file; did you mean demo?"),
         (["rehearse", "https://a.test/"], "rehearse: saw the URL https://a.test/, wanted a site file"),

@@ -1,6 +1,5 @@
-"""From the text of a site file to a Site, or to every problem in it with its line and how to mend it."""
+"""From the text of a site file to a Site, or to every problem in it with line, column and how to fix it."""
 
-import difflib
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -8,140 +7,228 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from yaml.constructor import SafeConstructor
 
+from flows.rules.nearest import nearest
+from flows.rules.repair import fields_at, is_related, validated
 from flows.rules.site import Site, conflicts
+from flows.rules.written_secrets import is_secret_name, written_secrets
 
 Place = tuple[str | int, ...]
+Conflict = tuple[Place, str, str]
 Promise = typing.TypeVar("Promise", bound=BaseModel)
 
 #: Nodes and levels of a file. YAML's anchors can make a few lines endless, or more than any memory holds.
 MOST_NODES, DEEPEST = 100_000, 50
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a site file."""
+    """One thing that is wrong in a file. Line and column count from 1; 0 where it is about the file as a whole."""
 
     file: str
     line: int
     field: str
     saw: str
     mend: str
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field}: saw {self.saw}; {self.mend}"
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"{where}: {self.field}: saw {self.saw}; {self.mend}"
 
 
 class SiteFileError(ValueError):
     """The site file can't be used; nothing was run."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def read(text: str, file: str) -> tuple[Site, "Lines"]:
-    """Read a site file, with a map back to its lines.
+def _nothing(_: object) -> Iterable[Conflict]:
+    return ()
+
+
+def read(text: str, file: str, also: Callable[[Site], Iterable[Conflict]] = _nothing) -> tuple[Site, "Lines"]:
+    """Read a site file, with a map back to its lines. `also` is as for `read_as`.
 
     Raises:
         SiteFileError: with every problem found.
     """
-    return read_as(text, file, Site, conflicts)
+    return read_as(text, file, Site, conflicts, also)
 
 
-def read_as(
+def read_as(  # noqa: PLR0913, PLR0917 - what makes another kind of file
     text: str,
     file: str,
     model: type[Promise],
-    conflicts: Callable[[Promise], Iterable[tuple[Place, str, str]]],
+    conflicts: Callable[[Promise], Iterable[Conflict]],
+    also: Callable[[Promise], Iterable[Conflict]] = _nothing,
     first: str = "site, base_url, owner and one rule",
 ) -> tuple[Promise, "Lines"]:
-    """Read a file of another kind in the same way. `conflicts` says what it holds against itself.
+    """Read a file of another kind in the same way.
+
+    Args:
+        text: What is written in it.
+        file: What it is called in messages.
+        model: What it is read as.
+        conflicts: What it says against itself: place, the value that was seen, what to do.
+        also: What else is wrong with it where this runs; what was seen is in words.
+        first: What an empty file should have.
 
     Raises:
         SiteFileError: with every problem found.
     """
     lines = Lines(text, file, first)
-    try:
-        promised = model.model_validate(lines.data)
-    except ValidationError as error:
-        raise SiteFileError(_explain(error, lines, model)) from None
-    if problems := [lines.problem(place, repr(saw), mend) for place, saw, mend in conflicts(promised)]:
-        raise SiteFileError(problems)
+    secrets = {place: (saw, mend) for place, saw, mend in written_secrets(lines.data)}
+    problems = [*lines.twice, *(lines.problem(place, *said) for place, said in secrets.items())]
+
+    def tell(place: Place, saw: str, mend: str) -> None:
+        if place not in secrets:
+            holds_secret = any(is_related(place, one) for one in secrets)
+            problems.append(lines.problem(place, "a value with a secret in it" if holds_secret else saw, mend))
+
+    promised, refused, doubtful = validated(lines.data, model)
+    for detail in refused:
+        tell(*_explain(detail, model))
+    if promised is not None:
+        found = [*((place, repr(saw), mend) for place, saw, mend in conflicts(promised)), *also(promised)]
+        for place, saw, mend in found:
+            if not any(is_related(place, one) for one in doubtful):
+                tell(place, saw, mend)
+    if problems or promised is None:
+        raise SiteFileError(dict.fromkeys(problems))
     return promised, lines
 
 
 class Lines:
-    """A YAML document that remembers on which line each of its fields stands."""
+    """A YAML document that remembers at which line and column each of its fields stands."""
 
     def __init__(self, text: str, file: str, first: str = "site, base_url, owner and one rule") -> None:
         self.file = file
-        self._at: dict[Place, int] = {(): 1}
+        self.twice: list[Problem] = []
+        """Keys that stand there more than once."""
+        self._at: dict[Place, tuple[int, int]] = {(): (1, 1)}
         self._nodes = 0
-        twice: list[Problem] = []
+        node = None
         try:
             # libyaml's loader is several times as fast, and deep nesting ends the process.
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             if node is not None:
-                twice = list(self._walk(node, ()))
+                self.twice = list(self._walk(node, ()))
                 self.data = SafeConstructor().construct_document(node)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 1
-            saw = f"no YAML: {(error.problem or 'it does not parse').replace(NEWLINE, ' ')}"
-            mend = "mend the YAML there: often a missing quote, colon or a tab for indentation"
-            raise SiteFileError([Problem(file, line, "YAML", saw, mend)]) from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise SiteFileError(
-                [Problem(file, 1, "YAML", str(error).splitlines()[0], "save it as plain UTF-8 text")]
-            ) from None
+            raise SiteFileError([self._no_yaml(error, text)]) from None
+        except yaml.reader.ReaderError as error:
+            raise SiteFileError([self._no_text(error, text)]) from None
         except RecursionError:
-            raise SiteFileError([self._too_much(1)]) from None
+            raise SiteFileError([self._too_deep((1, 1))]) from None
+        except SiteFileError:
+            raise
+        except (yaml.YAMLError, ValueError):
+            raise SiteFileError([self._no_value(node)]) from None
         if node is None:
             raise SiteFileError([Problem(file, 1, "file", "nothing", f"write at least {first}")])
         if not isinstance(self.data, dict):
-            kind = type(self.data).__name__
-            raise SiteFileError(
-                [
-                    Problem(
-                        file,
-                        1,
-                        "file",
-                        f"a {kind}",
-                        f"write a mapping that starts with `{first.partition(',')[0]}: NAME`",
-                    )
-                ]
-            )
-        if twice:
-            raise SiteFileError(twice)
+            kind, name = type(self.data).__name__, first.partition(",")[0]
+            mend = f"write a mapping that starts with `{name}: NAME`"
+            raise SiteFileError([Problem(file, 1, "file", f"a {kind}", mend, 1)])
 
-    def _too_much(self, line: int) -> Problem:
-        saw = f"more than {MOST_NODES} values, or {DEEPEST} levels"
-        return Problem(self.file, line, "YAML", saw, "write it out: an anchor (`&name`) may repeat itself without end")
+    def _no_yaml(self, error: yaml.MarkedYAMLError, text: str) -> Problem:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        said = (error.problem or "it does not parse").replace("\n", " ")
+        written = text.splitlines()[line - 1 : line]
+        if written and any(is_secret_name(word) for word in re.findall(r"[\w-]+", written[0])):
+            said = re.sub(r"'.*'|\".*\"", "...", said)  # it may quote what stands there
+        if "\t" in said or "\\t" in said:
+            mend = "indent with spaces: YAML takes no tab"
+        elif "could not determine a constructor for the tag" in said:
+            mend = "take the tag (`!...`) away: only plain values are read"
+        elif "undefined alias" in said:
+            mend = "name an anchor (`&name`) that stands above it, or put quotes around the value"
+        elif "found another document" in said:
+            return Problem(self.file, line, "YAML", "a second document", "keep one of them", column)
+        else:
+            mend = "correct the YAML there: often a quote, colon or bracket is missing"
+        return Problem(self.file, line, "YAML", f"no YAML: {said}", mend, column)
+
+    def _no_text(self, error: yaml.reader.ReaderError, text: str) -> Problem:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1
+        saw = f"the control character U+{ord(text[error.position]):04X}"
+        return Problem(self.file, line, "YAML", saw, "take it out: a file is plain UTF-8 text", column)
+
+    def _no_value(self, node: yaml.Node | None) -> Problem:
+        """What stands for a date or a number that there is none of."""
+        line, column = _position(next(_unreadable(node), node)) if node else (1, 1)
+        return Problem(self.file, line, "YAML", "a date or number that can't be", "put quotes around it", column)
+
+    def _too_deep(self, at: tuple[int, int]) -> Problem:
+        mend = "write it in fewer levels, and no anchor (`&name`) within itself"
+        return Problem(self.file, at[0], "YAML", f"more than {DEEPEST} levels", mend, at[1])
+
+    def _too_many(self, at: tuple[int, int]) -> Problem:
+        mend = "write it out: anchors (`&name`) that repeat each other multiply"
+        return Problem(self.file, at[0], "YAML", f"more than {MOST_NODES} values", mend, at[1])
 
     def _walk(self, node: yaml.Node, place: Place) -> Iterator[Problem]:
         self._nodes += 1
-        if self._nodes > MOST_NODES or len(place) > DEEPEST:
-            raise SiteFileError([self._too_much(node.start_mark.line + 1)])
+        if self._nodes > MOST_NODES:
+            raise SiteFileError([self._too_many(_position(node))])
+        if len(place) > DEEPEST:
+            raise SiteFileError([self._too_deep(_position(node))])
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._at[(*place, index)] = item.start_mark.line + 1
+                self._at[(*place, index)] = _position(item)
                 yield from self._walk(item, (*place, index))
         elif isinstance(node, yaml.MappingNode):
+            merged = [value for key, value in node.value if key.tag == _MERGE]
             for key, value in node.value:
+                if key.tag == _MERGE:
+                    continue
                 here = (*place, str(key.value))
+                line, column = _position(key)
                 if here in self._at:
-                    line, field = key.start_mark.line + 1, dotted(here)
-                    yield Problem(self.file, line, field, f"the key again (first on line {self._at[here]})", "keep one")
-                self._at[here] = key.start_mark.line + 1
+                    saw = f"the key again (first on line {self._at[here][0]})"
+                    yield Problem(self.file, line, dotted(here), saw, "keep one", column)
+                self._at[here] = line, column
                 yield from self._walk(value, here)
+            for value in merged:
+                self._merge(value, place)
+
+    def _merge(self, node: yaml.Node, place: Place) -> None:
+        """Remember where the fields stand that `<<` brings in; what is written here wins, and the first of several."""
+        for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            known, self._at = self._at, {}
+            list(self._walk(one, place))
+            self._at = self._at | known
 
     def problem(self, place: Place, saw: str, mend: str) -> Problem:
-        """A problem at a place, on the line of the nearest thing that is written there."""
+        """A problem at a place, where the nearest thing to it is written."""
         written = next(place[:length] for length in range(len(place), -1, -1) if place[:length] in self._at)
-        return Problem(self.file, self._at[written], dotted(place), saw, mend)
+        line, column = self._at[written]
+        return Problem(self.file, line, dotted(place), saw, mend, column)
+
+
+def _unreadable(node: yaml.Node) -> Iterator[yaml.Node]:
+    """The scalars that YAML's own types can't be made of."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            SafeConstructor().construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            yield node
+    else:
+        for one in node.value:
+            for part in one if isinstance(one, tuple) else (one,):
+                yield from _unreadable(part)
+
+
+def _position(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def dotted(place: Place) -> str:
@@ -150,8 +237,6 @@ def dotted(place: Place) -> str:
     return text.removeprefix(".") or "file"
 
 
-NEWLINE = "\n"
-
 _MISSING = {
     "owner": "write who answers for it, such as `owner: web-platform <web-oncall@example.com>`",
     "expected_result": "write in a sentence what a visitor gets when all is well",
@@ -159,24 +244,20 @@ _MISSING = {
 }
 
 
-def _explain(error: ValidationError, lines: Lines, model: type[BaseModel]) -> Iterator[Problem]:
-    places = [detail["loc"] for detail in error.errors()]
-    for detail in error.errors():
-        place: Place = detail["loc"]
-        if detail["type"] == "too_short" and any(other[: len(place)] == place != other for other in places):
-            continue  # it is short only because what is in it does not parse
-        if place and place[-1] == "[key]":
-            place = place[:-1]
-        name = str(place[-1]) if place else ""
-        if detail["type"] == "missing":
-            yield lines.problem(place, "nothing", _MISSING.get(name, f"write {name}; it is required"))
-        elif detail["type"] == "extra_forbidden":
-            known = _fields(place[:-1], model)
-            near = difflib.get_close_matches(name, known, 1)
-            mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
-            yield lines.problem(place, f"the unknown key `{name}`", mend)
-        else:
-            yield lines.problem(place, _short(detail["input"]), _mend(detail, place, name, model))
+def _explain(detail: Any, model: type[BaseModel]) -> Conflict:
+    """What pydantic refused, in words: place, what was seen, what to do."""
+    place: Place = detail["loc"]
+    if place and place[-1] == "[key]":
+        place = place[:-1]
+    name = str(place[-1]) if place else ""
+    if detail["type"] == "missing":
+        return place, "nothing", _MISSING.get(name, f"write {name}; it is required")
+    if detail["type"] == "extra_forbidden":
+        known = fields_at(place[:-1], model)
+        near = nearest(name, known, 1)
+        mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
+        return place, f"the unknown key `{name}`", mend
+    return place, _short(detail["input"]), _mend(detail, place, name, model)
 
 
 def _mend(detail: Any, place: Place, name: str, model: type[BaseModel]) -> str:
@@ -185,7 +266,7 @@ def _mend(detail: Any, place: Place, name: str, model: type[BaseModel]) -> str:
     if given is None or (kind == "string_too_short" and not given.strip()):
         return _MISSING.get(name, f"write {name}, or leave the key out")
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        known = f" with some of {', '.join(_fields(place, model))}" if kind != "dict_type" else ""
+        known = f" with some of {', '.join(fields_at(place, model))}" if kind != "dict_type" else ""
         return f"wanted a mapping{known}"
     if kind == "tuple_type":
         return _LIST_OF_WORDS if name in _COMMANDS else "wanted a list, such as [one, other]"
@@ -216,29 +297,10 @@ _KINDS = {
 }
 
 
-#: Who logs in to a database, and with what.
-_LOGIN = re.compile(r"(?<!http:)(?<!https:)//[^\s/@]*@")
+#: Who logs in, and with what.
+_LOGIN = re.compile(r"//[^\s]*@")
 
 
 def _short(value: Any) -> str:
     text = _LOGIN.sub("//...@", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _fields(place: Place, model: type[BaseModel]) -> list[str]:
-    """The keys that may stand at a place."""
-    for part in place:
-        if isinstance(part, str) and (field := _by_key(model).get(part)) is not None:
-            model = next(iter(_models(field)), model)
-    return list(_by_key(model))
-
-
-def _by_key(model: type[BaseModel]) -> dict[str, Any]:
-    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models(argument)

@@ -1,6 +1,6 @@
 """Finding and reading database files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from flows.rules.query_review import ACCEPTABLE as QUERY_CLAIMS
 from flows.rules.site import Schedule
 from flows.rules.site_file import Place, Problem, SiteFileError, dotted, read_as
 from flows.tasks.migration_copy import RehearsalError, address
-from flows.tasks.site_file import schedule_problem, shown_and_text
+from flows.tasks.site_file import schedule_problems, shown_and_text
 
 #: Where the databases of this project are written down.
 DATABASES = Path(__file__).parents[2] / "deployments" / "databases"
@@ -62,43 +62,58 @@ def check_database(path: Path) -> Database:
         SiteFileError: with every problem found.
     """
     shown, text = shown_and_text(path, all_databases(), "databases")
-    promised, lines = read_as(text, shown, Database, conflicts, "database, owner, expected_result, rollback and url")
-    problems = []
+    first = "database, owner, expected_result, rollback and url"
+    queries: list[Problem] = []
+
+    def also(promised: Database) -> Iterator[Conflict]:
+        yield from _conflicts_here(promised, path)
+        wrong, unnamed = _query_problems(promised, path)
+        queries.extend(wrong)
+        yield from unnamed
+
+    try:
+        promised, _ = read_as(text, shown, Database, conflicts, also, first)
+    except SiteFileError as error:
+        raise SiteFileError([*error.problems, *queries]) from None
+    if queries:
+        raise SiteFileError(queries)
+    return promised
+
+
+def _conflicts_here(promised: Database, path: Path) -> Iterator[Conflict]:
+    """A name by which the database would not be found, times at which nothing would run, and files that are missing."""
     if path.parent.resolve() == DATABASES and path.stem != promised.database:
-        mend = f"a file of this folder has its database's name: {path.stem}"
-        problems.append(lines.problem(("database",), repr(promised.database), mend))
+        yield ("database",), repr(promised.database), f"a file of this folder has its database's name: {path.stem}"
     if promised.schedule:
         slot = Schedule(inspect=promised.schedule.review, timezone=promised.schedule.timezone)
-        if problem := schedule_problem(slot):
-            field = problem[0].replace("inspect", "review")
-            problems.append(lines.problem(("schedule", field), problem[1], problem[2]))
+        for field, saw, mend in schedule_problems(slot):
+            yield ("schedule", field.replace("inspect", "review")), saw, mend
     folder = path.parent / promised.folder
     if not folder.is_dir():
-        mend = f"wanted the project's folder, from {path.parent}"
-        problems.append(lines.problem(("folder",), f"no folder {promised.folder!r}", mend))
+        yield ("folder",), f"no folder {promised.folder!r}", f"wanted the project's folder, from {path.parent}"
     elif promised.migrations and not (folder / promised.migrations.config).is_file():
         mend = f"wanted Alembic's file, from {folder}"
-        problems.append(lines.problem(("migrations", "config"), f"no file {promised.migrations.config!r}", mend))
+        yield ("migrations", "config"), f"no file {promised.migrations.config!r}", mend
     if promised.queries and not (folder / promised.queries.file).is_file():
         mend = f"wanted a file of named queries, from {folder}"
-        problems.append(lines.problem(("queries", "file"), f"no file {promised.queries.file!r}", mend))
-    problems += [
-        lines.problem(place, saw, mend) for place, saw, mend in _acceptances(promised, datetime.now(UTC).date())
+        yield ("queries", "file"), f"no file {promised.queries.file!r}", mend
+    yield from _acceptances(promised, datetime.now(UTC).date())
+
+
+def _query_problems(promised: Database, path: Path) -> tuple[Sequence[Problem], Sequence[Conflict]]:
+    """What is wrong in the file of named queries, and what of the database file names none of them."""
+    if promised.queries is None or not (file := path.parent / promised.folder / promised.queries.file).is_file():
+        return (), ()
+    try:
+        names = {one.name for one in queries_of(file)}
+    except SiteFileError as error:
+        return error.problems, ()
+    unnamed: list[Conflict] = [
+        (("queries", "accept", place, "query"), repr(one.query), f"wanted one of {listed(sorted(names))}")
+        for place, one in enumerate(promised.queries.accept)
+        if one.query not in names
     ]
-    if problems:
-        raise SiteFileError(problems)
-    if promised.queries:
-        names = {one.name for one in queries_of(folder / promised.queries.file)}
-        unnamed = [
-            lines.problem(
-                ("queries", "accept", place, "query"), repr(one.query), f"wanted one of {listed(sorted(names))}"
-            )
-            for place, one in enumerate(promised.queries.accept)
-            if one.query not in names
-        ]
-        if unnamed:
-            raise SiteFileError(unnamed)
-    return promised
+    return (), unnamed
 
 
 def _acceptances(promised: Database, today: date) -> Iterator[Conflict]:
@@ -150,7 +165,7 @@ def addresses(promised: Database, shown: str) -> None:
             address(variable)
         except RehearsalError as error:
             problems.append(
-                Problem(shown, 1, field, str(error).removeprefix("saw "), f"set {variable} where this runs")
+                Problem(shown, 0, field, str(error).removeprefix("saw "), f"set {variable} where this runs")
             )
     if problems:
         raise SiteFileError(problems)

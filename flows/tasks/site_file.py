@@ -1,9 +1,10 @@
 """Finding and reading site files."""
 
-import difflib
+import codecs
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -12,15 +13,18 @@ from zoneinfo import ZoneInfo, available_timezones
 from prefect.client.schemas.schedules import CronSchedule
 
 from blocks import registry
-from flows.rules.first_look import infer
+from flows.rules.first_look import address_meant, infer
+from flows.rules.nearest import did_you_mean, nearest
 from flows.rules.site import Schedule, Site
-from flows.rules.site_file import Lines, Place, Problem, SiteFileError, read
+from flows.rules.site_file import Conflict, Place, Problem, SiteFileError, read
 from flows.rules.spread import cron
 
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
 #: Of a site file.
 MOST_BYTES = 1_000_000
+#: Characters of a file's name that are shown.
+_LONGEST_NAME = 300
 
 
 def all_sites() -> list[Path]:
@@ -38,10 +42,16 @@ def load(site: str) -> Site:
         try:
             return infer(site)
         except ValueError as error:
-            raise SiteFileError([Problem(_without_password(site), 1, "site", "no address", str(error))]) from None
+            saw, _, mend = str(error).rpartition("; ")
+            raise SiteFileError([Problem(_without_password(site), 0, "SITE", saw, mend)]) from None
     path = Path(site)
     if path.suffix not in {".yaml", ".yml"} and "/" not in site:
         path = SITES / f"{site}.yaml"
+    shown = _without_password(site)
+    if shown != site and not _is_there(path):
+        raise SiteFileError([Problem(shown, 0, "SITE", "a name or password before a host", "leave it out")])
+    if not _is_there(path) and (meant := address_meant(site)):
+        raise SiteFileError([Problem(site, 0, "SITE", "no such site or file", f"did you mean {meant}?")])
     return check(path)
 
 
@@ -52,14 +62,23 @@ def check(path: Path) -> Site:
         SiteFileError: with every problem found.
     """
     shown, text = shown_and_text(path, all_sites(), "sites")
-    site, lines = read(text, shown)
-    if problems := [*_name_problems(site, lines, path), *_block_problems(site, lines)]:
-        raise SiteFileError(problems)
-    return site
+
+    def also(site: Site) -> Iterator[Conflict]:
+        yield from _name_conflicts(site, path)
+        yield from _block_conflicts(site)
+
+    return read(text, shown, also)[0]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL in it
+        return False
 
 
 def _without_password(address: str) -> str:
-    return re.sub(r"//[^/]*@", "//...@", address)
+    return re.sub(r"^[^/]*:[^/].*@|//.*@", lambda found: "//...@" if "//" in found[0] else "...@", address)
 
 
 def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, str]:
@@ -68,30 +87,50 @@ def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, s
     Raises:
         SiteFileError: it can't be read; where it is not there, with the name that it is most like among the known.
     """
-    shown = os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+    shown = str(path)[:_LONGEST_NAME]
+    with suppress(OSError, ValueError):
+        if path.resolve().is_relative_to(Path.cwd()):
+            shown = os.path.relpath(path)
     try:
         with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
+            raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         names = [one.stem for one in known]
-        near = difflib.get_close_matches(path.stem, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known {what}: {', '.join(names) or 'none'}"
-        raise SiteFileError([Problem(shown, 1, "file", "no such file", hint)]) from None
+        beside = {one.stem: str(one) for one in path.parent.glob("*.y*ml")} if path.parent.is_dir() else {}
+        near = [beside[one] for one in nearest(path.stem, beside)] if path.parent.resolve() != SITES else []
+        hint = f"did you mean {' or '.join(near)}?" if near else did_you_mean(path.stem, names)
+        hint = hint or f"known {what}: {', '.join(names) or 'none'}"
+        raise SiteFileError([Problem(shown, 0, "file", "no such file", hint)]) from None
+    except IsADirectoryError:
+        raise SiteFileError([Problem(shown, 0, "file", "a folder", f"name a {what[:-1]} file in it")]) from None
     except (OSError, ValueError) as error:
-        saw = f"nothing that can be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        said = error.strerror if isinstance(error, OSError) else str(error)
         mend = "make it a readable file of UTF-8 text"
-        raise SiteFileError([Problem(shown, 1, "file", saw, mend)]) from None
-    if len(text) > MOST_BYTES:
-        raise SiteFileError([Problem(shown, 1, "file", f"more than {MOST_BYTES} bytes", f"is it a {what[:-1]} file?")])
-    return shown, text
+        raise SiteFileError([Problem(shown, 0, "file", f"nothing that can be read ({said})", mend)]) from None
+    if len(raw) > MOST_BYTES:
+        raise SiteFileError([Problem(shown, 0, "file", f"more than {MOST_BYTES} bytes", f"is it a {what[:-1]} file?")])
+    return shown, _text(raw, shown)
 
 
-def _name_problems(site: Site, lines: Lines, path: Path) -> Iterator[Problem]:
-    """A name by which the site would not be found, and a time at which it would never run."""
+def _text(raw: bytes, shown: str) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4]:
+        raise SiteFileError([Problem(shown, 0, "file", "text in UTF-16 or UTF-32", "save it as UTF-8")])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        saw = f"the byte 0x{raw[error.start]:02x}, which is not UTF-8"
+        raise SiteFileError([Problem(shown, line, "file", saw, "save it as UTF-8", column)]) from None
+
+
+def _name_conflicts(site: Site, path: Path) -> Iterator[Conflict]:
+    """A name by which the site would not be found, and times at which it would never run."""
     if path.parent.resolve() == SITES and path.stem != site.site:
-        yield lines.problem(("site",), repr(site.site), f"a file of this folder has its site's name: {path.stem}")
-    if site.schedule and (problem := schedule_problem(site.schedule)):
-        yield lines.problem(("schedule", problem[0]), problem[1], problem[2])
+        yield ("site",), repr(site.site), f"a file of this folder has its site's name: {path.stem}"
+    if site.schedule:
+        for field, saw, mend in schedule_problems(site.schedule):
+            yield ("schedule", field), saw, mend
 
 
 @cache
@@ -117,20 +156,22 @@ def warm_up() -> None:
     timezones()
 
 
-def schedule_problem(schedule: Schedule) -> tuple[str, str, str] | None:
+def schedule_problems(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
     """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
-    if schedule.timezone not in timezones():
-        return "timezone", repr(schedule.timezone), "wanted a timezone such as Europe/Berlin"
+    known = schedule.timezone in timezones()
+    if not known:
+        near = did_you_mean(schedule.timezone, timezones(), 1)
+        mend = "wanted a timezone such as Europe/Berlin" + (f"; {near}" if near else "")
+        yield "timezone", repr(schedule.timezone), mend
     for field, said in schedule.model_dump(exclude={"timezone"}, exclude_none=True).items():
         try:
-            CronSchedule(cron=cron(said, ""), timezone=schedule.timezone)
+            CronSchedule(cron=cron(said, ""), timezone=schedule.timezone if known else "UTC")
         except ValueError:
             wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"
-            return field, repr(said), wanted
-    return None
+            yield field, repr(said), wanted
 
 
-def _block_problems(site: Site, lines: Lines) -> list[Problem]:
+def _block_conflicts(site: Site) -> Iterator[Conflict]:
     """Blocks that are of no known type, are not declared, or are declared wrongly."""
     used: list[tuple[Place, str, str]] = [
         (("sessions", index), name, "session") for index, name in enumerate(site.sessions)
@@ -140,23 +181,18 @@ def _block_problems(site: Site, lines: Lines) -> list[Problem]:
         used += [(("notify", "channels", index), name, "channel") for index, name in enumerate(site.notify.channels)]
     known = {"session": sorted(registry.members()), "edge": sorted(registry.edges())}
     known["channel"] = sorted(registry.channels())
-    problems = []
     for place, name, what in used:
         kind = name.partition("/")[0]
         kinds = known[what]
         if kind not in kinds:
-            near = difflib.get_close_matches(kind, kinds, 1)
-            hint = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(kinds)}"
-            problems.append(lines.problem(place, f"the unknown {what} type {kind!r}", hint))
+            hint = did_you_mean(kind, kinds) or f"wanted one of {', '.join(kinds)}"
+            yield place, f"the unknown {what} type {kind!r}", hint
         elif name not in site.blocks and _declares(site, what, kinds) and "PREFECT_API_URL" not in os.environ:
             mend = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
-            problems.append(lines.problem(place, f"the unknown {what} {name!r}", mend))
+            yield place, f"the unknown {what} {name!r}", mend
     for name, settings in site.blocks.items():
-        try:
-            registry.check(name, settings)
-        except registry.BlockError as error:
-            problems.append(lines.problem(_place(name, error.setting), error.saw, error.mend))
-    return problems
+        for error in registry.faults(name, settings):
+            yield _place(name, error.setting), error.saw, error.mend
 
 
 def _declares(site: Site, what: str, kinds: Sequence[str]) -> bool:

@@ -1,5 +1,7 @@
 """Rounds against real caches."""
 
+import os
+
 import pytest
 
 from tests.edges.conftest import leaky_varnish, nginx, noop_varnish, origin, prefix_ban_varnish, varnish
@@ -7,6 +9,8 @@ from tests.edges.lab import MEMBERS
 
 __all__ = ["leaky_varnish", "nginx", "noop_varnish", "origin", "prefix_ban_varnish", "varnish"]
 
+# A site file holds no secret, and a run in a process of its own inherits these.
+os.environ.update({f"LAB_{who.upper()}_COOKIE": f"sessionid={who}" for who in MEMBERS})
 ROLLBACK = {"note": "kept beside it", "command": ["true"]}
 
 
@@ -45,7 +49,7 @@ def control(name):
 def members():
     return {
         f"member/{who}": {
-            "headers": {"Cookie": f"sessionid={who}"},
+            "headers": {"Cookie": {"env": f"LAB_{who.upper()}_COOKIE"}},
             "sentinels": [sentinels] if isinstance(sentinels, str) else list(sentinels),
         }
         for who, sentinels in MEMBERS.items()

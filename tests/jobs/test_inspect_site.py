@@ -237,9 +237,10 @@ async def test_a_check_whose_end_had_to_be_said_twice_keeps_its_verdicts(varnish
     assert {("cache-headers", "pass")} == {(one.check, one.outcome) for one in report.verdicts}
 
 
-async def test_a_member_who_can_not_log_in_is_told_without_the_password(varnish, inspect):
+async def test_a_member_who_can_not_log_in_is_told_without_the_password(varnish, inspect, monkeypatch):
+    monkeypatch.setenv("EVE_PASSWORD", "hunter2-secret")
     written = site(varnish.url, [inbox("locked")])
-    written["blocks"]["member/ada"] = {"login": "/login", "form": {"user": "eve", "password": "hunter2-secret"}}
+    written["blocks"]["member/ada"] = {"login": "/login", "form": {"user": "eve", "password": {"env": "EVE_PASSWORD"}}}
     report = await inspect(written, ["logged-in-traffic"])
     (saw,) = troubles(report).values()
     assert saw.startswith("ada: login failed: ")

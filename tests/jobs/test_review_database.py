@@ -140,7 +140,7 @@ def test_a_part_that_breaks_down_is_unknown_and_the_others_go_on(prefect, shop, 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["shopp"], "deployments/databases/shopp.yaml:1: file: saw no such file; known databases: "),
+        (["shopp"], "deployments/databases/shopp.yaml: file: saw no such file; known databases: "),
         (["FILE", "--only", "indices"], "--only: saw 'indices', wanted one of indexes, queries, migrations"),
         (["FILE", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
         (["FILE"], "url: saw nothing in SHOP_LIVE; wanted postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE; set SHOP_LIVE"),

@@ -63,9 +63,9 @@ def test_its_schema_is_that_of_the_model():
 
 
 WRONG = [
-    ("owner: content <content-oncall@example.com>\n", "", ":1: owner: saw nothing; write who answers for it"),
+    ("owner: content <content-oncall@example.com>\n", "", ":1:1: owner: saw nothing; write who answers for it"),
     ("expected_result", "expects", "expects: saw the unknown key `expects`; did you mean `expected_result`?"),
-    ("url: {env: SHOP_LIVE}", "url: postgresql://me:hush-1@db/shop", ":6: url: saw 'postgresql://...@db/shop'; wanted {env: NAME}: an address with its password is kept in the environment"),
+    ("url: {env: SHOP_LIVE}", "url: postgresql://me:hush-1@db/shop", ":6:1: url: saw a login in an address in plain text; wanted `{env: NAME}`"),
     ("{env: SHOP_STANDBY}", "{env: SHOP_LIVE}", "nodes[0].env: saw 'SHOP_LIVE'; it is named already"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_LIVE", "migrations.golden: saw 'SHOP_LIVE'; name a copy that is restored from the backup"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, confg: alembic.ini", "did you mean `config`?"),
@@ -114,7 +114,7 @@ def test_a_query_that_is_accepted_has_to_be_named(written, tmp_path):
 
 
 def test_a_name_that_is_not_there_is_told():
-    with pytest.raises(SiteFileError, match=r"deployments/databases/shop.yaml:1: file: saw no such file"):
+    with pytest.raises(SiteFileError, match=r"deployments/databases/shop.yaml: file: saw no such file"):
         load_database("shop")
 
 

@@ -111,9 +111,9 @@ async def test_each_failure_doubles_the_pause_up_to_an_hour(ledger, site, server
         ("custom-webhook/ops", {"url": "{{server}}/{{secret}}"}),
         ("custom-webhook/ops", {"url": "hush-hush://{{secret}}"}),
         ("custom-webhook/ops", {"url": "{{server}}/ops", "headers": {"X-Key": "\n{{secret}}"}}),
-        ("apprise/ops", {"url": "json://ada:hush-hush@127.0.0.1:1/hush-hush"}),
-        ("mattermost-webhook/ops", {"hostname": "127.0.0.1", "port": 1, "secure": False, "token": "hush-hush"}),
-        ("discord-webhook/ops", {"webhook_id": {"env": "NOT_THERE"}, "webhook_token": "hush-hush"}),
+        ("apprise/ops", {"url": {"env": "LOGIN"}}),
+        ("mattermost-webhook/ops", {"hostname": "127.0.0.1", "port": 1, "secure": False, "token": {"env": "SECRET"}}),
+        ("discord-webhook/ops", {"webhook_id": {"env": "NOT_THERE"}, "webhook_token": {"env": "SECRET"}}),
         ("twilio-sms/ops", {"account_sid": "x", "auth_token": {"env": "SECRET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]}),
     ],
 )  # fmt: skip
@@ -122,9 +122,11 @@ async def test_an_error_is_kept_without_the_secrets_that_it_quotes(
     ledger, server, tmp_path, monkeypatch, channel, settings
 ):
     monkeypatch.setenv("SECRET", "hush-hush")
+    monkeypatch.setenv("LOGIN", "json://ada:hush-hush@127.0.0.1:1/hush-hush")
+    monkeypatch.setenv("SERVER", server.url(""))
     server.statuses["/hush-hush"] = 404
     if channel.startswith("custom"):
-        settings = {"name": "ops", "secrets": {"server": server.url(""), "secret": {"env": "SECRET"}}, **settings}
+        settings = {"name": "ops", "secrets": {"server": {"env": "SERVER"}, "secret": {"env": "SECRET"}}, **settings}
     keep_site(tmp_path, monkeypatch, written(channel, blocks={channel: settings}))
     put(ledger, channel)
     assert Delivered(0, 1) == await deliver.fn()
