@@ -1,6 +1,7 @@
 """What is derived from the specs and the sites: prefect.yaml, the pools' templates, the schema, README's table."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,14 @@ def from_folder() -> list[dict[str, Any]]:
 
 
 def from_git(repository: str, branch: str, token: str = "") -> list[dict[str, Any]]:
-    """Pull steps of a worker that clones the project for each run. `token` names a Secret block of Prefect."""
+    """Pull steps of a worker that clones the project for each run. `token` names a Secret block of Prefect.
+
+    Raises:
+        ValueError: the address has a user or a password in it, which everybody could read in Prefect.
+    """
+    if re.match(r"https?://[^/]*@", repository):
+        wanted = "an address without one; keep the token in a Secret block and name that with --token"
+        raise ValueError(f"--git: saw a user or a password in the address, wanted {wanted}")
     clone = {"repository": repository, "branch": branch}
     if token:
         clone["access_token"] = f"{{{{ prefect.blocks.secret.{token} }}}}"

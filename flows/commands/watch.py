@@ -14,7 +14,7 @@ def register(commands: Any) -> None:
         "--ping",
         default=os.environ.get("ROUNDSMAN_PING", ""),
         metavar="URL",
-        help="tell this address, in the Healthchecks protocol (default: $ROUNDSMAN_PING)",
+        help="report to this address, in the Healthchecks protocol; better kept in $ROUNDSMAN_PING, out of `ps`",
     )
     parser.set_defaults(run=_run)
 

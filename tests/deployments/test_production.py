@@ -4,9 +4,10 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from tests.service import environment, running, until
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "roundsman"}
+HELM = sorted((ROOT / "deployments/helm").glob("*.yaml"))
 UNITS = {path.name: path.read_text() for path in sorted((ROOT / "deployments/systemd").glob("roundsman-*"))}
 BIN, HOME = "/srv/roundsman/.venv/bin", "/srv/roundsman"
 HERE = str(Path(sys.executable).parent)
@@ -109,6 +111,48 @@ def test_every_secret_comes_from_outside_and_must_be_there():
     assert len(found) == len(public) + 6
     for name in found.keys() - public:
         assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", found[name]), name
+
+
+#: A value that a shell, systemd or Compose would put among the words of a command.
+SHOWN = re.compile(r"\$+\{?\w*(PASSWORD|TOKEN|AUTH|URL|PING|SECRET|KEY)\w*")
+
+
+def test_no_secret_stands_among_the_words_of_a_command():
+    """Each user of a machine can read them."""
+    cluster = (ROOT / "deployments/compose.cluster.yaml").read_text()
+    said = [shlex.join(words(one["command"])) for one in SERVICES.values() if "command" in one]
+    said += re.findall(r"(?m)^ +command: .*", cluster)
+    said += [line for name in UNITS for key in ("ExecStart", "ExecStartPre") for line in settings(name, key)]
+    said += re.findall(r"(?m)^.*\b(?:args|command): .*", "".join(path.read_text() for path in HELM))
+    assert len(said) > 12
+    assert [] == [one for one in said if SHOWN.search(one) or "://" in one]
+
+
+def test_the_secrets_of_the_readme_stand_in_no_command_either():
+    shown = [
+        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("$ ") and "TOKEN" in line
+    ]
+    assert 2 == len(shown)
+    assert all("-H @- <<< " in line for line in shown)
+
+
+def test_redis_takes_its_password_from_a_file(tmp_path):
+    program, port = needs.program("redis-server"), free_port()
+    cluster = (ROOT / "deployments/compose.cluster.yaml").read_text()
+    (content,) = re.findall(r"  redis:\n    content: \|\n((?: {6}.*\n)+)", cluster)
+    config = re.sub(r"(?m)^ {6}", "", re.sub(r"\$\{REDIS_PASSWORD:[^}]*\}", "walker0451", content))
+    (tmp_path / "redis.conf").write_text(f"{config}bind 127.0.0.1\nport {port}\ndir {tmp_path}\n")
+
+    def said(*lines):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as at:
+            at.sendall("".join(f"{line}\r\n" for line in (*lines, "QUIT")).encode())
+            return b"".join(iter(partial(at.recv, 4096), b"")).decode()
+
+    with running([program, str(tmp_path / "redis.conf")], os.environ, tmp_path / "redis.log") as redis:
+        until("it listens", lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+        assert "-NOAUTH" in said("PING")
+        assert "+PONG" in said("AUTH walker0451", "PING")
+        assert "walker0451" not in Path(f"/proc/{redis.pid}/cmdline").read_text()
 
 
 def asked_by(file):
@@ -215,8 +259,7 @@ def test_the_units_commands_run_on_postgresql_behind_a_login(tmp_path):
 
     def command(unit, key="ExecStart"):
         (line,) = settings(unit, key)
-        split = shlex.split(line.replace(BIN, HERE).replace("4200", str(port)))
-        return [word.replace("${ROUNDSMAN_PING}", "") for word in split]
+        return shlex.split(line.replace(BIN, HERE).replace("4200", str(port)))
 
     with postgres.server() as database:
         login = "round:walker-0451"

@@ -230,6 +230,17 @@ def elsewhere(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.parametrize("secret", ["https://walker:token@example.com/a.git", "https://token@example.com/a.git"])
+def test_a_repository_with_a_password_in_its_address_is_refused(secret, tmp_path, capsys):
+    """Prefect shows a pull step to everybody, and git's own words are in the list of processes."""
+    out = tmp_path / "prefect-git.yaml"
+    assert 3 == command.main(["--git", secret, "--out", str(out)])
+    said = capsys.readouterr().err
+    assert "--token" in said
+    assert "token@" not in said
+    assert not out.exists()
+
+
 async def test_a_worker_clones_the_branch_that_is_deployed(repository, elsewhere, capsys):
     address, _, _ = repository
     out = elsewhere / "prefect-git.yaml"

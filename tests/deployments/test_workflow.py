@@ -19,9 +19,13 @@ PREPARES = {"install"}
 STEPS = [step for step in JOB["steps"] if "run" in step and step["name"] not in PREPARES]
 
 
+FOLDER = ROOT / ".github/workflows"
+WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.iterdir())}
+
+
 def test_the_steps_come_in_their_order():
-    assert ["actions/checkout@v4", "actions/setup-python@v5", "install"] == [
-        step.get("uses", step.get("name")) for step in JOB["steps"][:3]
+    assert ["actions/checkout", "actions/setup-python", "install"] == [
+        step.get("uses", step.get("name")).partition("@")[0] for step in JOB["steps"][:3]
     ]
     assert ["validate", "deploy", "automations", "what is left over"] == [step["name"] for step in STEPS]
 
@@ -30,6 +34,45 @@ def test_nothing_secret_is_written_in_it_and_nothing_unsafe_in_a_script():
     """An expression within a script would be run by the shell, whatever it holds."""
     assert not any("${{" in step["run"] for step in JOB["steps"] if "run" in step)
     assert "${{ secrets." in JOB["env"]["PREFECT_API_AUTH_STRING"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_runs_no_action_that_somebody_else_can_change(name):
+    """A tag can be moved; a commit can not. The comment says which version it is."""
+    used = re.findall(r"uses: (.*)", (FOLDER / name).read_text())
+    assert used
+    assert [] == [one for one in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_may_read_the_project_and_nothing_else(name):
+    workflow = WORKFLOWS[name]
+    assert {"contents": "read"} == workflow["permissions"]
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        assert [{"persist-credentials": False}] == [step["with"] for step in checkouts]
+
+
+class _Compose(yaml.SafeLoader):
+    """Knows the tag that is Compose's own."""
+
+
+_Compose.add_constructor("!reset", lambda _, __: None)
+
+
+def test_an_image_is_fixed_by_its_digest():
+    parts = [
+        yaml.load((ROOT / name).read_text(), _Compose) for name in ("compose.yaml", "deployments/compose.cluster.yaml")
+    ]
+    images = {one["image"] for part in parts for one in part["services"].values() if "image" in one} - {"roundsman"}
+    images |= set(re.findall(r"(?m)^FROM (\S+)", (ROOT / "deployments/Dockerfile").read_text()))
+    for workflow in WORKFLOWS.values():
+        for job in workflow["jobs"].values():
+            assert job.get("container", "${{ matrix.image }}") == "${{ matrix.image }}"
+            images |= set(job.get("strategy", {}).get("matrix", {}).get("image", []))
+    assert 7 == len(images)
+    assert [] == [image for image in images if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)]
 
 
 def test_whoever_hears_of_jobs_stays_told_of_them():
