@@ -4,11 +4,14 @@ import asyncio
 import logging
 import re
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from prefect.blocks.abstract import NotificationBlock
 from pydantic import SecretStr
 
 from blocks.hiding import struck_out
+from blocks.pagers import Event, send
 
 
 class AppriseError(Exception):
@@ -30,9 +33,18 @@ class Apprise(NotificationBlock):
         Raises:
             AppriseError: no service takes this URL, or the service did not take the message.
         """
-        await asyncio.to_thread(self._send, body, subject or "")
+        await asyncio.to_thread(self._send, lambda client: client.notify(body=body, title=subject or ""))
 
-    def _send(self, body: str, subject: str) -> None:
+    async def tell(self, event: Event) -> None:
+        """Send what there is to say about an alert: a pager opens and closes it, other services show how grave it is.
+
+        Raises:
+            AppriseError: as for `notify`.
+            PagerError: a pager did not take it.
+        """
+        await asyncio.to_thread(self._send, lambda client: send(client, event))
+
+    def _send(self, by: Callable[[Any], bool]) -> None:
         # It takes a fifth of a second to import, which every round would pay.
         import apprise  # noqa: PLC0415
 
@@ -43,7 +55,7 @@ class Apprise(NotificationBlock):
             client = apprise.Apprise()
             if not client.add(self.url.get_secret_value()):
                 raise AppriseError("saw a URL that Apprise has no service for; mend `url`")
-            if not client.notify(body=body, title=subject):
+            if not by(client):
                 why = self._without_secrets("; ".join(said.lines)) or "it did not say why"
                 raise AppriseError(f"Apprise could not send the message: {why}")
         finally:

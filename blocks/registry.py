@@ -14,12 +14,14 @@ from typing import Any
 from prefect.blocks import notifications
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.types import SecretDict
 from pydantic import SecretStr, ValidationError
 
 import blocks
 from blocks.edge import Edge
 from blocks.member import Member
+from blocks.pagers import Event
 
 #: What to write in place of a secret.
 ENV = "wanted `{env: NAME}`, with the value in that environment variable where this runs; rotate the secret"
@@ -73,6 +75,11 @@ def members() -> dict[str, type[Member]]:
 def channels() -> dict[str, type[NotificationBlock]]:
     """The types of block that can tell people something, by slug."""
     return {slug: kind for slug, kind in kinds().items() if issubclass(kind, NotificationBlock)}
+
+
+def alert_fields(event: Event) -> dict[str, str]:
+    """What a custom webhook can place in its JSON beside subject and body: `{{alert_status}}` and others."""
+    return {f"alert_{name}": value for name, value in event.fields().items() if name not in {"subject", "body"}}
 
 
 class _StartError(BlockError):
@@ -152,6 +159,9 @@ def _made(kind_and_name: str, kind: type[Block], settings: Mapping[str, Any], en
     values = {name: _resolved(f"{kind_and_name}.{name}", value, environ) for name, value in settings.items()}
     # This kind of field is a secret as a whole, and would send the stars of a secret inside it.
     values |= {name: _bare(values[name]) for name in values if kind.model_fields[name].annotation is SecretDict}
+    if kind is CustomWebhookNotificationBlock and isinstance(values.get("secrets", {}), Mapping):
+        # Else it could not be made with a placeholder that only a message fills.
+        values["secrets"] = dict.fromkeys(alert_fields(Event("", "", "")), "") | dict(values.get("secrets", {}))
     try:
         return kind(**values)
     except ValidationError as error:

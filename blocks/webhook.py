@@ -1,13 +1,17 @@
-"""An address that machines are told at, by POST."""
+"""An address at which machines hear of things, by POST."""
 
 import asyncio
+import hashlib
+import json
 from typing import Any, ClassVar
 
 import httpx
+from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block, schema_extra
 from pydantic import ConfigDict, Field, SecretStr
 
 from blocks.asking import DENIED, bounded, retry_after
+from blocks.pagers import Event
 
 #: Seconds for one whole request.
 PATIENCE = 10.0
@@ -37,8 +41,12 @@ def _hide_inner(schema: dict[str, Any], kind: type[Block]) -> None:
     schema["secret_fields"] = ["headers.*" if name == "headers" else name for name in schema["secret_fields"]]
 
 
-class OutgoingWebhook(Block):
-    """Posts a text to one address; whoever answers there knows a repeated message by its `Idempotency-Key`."""
+class OutgoingWebhook(NotificationBlock):
+    """Posts a text to one address; whoever answers there knows a repeated message by its `Idempotency-Key`.
+
+    As a channel for people it posts JSON: `status` (firing or resolved), `severity` (critical, error or warning),
+    `key`, which is the same from firing to resolved, `source`, which is the site's name, `subject` and `body`.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_hide_inner)
 
@@ -50,6 +58,16 @@ class OutgoingWebhook(Block):
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Headers to send along, such as Authorization."""
     content_type: str = "application/json"
+
+    async def notify(self, body: str, subject: str | None = None) -> None:
+        """Send a message without an alert behind it; WebhookError as for `post`."""
+        text = json.dumps({"subject": subject or "", "body": body})
+        await self.post(text, hashlib.sha256(text.encode()).hexdigest())
+
+    async def tell(self, event: Event) -> None:
+        """Send what there is to say about an alert; WebhookError as for `post`."""
+        text = json.dumps(event.fields())
+        await self.post(text, f"{event.key} {hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
     async def post(self, body: str, key: str) -> None:
         """Send a text. Redirects are not followed.

@@ -31,6 +31,7 @@ from flows.rules.slots import (
     overlaps,
 )
 from flows.tasks import runs, slots
+from flows.tasks.alerts import tell_new_channels
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import LedgerError, open_ledger
 from flows.tasks.outbox import deliver
@@ -63,6 +64,7 @@ async def watch_jobs() -> State[Pass]:
     log.info("watch: %s", done.detail)
     if not done.looked:
         return Failed(name=UNKNOWN, message=done.detail, data=done)
+    await tell_new_channels()
     await deliver()
     await deliver_targets()
     return Completed(message=done.detail, data=done)
@@ -87,6 +89,7 @@ async def watch(ping: str = "") -> int:
         done = await look()
         said, code = done.detail, done.exit_code
         # Also when Prefect is gone: a channel that a site file declares can be reached without it.
+        await tell_new_channels.fn()
         await deliver.fn()
         await deliver_targets.fn()
     except LedgerError as error:

@@ -1,4 +1,8 @@
-"""When to tell people of what rounds found, and when to leave them in peace."""
+"""When to tell people of what rounds found, and when to leave them in peace.
+
+An alert is the state of one subject of one check. What begins to fire in one round is one incident: one message per
+channel when it opens, one when all of its alerts are well again, and a reminder of all of it in between.
+"""
 
 import re
 from collections.abc import Sequence
@@ -24,6 +28,21 @@ class State(StrEnum):
     FIRING = "firing"
     RECOVERING = "recovering"
     RESOLVED = "resolved"
+
+
+class Level(StrEnum):
+    """How grave an incident is, in the words of pagers, the gravest first."""
+
+    CRITICAL = "critical"
+    """Somebody got what is not theirs."""
+    ERROR = "error"
+    """A promise is broken."""
+    WARNING = "warning"
+    """Nobody could look."""
+
+    def exceeds(self, other: str) -> bool:
+        """Whether it is graver than another one."""
+        return list(Level).index(self) < list(Level).index(Level(other))
 
 
 class Kind(StrEnum):
@@ -87,10 +106,13 @@ class Alert:
     dedup_key: str = ""
     """The same from open to resolved; empty while nothing is open."""
     told_at: datetime | None = None
+    """When a message about it was last put into the outbox; None while nobody was sent one."""
     folded: int = 0
     """Bad rounds since it was last told."""
     run_id: str = ""
     """The round that brought it here; applied again it changes nothing."""
+    incident: str = ""
+    """Key of the last incident that it was a part of; a relapse while that is open is no new one."""
 
     @property
     def flapping(self) -> bool:
@@ -110,10 +132,11 @@ def changes(recent: Sequence[Outcome]) -> int:
 
 
 def advance(alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: Policy) -> tuple[Alert, Kind | None]:
-    """Apply one round to an alert, and say what is to be told of it. A round that it has seen changes nothing.
+    """Apply one round to an alert, and say what there is to tell of it. A round that it has seen changes nothing.
 
     Firing and recovery are told once each. Between them the same trouble is folded until the reminder is due; only a
-    first `fail` after rounds in which nobody could look is told at once, as a reminder.
+    first `fail` after rounds in which nobody could look is told at once, as a reminder. What was put into the outbox
+    is kept by `notified`.
     """
     if alert.run_id == run_id:
         return alert, None
@@ -122,6 +145,11 @@ def advance(alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: P
     if alert.state in {State.FIRING, State.RECOVERING}:
         return _trouble(alert, at, policy, worse=worse) if is_bad(outcome) else _recovery(alert, at, policy)
     return _calm(alert, at, policy)
+
+
+def notified(alert: Alert, at: datetime) -> Alert:
+    """An alert about which a message was put into the outbox."""
+    return replace(alert, told_at=at, folded=0)
 
 
 def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, Kind | None]:
@@ -148,7 +176,7 @@ def _calm(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | Non
         key = f"{alert.site}|{alert.check}|{alert.subject}|{at.isoformat()}"
         alert = replace(alert, state=State.PENDING, since=at, opened_at=at, dedup_key=key, told_at=None, folded=0)
     if bad and sum(map(is_bad, alert.recent[-policy.rounds :])) >= policy.bad:
-        return replace(alert, state=State.FIRING, since=at, told_at=at), Kind.FIRING
+        return replace(alert, state=State.FIRING, since=at), Kind.FIRING
     return alert, None
 
 
@@ -156,10 +184,8 @@ def _trouble(alert: Alert, at: datetime, policy: Policy, *, worse: bool) -> tupl
     """It was told, and is still or again bad."""
     if alert.state is State.RECOVERING:
         alert = replace(alert, state=State.FIRING, since=at)
-    due = alert.told_at is None or (at - alert.told_at).total_seconds() >= policy.remind
-    if due or worse:
-        return replace(alert, told_at=at, folded=0), Kind.REMINDER
-    return replace(alert, folded=alert.folded + 1), None
+    due = alert.told_at is not None and (at - alert.told_at).total_seconds() >= policy.remind
+    return replace(alert, folded=alert.folded + 1), Kind.REMINDER if due or worse else None
 
 
 def _recovery(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | None]:
@@ -173,7 +199,7 @@ def _recovery(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind |
 
 
 def _resolved(alert: Alert, at: datetime) -> Alert:
-    return replace(alert, state=State.RESOLVED, since=at, told_at=at)
+    return replace(alert, state=State.RESOLVED, since=at)
 
 
 def _closed(alert: Alert, at: datetime) -> Alert:

@@ -7,10 +7,11 @@ from datetime import timedelta
 #: Kinds of messages that are no words to people.
 PURGE, WEBHOOK = "purge", "webhook"
 
-#: The pause after a first failure; each further one doubles it, up to the longest.
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=1)
+#: The pause after a first failure; each further one doubles it, up to the longest. A message to people waits less, so
+#: that a channel that works again is heard from within two minutes.
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_OF_WORDS = timedelta(seconds=15), timedelta(hours=1), timedelta(minutes=2)
 #: Attempts after which a message is dead: about a day, so that a channel that is down for a night loses nothing.
-MOST_ATTEMPTS = 30
+MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS = 30, 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,17 @@ class Purge:
         return cls(**{what: tuple(items)})
 
 
-def is_over(attempts: int, trouble: Trouble) -> bool:
-    """Whether a message that has failed so many times is dead."""
-    return trouble.permanent or attempts >= MOST_ATTEMPTS
+def is_over(attempts: int, trouble: Trouble, kind: str = PURGE) -> bool:
+    """Whether a message of a kind that has failed so many times is dead."""
+    most = MOST_ATTEMPTS if kind in {PURGE, WEBHOOK} else MOST_ATTEMPTS_OF_WORDS
+    return trouble.permanent or attempts >= most
 
 
-def pause(attempts: int, trouble: Trouble, chance: float) -> timedelta:
+def pause(attempts: int, trouble: Trouble, chance: float, kind: str = PURGE) -> timedelta:
     """How long a message rests that has failed so many times; shorter by up to a quarter, by a `chance` of 0..1.
 
     So messages that failed together do not come back together.
     """
-    longest = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    most = LONGEST_PAUSE if kind in {PURGE, WEBHOOK} else LONGEST_PAUSE_OF_WORDS
+    longest = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), most)
     return max(longest * (1 - chance / 4), min(timedelta(seconds=trouble.wait), LONGEST_PAUSE))

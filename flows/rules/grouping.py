@@ -62,6 +62,8 @@ class Group:
     """The first subjects by name, three at most."""
     by_rfc: str = ""
     observed: str = ""
+    rollback_fault: str = ""
+    """Why the rollback can't be run; empty when nothing is known against it."""
 
     @property
     def more(self) -> str:
@@ -220,6 +222,7 @@ class _Pile:
             tuple(nsmallest(EXAMPLES, self.subjects)),
             _one_or_other(sorted(self.by_rfc.values())),
             _one_or_other(sorted(self.observed.values())),
+            verdict.rollback_fault,
         )
 
 

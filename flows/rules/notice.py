@@ -1,22 +1,30 @@
-"""What whoever is woken up reads: at most twelve lines, and never a secret."""
+"""What the person on call reads: one incident, the cause first, in at most sixteen lines, and never a secret."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
-from flows.rules.alert import WINDOW, Alert, Kind, changes
+from flows.rules.alert import WINDOW, Alert, Kind, Level, changes, is_bad
 from flows.rules.grouping import EXAMPLES, Group, group, held
 from flows.rules.rehearsal import Rehearsal, ago, rehearsed
-from flows.rules.report import seen
+from flows.rules.report import cannot_go_back, is_heavy, seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
+from flows.rules.site import RELEASE
 from flows.rules.subject import summary
 from flows.rules.text import WIDTH, clipped, plain, scrubbed
-from flows.rules.verdict import Severity, Verdict
+from flows.rules.verdict import Outcome, Severity, Verdict
 
-#: So many alerts that change alike in one round are told one by one; more of them are told together.
-FEW = 3
+#: So many further faults of an incident have a line of their own each; the others are counted.
+ALSO = 3
+#: Lines of a message, at most.
+LINES = 16
+
+#: A check and a subject, by which an incident is known.
+Lead = tuple[str, str]
+NO_REHEARSALS: Mapping[str, Rehearsal | None] = MappingProxyType({})
 
 #: Where to look first, by check.
 FIRST_LOOK = {
@@ -60,19 +68,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert of which a round has something to tell. No verdict: the round did not look at it any more."""
+    """An alert that a message is about, and what was found. No verdict: the round did not look at it."""
 
     kind: Kind
     alert: Alert
     verdict: Verdict | None
-
-
-def bundled(found: Iterable[Change]) -> list[list[Change]]:
-    """What is told in one message each: more than FEW changes of one kind, check and rule together, others alone."""
-    alike: dict[tuple[Kind, str, str], list[Change]] = {}
-    for change in found:
-        alike.setdefault((change.kind, change.alert.check, change.alert.rule), []).append(change)
-    return [part for every in alike.values() for part in ([every] if len(every) > FEW else [[one] for one in every])]
 
 
 def job_notice(  # noqa: PLR0913 - a message has as many lines
@@ -105,41 +105,70 @@ def job_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(f"{state.upper()}: job {deployment}", lines, link)
 
 
-def alert_notice(
+def alert_notice(  # noqa: PLR0913 - a message has as many lines
     told: Sequence[Change],
     *,
     now: datetime,
     release: Release | None,
-    rehearsal: Rehearsal | None,
+    rehearsals: Mapping[str, Rehearsal | None] = NO_REHEARSALS,
     link: str,
+    lead: Lead | None = None,
 ) -> Notice:
-    """The message for what a round found about one subject, or about several of one kind, check and rule."""
+    """The message about an incident: its worst fault in full, and below it the others in a line each.
+
+    Args:
+        told: What it consists of, all of one kind. The first one is the lead where there is no fault.
+        now: The end of the round.
+        release: The last one that was seen.
+        rehearsals: The last one of each rule's rollback, and of the release's.
+        link: The run in Prefect's UI, or empty.
+        lead: The check and subject by which the incident is known; those of its worst fault when left out.
+    """
     kind, alerts = told[0].kind, [change.alert for change in told]
     verdicts = [change.verdict for change in told if change.verdict]
-    alert, many, faults = alerts[0], len(told) > 1, group(verdicts)
+    faults = group(verdicts)
+    check, subject = lead or lead_of(told)
+    first = next((one for one in alerts if (one.check, one.subject) == (check, subject)), alerts[0])
+    rule, owner = (faults[0].rule, faults[0].owner) if faults else (first.rule, first.owner)
     state = "STILL FIRING" if kind is Kind.REMINDER else kind.upper()
-    harm = ", CRITICAL" if faults and faults[0].severity is Severity.CRITICAL else ""
-    look = "nothing to do" if kind is Kind.RESOLVED else FIRST_LOOK.get(alert.check, "the evidence in the run")
-    subject = f"{len(told)} subjects" if many else alert.subject
-    what = f"{state}{harm}: site {alert.site}, {alert.check}, {subject}"
+    harm = ", CRITICAL" if faults and level_of(faults) is Level.CRITICAL else ""
+    look = "nothing to do" if kind is Kind.RESOLVED else FIRST_LOOK.get(check, "the evidence in the run")
+    others = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    what = f"{state}{harm}: site {first.site}, {check}, {subject}{others}"
     lines = [
-        f"{what}{alert.rule and f' (rule {alert.rule})'}",
-        f"where: {_where(alerts, faults)}" if many else "",
+        f"{what}{rule and f' (rule {rule})'}",
+        _where(alerts, faults),
         f"since: {_since(alerts, kind, now)}",
-        *(_wrong(faults, many=many) if faults else _right(alerts, verdicts)),
+        *(_wrong(faults) if faults else _right(told)),
         f"last change: {_changed(release, now)}",
-        f"owner: {alert.owner}",
+        f"owner: {owner}",
         f"first look: {look}",
-        f"rollback: {_command(verdicts[0].rollback, rehearsal, now)}" if verdicts else "",
+        f"rollback: {_rollback(faults, verdicts, rehearsals, now)}" if verdicts else "",
     ]
-    others = f" and {len(told) - 1} more" if many else ""
-    return _notice(what, lines, link, f"key: {alert.dedup_key}{others}")
+    return _notice(what, lines, link, f"key: {first.incident or first.dedup_key}")
+
+
+def lead_of(told: Sequence[Change]) -> Lead:
+    """The check and subject of the worst fault; of the first alert where there is none."""
+    faults = group(change.verdict for change in told if change.verdict)
+    return (faults[0].check, plain(faults[0].examples[0])) if faults else (told[0].alert.check, told[0].alert.subject)
+
+
+def level_of(faults: Iterable[Group]) -> Level:
+    """How grave an incident with these faults is."""
+    known = list(faults)
+    if any(one.severity is Severity.CRITICAL and one.outcome is Outcome.FAIL for one in known):
+        return Level.CRITICAL
+    return Level.ERROR if any(one.outcome is Outcome.FAIL for one in known) else Level.WARNING
 
 
 def _where(alerts: Sequence[Alert], faults: Sequence[Group]) -> str:
-    """Three subjects, of the worst fault if there is one, and how many more there are."""
-    shown = faults[0].examples if faults else sorted(alert.subject for alert in alerts)[:EXAMPLES]
-    return f"{', '.join(shown)} and {len(alerts) - len(shown)} more"
+    """The subjects of the worst fault, or of all that is well again, where they are more than one."""
+    if faults:
+        return f"where: {faults[0].where}" if faults[0].subjects > 1 else ""
+    shown = ", ".join(f"{one.check} {one.subject}" for one in alerts[:EXAMPLES])
+    more = f" and {len(alerts) - EXAMPLES} more" if len(alerts) > EXAMPLES else ""
+    return f"where: {shown}{more}" if len(alerts) > 1 else ""
 
 
 def _since(alerts: Sequence[Alert], kind: Kind, now: datetime) -> str:
@@ -156,28 +185,54 @@ def _since(alerts: Sequence[Alert], kind: Kind, now: datetime) -> str:
     return said
 
 
-def _wrong(faults: Sequence[Group], *, many: bool) -> list[str]:
-    """The worst fault in full, and how many findings there are beside it."""
+def _wrong(faults: Sequence[Group]) -> list[str]:
+    """The worst fault in full, others of which somebody has to know in a line each, and how many there are beside."""
     worst, *others = faults
-    on = f" ({worst.subjects} of them)" if many else ""
-    outcomes = [one.outcome for one in others for _ in range(one.count)]
-    also = f"also: {summary(outcomes)} ({', '.join(dict.fromkeys(one.claim for one in others))})"
+    on = f" ({worst.subjects} subjects)" if worst.subjects > 1 else ""
+    shown = [one for one in others if is_heavy(one)][:ALSO]
+    outcomes = [one.outcome for one in others if one not in shown for _ in range(one.count)]
+    claims = ", ".join(dict.fromkeys(one.claim for one in others if one not in shown))
     return [
         f"expected: {worst.wanted} ({worst.claim}: {worst.says})",
         f"observed: {', '.join(filter(None, (worst.outcome, worst.severity)))}: {_seen(worst)}{on}",
-        also if others else "",
+        *(f"also: {_also(one, worst.owner)}" for one in shown),
+        f"also: {summary(outcomes)} ({claims})" if outcomes else "",
     ]
 
 
-def _right(alerts: Sequence[Alert], verdicts: Sequence[Verdict]) -> list[str]:
+def _also(fault: Group, owner: str) -> str:
+    """A fault beside the worst one: which claim, where, what was seen, and whose it is if it is somebody else's."""
+    whose = f" (owner {fault.owner})" if fault.owner != owner else ""
+    harm = ", ".join(filter(None, (fault.outcome, fault.severity)))
+    return f"{harm}: {fault.claim} at {fault.where}: {_seen(fault)}{whose}"
+
+
+def _rollback(
+    faults: Sequence[Group], verdicts: Sequence[Verdict], rehearsals: Mapping[str, Rehearsal | None], now: datetime
+) -> str:
+    """The way back from the worst fault, with what it is worth."""
+    worst = faults[0] if faults else verdicts[0]
+    if worst.rollback_fault:
+        return cannot_go_back(scrubbed(worst.rollback_fault))
+    return _command(worst.rollback, rehearsals.get(worst.rule or RELEASE), now)
+
+
+def _right(told: Sequence[Change]) -> list[str]:
     """What holds again, and what nobody looks at any more."""
-    gone = len(alerts) - len(verdicts)
-    if not verdicts:
-        by_site = alerts[0].subject == alerts[0].site
+    verdicts = [change.verdict for change in told if change.verdict]
+    gone = [one.alert for one in told if one.verdict is None and _is_out_of_sight(one.alert)]
+    if len(gone) == len(told):
+        by_site = gone[0].subject == gone[0].site
         why = "the check can look again" if by_site else "the last full round did not look at it"
         return [f"observed: no longer checked: {why}"]
-    rest = f"; {gone} no longer checked" if gone else ""
-    return [f"expected: {verdicts[0].expected_result}", f"observed: {held(verdicts[0])}{rest}"]
+    rest = f"; {len(gone)} no longer checked" if gone else ""
+    expected = [f"expected: {verdicts[0].expected_result}"] if verdicts else []
+    return [*expected, f"observed: {held(verdicts[0]) if verdicts else 'it holds again'}{rest}"]
+
+
+def _is_out_of_sight(alert: Alert) -> bool:
+    """Whether an alert was closed because nobody looks at its subject any more, and not by a good round."""
+    return not alert.recent or is_bad(alert.recent[-1])
 
 
 def _seen(fault: Group) -> str:

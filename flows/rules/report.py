@@ -8,7 +8,7 @@ from typing import Any
 from flows.rules.grouping import Group, group, passed
 from flows.rules.redaction import evidence_json, left_out
 from flows.rules.subject import summary
-from flows.rules.text import clipped
+from flows.rules.text import clipped, for_markdown
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
@@ -68,9 +68,19 @@ def worst_of(groups: Sequence[Group]) -> str:
 def line(one: Group) -> str:
     """One fault as one line for an operator, wherever it was found."""
     harm = f"  severity {one.severity}" if one.severity else ""
-    rollback = f"  rollback: {one.rollback}" if one.rollback and one.outcome is Outcome.FAIL else ""
+    rollback = f"  rollback: {rollback_of(one)}" if one.rollback and one.outcome is Outcome.FAIL else ""
     said = f"{one.outcome.upper()} {one.where}  {one.claim}  saw {seen(one)}, wanted {one.wanted}"
     return f"{said}{harm}  owner {one.owner}{rollback}"
+
+
+def rollback_of(one: Group) -> str:
+    """The command that goes back, or why it can't be run."""
+    return cannot_go_back(one.rollback_fault) if one.rollback_fault else one.rollback
+
+
+def cannot_go_back(fault: str) -> str:
+    """What stands in the place of a rollback command that was found to be missing."""
+    return f"cannot be run: {fault}"
 
 
 def seen(one: Group) -> str:
@@ -108,7 +118,7 @@ def _verdict(verdict: Verdict, evidence: Mapping[int, list[dict[str, Any]]]) -> 
         "findings": [_finding(finding, evidence.get(id(finding), [])) for finding in verdict.findings],
         "expected_result": verdict.expected_result,
         "rollback": verdict.rollback,
-        **_known(by_rfc=verdict.by_rfc, observed=verdict.observed),
+        **_known(by_rfc=verdict.by_rfc, observed=verdict.observed, rollback_fault=verdict.rollback_fault),
     }
 
 
@@ -139,7 +149,12 @@ def group_json(one: Group) -> dict[str, Any]:
         "subjects": one.subjects,
         "examples": list(one.examples),
         "rollback": one.rollback,
-        **_known(severity=one.severity and one.severity.value, by_rfc=one.by_rfc, observed=one.observed),
+        **_known(
+            severity=one.severity and one.severity.value,
+            by_rfc=one.by_rfc,
+            observed=one.observed,
+            rollback_fault=one.rollback_fault,
+        ),
     }
 
 
@@ -161,7 +176,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
             "wanted": one.wanted,
             **{head: columns(one).get(head, "") for head in beside},
             "owner": one.owner,
-            "rollback": one.rollback,
+            "rollback": rollback_of(one),
         }
         for one in groups
     ]
@@ -199,7 +214,8 @@ def is_heavy(one: Group) -> bool:
 
 def item(one: Group) -> str:
     """A fault as an item of a list, to be read on a screen rather than in a log."""
-    back = f" Rollback: `{one.rollback}`" if one.rollback and one.outcome is Outcome.FAIL else ""
+    way = for_markdown(rollback_of(one)) if one.rollback_fault else f"`{one.rollback}`"
+    back = f" Rollback: {way}" if one.rollback and one.outcome is Outcome.FAIL else ""
     harm = f" Severity **{one.severity}**." if one.severity else ""
     said = f"saw {seen(one)}, wanted {one.wanted}.{harm} Owner {one.owner}.{back}"
     return f"- **{one.outcome.upper()} {one.where}** `{one.claim}`: {said}".replace("\n", " ")

@@ -1,9 +1,10 @@
 """Rollback ready: could we go back now, without searching through notes?"""
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from flows.rules.promises import Rule
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, rehearsed, why_stale
@@ -18,6 +19,9 @@ REHEARSED = Claim(
     f"{CHECK}/rehearsed", "The rollback was rehearsed in the last 14 days, with what runs now.", breach=Outcome.WARN
 )
 WORKED = Claim(f"{CHECK}/worked", "The last rehearsal went well.")
+
+
+NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,26 @@ def judge_release(
     plain = could_not_look(site, CHECK, "", RELEASE)
     findings = tuple(_findings(command, found, rehearsal, now))
     return Verdict(CHECK, RELEASE, "", plain.owner, "The previous release can be put back.", plain.rollback, findings)
+
+
+def faults(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """What was found to be missing of each rollback command that can't be run, by the command as it is quoted."""
+    return {
+        verdict.rollback: finding.saw
+        for verdict in verdicts
+        for finding in verdict.findings
+        if finding.claim == COMMAND.id and finding.outcome is Outcome.FAIL
+    }
+
+
+def warned(verdicts: Sequence[Verdict], known: Mapping[str, str] = NOTHING_KNOWN) -> tuple[Verdict, ...]:
+    """The verdicts, each with what is wrong with its rollback, so that no message quotes one that can't be run.
+
+    What these verdicts themselves say of a rollback counts; `known` says what earlier ones found, as `faults` has it.
+    """
+    looked = {verdict.rollback for verdict in verdicts if any(one.claim == COMMAND.id for one in verdict.findings)}
+    wrong = {command: saw for command, saw in known.items() if command not in looked} | faults(verdicts)
+    return tuple(replace(one, rollback_fault=wrong[one.rollback]) if one.rollback in wrong else one for one in verdicts)
 
 
 def _findings(command: Sequence[str], found: Found, rehearsal: Rehearsal | None, now: datetime) -> Iterator[Finding]:

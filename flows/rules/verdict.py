@@ -97,6 +97,8 @@ class Verdict:
     """What a shared cache may do with the subject by the RFC, in a few words; empty where that is not the question."""
     observed: str = ""
     """What the edge was seen to do."""
+    rollback_fault: str = ""
+    """Why the rollback can't be run, when it was found to be missing; see `flows.rules.rollback_ready.warned`."""
 
     def __post_init__(self) -> None:
         if not self.findings:

@@ -1,36 +1,74 @@
-"""What is told of a round: each alert is moved on and its message put into the outbox, in one transaction."""
+"""What is told of a round: alerts move on, and what begins to fire with it is one incident, in one transaction.
+
+Each channel hears of an incident once when it opens and once when all of it is well again, with reminders in between. A
+channel that comes later, or that comes back, hears of what is open then: at the next round of the site, or at the next
+pass of the watch.
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from datetime import UTC, datetime
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from flows.rules.alert import Alert, Kind, Policy, State, advance, is_bad, let_go
-from flows.rules.grouping import urgency
-from flows.rules.notice import Change, Notice, Release, alert_notice, bundled
+from flows.rules.alert import Alert, Kind, Level, Policy, State, advance, is_bad, let_go, notified
+from flows.rules.grouping import group, urgency
+from flows.rules.notice import Change, Notice, Release, alert_notice, lead_of, level_of
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
-from flows.rules.site import RELEASE, Site
+from flows.rules.site import Site
+from flows.rules.site_file import SiteFileError
 from flows.rules.text import plain
 from flows.rules.verdict import Outcome, Verdict
+from flows.tasks.database_file import load_database
 from flows.tasks.ledger import open_ledger
 from flows.tasks.rehearsals import find_rehearsals
-from flows.tasks.service_tables import AlertRow, ReleaseRow
+from flows.tasks.service_tables import AlertRow, IncidentRow, ReleaseRow
+from flows.tasks.site_file import load
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.transaction import NowMs
 
-_ALONE: Mapping[str, int] = MappingProxyType({})
 #: Checks of other jobs: a round that is silent about them says nothing.
 APART = frozenset({"compare-release", "purge-queue", "purge-sample", "rehearse-release"})
 #: A check and its subject; the alerts of a site are told apart by them.
 Subject = tuple[str, str]
+#: For so long a channel that comes back hears of the end of what it heard the beginning of.
+BACK = timedelta(days=30)
+#: What the name of a database begins with where it stands in the place of a site's.
+DATABASE = "database-"
+#: States of an alert of which people were told, and that is not well again.
+OPEN = frozenset({State.FIRING, State.RECOVERING})
+TROUBLE = (Kind.FIRING.value, Kind.REMINDER.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a round made of an alert."""
+
+    row: AlertRow
+    kind: Kind | None
+    verdict: Verdict | None
+    folded: int
+    """Rounds that were folded before this one."""
+
+    @property
+    def is_open(self) -> bool:
+        return State(self.row.state) in OPEN
+
+    @property
+    def level(self) -> Level | None:
+        """How grave its trouble is, as far as this round saw it."""
+        bad = self.is_open and self.verdict is not None and is_bad(self.verdict.outcome)
+        return level_of(group([self.verdict])) if bad and self.verdict else None
+
+    def told_as(self, kind: Kind) -> Change:
+        return Change(kind, replace(_alert(self.row), folded=self.folded), self.verdict)
 
 
 @task(
@@ -53,6 +91,16 @@ async def tell(site: Site, report: Report, link: str, *, full: bool = True) -> N
     await asyncio.to_thread(_tell, site, report, link, proofs, full=full)
 
 
+@task(task_run_name="tell new channels", cache_policy=NO_CACHE, persist_result=False)
+async def tell_new_channels() -> int:
+    """Put what channels have not heard of open incidents into the outbox, and of the end of those that they heard of.
+
+    For channels that were added, renamed or brought back since. Doing it again changes nothing. Returns how many
+    messages were put.
+    """
+    return await asyncio.to_thread(_tell_new_channels)
+
+
 def enqueue(  # noqa: PLR0913 - the columns of a message
     where: Engine | Session,
     notice: Notice,
@@ -62,19 +110,17 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
     number: int = 1,
     channels: Sequence[str],
     site: str,
-    told_with: Mapping[str, int] = _ALONE,
-) -> dict[str, int]:
+) -> list[str]:
     """Put a message into the outbox, once for each channel; one that is there already stays as it is.
 
-    With a session it is part of that session's transaction. `told_with` names for each channel the message that tells
-    this one as well, so that it is never sent itself. Returns the new messages' ids by channel.
+    With a session it is part of that session's transaction. Returns the channels for which it is new.
     """
     if isinstance(where, Engine):
         with Session(where.execution_options(writes=True)) as session, session.begin():
             names = {"dedup_key": dedup_key, "kind": kind, "number": number, "channels": channels, "site": site}
-            return enqueue(session, notice, **names, told_with=told_with)
-    now = datetime.now(UTC)
-    put: dict[str, int] = {}
+            return enqueue(session, notice, **names)
+    now = clock(where)
+    put = []
     for channel in channels:
         row = OutboxRow(
             dedup_key=dedup_key,
@@ -86,11 +132,67 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
             body=notice.body,
             created_at=now,
             due_at=now,
-            told_with=told_with.get(channel),
         )
-        if (new := _insert(where, row, ("dedup_key", "kind", "number", "channel"))) is not None:
-            put[channel] = new
+        if _insert(where, row, ("dedup_key", "kind", "number", "channel")) is not None:
+            put.append(channel)
     return put
+
+
+def clock(session: Session) -> datetime:
+    """The database's time, as those of two workers can differ."""
+    return datetime.fromtimestamp(session.scalar(select(NowMs())) / 1000, UTC)
+
+
+def spread(
+    session: Session, incident: IncidentRow, channels: Sequence[str], *, again: bool = False, late: bool = False
+) -> list[str]:
+    """Put what channels have not heard of an incident into the outbox: its beginning, or its end.
+
+    Args:
+        session: One in whose transaction nobody else changes the incident.
+        incident: With its newest message.
+        channels: Who is to hear of it.
+        again: Whether those who heard of it are reminded. A message that waits already takes the new words instead.
+
+        late: Whether its newest message is older, so that it says when it was written.
+
+    Returns:
+        The channels for which something was put.
+    """
+    known: dict[str, list[OutboxRow]] = {channel: [] for channel in channels}
+    mine = select(OutboxRow).filter_by(dedup_key=incident.key).where(OutboxRow.channel.in_(known))
+    for row in session.scalars(mine.order_by(OutboxRow.id)):
+        known[row.channel].append(row)
+    put: list[str] = []
+    for channel, letters in known.items():
+        kinds = {row.kind for row in letters}
+        if incident.resolved_at:
+            heard = kinds & {*TROUBLE} and Kind.RESOLVED not in kinds
+            put += _post(session, incident, channel, Kind.RESOLVED) if heard else []
+        elif not letters:
+            put += _post(session, incident, channel, Kind.FIRING, late=late)
+        elif again and not any(_reworded(session, incident, row) for row in letters):
+            put += _post(session, incident, channel, Kind.REMINDER, incident.reminders)
+        elif again:
+            put.append(channel)
+    return put
+
+
+def _post(  # noqa: PLR0913 - the columns of a message
+    session: Session, incident: IncidentRow, channel: str, kind: Kind, number: int = 1, *, late: bool = False
+) -> list[str]:
+    as_of = f"\nas of: {incident.as_of:%Y-%m-%d %H:%M} UTC" if late else ""
+    notice = Notice(incident.headline, f"{incident.body}{as_of}")
+    names = {"dedup_key": incident.key, "kind": kind.value, "number": number, "site": incident.site}
+    return enqueue(session, notice, **names, channels=[channel])
+
+
+def _reworded(session: Session, incident: IncidentRow, row: OutboxRow) -> bool:
+    """Give a message that was not sent the newest words, unless somebody is sending it; a dead one lives again."""
+    idle = update(OutboxRow).filter_by(id=row.id, lease_token="").where(OutboxRow.sent_at.is_(None))
+    words = {"subject": incident.headline, "body": incident.body}
+    alive = {"dead_at": None, "attempts": 0, "due_at": clock(session)} if row.dead_at else {}
+    return bool(session.execute(idle.values(**words, **alive)).rowcount)
 
 
 def last_release(session: Session, site: str) -> Release | None:
@@ -101,36 +203,141 @@ def last_release(session: Session, site: str) -> Release | None:
 
 
 def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | None], *, full: bool) -> None:
-    found = _by_subject(report.verdicts)
     engine = open_ledger()
     try:
         with Session(engine.execution_options(writes=True)) as session, session.begin():
-            changes: list[Change] = []
-            for row in _rows(session, report, found):
-                verdict = found.get((row.check, row.subject))
-                before = _alert(row)
-                after, kind = _moved(before, verdict, site, report, full=full)
-                _keep(row, after)
-                if kind:
-                    changes.append(Change(kind, replace(after, folded=before.folded), verdict))
+            steps = list(_steps(session, site, report, full=full))
             release = last_release(session, report.site)
-            for together in bundled(changes) if site.notify else ():
-                proof = proofs.get(together[0].alert.rule or RELEASE)
-                _put(session, site, together, now=report.ended, release=release, rehearsal=proof, link=link)
+            words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
+            opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None).order_by(IncidentRow.id)
+            incidents = list(session.scalars(opened.with_for_update()))
+            for incident in incidents:
+                own = [step for step in steps if step.row.incident == incident.key]
+                _go_on(session, site, incident, own, words)
+            keys = {incident.key for incident in incidents}
+            if new := [step for step in steps if step.kind is Kind.FIRING and step.row.incident not in keys]:
+                _open(session, site, new, words)
     finally:
         engine.dispose()
 
 
-def _put(session: Session, site: Site, together: Sequence[Change], **more: Any) -> None:
-    """Put one message into the outbox for some changes: each has its own row there, and the first one's is sent."""
-    notice, first = alert_notice(together, **more), _ALONE
-    for change in together:
-        key = change.alert.dedup_key
-        names = {"dedup_key": key, "kind": change.kind.value, "site": site.site}
-        number = _next(session, key) if change.kind is Kind.REMINDER else 1
-        own = notice if change is together[0] else alert_notice([change], **more)
-        put = enqueue(session, own, **names, number=number, channels=site.notify.channels, told_with=first)
-        first = first or put
+def _steps(session: Session, site: Site, report: Report, *, full: bool) -> Iterator[_Step]:
+    """Move each alert of the site on by a round."""
+    seen = _by_subject(report.verdicts)
+    for row in _rows(session, report, seen):
+        before, verdict = _alert(row), seen.get((row.check, row.subject))
+        after, kind = _moved(before, verdict, site, report, full=full)
+        _keep(row, after)
+        yield _Step(row, kind, verdict, before.folded)
+
+
+def _open(session: Session, site: Site, steps: Sequence[_Step], words: Mapping[str, Any]) -> None:
+    """Begin an incident with the alerts that began to fire in a round."""
+    at = words["now"]
+    check, subject = lead_of([step.told_as(Kind.FIRING) for step in steps])
+    first = next(step for step in steps if (step.row.check, step.row.subject) == (check, subject))
+    incident = IncidentRow(
+        key=first.row.dedup_key, site=site.site, check=check, subject=subject, level="", headline="", body="",
+        as_of=at, opened_at=min(step.row.opened_at or at for step in steps),
+    )  # fmt: skip
+    for step in steps:
+        step.row.incident = incident.key
+    _reword(incident, steps, Kind.FIRING, words)
+    session.add(incident)
+    session.flush()
+    if spread(session, incident, _channels(site)):
+        _notified(steps, at)
+
+
+def _go_on(
+    session: Session, site: Site, incident: IncidentRow, steps: Sequence[_Step], words: Mapping[str, Any]
+) -> None:
+    """Bring an open incident up to date: it is over, worse, due for a reminder, or there is nothing new to tell."""
+    bad, at = [step for step in steps if step.is_open], words["now"]
+    if not bad:
+        incident.resolved_at = at
+        _reword(incident, sorted(steps, key=lambda step: step.kind is None), Kind.RESOLVED, words)
+        spread(session, incident, _channels(site))
+        return
+    seen = [step for step in bad if step.level]
+    worse = any(step.level and step.level.exceeds(incident.level) for step in seen)
+    # People were not told that it had been well in between; of a leak they hear again all the same.
+    leaks_again = any(step.kind is Kind.FIRING and step.level is Level.CRITICAL for step in seen)
+    again = worse or leaks_again or any(step.kind is Kind.REMINDER for step in steps)
+    if again or len(seen) == len(bad):
+        shown = seen or bad
+        incident.check, incident.subject = lead_of([step.told_as(Kind.REMINDER) for step in shown])
+        _reword(incident, shown, Kind.REMINDER, words)
+    incident.reminders += again
+    if spread(session, incident, _channels(site), again=again):
+        _notified([step for step in steps if again or step.row.told_at is None], at)
+
+
+def _reword(incident: IncidentRow, steps: Sequence[_Step], kind: Kind, words: Mapping[str, Any]) -> None:
+    """Write the newest message about an incident, for whoever has to hear of it now or later."""
+    lead = incident.check, incident.subject
+    notice = alert_notice([step.told_as(kind) for step in steps], lead=lead, **words)
+    incident.headline, incident.body, incident.as_of = notice.subject, notice.body, words["now"]
+    if levels := [step.level for step in steps if step.level]:
+        incident.level = min(levels, key=list(Level).index).value
+
+
+def _notified(steps: Iterable[_Step], at: datetime) -> None:
+    for step in steps:
+        _keep(step.row, notified(_alert(step.row), at))
+
+
+def _channels(site: Site) -> tuple[str, ...]:
+    return site.notify.channels if site.notify else ()
+
+
+def _tell_new_channels() -> int:
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            missing = dict(_missing(session))
+        if not missing:  # as nearly always, and then nobody is kept from writing
+            return 0
+        with Session(engine.execution_options(writes=True)) as session, session.begin():
+            late = select(IncidentRow).where(IncidentRow.key.in_(missing)).order_by(IncidentRow.id)
+            return sum(
+                _spread_late(session, incident, missing[incident.key])
+                for incident in session.scalars(late.with_for_update()).all()
+            )
+    finally:
+        engine.dispose()
+
+
+def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Incidents of which a channel of their site has something to hear, by key, with those channels."""
+    since = or_(IncidentRow.resolved_at.is_(None), IncidentRow.resolved_at > clock(session) - BACK)
+    found = session.execute(select(IncidentRow.key, IncidentRow.site, IncidentRow.resolved_at).where(since)).all()
+    names = OutboxRow.dedup_key, OutboxRow.channel, OutboxRow.kind
+    letters = session.execute(select(*names).where(OutboxRow.dedup_key.in_([row.key for row in found]))).all()
+    began = {(key, channel) for key, channel, kind in letters if kind in TROUBLE}
+    ended = {(key, channel) for key, channel, kind in letters if kind == Kind.RESOLVED}
+    channels = {site: channels_of(site) for site in {row.site for row in found}}
+    for key, site, resolved_at in found:
+        wanted = began - ended if resolved_at else {(key, channel) for channel in channels[site]} - began
+        if late := tuple(channel for channel in channels[site] if (key, channel) in wanted):
+            yield key, late
+
+
+def _spread_late(session: Session, incident: IncidentRow, channels: Sequence[str]) -> int:
+    put = spread(session, incident, channels, late=True)
+    if put and not incident.resolved_at:
+        untold = update(AlertRow).filter_by(incident=incident.key, told_at=None).where(AlertRow.state.in_(OPEN))
+        session.execute(untold.values(told_at=clock(session)))
+    return len(put)
+
+
+def channels_of(name: str) -> tuple[str, ...]:
+    """The channels in the file of a site or, as `database-NAME`, of a database; none where there is no such file."""
+    try:
+        of = load_database(name.removeprefix(DATABASE)) if name.startswith(DATABASE) else load(name)
+    except SiteFileError:
+        return ()
+    return of.notify.channels if of.notify else ()
 
 
 def _moved(
@@ -207,8 +414,3 @@ def _keep(row: AlertRow, alert: Alert) -> None:
     for field in fields(Alert):
         setattr(row, field.name, getattr(alert, field.name))
     row.state, row.recent = alert.state.value, [outcome.value for outcome in alert.recent]
-
-
-def _next(session: Session, dedup_key: str) -> int:
-    last = select(func.max(OutboxRow.number)).filter_by(dedup_key=dedup_key, kind=Kind.REMINDER.value)
-    return (session.scalar(last) or 0) + 1

@@ -1,7 +1,10 @@
 """The outbox: every message is sent once at least, however often a channel or a sender breaks down.
 
 Messages to people, purges and webhooks alike. One that can't be sent is dead in the end: it is kept, shown, and sent
-again when somebody says so.
+again when somebody says so. What tells people of an incident is still tried now and then while that is open, so that a
+channel that was repaired hears of it.
+
+The clock is the database's: those of two workers can differ by more than a lease.
 """
 
 import asyncio
@@ -9,7 +12,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,8 +25,10 @@ from sqlalchemy.orm import Session, aliased
 from flows.rules.delivery import Trouble, is_over, pause
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.tasks.alerts import clock
 from flows.tasks.ledger import open_ledger
 from flows.tasks.senders import send
+from flows.tasks.service_tables import IncidentRow
 from flows.tasks.site_file import load
 from roundsman.batch.events import Teller
 from roundsman.ledger.outbox import OutboxRow
@@ -75,9 +80,10 @@ async def deliver(limit: int = 50, target: Engine | None = None, site: Site | No
     """
     engine = target or await asyncio.to_thread(open_ledger)
     try:
-        channels = await asyncio.to_thread(_due_channels, engine)
+        channels = await asyncio.to_thread(_due_channels, engine, ledger=target is None)
         sites = {name: await asyncio.to_thread(_written, name, site) for name in {name for name, _ in channels}}
-        ended = await asyncio.gather(*(_drain(engine, one, sites[one[0]], limit) for one in channels))
+        ledger = target is None
+        ended = await asyncio.gather(*(_drain(engine, one, sites[one[0]], limit, ledger=ledger) for one in channels))
     finally:
         if target is None:
             engine.dispose()
@@ -101,13 +107,12 @@ def dead_letters(engine: Engine, most: int = 100) -> list[DeadLetter]:
 
 def replay(engine: Engine, number: int | None = None) -> int:
     """Let a dead message be sent again, with all its attempts before it; every one without a number. Says how many."""
-    now = datetime.now(UTC)
-    alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": now}
-    again = update(OutboxRow).where(OutboxRow.dead_at.is_not(None)).values(**alive)
+    again = update(OutboxRow).where(OutboxRow.dead_at.is_not(None))
     if number is not None:
         again = again.where(or_(OutboxRow.id == number, OutboxRow.told_with == number))
     with _writing(engine) as session:
-        told = session.execute(again.returning(OutboxRow.told_with)).scalars().all()
+        alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": clock(session)}
+        told = session.execute(again.values(**alive).returning(OutboxRow.told_with)).scalars().all()
         return sum(one is None for one in told)
 
 
@@ -133,11 +138,12 @@ def _written(name: str, known: Site | None) -> Site | None:
         return None
 
 
-async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int) -> Delivered:
+async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int, *, ledger: bool) -> Delivered:
     """Send a channel's messages one after another, until none is due or the channel fails."""
     sent = failed = 0
-    while sent + failed < limit and (row := await asyncio.to_thread(_take, engine, channel)):
-        trouble = await send(site, row)
+    while sent + failed < limit and (taken := await asyncio.to_thread(_take, engine, channel, ledger=ledger)):
+        row, level = taken
+        trouble = await send(site, row, level)
         await asyncio.to_thread(_settle, engine, row, trouble)
         _tell(row, trouble)
         if trouble is None:
@@ -156,24 +162,32 @@ def _tell(row: OutboxRow, trouble: Trouble | None) -> None:
     if trouble is None:
         tell("sent", **facts)
     else:
-        tell("dead" if is_over(row.attempts, trouble) else "not sent", **facts, error=trouble.says)
+        tell("dead" if is_over(row.attempts, trouble, row.kind) else "not sent", **facts, error=trouble.says)
 
 
-def _due_channels(engine: Engine) -> list[Channel]:
-    now = datetime.now(UTC)
+def _due_channels(engine: Engine, *, ledger: bool) -> list[Channel]:
     with Session(engine) as session:
-        found = session.execute(select(OutboxRow.site, OutboxRow.channel).where(*_is_due(now)).distinct())
+        due = _is_due(clock(session), ledger=ledger)
+        found = session.execute(select(OutboxRow.site, OutboxRow.channel).where(*due).distinct())
         return sorted((site, channel) for site, channel in found)
 
 
-def _is_due(now: datetime) -> tuple[Any, ...]:
+def _is_due(now: datetime, *, ledger: bool) -> tuple[Any, ...]:
     lease, unsent, alive = OutboxRow.lease_until, OutboxRow.sent_at.is_(None), OutboxRow.dead_at.is_(None)
+    if ledger:  # only there are incidents
+        alive = or_(alive, _is_of_an_open_incident())
     return unsent, alive, OutboxRow.told_with.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
 
 
-def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
-    """Lease the next message of a channel that is due. A recovery waits until its trouble was told, or is dead."""
-    now = datetime.now(UTC)
+def _is_of_an_open_incident() -> Any:
+    return exists().where(IncidentRow.key == OutboxRow.dedup_key, IncidentRow.resolved_at.is_(None))
+
+
+def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[OutboxRow, str] | None:
+    """Lease the next message of a channel that is due, and say how grave its incident is, if that is known.
+
+    A recovery waits until its trouble was told, or is dead.
+    """
     told, earlier = aliased(OutboxRow), aliased(OutboxRow)
     waits = exists().where(
         or_(told.id == OutboxRow.id, told.told_with == OutboxRow.id),
@@ -183,31 +197,36 @@ def _take(engine: Engine, channel: Channel) -> OutboxRow | None:
         earlier.dead_at.is_(None),
         earlier.id < told.id,
     )
-    next_one = (
-        select(OutboxRow)
-        .filter_by(site=channel[0], channel=channel[1])
-        .where(*_is_due(now), ~waits)
-        .order_by(OutboxRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=OutboxRow)
-    )
     with _writing(engine) as session:
+        now = clock(session)
+        next_one = (
+            select(OutboxRow)
+            .filter_by(site=channel[0], channel=channel[1])
+            .where(*_is_due(now, ledger=ledger), ~waits)
+            .order_by(OutboxRow.id)
+            .limit(1)
+            .with_for_update(skip_locked=True, of=OutboxRow)
+        )
         row = session.scalars(next_one).first()
-        if row:
-            row.lease_until, row.lease_token, row.attempts = now + LEASE, uuid4().hex, row.attempts + 1
-        return row
+        if row is None:
+            return None
+        row.lease_until, row.lease_token, row.attempts = now + LEASE, uuid4().hex, row.attempts + 1
+        level = session.scalar(select(IncidentRow.level).filter_by(key=row.dedup_key)) if ledger else None
+        return row, level or ""
 
 
 def _settle(engine: Engine, row: OutboxRow, trouble: Trouble | None) -> None:
     """Write down how it went, of it and all that it told, unless somebody else took it in the meantime."""
-    now = datetime.now(UTC)
-    ended: dict[str, Any] = {"sent_at": now}
-    if trouble and is_over(row.attempts, trouble):
-        ended = {"dead_at": now}
-    elif trouble:
-        ended = {"due_at": now + pause(row.attempts, trouble, random.random())}  # noqa: S311 - so that they spread
-    own = {**ended, "error": trouble.says if trouble else "", "lease_until": None, "lease_token": ""}
     mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(OutboxRow.id)
     with _writing(engine) as session:
-        if session.scalar(mine.values(**own)) and "due_at" not in ended:
+        now = clock(session)
+        ended: dict[str, Any] = {"sent_at": now, "dead_at": None}
+        rests = trouble and pause(row.attempts, trouble, random.random(), row.kind)  # noqa: S311 - so that they spread
+        if trouble and is_over(row.attempts, trouble, row.kind):
+            ended = {"dead_at": row.dead_at or now}
+        elif trouble:
+            ended = {}
+        due = {"due_at": now + rests} if rests else {}
+        own = {**ended, **due, "error": trouble.says if trouble else "", "lease_until": None, "lease_token": ""}
+        if session.scalar(mine.values(**own)) and ended:
             session.execute(update(OutboxRow).filter_by(told_with=row.id).values(**ended))

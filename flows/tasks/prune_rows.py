@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, inspect, select, tuple_
+from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, inspect, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from flows.rules import retention
@@ -17,7 +17,7 @@ from flows.tasks.ledger_days import OldDays
 from flows.tasks.ledger_tables import ExchangeRow, LedgerTable, RunRow, VerdictRow
 from flows.tasks.purge_queue_tables import PublishedChangeRow
 from flows.tasks.releases import read_releases
-from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
+from flows.tasks.service_tables import AlertRow, HealthRow, IncidentRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 from flows.tasks.status_facts import last_look_before, rounds_around
 from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow
@@ -79,6 +79,7 @@ def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
         *_exchanges(session, at[retention.EXCHANGES.what], rounds(retention.EXCHANGES)),
         Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), ROUNDS),
         Old(retention.ALERTS, AlertRow, _alerts(at[retention.ALERTS.what])),
+        Old(retention.INCIDENTS, IncidentRow, _incidents(at[retention.INCIDENTS.what])),
         Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
         Old(retention.SLOTS, SlotRow, _slots(session, at[retention.SLOTS.what])),
         Old(retention.WATCHES, WatchRow, _watches(session, at[retention.WATCHES.what])),
@@ -129,7 +130,8 @@ def _around_deployments(session: Session) -> Iterator[str]:
 
 def _alerts(before: datetime) -> ColumnElement[bool]:
     spoken = exists().where(RunRow.id == AlertRow.run_id, RunRow.started_at >= before)
-    unsent = exists().where(OutboxRow.dedup_key == AlertRow.dedup_key, OutboxRow.sent_at.is_(None))
+    keys = or_(OutboxRow.dedup_key == AlertRow.incident, OutboxRow.dedup_key == AlertRow.dedup_key)
+    unsent = exists().where(keys, OutboxRow.sent_at.is_(None))
     return and_(~_is_open(), AlertRow.since < before, ~spoken, ~unsent)
 
 
@@ -137,7 +139,13 @@ def _messages(before: datetime) -> ColumnElement[bool]:
     told_with = aliased(OutboxRow)
     waits = exists().where(told_with.told_with == OutboxRow.id, told_with.sent_at.is_(None))
     wanted = exists().where(AlertRow.dedup_key == OutboxRow.dedup_key, _is_open())
-    return and_(OutboxRow.sent_at < before, ~waits, ~wanted)
+    incident = exists().where(IncidentRow.key == OutboxRow.dedup_key, IncidentRow.resolved_at.is_(None))
+    return and_(OutboxRow.sent_at < before, ~waits, ~wanted, ~incident)
+
+
+def _incidents(before: datetime) -> ColumnElement[bool]:
+    unsent = exists().where(OutboxRow.dedup_key == IncidentRow.key, OutboxRow.sent_at.is_(None))
+    return and_(IncidentRow.resolved_at < before, ~unsent)  # type: ignore[operator]
 
 
 def _slots(session: Session, before: datetime) -> ColumnElement[bool]:

@@ -8,14 +8,20 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import httpx
-from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.types import SecretDict
 from pydantic import BaseModel, Secret, SecretStr
 
+from blocks import pagers
+from blocks.apprise import Apprise
 from blocks.edge import Edge
+from blocks.pagers import Event, knows_keys
 from blocks.purge import PurgeError
-from blocks.registry import BlockError
+from blocks.registry import BlockError, alert_fields
 from blocks.webhook import OutgoingWebhook
+from flows.rules.alert import Kind, Level
 from flows.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
 from flows.rules.purge_plan import plan_purge
 from flows.rules.purge_wish import all_of
@@ -33,13 +39,19 @@ PATIENCE, PURGE_PATIENCE = 15.0, 40.0
 Wanted = TypeVar("Wanted", bound=Block)
 
 
-async def send(site: Site | None, row: OutboxRow) -> Trouble | None:
-    """Send a message, by its kind. Returns None when it was sent, else what went wrong, without secrets."""
+async def send(site: Site | None, row: OutboxRow, level: str = "") -> Trouble | None:
+    """Send a message, by its kind. Returns None when it was sent, else what went wrong, without secrets.
+
+    `level` says how grave the incident is that it tells of: critical, error or warning.
+    """
     secrets: list[str] = []
     patience = PURGE_PATIENCE if row.kind == PURGE else PATIENCE
     try:
         async with asyncio.timeout(patience):
-            await _BY_KIND.get(row.kind, _notify)(site, row, secrets)
+            if row.kind in _BY_KIND:
+                await _BY_KIND[row.kind](site, row, secrets)
+            else:
+                await _notify(site, row, level or Level.ERROR, secrets)
     except TimeoutError:
         return Trouble(f"no end after {patience:g}s")
     except Exception as error:  # noqa: BLE001 - a channel may raise whatever it likes; it is kept with the message
@@ -58,10 +70,23 @@ def _is_permanent(row: OutboxRow, error: Exception) -> bool:
     return unreadable or (getattr(error, "permanent", False) and not getattr(error, "denied", False))
 
 
-async def _notify(site: Site | None, row: OutboxRow, secrets: list[str]) -> None:
+async def _notify(site: Site | None, row: OutboxRow, level: str, secrets: list[str]) -> None:
     mend = "name a notification block"
     sender = _as(NotificationBlock, await _block(site, row.channel), row, "that can't tell anybody anything", mend)
     secrets += _secrets(sender)
+    event = Event(row.dedup_key, row.subject, row.body, row.kind == Kind.RESOLVED, level, row.site or "roundsman")
+    if isinstance(sender, Apprise | OutgoingWebhook):
+        await sender.tell(event)
+        return
+    client = getattr(sender, "_apprise_client", None)
+    if client is not None and knows_keys(client):
+        if not await asyncio.to_thread(pagers.send, client, event):
+            raise NotificationError(log="it did not take the message")
+        return
+    if isinstance(sender, CustomWebhookNotificationBlock):
+        sender.secrets = SecretDict({**sender.secrets.get_secret_value(), **alert_fields(event)})
+    elif "notify_type" in type(sender).model_fields:
+        cast("Any", sender).notify_type = event.type
     with sender.raise_on_failure():
         answer = cast("Any", sender.notify)(row.body, row.subject)
         if inspect.isawaitable(answer):

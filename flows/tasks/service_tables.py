@@ -5,7 +5,7 @@ A change here needs a migration beside it in `migrations/versions/`; a test hold
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from flows.tasks.ledger_tables import Json, LedgerTable, UtcTime
@@ -33,11 +33,40 @@ class AlertRow(LedgerTable, table=True):
     """When the trouble began that is told under `dedup_key`."""
     dedup_key: str = ""
     """The same from open to resolved; empty while nothing is open."""
+    incident: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """Key of the last incident that it was a part of."""
     told_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """When a message about it was last put into the outbox; None while nobody was sent one."""
     folded: int = 0
     """Rounds that said the same since it was last told."""
     run_id: str
     """The round that brought it here; applied again it changes nothing."""
+
+
+class IncidentRow(LedgerTable, table=True):
+    """What began to fire in one round: one message per channel when it opens, and one when all of it is well again."""
+
+    __tablename__ = "incident"
+    __table_args__ = (UniqueConstraint("key"), Index(None, "site", "resolved_at"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str
+    """Under which its messages go, from the first to the last."""
+    site: str
+    check: str
+    """With `subject`, what it is known by: its worst fault."""
+    subject: str
+    level: str
+    """critical, error or warning."""
+    reminders: int = 0
+    """So many times it was told of again."""
+    headline: str
+    """Subject and body of what a channel is sent that has not heard of it yet, as of a time."""
+    body: str
+    as_of: datetime = Field(sa_type=UtcTime)
+    opened_at: datetime = Field(sa_type=UtcTime)
+    resolved_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """When the last of it was well again; None while it is open."""
 
 
 class SlotRow(LedgerTable, table=True):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.alert import STEADY, Alert, Kind, Policy, advance, let_go
+from flows.rules.alert import STEADY, Alert, Kind, Policy, advance, let_go, notified
 from flows.rules.verdict import Outcome
 
 GONE = None
@@ -29,6 +29,8 @@ def told(outcomes, policy):
                 alert, kind = let_go(alert, at, f"run-{number}")
             else:
                 alert, kind = advance(alert, outcome, at, f"run-{number}", policy)
+            if kind in {Kind.FIRING, Kind.REMINDER}:
+                alert = notified(alert, at)
             if kind:
                 messages.append((kind, alert.dedup_key, at, outcome))
     return messages

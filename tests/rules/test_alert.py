@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.alert import Alert, Policy, advance, let_go
+from flows.rules.alert import Alert, Kind, Policy, advance, let_go, notified
 from flows.rules.verdict import Outcome
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -13,13 +13,14 @@ TOLD = {None: ".", "firing": "F", "reminder": "m", "resolved": "R"}
 FRESH = Alert("shop", "cache-headers", "/a", "articles", "web")
 
 
-def walk(rounds, policy, minutes=60, alert=FRESH):
-    """Every state of an alert after each of some rounds, and what was told."""
+def walk(rounds, policy, minutes=60, alert=FRESH, *, heard=True):
+    """Every state of an alert after each of some rounds, and what was told to whoever is there to hear it."""
     told, states = "", []
     for number, letter in enumerate(rounds):
-        alert, kind = advance(
-            alert, LETTERS[letter], START + number * timedelta(minutes=minutes), f"run-{number}", policy
-        )
+        at = START + number * timedelta(minutes=minutes)
+        alert, kind = advance(alert, LETTERS[letter], at, f"run-{number}", policy)
+        if heard and kind in {Kind.FIRING, Kind.REMINDER}:
+            alert = notified(alert, at)
         told += TOLD[kind]
         states.append(alert)
     return told, states
@@ -84,6 +85,11 @@ def test_one_key_from_the_first_bad_round_to_the_recovery():
 def test_repeats_are_counted_until_the_next_reminder():
     _, states = walk("FFFFF", Policy(remind=3 * 3600))
     assert [0, 1, 2, 0, 1] == [alert.folded for alert in states]
+
+
+def test_nobody_is_reminded_of_what_nobody_heard_of():
+    told, states = walk("FFFF", Policy(remind=3600), heard=False)
+    assert ("F...", {None}) == (told, {alert.told_at for alert in states})
 
 
 def test_a_round_applied_again_changes_nothing():

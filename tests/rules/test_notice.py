@@ -1,4 +1,4 @@
-"""A message says in twelve lines at most what broke, whose it is and how to go back, and quotes no secret."""
+"""A message says in sixteen lines at most what broke, whose it is and how to go back, and quotes no secret."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.alert import Alert, Kind, State
-from flows.rules.notice import FEW, WIDTH, Change, Release, ago, alert_notice, bundled, job_notice
+from flows.rules.notice import ALSO, LINES, WIDTH, Change, Release, ago, alert_notice, job_notice
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
@@ -33,7 +33,8 @@ def verdict(*findings, rollback="make cdn-rollback RULE=articles"):
 
 
 def notice(kind=Kind.FIRING, alert=ALERT, on=None, release=RELEASE, rehearsal=PROOF, link=LINK):
-    return alert_notice([Change(kind, alert, on)], now=NOW, release=release, rehearsal=rehearsal, link=link)
+    proofs = {"articles": rehearsal}
+    return alert_notice([Change(kind, alert, on)], now=NOW, release=release, rehearsals=proofs, link=link)
 
 
 def test_trouble_is_told_with_all_that_is_needed_to_act():
@@ -135,7 +136,7 @@ def route(number, *findings, hours=3, **more):
 
 def together(*changes, kind=Kind.FIRING):
     told = [replace(change, kind=kind) for change in changes]
-    return alert_notice(told, now=NOW, release=RELEASE, rehearsal=PROOF, link=LINK)
+    return alert_notice(told, now=NOW, release=RELEASE, rehearsals={"articles": PROOF}, link=LINK)
 
 
 def aged(number):
@@ -144,34 +145,78 @@ def aged(number):
 
 def test_many_that_break_alike_are_told_in_one_message():
     said = together(*(route(number, aged(number), VARY, hours=number % 4) for number in range(49)), route(49, VARY))
-    assert "FIRING: site shop, cache-headers, 50 subjects" == said.subject
+    assert "FIRING: site shop, cache-headers, /articles/00 and 49 more" == said.subject
     assert [
-        "FIRING: site shop, cache-headers, 50 subjects (rule articles)",
-        "where: /articles/00, /articles/01, /articles/02 and 47 more",
+        "FIRING: site shop, cache-headers, /articles/00 and 49 more (rule articles)",
+        "where: /articles/00, /articles/01, /articles/02 and 46 more",
         "since: 2026-03-02 01:07 UTC, 3 hours ago",
         "expected: a copy (cache-headers/stored: It is stored.)",
-        "observed: fail: e.g. max-age=60 (49 of them)",
+        "observed: fail: e.g. max-age=60 (49 subjects)",
         "also: 50 warned (cache-headers/vary)",
         "last change: version 1.8.2, first seen 3 hours ago",
         "owner: web-platform",
         "first look: ask the route twice and read Cache-Status and Age; then what changed last at the edge",
         "rollback: make cdn-rollback RULE=articles (rehearsed 2 days ago, 47 s, 2 to 1)",
         f"run: {LINK}",
-        "key: key of /articles/00 and 49 more",
+        "key: key of /articles/00",
     ] == said.body.splitlines()
 
 
 def test_one_leak_among_many_is_what_the_message_shows():
     leak = STORED._replace(severity=Severity.CRITICAL, saw="ada's page")
     said = together(*(route(number, STORED) for number in range(9)), route(9, leak))
-    assert said.subject.startswith("FIRING, CRITICAL: ")
-    assert "where: /articles/09 and 9 more" in said.body
-    assert "observed: fail, critical: ada's page (1 of them)\nalso: 9 failed (cache-headers/stored)" in said.body
+    assert "FIRING, CRITICAL: site shop, cache-headers, /articles/09 and 9 more" == said.subject
+    where = "/articles/00, /articles/01, /articles/02 and 6 more"
+    assert f"observed: fail, critical: ada's page\nalso: fail: cache-headers/stored at {where}: no copy\n" in said.body
+
+
+def found(check, subject, *findings, rule="articles", owner="web-platform", rollback=""):
+    """A change of any check, with its verdict."""
+    alert = replace(ALERT, check=check, subject=subject, rule=rule, owner=owner, dedup_key=f"key of {check} {subject}")
+    own = [one._replace(claim=f"{check}/{one.claim.partition('/')[2]}") for one in findings]
+    return Change(Kind.FIRING, alert, Verdict(check, subject, rule, owner, "All is well.", rollback, tuple(own)))
+
+
+LEAK = STORED._replace(
+    claim="/stranger", says="No stranger gets it.", saw="a member's page", severity=Severity.CRITICAL
+)
+
+
+def test_the_cause_comes_first_and_what_it_entails_below_it():
+    said = together(
+        found("cache-headers", "/inbox", STORED, rule="members"),
+        found("response-time", "/inbox", STORED._replace(claim="/p95", saw="900 ms"), VARY),
+        found("logged-in-traffic", "/inbox", LEAK, rule="members", owner="accounts"),
+    )
+    assert "FIRING, CRITICAL: site shop, logged-in-traffic, /inbox and 2 more" == said.subject
+    assert [
+        "observed: fail, critical: a member's page",
+        "also: fail: cache-headers/stored at /inbox: no copy (owner web-platform)",
+        "also: fail: response-time/p95 at /inbox: 900 ms (owner web-platform)",
+        "also: 1 warned (response-time/vary)",
+    ] == [line for line in said.body.splitlines() if line.startswith(("observed", "also"))]
+    assert {"owner: accounts", "key: key of logged-in-traffic /inbox"} <= set(said.body.splitlines())
+
+
+def test_what_is_beside_the_cause_is_bounded():
+    """However much an incident entails, whoever reads it sees the first of it and how much more there is."""
+    many = [found(f"check-{number}", "/a", STORED) for number in range(9)]
+    lines = together(found("logged-in-traffic", "/inbox", LEAK), *many).body.splitlines()
+    assert ALSO == sum(line.startswith("also: fail: ") for line in lines)
+    rest = ", ".join(f"check-{number}/stored" for number in range(ALSO, 9))
+    assert f"also: 6 failed ({rest})" in lines
+
+
+def test_a_rollback_that_was_found_missing_is_not_quoted_as_if_it_worked():
+    missing = "no target cdn-rollback (of `make cdn-rollback RULE=articles`)"
+    line = f"rollback: cannot be run: {missing}"
+    assert line in notice(on=replace(verdict(), rollback_fault=missing)).body.splitlines()
+    assert line in notice(Kind.RESOLVED, on=replace(verdict(HELD), rollback_fault=missing)).body.splitlines()
 
 
 def test_many_reminders_say_how_often_at_most():
     said = together(*(route(number, STORED, folded=number) for number in range(5)), kind=Kind.REMINDER)
-    assert "STILL FIRING: site shop, cache-headers, 5 subjects" == said.subject
+    assert "STILL FIRING: site shop, cache-headers, /articles/00 and 4 more" == said.subject
     assert "ago, up to 4 more rounds said so\n" in said.body
 
 
@@ -194,35 +239,11 @@ def test_many_that_flap_are_counted():
 )
 def test_many_recoveries_are_told_in_one_message(changes, observed):
     said = together(*changes, kind=Kind.RESOLVED)
-    assert f"RESOLVED: site shop, cache-headers, {len(changes)} subjects" == said.subject
-    assert f"where: /articles/00, /articles/01, /articles/02 and {len(changes) - 3} more" in said.body
+    assert f"RESOLVED: site shop, cache-headers, /articles/00 and {len(changes) - 1} more" == said.subject
+    where = ", ".join(f"cache-headers /articles/0{number}" for number in range(3))
+    assert f"where: {where} and {len(changes) - 3} more" in said.body
     assert f"observed: {observed}" in said.body.splitlines()
     assert "first look: nothing to do" in said.body
-
-
-FIRING = [route(number, STORED) for number in range(FEW + 1)]
-RESOLVED = [replace(route(number, HELD), kind=Kind.RESOLVED) for number in range(FEW + 2)]
-NEWS = [replace(one, alert=replace(one.alert, rule="news")) for one in FIRING]
-PURGES = [replace(one, alert=replace(one.alert, check="targeted-purge")) for one in FIRING]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "changes"),
-    [
-        ([], []),
-        ([1] * FEW, FIRING[:FEW]),
-        ([FEW + 1], FIRING),
-        ([FEW + 1, FEW + 2], [*FIRING, *RESOLVED]),
-        ([1] * 4, [*FIRING[:2], *RESOLVED[:2]]),
-        ([FEW + 1, 1, 1], [*FIRING[:1], *NEWS[:2], *FIRING[1:]]),
-        ([FEW + 1] * 2, [*FIRING, *PURGES]),
-    ],
-)
-def test_only_what_changes_alike_and_is_much_is_told_together(sizes, changes):
-    told = bundled(changes)
-    assert sizes == [len(one) for one in told]
-    assert sorted(map(str, changes)) == sorted(str(one) for every in told for one in every)
-    assert all(1 == len({(one.kind, one.alert.check, one.alert.rule) for one in every}) for every in told)
 
 
 BOOK = Runbook("web", "No claim fails.", "Readers may wait. First look: the run.", Command(["make", "go back"]))
@@ -265,7 +286,7 @@ LONG = "long \0\n\u202e\ud800" * 500
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_no_message_is_longer_than_twelve_lines_of_200_characters(kind):
+def test_no_message_is_longer_than_sixteen_lines_of_200_characters(kind):
     findings = [STORED._replace(saw=LONG, wanted=LONG, says=LONG, claim=LONG)] * 40
     alert = Alert(LONG, LONG, LONG, LONG, LONG, State.FIRING, NOW, (), OPENED, LONG, NOW, 10**6, "run-1")
     release, proof = Release(LONG, OPENED), replace(PROOF, seconds=1e12)
@@ -273,13 +294,13 @@ def test_no_message_is_longer_than_twelve_lines_of_200_characters(kind):
     said = notice(kind, alert, on, release, proof, LONG)
     many = alert_notice(
         [Change(kind, alert, replace(on, subject=f"{LONG}{number}")) for number in range(40)],
-        now=NOW, release=release, rehearsal=proof, link=LINK,
+        now=NOW, release=release, rehearsals={LONG: proof}, link=LINK,
     )  # fmt: skip
     book = Runbook("web", LONG, LONG, Command([LONG]))
     spoken = job(deployment=LONG, site=LONG, kind="crashed", message=LONG, runbook=book, owner=LONG, link=LONG)
     for one in (said, many, spoken):
         lines = one.body.split("\n")
-        assert 6 < len(lines) <= 12
+        assert 6 < len(lines) <= LINES
         assert max(map(len, lines)) <= WIDTH
         assert len(one.subject) <= 120
         assert all(line.isprintable() for line in [*lines, one.subject])

@@ -7,17 +7,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
 from flows.rules.purge_queue import Pass, judge
 from flows.rules.verdict import Outcome, Severity
-from flows.tasks.alerts import enqueue, tell
+from flows.tasks.alerts import enqueue, tell, tell_new_channels
 from flows.tasks.ledger import command_hash
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.service_tables import ReleaseRow
-from tests.tasks.telling import LINK, START, a_report, a_site, alerts, kinds, outbox, told, verdict
+from roundsman.ledger.outbox import OutboxRow
+from tests.tasks.telling import LINK, START, a_report, a_site, alerts, keep_site, kinds, outbox, told, verdict, written
 from tests.tasks.test_ledger import at_once
 
 BAD, GOOD = verdict(), verdict(Outcome.PASS)
@@ -70,7 +71,7 @@ def test_a_round_told_twice_at_once_is_told_once(ledger):
     subjects = [verdict(subject=f"/{letter}") for letter in "abcdef"]
     orders = [subjects, subjects[::-1]]
     at_once(2, lambda place: told(OPS, a_report(0, *orders[place])))
-    assert ["firing"] * 6 == kinds(ledger)
+    assert ["firing"] == kinds(ledger)
     assert 6 == len(alerts(ledger))
 
 
@@ -89,11 +90,13 @@ def before_insert(engine: Engine, table: str, do: Callable[[], object]) -> Itera
             do()
 
     event.listen(engine, "before_cursor_execute", listener)
-    yield
-    event.remove(engine, "before_cursor_execute", listener)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", listener)
 
 
-@pytest.mark.parametrize("table", ["alert", "outbox"])
+@pytest.mark.parametrize("table", ["alert", "incident", "outbox"])
 def test_a_failure_in_the_middle_leaves_nothing_half_told(ledger, table):
     def fail():
         raise ConnectionResetError("the cable was pulled")
@@ -104,7 +107,7 @@ def test_a_failure_in_the_middle_leaves_nothing_half_told(ledger, table):
     assert {} == alerts(ledger)
     assert [] == outbox(ledger)
     told(OPS, round_)
-    assert ["firing", "firing"] == kinds(ledger)
+    assert ["firing"] == kinds(ledger)
 
 
 def test_a_failure_between_a_recovery_and_its_message_is_made_good(ledger):
@@ -122,7 +125,9 @@ def test_a_failure_between_a_recovery_and_its_message_is_made_good(ledger):
 
 
 def test_repeats_are_folded_into_numbered_reminders(ledger):
-    told(a_site("ops", remind="2h"), *(a_report(number, BAD) for number in range(6)))
+    for number in range(6):
+        told(a_site("ops", remind="2h"), a_report(number, BAD))
+        sent(ledger)
     assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == [(row.kind, row.number) for row in outbox(ledger)]
     assert "1 more round said so" in outbox(ledger)[1].body
     assert 1 == alerts(ledger)["cache-headers /a"].folded
@@ -138,9 +143,10 @@ def test_a_site_says_how_many_bad_rounds_it_takes(ledger):
 
 
 def test_a_site_without_channels_is_told_nothing_and_its_alerts_move_on(ledger):
-    told(a_site(), a_report(0, BAD))
+    told(a_site(), *(a_report(number, BAD) for number in range(20)))
     assert [] == outbox(ledger)
-    assert "firing" == alerts(ledger)["cache-headers /a"].state
+    [alert] = alerts(ledger).values()
+    assert ("firing", None) == (alert.state, alert.told_at)
 
 
 def test_the_worst_verdict_on_a_subject_counts(ledger):
@@ -156,45 +162,79 @@ def broken(*subjects, fine=()):
 
 
 def messages(ledger):
-    """What is sent: the subject of each message, and the keys of all alerts that it tells."""
-    rows = outbox(ledger)
-    return [
-        (row.subject, [one.dedup_key.split("|")[2] for one in rows if row.id in (one.id, one.told_with)])
-        for row in rows
-        if row.told_with is None
-    ]
+    """The channel and the subject of each message."""
+    return [(row.channel.partition("/")[2], row.subject) for row in outbox(ledger)]
 
 
-TOGETHER = ("FIRING: site shop, cache-headers, 6 subjects", ALL)
+def sent(ledger):
+    """What waits goes out."""
+    with Session(ledger) as session, session.begin():
+        session.execute(update(OutboxRow).where(OutboxRow.sent_at.is_(None)).values(sent_at=START))
 
 
-def test_many_that_break_alike_are_told_once_and_keep_a_row_each(ledger):
+def all_of(state, count=6, subject="/a"):
+    others = f" and {count - 1} more" if count > 1 else ""
+    return f"{state}: site shop, cache-headers, {subject}{others}"
+
+
+def test_what_breaks_in_one_round_is_one_incident_and_one_message_for_each_channel(ledger):
     told(a_site("ops", "apprise/mail"), a_report(0, *broken(*ALL)))
-    assert [TOGETHER] * 2 == messages(ledger)
-    rows = outbox(ledger)
-    assert ["custom-webhook/ops", "apprise/mail"] == [row.channel for row in rows if row.told_with is None]
-    assert 12 == len({(row.dedup_key, row.channel) for row in rows})
-    assert {("firing", 1)} == {(row.kind, row.number) for row in rows}
-    assert all(row.channel == lead.channel for row in rows for lead in rows if row.told_with == lead.id)
+    assert [("ops", all_of("FIRING")), ("mail", all_of("FIRING"))] == messages(ledger)
+    assert {KEY} == {alert.incident for alert in alerts(ledger).values()}
+    assert {KEY} == {row.dedup_key for row in outbox(ledger)}
     assert {"firing"} == {alert.state for alert in alerts(ledger).values()}
 
 
-def test_three_are_told_one_by_one(ledger):
-    told(OPS, a_report(0, *broken(*ALL[:3])))
-    assert [(f"FIRING: site shop, cache-headers, {one}", [one]) for one in ALL[:3]] == messages(ledger)
+LEAK = verdict(subject="/inbox", check="logged-in-traffic", claim="stranger")
+LEAK = replace(LEAK, findings=(LEAK.findings[0]._replace(severity=Severity.CRITICAL),))
+ENTAILED = [verdict(subject="/inbox"), verdict(subject="/inbox", check="response-time"), BAD]
+
+
+def test_a_leak_that_shows_in_four_checks_is_one_message_with_the_cause_first(ledger):
+    told(OPS, a_report(0, *ENTAILED, LEAK))
+    [row] = outbox(ledger)
+    assert "FIRING, CRITICAL: site shop, logged-in-traffic, /inbox and 3 more" == row.subject
+    assert f"shop|logged-in-traffic|/inbox|{START.isoformat()}" == row.dedup_key
+    lines = row.body.splitlines()
+    assert "observed: fail, critical: no copy" in lines
+    assert {"also: fail: cache-headers/stored at /a, /inbox: no copy", "also: fail: response-time/stored at /inbox: no copy"} <= set(lines)  # fmt: skip
+
+
+def test_what_breaks_in_a_later_round_is_another_incident(ledger):
+    told(OPS, a_report(0, BAD), a_report(1, BAD, LEAK))
+    assert [all_of("FIRING", 1), "FIRING, CRITICAL: site shop, logged-in-traffic, /inbox"] == [
+        row.subject for row in outbox(ledger)
+    ]
+    assert 2 == len({row.dedup_key for row in outbox(ledger)})
+
+
+def test_a_fault_that_turns_into_a_leak_is_told_at_once_under_the_key_of_its_incident(ledger):
+    mild = replace(LEAK, findings=(LEAK.findings[0]._replace(severity=Severity.POLICY),))
+    for number, found in enumerate([mild, mild, LEAK, LEAK]):
+        told(OPS, a_report(number, found))
+        sent(ledger)
+    assert ["firing", "reminder"] == kinds(ledger)
+    assert "STILL FIRING, CRITICAL: site shop, logged-in-traffic, /inbox" == outbox(ledger)[1].subject
+    assert 1 == len({row.dedup_key for row in outbox(ledger)})
+
+
+def test_a_leak_that_comes_back_while_its_incident_is_open_is_told_again(ledger):
+    mended = replace(LEAK, findings=(GOOD.findings[0],))
+    for number, found in enumerate([LEAK, mended, mended, LEAK, LEAK]):
+        told(OPS, a_report(number, BAD, found))
+        sent(ledger)
+    assert ["firing", "reminder"] == kinds(ledger)
 
 
 def test_many_told_again_add_nothing(ledger):
     round_ = a_report(0, *broken(*ALL))
     told(OPS, round_, round_)
     at_once(2, lambda place: told(OPS, a_report(1, *broken(fine=ALL))))
-    assert [TOGETHER, ("RESOLVED: site shop, cache-headers, 6 subjects", ALL)] == messages(ledger)
-    assert ["firing"] * 6 + ["resolved"] * 6 == kinds(ledger)
+    assert [("ops", all_of("FIRING")), ("ops", all_of("RESOLVED"))] == messages(ledger)
 
 
-@pytest.mark.parametrize("put", [0, 1, 5])
-def test_a_failure_among_many_messages_leaves_none_of_them(ledger, put):
-    """Neither before the one that tells all, nor after it, nor at the last."""
+@pytest.mark.parametrize("put", [0, 1])
+def test_a_failure_among_several_channels_leaves_no_message(ledger, put):
     left = [put]
 
     def fail():
@@ -202,35 +242,101 @@ def test_a_failure_among_many_messages_leaves_none_of_them(ledger, put):
         if left[0] < 0:
             raise ConnectionResetError("the cable was pulled")
 
+    both = a_site("ops", "web")
     with before_insert(Engine, "outbox", fail), pytest.raises(ConnectionResetError):
-        told(OPS, a_report(0, *broken(*ALL)))
+        told(both, a_report(0, *broken(*ALL)))
     assert ({}, []) == (alerts(ledger), outbox(ledger))
-    told(OPS, a_report(0, *broken(*ALL)))
-    assert [TOGETHER] == messages(ledger)
+    told(both, a_report(0, *broken(*ALL)))
+    assert [("ops", all_of("FIRING")), ("web", all_of("FIRING"))] == messages(ledger)
 
 
-def test_what_recovers_in_parts_is_told_in_parts(ledger):
+def test_a_recovery_in_parts_is_told_once_when_all_of_it_is_well(ledger):
     rounds = [broken(*ALL), broken(*ALL[1:], fine=ALL[:1]), broken(ALL[5], fine=ALL[:5]), broken(fine=ALL)]
     told(OPS, *(a_report(number, *found) for number, found in enumerate(rounds)))
-    assert [
-        TOGETHER,
-        ("RESOLVED: site shop, cache-headers, /a", ["/a"]),
-        ("RESOLVED: site shop, cache-headers, 4 subjects", ALL[1:5]),
-        ("RESOLVED: site shop, cache-headers, /f", ["/f"]),
-    ] == messages(ledger)
-    fired = {row.dedup_key for row in outbox(ledger) if row.kind == "firing"}
-    assert fired == {row.dedup_key for row in outbox(ledger) if row.kind == "resolved"}
+    assert ["firing", "resolved"] == kinds(ledger)
+    assert {KEY} == {row.dedup_key for row in outbox(ledger)}
+    assert "RESOLVED: site shop, cache-headers, /f and 5 more" == outbox(ledger)[1].subject
 
 
-def test_each_of_many_has_its_own_count_of_reminders(ledger):
-    rounds = [broken(ALL[0]), broken(*ALL[:1]), broken(*ALL), broken(*ALL), broken(*ALL)]
-    told(a_site("ops", remind="1h"), *(a_report(number, *found) for number, found in enumerate(rounds)))
-    numbers = {}
-    for row in outbox(ledger):
-        numbers.setdefault(row.dedup_key.split("|")[2], []).append((row.kind, row.number))
-    assert [("firing", 1), *(("reminder", number) for number in (1, 2, 3, 4))] == numbers["/a"]
-    assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == numbers["/f"]
-    assert ("STILL FIRING: site shop, cache-headers, 6 subjects", ALL) == messages(ledger)[-1]
+def test_a_relapse_of_a_part_is_no_new_message_while_the_incident_is_open(ledger):
+    rounds = [broken(*ALL), broken(ALL[5], fine=ALL[:5]), broken(ALL[5], fine=ALL[:5]), broken(*ALL), broken(fine=ALL)]
+    told(OPS, *(a_report(number, *found) for number, found in enumerate(rounds)))
+    assert ["firing", "resolved"] == kinds(ledger)
+
+
+def test_an_incident_is_over_only_when_other_jobs_parts_of_it_are_as_well(ledger):
+    """A round that looks at some of it leaves the rest as it was."""
+    told(OPS, a_report(0, BAD, LEAK))
+    told(OPS, a_report(1, GOOD), full=False)
+    assert ["firing"] == kinds(ledger)
+    told(OPS, a_report(2, replace(LEAK, findings=(GOOD.findings[0],))), full=False)
+    assert ["firing", "resolved"] == kinds(ledger)
+
+
+def test_a_reminder_is_of_all_that_is_still_open(ledger):
+    hourly = a_site("ops", remind="1h")
+    for number, found in enumerate([broken(*ALL), broken(*ALL[:2], fine=ALL[2:]), broken(*ALL[:1], fine=ALL[1:])]):
+        told(hourly, a_report(number, *found))
+        sent(ledger)
+    assert [all_of("FIRING"), all_of("STILL FIRING", 2), all_of("STILL FIRING", 1)] == [
+        row.subject for row in outbox(ledger)
+    ]
+    assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == [(row.kind, row.number) for row in outbox(ledger)]
+
+
+def test_a_channel_that_comes_later_hears_of_what_is_open_at_the_next_round_and_once(ledger):
+    told(a_site(), a_report(0, BAD, verdict(subject="/b")))
+    told(OPS, a_report(1, BAD, verdict(subject="/b")))
+    assert [("ops", all_of("STILL FIRING", 2))] == messages(ledger)
+    assert {START + timedelta(hours=1)} == {alert.told_at for alert in alerts(ledger).values()}
+    told(a_site("ops", "web"), *(a_report(number, BAD, verdict(subject="/b")) for number in range(2, 5)))
+    assert [("ops", all_of("STILL FIRING", 2)), ("web", all_of("STILL FIRING", 2))] == messages(ledger)
+
+
+def test_a_channel_that_came_later_leaves_the_others_reminders_where_they_were(ledger):
+    for number in range(4):
+        told(a_site("ops", *["web"] * (number > 0), remind="2h"), a_report(number, BAD))
+        sent(ledger)
+    assert [("firing", "ops"), ("firing", "web"), ("reminder", "ops"), ("reminder", "web")] == [
+        (row.kind, row.channel.partition("/")[2]) for row in outbox(ledger)
+    ]
+
+
+def late(folder, monkeypatch, *channels):
+    keep_site(folder, monkeypatch, written(*channels))
+    return asyncio.run(tell_new_channels.fn())
+
+
+def test_between_rounds_a_pass_of_the_watch_tells_new_channels(ledger, tmp_path, monkeypatch):
+    told(a_site(), a_report(0, BAD))
+    assert 0 == late(tmp_path, monkeypatch)
+    assert [1, 0, 1] == [late(tmp_path, monkeypatch, *names) for names in (["ops"], ["ops"], ["web"])]
+    assert [("ops", all_of("FIRING", 1)), ("web", all_of("FIRING", 1))] == messages(ledger)
+    assert "as of: 2026-03-01 04:07 UTC" == outbox(ledger)[0].body.splitlines()[-1]
+    assert alerts(ledger)["cache-headers /a"].told_at
+
+
+def test_a_channel_that_was_taken_out_and_put_back_hears_only_of_what_it_missed(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.tasks.alerts.BACK", timedelta(days=10_000))
+    told(OPS, a_report(0, BAD))
+    sent(ledger)
+    assert 0 == late(tmp_path, monkeypatch, "ops")
+    told(a_site(), a_report(1, BAD, LEAK), a_report(2, GOOD, LEAK))
+    assert 2 == late(tmp_path, monkeypatch, "ops")
+    assert 0 == late(tmp_path, monkeypatch, "ops")
+    assert ["FIRING", "RESOLVED", "STILL FIRING, CRITICAL"] == [row.subject.partition(":")[0] for row in outbox(ledger)]
+
+
+def test_a_channel_hears_of_no_end_whose_beginning_it_did_not_hear(ledger, tmp_path, monkeypatch):
+    told(OPS, a_report(0, BAD), a_report(1, GOOD))
+    assert 0 == late(tmp_path, monkeypatch, "ops", "web")
+    assert ["ops", "ops"] == [channel for channel, _ in messages(ledger)]
+
+
+def test_what_waits_for_a_broken_channel_is_one_message_with_the_newest_words(ledger):
+    """However many reminders were due meanwhile."""
+    told(a_site("ops", remind="1h"), *(a_report(number, BAD) for number in range(5)))
+    assert [("ops", all_of("STILL FIRING", 1))] == messages(ledger)
 
 
 def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):

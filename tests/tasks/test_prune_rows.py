@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.prune import prune_all
 from flows.tasks.purge_queue_tables import PublishedChangeRow
-from flows.tasks.service_tables import AlertRow, HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
+from flows.tasks.service_tables import AlertRow, HealthRow, IncidentRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
 from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow, SweepShardRow
 from roundsman.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
@@ -86,6 +86,27 @@ def test_alerts_that_are_open_or_spoken_of_stay(ledger):
     )
     prune_all(ledger, NOW)
     assert ["/firing", "/pending", "/recovering", "/spoken", "/unsent", "/young"] == left(ledger, AlertRow.subject)
+
+
+def test_incidents_that_are_open_or_have_a_message_unsent_stay(ledger):
+    add(
+        ledger,
+        incident("open"),
+        incident("over", NOW - OLD),
+        incident("young", NOW),
+        incident("unsent", NOW - OLD),
+        message(1, sent=None, dedup_key="unsent"),
+        message(2, dedup_key="open"),
+        message(3, dedup_key="over"),
+    )
+    prune_all(ledger, NOW)
+    assert ["open", "unsent", "young"] == left(ledger, IncidentRow.key)
+    assert [1, 2] == left(ledger, OutboxRow.number)
+
+
+def incident(key, resolved_at=None) -> IncidentRow:
+    names = {"site": "shop", "check": "cache-headers", "subject": "/a", "level": "error", "headline": "", "body": ""}
+    return IncidentRow(key=key, **names, as_of=NOW - OLD, opened_at=NOW - OLD, resolved_at=resolved_at)
 
 
 def test_messages_that_are_unsent_dead_or_of_an_open_alert_stay(ledger):
