@@ -32,6 +32,7 @@ def test_every_notification_block_of_prefect_is_a_channel_and_so_is_our_own():
         "mattermost-webhook",
         "ms-teams-webhook",
         "opsgenie-webhook",
+        "outgoing-webhook",
         "pager-duty-webhook",
         "sendgrid-email",
         "slack-webhook",

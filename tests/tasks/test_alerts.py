@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event, update
+from alembic import command
+from sqlalchemy import Engine, delete, event, select, update
 from sqlalchemy.orm import Session
 
 from flows.rules.notice import Notice
 from flows.rules.purge_queue import Pass, judge
 from flows.rules.verdict import Outcome, Severity
 from flows.tasks.alerts import enqueue, tell, tell_new_channels
-from flows.tasks.ledger import command_hash
+from flows.tasks.ledger import alembic_config, command_hash
 from flows.tasks.ledger_tables import RehearsalRow
 from flows.tasks.service_tables import ReleaseRow
 from roundsman.ledger.outbox import OutboxRow
@@ -407,7 +408,7 @@ def test_a_message_quotes_the_last_release_and_the_last_rehearsal(ledger):
 def test_a_subject_that_no_database_would_take_is_told(ledger):
     odd = verdict(subject="/a\0\ud800b")
     told(OPS, a_report(0, odd), a_report(1, odd))
-    assert ["cache-headers /a b"] == list(alerts(ledger))
+    assert [r"cache-headers /a\x00\ud800b"] == list(alerts(ledger))
     assert ["firing"] == kinds(ledger)
 
 
@@ -417,3 +418,32 @@ def test_a_message_is_put_into_the_outbox_once(ledger):
         enqueue(ledger, Notice("CRASHED", text), **message)
     enqueue(ledger, Notice("CRASHED", "third"), **message, number=2)
     assert ["first", "third"] == [row.body for row in outbox(ledger)]
+
+
+def test_alerts_that_were_open_before_incidents_go_on_without_a_new_message(ledger):
+    """Six subjects told in one message, one told by itself, and one of which nobody was told."""
+    both = a_site("ops", "web")
+    told(both, a_report(0, *broken(*ALL)))
+    told(both, a_report(1, *broken(*ALL), LEAK))
+    told(both, a_report(2, *broken(*ALL, "/untold"), LEAK))
+    sent(ledger)
+    leaking = f"shop|logged-in-traffic|/inbox|{(START + timedelta(hours=1)).isoformat()}"
+    with Session(ledger) as session, session.begin():
+        session.execute(delete(OutboxRow).where(OutboxRow.dedup_key.contains("untold")))
+        for first in session.scalars(select(OutboxRow).filter_by(dedup_key=KEY)).all():
+            for subject in ALL[1:]:  # as each had a row of its own
+                own = {"dedup_key": KEY.replace("/a", subject), "told_with": first.id}
+                session.add(OutboxRow(**first.model_dump(exclude={"id", "dedup_key", "told_with"}), **own))
+    command.downgrade(alembic_config(ledger), "0015")
+    command.upgrade(alembic_config(ledger), "head")
+    assert {KEY, leaking} < {alert.incident for alert in alerts(ledger).values()}
+    assert {"/untold"} == {alert.subject for alert in alerts(ledger).values() if alert.told_at is None}
+    count = len(outbox(ledger))
+    told(both, a_report(3, *broken(*ALL, "/untold"), LEAK))
+    assert [("ops", all_of("STILL FIRING", 1, "/untold")), ("web", all_of("STILL FIRING", 1, "/untold"))] == (
+        messages(ledger)[count:]
+    )
+    told(both, a_report(4, *broken(fine=[*ALL, "/untold"]), replace(LEAK, findings=(GOOD.findings[0],))))
+    ended = [(row.channel, row.dedup_key) for row in outbox(ledger) if row.kind == "resolved"]
+    assert 6 == len(ended)
+    assert {(channel, key) for channel in both.notify.channels for key in (KEY, leaking)} < set(ended)
