@@ -47,9 +47,7 @@ ROUNDS = Retention(
     "rounds, verdicts, findings, times per round", ("run", "verdict", "finding", "latency", "comparison"), 90, _NEEDED
 )
 ALERTS = Retention("alerts", ("alert",), 90, "open ones, those with a message unsent, and those a round spoke of since")
-INCIDENTS = Retention(
-    "incidents, each told as a whole", ("incident",), 90, "open ones, and those with a message unsent"
-)
+INCIDENTS = Retention("incidents", ("incident",), 90, "open ones, and those with a message unsent")
 MESSAGES = Retention("messages", ("outbox",), 90, "those that are not sent, dead ones too, and all of an open incident")
 SLOTS = Retention("promised runs", ("slot",), 90, "those that are not settled, and the last two of each deployment")
 WATCHES = Retention("passes of the watch", ("watch",), 30, "the last one that could look, and all since")
