@@ -2,6 +2,7 @@
 
 from flows.rules.grouping import urgency
 from flows.rules.report import Report
+from flows.rules.text import code_for_markdown, for_markdown, for_table, markdown_table
 from flows.rules.verdict import Finding, Outcome, Verdict
 
 #: Claims whose breach is two plans: the one that was, and the one that is.
@@ -24,11 +25,11 @@ def rows(report: Report) -> list[dict[str, str]]:
     return [
         {
             "outcome": one.outcome.value,
-            "subject": verdict.subject,
+            "subject": for_table(verdict.subject),
             "claim": one.claim,
-            "saw": one.saw,
-            "wanted": one.wanted,
-            "owner": verdict.owner,
+            "saw": for_table(one.saw),
+            "wanted": for_table(one.wanted),
+            "owner": for_table(verdict.owner),
         }
         for verdict, one in (*found(report), *held(report))
     ]
@@ -37,27 +38,26 @@ def rows(report: Report) -> list[dict[str, str]]:
 def page(report: Report) -> str:
     """The review for Prefect's UI."""
     wrong = [_item(verdict, one) for verdict, one in found(report)]
-    well = [f"| {_cell(verdict.subject)} | `{one.claim}` | {_cell(one.saw)} |" for verdict, one in held(report)]
+    well = [(for_markdown(verdict.subject), f"`{one.claim}`", for_markdown(one.saw)) for verdict, one in held(report)]
     parts = [
-        f"# {report.site}: {report.summary}",
+        f"# {for_markdown(f'{report.site}: {report.summary}')}",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
         "\n".join(wrong) or "Nothing needs anybody.",
         "## What holds" if well else "",
-        "\n".join(["| subject | claim | saw |", "|---|---|---|", *well]) if well else "",
+        markdown_table(("subject", "claim", "saw"), well) if well else "",
     ]
     return "\n\n".join(filter(None, parts))
 
 
 def _item(verdict: Verdict, one: Finding) -> str:
+    what = f"- **{one.outcome.upper()} {for_markdown(verdict.subject)}** `{one.claim}`"
+    owner = for_markdown(f"Owner {verdict.owner}.")
     if one.claim.endswith(_SIDE_BY_SIDE):
-        before, now = (_cell(text).replace(" > ", "<br>") for text in (one.wanted, one.saw))
-        table = f"| before | now |\n|---|---|\n| {before} | {now} |"
-        return f"- **{one.outcome.upper()} {verdict.subject}** `{one.claim}` Owner {verdict.owner}.\n\n{table}\n"
+        plans = ["<br>".join(map(for_markdown, text.split(" > "))) for text in (one.wanted, one.saw)]
+        return f"{what} {owner}\n\n{markdown_table(('before', 'now'), [plans])}\n"
     mend, _, cost = one.wanted.partition("; cost: ")
-    said = f"- **{one.outcome.upper()} {verdict.subject}** `{one.claim}`: {one.saw}."
-    more = f" Mend: `{mend}` (cost: {cost})." if cost else f" Wanted {mend}."
-    return f"{said}{more} Owner {verdict.owner}.".replace("\n", " ")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    if cost:
+        more = f"Mend: {code_for_markdown(mend)} {for_markdown(f'(cost: {cost}).')}"
+    else:
+        more = for_markdown(f"Wanted {mend}.")
+    return f"{what}: {for_markdown(f'{one.saw}.')} {more} {owner}"

@@ -8,13 +8,15 @@ from typing import Any
 from flows.rules.grouping import Group, group, passed
 from flows.rules.redaction import evidence_json, left_out
 from flows.rules.subject import summary
-from flows.rules.text import clipped, for_markdown
+from flows.rules.text import clipped, code_for_markdown, for_markdown, for_table, markdown_table
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
 SCHEMA = 1
 #: Characters of the worst fault in a state's message.
 LONGEST = 300
+#: Rows of one page or table, at most; a site can be wrong in as many ways as it has pages.
+MOST_ROWS = 500
 #: The two columns of what a shared cache may keep, and what it keeps.
 COLUMNS = ("by the RFC", "as observed")
 
@@ -163,7 +165,22 @@ def _known(**values: str | None) -> dict[str, str]:
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
-    """A row for each fault, the worst first, then one for what holds of each rule. What no row has is no column."""
+    """A table artifact: a row for each fault, the worst first, then one for what holds of each rule.
+
+    What no row has is no column. Of more than MOST_ROWS rows the last one counts the others.
+    """
+    found = _rows(verdicts)
+    shown = [{name: for_table(text) for name, text in row.items()} for row in found[:MOST_ROWS]]
+    if len(found) > MOST_ROWS:
+        shown.append(dict.fromkeys(found[0], "") | {"subject": _more(found)})
+    return shown
+
+
+def _more(found: Sequence[Any]) -> str:
+    return f"and {len(found) - MOST_ROWS:,} more; `--json` has all of them"
+
+
+def _rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     groups = [*group(verdicts), *passed(verdicts)]
     beside = [head for head in COLUMNS if any(head in columns(one) for one in groups)]
     return [
@@ -184,19 +201,19 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 
 def markdown(report: Report, picture: str, shows: str = "Time to first byte by route and cache state") -> str:
     """The report for Prefect's UI. `picture` is a data URI, or empty, and `shows` what is in it."""
-    needing = [item(one) for one in group(report.verdicts) if is_heavy(one)]
-    needs = "## What is wrong\n\n" + "\n".join(needing) if needing else "Nothing needs anybody."
-    found = rows(report.verdicts)
+    needing = [one for one in group(report.verdicts) if is_heavy(one)]
+    needs = f"## What is wrong\n\n{items(needing)}" if needing else "Nothing needs anybody."
+    found = _rows(report.verdicts)
     # Prefect's page has room for six narrow columns; the table beside it has everything.
     elsewhere = {"claim", "wanted", "owner", "rollback"}
     heads = [name for name in found[0] if name not in elsewhere] if found else ["outcome"]
-    lines = [row | {"saw": _saw(row)} for row in found]
-    table = [heads, ["---"] * len(heads), *([row[name] for name in heads] for row in lines)]
+    lines = [row | {"saw": _saw(row)} for row in found[:MOST_ROWS]]
     parts = [
-        f"# {report.site}: {report.summary}",
+        f"# {for_markdown(f'{report.site}: {report.summary}')}",
         needs,
         "## Verdicts",
-        "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table),
+        markdown_table(heads, ([for_markdown(row[name]) for name in heads] for row in lines)),
+        _more(found) if len(found) > MOST_ROWS else "",
         f"![{shows}]({picture})" if picture else "",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
     ]
@@ -212,14 +229,15 @@ def is_heavy(one: Group) -> bool:
     return one.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
 
 
-def item(one: Group) -> str:
-    """A fault as an item of a list, to be read on a screen rather than in a log."""
-    way = for_markdown(rollback_of(one)) if one.rollback_fault else f"`{one.rollback}`"
+def items(groups: Sequence[Group]) -> str:
+    """Faults as a list in Markdown, to be read on a screen rather than in a log."""
+    return "\n".join([*map(_item, groups[:MOST_ROWS]), *([f"- {_more(groups)}"] if len(groups) > MOST_ROWS else [])])
+
+
+def _item(one: Group) -> str:
+    way = for_markdown(rollback_of(one)) if one.rollback_fault else code_for_markdown(one.rollback)
     back = f" Rollback: {way}" if one.rollback and one.outcome is Outcome.FAIL else ""
     harm = f" Severity **{one.severity}**." if one.severity else ""
-    said = f"saw {seen(one)}, wanted {one.wanted}.{harm} Owner {one.owner}.{back}"
-    return f"- **{one.outcome.upper()} {one.where}** `{one.claim}`: {said}".replace("\n", " ")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    said = for_markdown(f"saw {seen(one)}, wanted {one.wanted}.")
+    what = f"**{one.outcome.upper()} {for_markdown(one.where)}** {code_for_markdown(one.claim)}"
+    return f"- {what}: {said}{harm} {for_markdown(f'Owner {one.owner}.')}{back}"

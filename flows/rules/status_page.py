@@ -1,7 +1,5 @@
 """The answers to the four questions in words: for a page of Markdown, and beside a picture."""
 
-import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +8,7 @@ from flows.rules.notice import ago
 from flows.rules.status_change import milliseconds
 from flows.rules.status_facts import DAYS, Answer, Mark, Question, Status
 from flows.rules.subject import summary
+from flows.rules.text import code_for_markdown, for_markdown, markdown_table
 from flows.rules.verdict import Outcome, worst
 
 #: Seconds of a history in one cell of a picture.
@@ -85,13 +84,13 @@ def headline(statuses: Sequence[Status]) -> str:
 
 def markdown(status: Status, pictures: Mapping[Question, str]) -> str:
     """A site's answers for Prefect's UI. `pictures` are data URIs, or empty."""
-    parts = [f"# {_text(title(status))}: {_badge(status.outcome)}", f"{status.at:%Y-%m-%d %H:%M:%S} UTC"]
+    parts = [f"# {for_markdown(title(status))}: {_badge(status.outcome)}", f"{status.at:%Y-%m-%d %H:%M:%S} UTC"]
     for answer in status.answers:
         picture = pictures.get(answer.question, "")
         parts += [
             f"## {answer.question.words}",
-            f"**{_badge(answer.outcome)}** {_text(answer.says)}",
-            f"![{_text(caption(answer))}]({picture})" if picture else "",
+            f"**{_badge(answer.outcome)}** {for_markdown(answer.says)}",
+            f"![{for_markdown(caption(answer))}]({picture})" if picture else "",
             "\n".join(f"- {line}" for line in _lines(answer, status.at)),
         ]
     return "\n\n".join(filter(None, parts))
@@ -100,13 +99,12 @@ def markdown(status: Status, pictures: Mapping[Question, str]) -> str:
 def overview(statuses: Sequence[Status]) -> str:
     """All sites' answers as one table for Prefect's UI."""
     rows = [
-        f"| {_badge(answer.outcome)} | {_text(title(status))} | {answer.question.words} | {_text(answer.says)} "
-        f"| {_text(answer.owner)} |"
+        (_badge(one.outcome), *map(for_markdown, (title(status), one.question.words, one.says, one.owner)))
         for status in ranked(statuses)
-        for answer in status.answers
+        for one in status.answers
     ]
-    table = "\n".join(["| outcome | site | question | answer | owner |", "|---|---|---|---|---|", *rows])
-    return f"# {_text(headline(statuses))}\n\n{table}"
+    table = markdown_table(("outcome", "site", "question", "answer", "owner"), rows)
+    return f"# {for_markdown(headline(statuses))}\n\n{table}"
 
 
 def ranked(statuses: Iterable[Status]) -> list[Status]:
@@ -121,20 +119,11 @@ def _badge(outcome: Outcome) -> str:
 def _lines(answer: Answer, now: datetime) -> Iterable[str]:
     if answer.since:
         yield f"Since {answer.since:%Y-%m-%d %H:%M} UTC, {lasted(answer.since, now)}"
-    yield f"Owner: {_text(answer.owner)}"
-    yield f"Expected: {_text(answer.expected)}"
+    yield f"Owner: {for_markdown(answer.owner)}"
+    yield f"Expected: {for_markdown(answer.expected)}"
     if answer.rollback:
-        command = f"{_code(answer.rollback)} ({_text(answer.rehearsed)})"
-        yield f"Rollback: {command if answer.rehearsed else _text(answer.rollback)}"
+        command = f"{code_for_markdown(answer.rollback)} ({for_markdown(answer.rehearsed)})"
+        yield f"Rollback: {command if answer.rehearsed else for_markdown(answer.rollback)}"
     if answer.link:
         yield f"[Run in Prefect](<{answer.link}>)"
-    yield from map(_text, answer.details)
-
-
-def _text(text: str) -> str:
-    """A text that Markdown and HTML leave as it is: much of it comes from servers."""
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def _code(text: str) -> str:
-    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+    yield from map(for_markdown, answer.details)

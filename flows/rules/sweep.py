@@ -16,10 +16,11 @@ from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.grouping import Group
 from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
-from flows.rules.report import group_json, item, worst_of
+from flows.rules.report import MOST_ROWS, group_json, items, worst_of
 from flows.rules.site import Site
 from flows.rules.spelling import spelled
 from flows.rules.subject import unanswered, verdict_on, wrong_status
+from flows.rules.text import for_markdown
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict, worst
 from flows.rules.visitor import STRANGER
 
@@ -293,12 +294,12 @@ def counted(weights: Iterable[tuple[int, int]]) -> dict[Outcome, int]:
 def markdown(swept: Swept) -> str:
     """The sweep as a page: what is wrong, with a count and three examples each; then what was not looked at."""
     parts = [
-        f"# {swept.site}: {swept.summary}",
-        "\n".join(map(item, swept.groups)) or "Nothing needs anybody.",
-        f"The pages of {swept.edition}, in {swept.seconds:,.0f} s",
+        f"# {for_markdown(f'{swept.site}: {swept.summary}')}",
+        items(swept.groups) or "Nothing needs anybody.",
+        f"The pages of {for_markdown(swept.edition)}, in {swept.seconds:,.0f} s",
     ]
     if swept.notes:
-        parts += ["## Not looked at", "\n".join(f"- {note}" for note in swept.notes)]
+        parts += ["## Not looked at", "\n".join(f"- {for_markdown(note)}" for note in swept.notes[:MOST_ROWS])]
     return "\n\n".join(parts)
 
 

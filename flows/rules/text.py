@@ -6,11 +6,13 @@ safe where it is shown, as each place obeys characters of its own. JSON needs no
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 #: Characters of one line of a message, at most; a longer one is cut.
 WIDTH = 200
 
+#: Characters of one value on a page, in a cell or on a line of a terminal, at most.
+LONGEST_SHOWN = 2000
 #: Characters of a text in which secrets are looked for; the rest is left out, as looking takes time.
 LONGEST = 10_000
 
@@ -92,8 +94,9 @@ def shortened(text: str, most: int) -> str:
 
 def for_terminal(text: str, keep: str = "") -> str:
     """A text for a terminal or the log of a CI job, neither of which obeys anything in it. Newlines only if kept."""
+    lines = [shortened(line, LONGEST_SHOWN) for line in visible(text, keep).split("\n")]
     # A backslash in its middle is enough, as a CI system looks for the whole word.
-    return _CI_COMMANDS.sub(lambda found: f"{found[0]}\\", visible(text, keep))
+    return _CI_COMMANDS.sub(lambda found: f"{found[0]}\\", "\n".join(lines))
 
 
 def for_markdown(text: str) -> str:
@@ -106,11 +109,17 @@ def for_markdown(text: str) -> str:
 
 def code_for_markdown(text: str, *, cell: bool = False) -> str:
     """A text as code within a line of Markdown, such as a command to copy. In a `cell` of a table bars are escaped."""
-    line = plain(text)
+    line = shortened(plain(text), LONGEST_SHOWN)
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if line.startswith("`") or line.endswith("`") else ""
     code = f"{fence}{space}{line}{space}{fence}" if line else ""
     return code.replace("|", r"\|") if cell else code
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; its cells are Markdown already."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def for_table(text: str) -> str:
@@ -173,7 +182,7 @@ def _written_out(character: str) -> str:
 
 def _line(text: str, escape: Callable[[str], str]) -> str:
     """A text as a line of Markdown: words that look like an address as code, the others escaped."""
-    words = re.split("([ `]+)", plain(text))
+    words = re.split("([ `]+)", shortened(plain(text), LONGEST_SHOWN))
     line = "".join(f"`{word.replace('|', '%7C')}`" if _ADDRESS.search(word) else escape(word) for word in words)
     return _BLOCK_START.sub(r"\2\\\1\3", line)
 

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.rules.ratio import Ratio
 from flows.rules.report import Report, markdown
+from flows.rules.text import for_markdown
 from flows.tasks.picture_times import forest
 from flows.tasks.route_times import read_route
 
@@ -24,14 +25,14 @@ async def publish_comparison(report: Report, ratios: Sequence[Ratio], margin: fl
     if version:
         page = "\n\n".join([page, *await asyncio.to_thread(lambda: list(_histories(report.site, ratios)))])
     said = f"{report.site}: {report.summary}"
-    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=said)
+    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=for_markdown(said))
 
 
 def _histories(site: str, ratios: Sequence[Ratio]) -> Iterator[str]:
     paths = dict.fromkeys(one.path for one in sorted(ratios, key=lambda one: one.ratio, reverse=True))
     for path in list(paths)[:ROUTES]:
         if route := read_route(site, path):
-            yield f"## {path.replace('|', '%7C')}"
+            yield f"## {for_markdown(path)}"
             yield f"![Median and p95 of each round, with releases]({route.course})"
             if route.spread:
                 yield f"![Share of requests answered within a time, before and since]({route.spread})"

@@ -14,6 +14,7 @@ from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_locks import Hold, holds
 from flows.rules.migration_plan import Migrations
 from flows.rules.migration_rehearsal import factors_of
+from flows.rules.text import code_for_markdown, for_markdown, markdown_table, shortened
 from flows.rules.verdict import Outcome, Verdict
 
 #: Told apart by colour-blind readers too; dark enough for white and light enough for black.
@@ -29,25 +30,25 @@ async def publish_rehearsal(name: str, plan: Migrations, facts: MigrationFacts, 
     picture = await asyncio.to_thread(timeline, taken)
     page = page_of(name, taken, verdicts, picture)
     await acreate_markdown_artifact(
-        page, key=f"migrations-{name}".lower().replace("_", "-"), description=f"{name}: migrations"
+        page, key=f"migrations-{name}".lower().replace("_", "-"), description=for_markdown(f"{name}: migrations")
     )
 
 
 def page_of(name: str, taken: Sequence[Hold], verdicts: Sequence[Verdict], picture: str) -> str:
     """The page in Markdown; `picture` is a data URI, or empty."""
     wrong = [
-        f"- **{one.outcome.upper()} {verdict.subject}** `{one.claim}`: saw {one.saw}, wanted {one.wanted}"
+        f"- **{one.outcome.upper()} {for_markdown(verdict.subject)}** `{one.claim}`: "
+        f"{for_markdown(f'saw {one.saw}, wanted {one.wanted}')}"
         for verdict in verdicts
         for one in verdict.findings
         if one.outcome is not Outcome.PASS
     ]
     heads = ["migration", "table", "lock", "who waits", "here", "in production", "statement"]
-    table = [heads, ["---"] * len(heads), *(_row(one) for one in taken)]
     parts = [
-        f"# Migrations of {name}",
+        f"# Migrations of {for_markdown(name)}",
         "\n".join(wrong) or "Nothing needs anybody.",
         f"![Locks of the migrations: when, on which table, and who waits]({picture})" if picture else "",
-        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table) if taken else "",
+        markdown_table(heads, map(_row, taken)) if taken else "",
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -55,7 +56,8 @@ def page_of(name: str, taken: Sequence[Hold], verdicts: Sequence[Verdict], pictu
 def _row(one: Hold) -> list[str]:
     who = "readers and writers" if one.stops_reads else "writers"
     took = (seconds(one.seconds), seconds(one.projected))
-    return [one.revision, one.table, one.mode, who, *took, f"`{one.taken_by.sql[:120]}`"]
+    sql = code_for_markdown(shortened(one.taken_by.sql, 120), cell=True)
+    return [*map(for_markdown, (one.revision, one.table, one.mode, who, *took)), sql]
 
 
 def timeline(taken: Sequence[Hold]) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from flows.rules.text import for_markdown
 from roundsman.batch import Progress, on_terminal
 from roundsman.batch.events import log
 from roundsman.batch.progress import words
@@ -15,7 +16,7 @@ from roundsman.batch.running import Report
 @asynccontextmanager
 async def in_prefect(title: str) -> AsyncIterator[Report]:
     """A progress artifact of the flow's run; it stands still while nobody knows how much there is."""
-    artifact = await acreate_progress_artifact(0.0, description=title)
+    artifact = await acreate_progress_artifact(0.0, description=for_markdown(title))
 
     async def show(progress: Progress) -> None:
         await advance(artifact, 100.0 * min(progress.share or 0.0, 1.0), f"{title}: {words(progress)}")
@@ -26,7 +27,7 @@ async def in_prefect(title: str) -> AsyncIterator[Report]:
 async def advance(artifact: UUID, percent: float, told: str) -> None:
     """Bring a progress artifact to where the work is; what keeps Prefect from taking it is logged, and no more."""
     try:
-        await aupdate_progress_artifact(artifact, float(percent), description=told)
+        await aupdate_progress_artifact(artifact, float(percent), description=for_markdown(told))
     except Exception as error:  # noqa: BLE001 - whatever it was, the job is well
         log.warning("Prefect can't be told of the progress: %s", type(error).__name__)
 

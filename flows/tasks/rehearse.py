@@ -21,6 +21,7 @@ from flows.rules.rehearsal_settings import SettingsError, differences, hashed
 from flows.rules.rehearsal_verdict import Rehearsed, Settings, legs, proves
 from flows.rules.report import Report, markdown
 from flows.rules.site import RELEASE, Site
+from flows.rules.text import for_markdown, markdown_table, visible
 from flows.tasks import rehearse_ledger
 from flows.tasks.ledger import command_hash, open_ledger
 from flows.tasks.rehearse_command import read_settings
@@ -191,21 +192,16 @@ async def publish_rehearsal(report: Report, done: Rehearsed) -> None:
     picture = await asyncio.to_thread(timeline, done.stand.steps)
     page = "\n\n".join([markdown(report, picture, "Each leg and its seconds"), "## Legs", *_legs(done)])
     said = f"{report.site}: {report.summary}; {where(done.stand)}"
-    await acreate_markdown_artifact(page, key=f"rehearsal-{report.site}", description=said)
+    await acreate_markdown_artifact(page, key=f"rehearsal-{report.site}", description=for_markdown(said))
 
 
 def _legs(done: Rehearsed) -> Sequence[str]:
     told = legs(done.stand.steps)
-    rows = [f"| {one['leg']} | {one['state']} | {one['seconds']:.1f} s | {_cell(one['saw'])} |" for one in told]
-    table = "\n".join(["| leg | state | took | saw |", "|---|---|---|---|", *rows])
+    rows = [(one["leg"], one["state"], f"{one['seconds']:.1f} s", for_markdown(one["saw"])) for one in told]
     # Indented, so that nothing in it can end the block and be read as a page.
     outputs = [
-        f"### What {step.leg} said\n\n" + "\n".join(f"    {line}" for line in step.output.splitlines())
+        f"### What {step.leg} said\n\n" + "\n".join(f"    {visible(line)}" for line in step.output.splitlines())
         for step in done.stand.steps
         if step.output
     ]
-    return [table, *outputs]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return [markdown_table(("leg", "state", "took", "saw"), rows), *outputs]

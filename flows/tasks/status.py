@@ -15,7 +15,7 @@ from flows.rules.notice import Release
 from flows.rules.site import Site
 from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
 from flows.rules.status_page import headline, markdown, overview, title
-from flows.rules.text import plain
+from flows.rules.text import for_markdown, plain
 from flows.tasks.ask import ask
 from flows.tasks.ledger import open_ledger
 from flows.tasks.picture import history
@@ -80,14 +80,14 @@ async def publish_answers(status: Status) -> None:
     pictures = await asyncio.to_thread(
         lambda: {one.question: history(one.history, status.at, one.moments) for one in status.answers}
     )
-    said = f"{title(status)}: {status.outcome}"
+    said = for_markdown(f"{title(status)}: {status.outcome}")
     await acreate_markdown_artifact(markdown(status, pictures), key=f"status-{status.site}", description=said)
 
 
 @task(task_run_name="publish the status of all sites", **_AGAIN)
 async def publish_overview(statuses: Sequence[Status]) -> None:
     """Write all sites' answers as one page."""
-    await acreate_markdown_artifact(overview(statuses), key="status", description=headline(statuses))
+    await acreate_markdown_artifact(overview(statuses), key="status", description=for_markdown(headline(statuses)))
 
 
 async def _look(site: Site, path: str) -> Exchange:

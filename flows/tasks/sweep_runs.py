@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 
 from flows.rules.site import Site
 from flows.rules.sweep import Swept, markdown
+from flows.rules.text import for_markdown
 from flows.tasks.ledger import open_ledger
 from flows.tasks.progress import advance
 from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
@@ -202,4 +203,4 @@ async def sum_up(sweep: int) -> Swept:
 @task(task_run_name="publish {swept.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
 async def publish_sweep(swept: Swept) -> None:
     """Write the sweep as a page."""
-    await acreate_markdown_artifact(markdown(swept), key=f"sweep-{swept.site}", description=swept.summary)
+    await acreate_markdown_artifact(markdown(swept), key=f"sweep-{swept.site}", description=for_markdown(swept.summary))

@@ -154,7 +154,9 @@ def test_the_page_shows_what_needs_somebody_and_survives_a_bar_in_a_value():
     page = markdown(report(verdict("fail", saw="a|b"), verdict("pass")), "data:image/svg+xml;base64,AAAA")
     assert page.startswith("# shop: 1 failed, 1 passed\n\n## What is wrong\n\n- **FAIL ")
     assert page.index("## Verdicts") < page.index("![")
-    assert "- **FAIL /inbox** `cache-headers/private`: saw a|b, wanted private or no-store. Owner web-platform." in page
+    assert (
+        "- **FAIL /inbox** `cache-headers/private`: saw a\\|b, wanted private or no-store. Owner web-platform." in page
+    )
     assert "a\\|b" in page
     assert "](data:image/svg+xml;base64,AAAA)" in page
     assert "Nothing needs anybody." in markdown(report(verdict("pass")), "")

@@ -73,6 +73,5 @@ def test_what_a_server_says_stays_text_in_markdown():
     hostile = "<script>alert(1)</script> | [x](javascript:1) `a`\n# *b*"
     for page in (markdown(broken("shop", NOW, hostile), {}), overview([broken("shop", NOW, hostile)])):
         assert "<script>" not in page
-        assert "[x](" not in page
         assert "\n# *b*" not in page
-        assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\[x\\](javascript:1) \\`a\\` \\# \\*b\\*" in page
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| `[x](javascript:1)` &#96;a&#96; \\# \\*b\\*" in page
