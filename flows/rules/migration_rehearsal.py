@@ -4,10 +4,11 @@ One verdict for each migration, on what it does to others, and one for all of th
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows.rules.index_claims import plural
+from flows.rules.migration_advice import safer
 from flows.rules.migration_claims import (
     CHECK,
     DRIFT,
@@ -33,7 +34,7 @@ from flows.rules.migration_plan import Budget, Migrations
 from flows.rules.migration_queries import judge_queries
 from flows.rules.migration_return import judge_return
 from flows.rules.query_promise import Queries
-from flows.rules.verdict import Claim, Finding, Verdict
+from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 #: Seconds of other work that a lock may be held for.
 _HELD = 0.1
@@ -57,7 +58,10 @@ def judge(
     about: list[tuple[str, Sequence[Finding]]] = []
     if facts.up and facts.before:
         factors = factors_of(plan, facts)
-        rehearsed = _Rehearsed(facts.up, facts.upgrades, facts.before.rows, factors, plan.budget)
+        before = facts.before
+        rehearsed = _Rehearsed(
+            facts.up, facts.upgrades, before.rows, factors, plan.budget, facts.dialect, before.keys
+        )  # fmt: skip
         for revision, says in facts.pending.items():
             found = tuple(_revision(revision, rehearsed))
             about.append((" ".join(filter(None, (name, revision, says))), found))
@@ -81,6 +85,14 @@ class _Rehearsed:
     rows: Mapping[str, int]
     factors: Mapping[str, float]
     budget: Budget
+    dialect: str
+    keys: Mapping[str, Sequence[str]]
+
+    def advised(self, finding: Finding, statements: Iterable[Statement]) -> Finding:
+        """The finding with what to run instead of the statements that it is about, unless nothing is wrong."""
+        if finding.outcome is Outcome.PASS or not (instead := safer(statements, self.dialect, self.keys)):
+            return finding
+        return finding._replace(wanted=f"{instead}; {finding.wanted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +122,27 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
             _Run(max(blocked(taken, reads=reads).values(), default=0.0), _waiting(taken, reads=reads), leg.load)
             for leg, taken in runs
         ]
-        yield _timed(claim, waits, most, f"at most {seconds(most)}", unscaled(inside, rows, factors))
+        found = _timed(claim, waits, most, f"at most {seconds(most)}", unscaled(inside, rows, factors))
+        yield rehearsed.advised(found, inside)
     anew = list(dict.fromkeys(name for one in mine for name in one.rewritten))
     heavy_rewrite = any(one.rewritten and not _is_small(one, rows, factors) for one in mine)
     few = "" if heavy_rewrite or not anew else f", which take at most {_SMALL_TABLE} rows"
-    yield REWRITES.against(f"{listed(anew) or 'nothing'}{few}", "nothing", holds=not heavy_rewrite)
-    yield _rows(mine, rows, factors, budget)
+    found = REWRITES.against(f"{listed(anew) or 'nothing'}{few}", "nothing", holds=not heavy_rewrite)
+    yield rehearsed.advised(found, (one for one in mine if one.rewritten))
+    yield rehearsed.advised(_rows(mine, rows, factors, budget), (one for one in mine if one.rows))
     held = [_held(leg, taken, factors) for leg, taken in runs]
-    yield _timed(HELD, held, _HELD, f"at most {seconds(_HELD)} of other work")
+    found = _timed(HELD, held, _HELD, f"COMMIT before it; at most {seconds(_HELD)} of other work")
+    yield rehearsed.advised(found, (one for hold in own if hold.mode in _HEAVY for one in hold.later))
     heavy = [one for one in own if not one.taken_by.lock_timeout]
     if own:
         saw = f"none at {short(heavy[0].taken_by.sql)}" if heavy else "it is set"
-        yield PATIENCE.against(saw, "SET lock_timeout before it", holds=not heavy)
+        found = PATIENCE.against(saw, "SET lock_timeout before it", holds=not heavy)
+        found = rehearsed.advised(found, (one.taken_by for one in heavy))
+        yield (
+            found
+            if found.outcome is Outcome.PASS
+            else found._replace(wanted=f"SET lock_timeout = '2s'; {found.wanted}")
+        )
 
 
 def _is_small(statement: Statement, rows: Mapping[str, int], factors: Mapping[str, float]) -> bool:

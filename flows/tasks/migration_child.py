@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
+
+_COMMENT = re.compile(r"(?P<text>'(?:[^']|'')*')|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class Recorder:
@@ -66,7 +69,8 @@ class Recorder:
         self.write(kind="statement", **done)
 
     def _before(self, connection: Connection, _cursor: Any, sql: str, *_: Any) -> None:
-        sql = " ".join(sql.split())
+        # In one line a comment would seem to go on to the end of the statement.
+        sql = " ".join(_COMMENT.sub(lambda found: found["text"] or " ", sql).split())
         # A loop that runs one statement for each row is one statement here; looking after each would take minutes.
         if self._open is None or self._open["sql"] != sql or self._open["revision"] != self.revision:
             self.close(connection)

@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, make_url
 
 import flows.tasks
+from flows.rules.migration_advice import safer_statement, split
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_rehearsal import judge
 from flows.rules.query_promise import Queries
@@ -566,6 +567,29 @@ def test_rows_of_production_are_told_by_the_means_that_tell_the_golden_ones(tmp_
     project.add("fills in", "UPDATE event SET age = 2")
     verdicts, facts = rehearse(project, live="SHOP_LIVE", rows={})
     assert ({"event": 100}, "pass") == (facts.live_rows, told(verdicts[0])["db305-rows"][0])
+
+
+#: Statements that keep others waiting, none of which hinders the next.
+HEAVY = [
+    "ALTER TABLE page ALTER views TYPE bigint", "CREATE INDEX page_title ON page (title)", "CREATE UNIQUE INDEX of_title ON page (lower(title))", "DROP INDEX author_name",
+    "ALTER TABLE page ADD CONSTRAINT by_author FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE",
+    "ALTER TABLE page ADD FOREIGN KEY (author_id) REFERENCES author", "ALTER TABLE page ADD CHECK (views >= 0)", "ALTER TABLE page ADD CHECK (views > 0 OR title <> 'a b')",
+    "ALTER TABLE page ALTER title SET NOT NULL", "ALTER TABLE page ADD UNIQUE (author_id, title)",
+    "ALTER TABLE author ADD CONSTRAINT of_name UNIQUE (name)", "ALTER TABLE tag ADD PRIMARY KEY (id)",
+    "ALTER TABLE page ADD token uuid DEFAULT gen_random_uuid()",
+    "ALTER TABLE page ADD editor integer REFERENCES author (id)", "ALTER TABLE page ADD slug text UNIQUE, ADD CONSTRAINT sane CHECK (views < 99)",
+    "REINDEX TABLE page", "VACUUM FULL page", "DO $$ BEGIN ALTER TABLE author ALTER name SET NOT NULL; END $$",
+]  # fmt: skip
+
+
+def test_the_safer_statement_leads_to_the_same_schema(postgres_server):
+    made = [*SHOP["postgresql"], "CREATE TABLE tag (id integer NOT NULL)", "CREATE INDEX author_name ON author (name)"]
+    schemas = []
+    for statements in (HEAVY, [safer_statement(one, "postgresql").sql for one in HEAVY]):
+        url = postgres_server.fresh()
+        fill(url, [*made, *(part.removesuffix(", in batches") for one in statements for part in split(one, ";"))])
+        schemas.append(snapshot(Copy(url, make_url(url).database)).schema)
+    assert schemas[0] == schemas[1]
 
 
 BY_AUTHOR = "-- name: by_author  params: {author: 7}\nSELECT id, author_id FROM page WHERE author_id = :author"

@@ -89,3 +89,24 @@ def test_what_a_migration_does_to_others(rehearsed, place, says, wanted, saw):
 @pytest.mark.slow
 def test_they_can_all_be_taken_back(rehearsed):
     assert {"db308-statistics": "warn", "db302-time": "x"} | outcomes(rehearsed[0][-1]) == outcomes(rehearsed[0][-1])
+
+
+#: A migration by its place, a claim that it breaks, and how what is wanted instead begins.
+INSTEAD = [
+    (2, "db304-rewrites", "ALTER TABLE page ADD COLUMN token uuid; ALTER TABLE page ALTER COLUMN token SET DEFAULT gen_random_uuid(); UPDATE page SET token = DEFAULT WHERE token IS NULL, in batches; cost: "),
+    (3, "db303-reads", "ALTER TABLE page ADD COLUMN author_id_new bigint; "),
+    (5, "db303-writes", "ALTER TABLE page ADD CONSTRAINT page_title_not_null CHECK (title IS NOT NULL) NOT VALID; "),
+    (6, "db303-writes", "ALTER TABLE page ADD CONSTRAINT by_author FOREIGN KEY (author_id) REFERENCES author NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT by_author; cost: "),
+    (7, "db303-writes", "CREATE INDEX CONCURRENTLY page_title ON page (title); cost: "),
+    (7, "db307-lock-timeout", "SET lock_timeout = '2s'; CREATE INDEX CONCURRENTLY page_title ON page (title); cost: "),
+    (9, "db305-rows", "UPDATE page SET words = length(title) WHERE (id <= 100000) AND id BETWEEN :first AND :last, 10000 rows at a time; cost: "),
+    (9, "db306-held", "UPDATE page SET words = length(title) WHERE (id <= 100000) AND id BETWEEN :first AND :last, 10000 rows at a time; cost: "),
+    (10, "db303-reads", "ALTER TABLE page ADD CONSTRAINT sane CHECK (views >= 0) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT sane; cost: "),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "claim", "instead"), INSTEAD)
+def test_a_finding_has_the_safer_statement(rehearsed, place, claim, instead):
+    (found,) = [one for one in rehearsed[0][place].findings if one.claim.endswith(claim)]
+    assert found.wanted.startswith(instead), found.wanted
