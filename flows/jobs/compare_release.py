@@ -14,6 +14,7 @@ from flows.rules.grouping import group
 from flows.rules.interleaving import compared
 from flows.rules.ratio import Ratio
 from flows.rules.report import Report
+from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.site_words import Address
@@ -27,6 +28,7 @@ from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.comparisons import keep_ratios
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults
 from flows.tasks.side_by_side import ask_in_turn
 from flows.tasks.site_file import load
@@ -84,7 +86,8 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     else:
         margin = margin or before_after.MARGIN
         verdicts, ratios, version = await _before_after(promised, version, margin, controls)
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
+    honest = warned(verdicts, await find_rollback_faults(promised))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), honest, looking=clock.seconds)
     written = await record(quote(report), job="compare-release", return_state=True)
     if written.is_completed():
         await keep_ratios(report.run, ratios, margin, version, return_state=True)

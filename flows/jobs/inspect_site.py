@@ -18,6 +18,7 @@ from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
 from flows.rules.grouping import group
 from flows.rules.report import Report
+from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look, summary
@@ -26,6 +27,7 @@ from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish, verdicts_of
 from flows.tasks.site_file import load
 from flows.tasks.status import record_release
@@ -87,9 +89,11 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             log.info("%s: looking at %s", promised.site, name.replace("-", " "))
             made = await settle(promised, name, check)
             log.info("%s: %s: %s", promised.site, name.replace("-", " "), summary([one.outcome for one in made]))
-            log_faults(promised.site, group(made))
+            # Whether the rollbacks work is looked at last, so the log does not quote them yet.
+            log_faults(promised.site, group(replace(one, rollback="") for one in made))
             verdicts += made
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts), looking=clock.seconds)
+    honest = warned(verdicts, await find_rollback_faults(promised))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), honest, looking=clock.seconds)
     written = await record(quote(report), whole=not only, return_state=True)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")

@@ -11,11 +11,13 @@ from flows.jobs.inspect_site import run_id
 from flows.rules.grouping import group
 from flows.rules.purge_queue import LONGEST_RUN, Pass, judge
 from flows.rules.report import Report
+from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
 from flows.tasks.site_file import load
 
@@ -66,13 +68,14 @@ async def purge_published(
     if proof and done.purged:
         done = done.and_then(await prove_sample(promised, done.routes))
     done = replace(done, verdicts=(verdict, *done.verdicts))
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), done.verdicts)
+    honest = warned(done.verdicts, await find_rollback_faults(promised))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), honest)
     written = await record(quote(report), job=purge_published.name, whole=False, return_state=True)
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     else:
         await tell_at_once(promised, report, full=False)
-    log_faults(promised.site, group(done.verdicts))
+    log_faults(promised.site, group(report.verdicts))
     await publish(quote(report), "published", "published-verdicts", return_state=True)
     ended = conclude(report, done)
     ended.message = f"{done}; {ended.message}"

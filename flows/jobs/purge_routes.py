@@ -13,11 +13,13 @@ from flows.rules.purge_plan import Plan
 from flows.rules.purge_report import Purging
 from flows.rules.purge_wish import Wish
 from flows.rules.report import Report
+from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.targeted_purge import judge_all
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
 from flows.tasks.prove import Trial, plan, prove
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
 from flows.tasks.site_file import load
 
@@ -68,8 +70,8 @@ async def purge_routes(
     seen = await prove(promised, Trial(wish, changed=changed, regardless=True))
     if refused := _refused(promised.site, started, seen.plan):
         return refused
-    verdicts = judge_all(promised, seen, routes)
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), tuple(verdicts))
+    verdicts = warned(judge_all(promised, seen, routes), await find_rollback_faults(promised))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), verdicts)
     written = await record(quote(report), job=purge_routes.name, whole=False, return_state=True)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)

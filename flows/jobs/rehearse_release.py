@@ -15,12 +15,14 @@ from flows.rules.rehearsal_plan import LONGEST
 from flows.rules.rehearsal_promise import STAGING
 from flows.rules.rehearsal_verdict import Rehearsing, judge
 from flows.rules.report import Report
+from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
 from flows.rules.subject import could_not_look
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.rehearse import (
     BEGINNING,
     Refused,
@@ -89,7 +91,8 @@ async def rehearse_release(
         done = await conclude_walk(held, await compare_settings(promised))
     finally:
         await asyncio.to_thread(held.let_go)
-    report = Report(run_id(), promised.site, started, datetime.now(UTC), (judge(promised, done),))
+    honest = warned([judge(promised, done)], await find_rollback_faults(promised))
+    report = Report(run_id(), promised.site, started, datetime.now(UTC), honest)
     report = await _told(promised, report)
     log_faults(promised.site, group(report.verdicts))
     await publish_rehearsal(report, done, return_state=True)

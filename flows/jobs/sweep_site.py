@@ -1,6 +1,7 @@
 """Every page of a site's sitemaps, looked at once, by as many workers as the site allows."""
 
 import asyncio
+from dataclasses import replace
 
 from prefect import State, flow
 from prefect.runtime import flow_run
@@ -9,6 +10,7 @@ from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.sweep import Swept
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready
+from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import ended, log_faults
 from flows.tasks.site_file import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
@@ -47,6 +49,8 @@ async def sweep_site(
     sweep = await list_pages(promised, edition, flow_run.scheduled_start_time)
     await look_at_all(promised, site, sweep, here=here)
     swept = await sum_up(sweep)
+    faults = await find_rollback_faults(promised)
+    swept = replace(swept, groups=[replace(one, rollback_fault=faults.get(one.rollback, "")) for one in swept.groups])
     log_faults(promised.site, swept.groups)
     await publish_sweep(swept, return_state=True)
     return ended(swept.outcome, swept.message, swept)

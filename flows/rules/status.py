@@ -13,6 +13,7 @@ from flows.rules.alert import Policy
 from flows.rules.ledger_size import crowded
 from flows.rules.notice import ago, rehearsed
 from flows.rules.releases import deployments
+from flows.rules.report import cannot_go_back
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE
@@ -40,7 +41,8 @@ LONGEST = 12
 
 def status(facts: Facts) -> Status:
     """Answer the four questions of a site."""
-    return Status(facts.site.site, facts.now, (_up(facts), _slow(facts), _jobs(facts), _release(facts)))
+    answers = _up(facts), _slow(facts), _jobs(facts), _release(facts)
+    return Status(facts.site.site, facts.now, tuple(_without_false_hope(one, facts) for one in answers))
 
 
 def broken(site: str, now: datetime, why: str, owner: str = "") -> Status:
@@ -80,6 +82,12 @@ def _since(marks: Sequence[Mark], longest_gap: float = float("inf")) -> datetime
             break
         since = mark.at
     return since
+
+
+def _without_false_hope(answer: Answer, facts: Facts) -> Answer:
+    """An answer that does not quote a rollback that was found to be missing as if it worked."""
+    fault = facts.rollback_faults.get(answer.rollback)
+    return replace(answer, rollback=cannot_go_back(fault), rehearsed="") if fault else answer
 
 
 def _runbook(facts: Facts) -> dict[str, str]:

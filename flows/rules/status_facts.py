@@ -184,6 +184,8 @@ class Facts:
     """The first whole round since."""
     rehearsals: Mapping[str, Rehearsal | None] = field(default_factory=dict)
     """The last rehearsal of each rule's rollback, and of the release's."""
+    rollback_faults: Mapping[str, str] = field(default_factory=dict)
+    """What the last round found to be missing of rollback commands that can't be run, by command."""
     flow_run: str = ""
     """The last round's run in Prefect."""
     ui: str = ""

@@ -1,18 +1,24 @@
-"""What the ledger knows of rehearsals: the last one of each rollback, and whether it still says anything."""
+"""What the ledger knows of rollbacks: the last rehearsal of each, what it still says, and which ones are missing."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
+from flows.rules.rollback_ready import CHECK, COMMAND
 from flows.rules.site import RELEASE, Site
-from flows.tasks.ledger import known, last_rehearsal, open_ledger
-from flows.tasks.ledger_tables import RehearsalRow
+from flows.rules.verdict import Outcome
+from flows.tasks.ledger import LedgerError, known, last_rehearsal, open_ledger
+from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearse_look import look, schema_head
+
+log = logging.getLogger("roundsman")
 
 
 @task(
@@ -41,6 +47,30 @@ async def hold_against_now(site: Site, rehearsal: Rehearsal | None) -> Rehearsal
     return now
 
 
+@task(task_run_name="find what is wrong with rollbacks of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def find_rollback_faults(site: Site) -> dict[str, str]:
+    """What the last round that looked at a site's rollbacks found to be missing, by command; nothing if unknown."""
+    try:
+        return await asyncio.to_thread(_rollback_faults, site.site)
+    except (LedgerError, SQLAlchemyError) as error:  # a report without it is better than none
+        log.warning("%s: what is wrong with its rollbacks could not be read: %s", site.site, type(error).__name__)
+        return {}
+
+
+def rollback_faults_of(session: Session, site: str) -> dict[str, str]:
+    """As `find_rollback_faults`, in a session."""
+    found = (
+        select(RunRow.id, VerdictRow.rollback, FindingRow.outcome, FindingRow.saw)
+        .join(VerdictRow, VerdictRow.run_id == RunRow.id)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(RunRow.site == site, VerdictRow.check == CHECK, FindingRow.claim == COMMAND.id)
+    )
+    newest = found.with_only_columns(RunRow.id).order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(1)
+    last = session.scalar(newest)
+    rows = session.execute(found.where(RunRow.id == last)).all()
+    return {row.rollback: row.saw for row in rows if row.outcome == Outcome.FAIL}
+
+
 def last_rehearsal_of(session: Session, site: str, rule: str) -> RehearsalRow | None:
     """The last rehearsal of a rule's rollback, whichever command that was then."""
     newest = select(RehearsalRow).filter_by(site=site, rule=rule).order_by(RehearsalRow.finished_at.desc())
@@ -59,6 +89,15 @@ def _rehearsals(site: Site) -> dict[str, Rehearsal | None]:
     finally:
         engine.dispose()
     return {name: known(row) or of_other(others.get(name)) for name, row in found.items()}
+
+
+def _rollback_faults(site: str) -> dict[str, str]:
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            return rollback_faults_of(session, site)
+    finally:
+        engine.dispose()
 
 
 def _keep_staleness(site: str, rehearsal: Rehearsal) -> None:

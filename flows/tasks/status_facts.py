@@ -40,7 +40,7 @@ from flows.rules.verdict import Outcome
 from flows.tasks.comparisons import last_ratios
 from flows.tasks.ledger import command_hash, file_size, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
-from flows.tasks.rehearsals import last_rehearsal_of, of_other
+from flows.tasks.rehearsals import last_rehearsal_of, of_other, rollback_faults_of
 from flows.tasks.releases import read_releases
 from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
@@ -81,6 +81,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         before=rounds.get(before.id) if before else None,
         after=rounds.get(after.id) if after else None,
         rehearsals=_rehearsals(session, site),
+        rollback_faults=rollback_faults_of(session, site.site),
         flow_run=(runs[0].flow_run_id or "") if runs else "",
         ui=ui(),
     )

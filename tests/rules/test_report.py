@@ -165,3 +165,20 @@ def test_the_page_shows_what_needs_somebody_and_survives_a_bar_in_a_value():
 def test_a_verdict_without_findings_is_refused():
     with pytest.raises(ValueError, match="needs at least one finding"):
         Verdict("c", "/", "r", "o", "e", "b")
+
+
+MISSING = "no target cdn-rollback (of `make cdn-rollback RULE=inbox`)"
+
+
+def test_no_sink_quotes_a_rollback_that_was_found_missing_as_if_it_worked():
+    """Data stay data: the command as it is written, and beside it what is wrong with it."""
+    broken = verdict("fail", rollback_fault=MISSING)
+    [one] = group([broken])
+    assert line(one).endswith(f"  rollback: cannot be run: {MISSING}")
+    assert [f"cannot be run: {MISSING}"] == [row["rollback"] for row in rows([broken])]
+    page = markdown(report(broken), "")
+    assert "`make cdn-rollback RULE=inbox`" not in page
+    assert "cannot be run: no target cdn-rollback" in page
+    data = as_json(report(broken))
+    for found in (data["verdicts"][0], data["groups"][0]):
+        assert ("make cdn-rollback RULE=inbox", MISSING) == (found["rollback"], found["rollback_fault"])

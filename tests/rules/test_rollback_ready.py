@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
-from flows.rules.rollback_ready import Found, judge, judge_release
+from flows.rules.rollback_ready import COMMAND, Found, faults, judge, judge_release, warned
 from tests.rules.make import site
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
@@ -95,3 +95,43 @@ def test_a_release_with_a_migration_was_rehearsed_on_both_schemas(version, schem
 
 def test_a_rehearsal_of_another_command_stays_stale():
     assert OTHER_COMMAND == held_against(rehearsal(days=1, stale=OTHER_COMMAND), "1.8.2", "b2").stale
+
+
+SHOP = site(release={"version": {"path": "/version"}, "rollback": ["make", "rollback"]})
+[RULE] = SHOP.rules
+NO_TARGET = Found("/usr/bin/make", missing=("back",))
+UNREAD = Found("/usr/bin/make", unread="make did not list its targets")
+
+
+def looked(found):
+    return judge(SHOP, RULE, found, None, NOW)
+
+
+def found_elsewhere(rollback="make back"):
+    return replace(looked(MAKE), check="cache-headers", findings=(COMMAND.against("a", "b", holds=False)._replace(claim="x"),), rollback=rollback)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "fault"),
+    [
+        (NO_TARGET, {}, "no target back (of `make back`)"),
+        (Found(), {}, "no program make (of `make back`)"),
+        (UNREAD, {}, ""),
+        (MAKE, {}, ""),
+        (MAKE, {"make back": "no target"}, ""),
+        (UNREAD, {"make back": "no target"}, ""),
+        (None, {"make back": "no target back"}, "no target back"),
+        (None, {"make other": "no target other"}, ""),
+        (None, {}, ""),
+    ],
+)
+def test_what_is_wrong_with_a_rollback_goes_with_each_verdict_that_quotes_it(found, known, fault):
+    """What this round found counts; what an earlier one found only when this one did not look."""
+    own = [looked(found)] if found else []
+    assert [fault] * (1 + len(own)) == [one.rollback_fault for one in warned([found_elsewhere(), *own], known)]
+    assert "" == warned([found_elsewhere("make something else"), *own], known)[0].rollback_fault
+
+
+def test_a_rule_and_the_release_each_have_their_own_rollback():
+    release = judge_release(SHOP, ("make", "rollback"), Found("/usr/bin/make", missing=("rollback",)), None, NOW)
+    assert {"make rollback": "no target rollback (of `make rollback`)"} == faults([release, looked(MAKE)])

@@ -138,6 +138,13 @@ def test_a_slow_route_names_its_own_runbook_its_rehearsal_and_the_run():
     assert ("/a hit-p95: saw p95 60ms (55ms to 70ms, 80 samples), wanted at most 50ms",) == answer.details
 
 
+def test_a_rollback_that_was_found_missing_is_no_answer():
+    faults = {"make x": "no target x", "make back": "no program make"}
+    slow = ask(Question.SLOW, timed=walked(told(outcome=F)), rollback_faults=faults)
+    assert ("cannot be run: no target x", "") == (slow.rollback, slow.rehearsed)
+    assert "cannot be run: no program make" == ask(Question.UP, looks=looks("--"), rollback_faults=faults).rollback
+
+
 def test_without_a_budget_nobody_can_tell_whether_it_is_slow():
     assert "Unknown: no rule has a response-time budget." == ask(Question.SLOW, site()).says
 

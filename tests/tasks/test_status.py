@@ -12,12 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal
+from flows.rules.rollback_ready import COMMAND, REHEARSED
 from flows.rules.samples import ORIGIN, Sample, SampleKey
 from flows.rules.series import Series
 from flows.rules.site import Site
 from flows.rules.status import status
 from flows.rules.status_facts import Question
-from flows.rules.verdict import Outcome
+from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ledger import command_hash, write_round
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
 from flows.tasks.picture import history
@@ -215,6 +216,23 @@ def test_a_rehearsal_counts_for_the_command_that_is_written_now(ledger):
     proof = Rehearsal(ok=True, seconds=47.0, from_version="b", to_version="a", finished_at=NOW - 2 * DAY)
     other = replace(proof, finished_at=NOW - DAY, stale=OTHER_COMMAND)
     assert {"articles": other, "release": proof} == facts(ledger).rehearsals
+
+
+def test_what_the_last_look_at_the_rollbacks_found_missing_is_known(ledger):
+    """A round that did not look at them changes nothing, and one that found them well ends it."""
+
+    def found(number, *, holds, claim=COMMAND):
+        verdict = Verdict(
+            "rollback-ready", "a", "a", "web", "", "make back", (claim.against("no target back", "", holds=holds),)
+        )
+        times = {"started_at": NOW + number * HOUR, "ended_at": NOW + number * HOUR}
+        write_round(ledger, run_id=f"run-{number}", site="shop", job="inspect-site", **times, verdicts=[verdict])
+        return facts(ledger).rollback_faults
+
+    missing = {"make back": "no target back"}
+    assert [missing, missing, {}, missing] == [
+        found(0, holds=False), found(1, holds=True, claim=REHEARSED), found(2, holds=None), found(3, holds=False)
+    ]  # fmt: skip
 
 
 def test_a_pass_of_the_watch_that_could_not_look_does_not_count(ledger):
