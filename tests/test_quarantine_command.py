@@ -100,7 +100,7 @@ async def test_a_row_that_a_newer_edition_has_mended_is_not_put_back(bad, shop, 
 
 async def test_the_rows_of_another_feed_are_left_alone(bad, shop, names, tmp_path, capsys):
     """Its header would give them other names."""
-    (tmp_path / "other.csv").write_text("title,route\nTitle\n")
+    (tmp_path / "other.csv").write_text("title,route\nTitle\nTomatoes,/articles/tomatoes\n")
     await run(catalogue(load(names[0]), str(tmp_path / "other.csv"), shop))
     assert 1 == await asyncio.to_thread(main, ["quarantine", "--replay", names[0], str(tmp_path / "other.csv")])
     assert "other.csv: 0 applied, 1 left in quarantine" in capsys.readouterr().out

@@ -4,10 +4,12 @@
     outcome = await run(batch)
 
 `apply(connection, rows) -> Applied(changed=...)` does the effects of some rows in the transaction that it is given; the
-kit writes its checkpoint into the same one.
+kit writes its checkpoint into the same one. Each row is counted as changed or unchanged; `each_matched` executes an
+UPDATE for rows, and has one that matched nothing quarantined.
 """
 
 from roundsman.batch.attempt import Batch
+from roundsman.batch.effects import each_matched
 from roundsman.batch.errors import (
     BatchError,
     FencedError,
@@ -15,6 +17,7 @@ from roundsman.batch.errors import (
     SourceChangedError,
     SourceError,
     TargetError,
+    UnmatchedError,
 )
 from roundsman.batch.files import Csv, JsonLines
 from roundsman.batch.jobs import give_up
@@ -45,7 +48,9 @@ __all__ = [
     "SqlQuery",
     "Status",
     "TargetError",
+    "UnmatchedError",
     "dismiss",
+    "each_matched",
     "give_up",
     "on_terminal",
     "open_target",

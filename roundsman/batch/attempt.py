@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from roundsman.batch import jobs
-from roundsman.batch.chunks import Apply, Bad, Work, Writer
+from roundsman.batch.chunks import Bad, Work, Writer
+from roundsman.batch.effects import Apply
 from roundsman.batch.errors import LimitError, SourceChangedError, in_full
 from roundsman.batch.events import Teller
 from roundsman.batch.jobs import Job
 from roundsman.batch.points import point
-from roundsman.batch.rules import TRIES, Limits, Status, goes_carefully
+from roundsman.batch.rules import TRIES, Limits, Status, goes_carefully, refuse_non_finite
 from roundsman.batch.sources import Chunk, Source, digest
 from roundsman.batch.tables import CHUNK
 from roundsman.ledger.transaction import writing
@@ -22,8 +23,10 @@ from roundsman.ledger.transaction import writing
 class Batch:
     """A batch job: rows from a source, applied chunk by chunk to a target, each once however often it is run.
 
-    Two jobs are the same when kind, content and `params` are. `chunk` rows are applied in one transaction; reading and
-    applying them must take less than `lease` seconds, or another worker may take over.
+    Two jobs are the same when kind, content and `params` are. To apply the same content once more on purpose, such as
+    an equal delivery a day later, give it a parameter that differs: `params={"day": "2026-05-04"}`. `chunk` rows are
+    applied in one transaction; reading and applying them must take less than `lease` seconds, or another worker may
+    take over.
     """
 
     kind: str
@@ -31,10 +34,10 @@ class Batch:
     target: Engine = field(repr=False)
     apply: Apply
     """Called as `apply(connection, rows) -> Applied`, with a chunk or a part of one; it neither commits nor talks to
-    anything but the connection. What it raises is held against its rows."""
+    anything but the connection. What it raises is held against its rows, and so is a row that it does not count."""
     parse: Callable[[Any], Any] | None = None
     """Makes what is applied of what was read, such as a pydantic model's `model_validate`; what it raises is held
-    against the row."""
+    against the row, and so is a number without a value: inf or NaN."""
     chunk: int = 1000
     max_bad_rows: int = 50
     max_bad_share: float = 1.0
@@ -125,7 +128,7 @@ class Attempt:
             LimitError: it was too short, or too bad.
         """
         if broken := self.batch.limits.broken(self.job.quarantined, self.job.position, ended=True):
-            raise LimitError(broken)
+            raise LimitError(f"{broken}{jobs.first_refusal(self.batch.target, self.job.id)}")
         jobs.end(self.batch.target, self.job, Status.SUCCEEDED)
         return jobs.read(self.batch.target, self.job.id)
 
@@ -171,7 +174,10 @@ def sort(chunk: Chunk, position: int, parse: Callable[[Any], Any] | None) -> Wor
             bad.append(Bad(position + place, row.raw, "Unreadable", row.problem, row.complete))
             continue
         try:
-            values.append(parse(row.value) if parse else row.value)
+            value = parse(row.value) if parse else row.value
+            if parse:
+                refuse_non_finite(value)
+            values.append(value)
             places.append(place)
         except Exception as error:  # noqa: BLE001 - whatever a row makes it raise; it is kept with the row
             bad.append(Bad(position + place, row.raw, type(error).__name__, in_full(error), row.complete))

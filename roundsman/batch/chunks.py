@@ -1,23 +1,20 @@
 """One chunk, one transaction: the fence, the effects, what is in quarantine, the outbox, and the checkpoint."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from roundsman.batch.effects import Apply, applied
 from roundsman.batch.errors import BatchError, LimitError, in_full, spoken, transient
 from roundsman.batch.jobs import Job, advance, fence
 from roundsman.batch.points import point
 from roundsman.batch.rules import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
 from roundsman.batch.sources import Chunk
 from roundsman.batch.tables import CHUNK, JOB, OUTBOX, ROW_ERROR
-from roundsman.ledger.transaction import NowMs, writing
-
-#: Does the effects of some rows, in the transaction that it is given.
-Apply = Callable[[Connection, Sequence[Any]], Applied]
+from roundsman.ledger.transaction import NowMs, clock, writing
 
 
 class Good(NamedTuple):
@@ -74,18 +71,18 @@ class Writer:
         try:
             with writing(self.target, patience=self.patience, keep=self.keep) as connection:
                 self._begin(connection, job)
-                applied = self._applied(connection, work.values) if work.values else Applied()
+                done = applied(self.apply, connection, work.values) if work.values else Applied()
                 point("chunk.applied")
-                self._finish(connection, job, work, applied, work.bad)
+                self._finish(connection, job, work, done, work.bad)
             point("chunk.committed")
         except Exception as error:
             if isinstance(error, BatchError) or transient(error) or not work.values:
                 raise
             return self._write_by_halves(job, work)
-        return applied, work.bad
+        return done, work.bad
 
     def _write_by_halves(self, job: Job, work: Work) -> tuple[Applied, list[Bad]]:
-        done: list[Applied] = []
+        parts: list[Applied] = []
         with writing(self.target, patience=self.patience, keep=self.keep) as connection:
             self._begin(connection, job)
             if self.target.dialect.name == "postgresql":
@@ -95,13 +92,13 @@ class Writer:
                 try:
                     with connection.begin_nested():
                         point("rows.begun")
-                        applied = self._applied(connection, [row.value for row in rows])
+                        part = applied(self.apply, connection, [row.value for row in rows])
                         point("rows.applied")
                 except Exception as error:
                     if isinstance(error, BatchError) or transient(error):
                         raise
                     return error
-                done.append(applied)
+                parts.append(part)
                 return None
 
             bad = list(work.bad)
@@ -112,16 +109,10 @@ class Writer:
                 rows = job.position + len(work.chunk.rows)
                 if broken := self.limits.broken(job.quarantined + len(bad), rows):
                     raise LimitError(f"{broken}; the last at row {position}: {spoken(error)}")
-            applied = together(done)
-            self._finish(connection, job, work, applied, bad)
+            done = together(parts)
+            self._finish(connection, job, work, done, bad)
         point("chunk.committed")
-        return applied, bad
-
-    def _applied(self, connection: Connection, values: list[Any]) -> Applied:
-        applied = self.apply(connection, values)
-        if not isinstance(applied, Applied):
-            raise BatchError(f"apply returned {type(applied).__name__}; wanted Applied(changed=..., ...)")
-        return applied
+        return done, bad
 
     def _begin(self, connection: Connection, job: Job) -> None:
         point("chunk.begun")
@@ -129,13 +120,13 @@ class Writer:
             fence(connection, job, self.lease)
         point("chunk.fenced")
 
-    def _finish(self, connection: Connection, job: Job, work: Work, applied: Applied, bad: list[Bad]) -> None:
+    def _finish(self, connection: Connection, job: Job, work: Work, done: Applied, bad: list[Bad]) -> None:
         if not self.keep:
             if self.target.dialect.name == "postgresql":
                 connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # no commit will find out
             return
         chunk, number = work.chunk, job.chunk_no + 1
-        send(connection, applied.outbox, f"{job.job_key[:16]}/{number}")
+        send(connection, done.outbox, f"{job.job_key[:16]}/{number}")
         if bad:
             quarantine(connection, job, bad)
         connection.execute(
@@ -161,8 +152,8 @@ class Writer:
             deaths=0,
             tries=0,
             # Not what we last saw: a replay of earlier rows counts here as well.
-            changed=JOB.c.changed + applied.changed,
-            unchanged=JOB.c.unchanged + applied.unchanged,
+            changed=JOB.c.changed + done.changed,
+            unchanged=JOB.c.unchanged + done.unchanged,
             quarantined=JOB.c.quarantined + len(bad),
         )
         point("chunk.counted")
@@ -171,7 +162,7 @@ class Writer:
 def send(connection: Connection, outgoing: Sequence[Outgoing], origin: str) -> None:
     """Put what goes out into the outbox of the target. Its idempotency key is the row's `dedup_key`."""
     if outgoing:
-        now = datetime.now(UTC)
+        now = clock(connection)
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(
             dialect.insert(OUTBOX).on_conflict_do_nothing(),

@@ -43,7 +43,8 @@ class DryRun:
             self.position, self.cursor, self.chunks = self.position + len(chunk.rows), chunk.cursor, self.chunks + 1
         ended = chunk.ended or not chunk.rows
         if broken := batch.limits.broken(self.quarantined, self.position, ended=ended):
-            raise LimitError(broken)
+            first = f"; the first, row {self.bad[0].position}: {self.bad[0].error_class}" if self.bad else ""
+            raise LimitError(f"{broken}{first}")
         return not ended
 
     def _count(self, applied: Applied, bad: Sequence[Bad]) -> None:

@@ -19,6 +19,10 @@ class FencedError(BatchError):
     """Somebody else has the job: our lease ended before our chunk did. Nothing of it was written."""
 
 
+class UnmatchedError(Exception):
+    """A row that did nothing, such as an UPDATE of something unknown, or did too much. It is held against the row."""
+
+
 class SourceError(Exception):
     """The source can't be read now, and nothing of what is missing was applied. Trying again may help."""
 
@@ -50,11 +54,13 @@ def transient(error: BaseException) -> bool:
 def spoken(error: BaseException) -> str:
     """An error in a few words that may be logged: an exception's text can hold the row that it is about.
 
-    Of a database's refusal the first line is told, which names tables and constraints; the values come after it,
-    except in a `DataError`.
+    Ours about a row's counts names no value. Of a database's refusal the first line is told, which names tables and
+    constraints; the values come after it, except in a `DataError`.
     """
     if isinstance(error, DBAPIError) and not isinstance(error, DataError):
         return f"{type(error).__name__}: {str(error.orig).strip().partition(chr(10))[0]}"
+    if isinstance(error, UnmatchedError):
+        return f"{type(error).__name__}: {error}"
     return type(error).__name__
 
 

@@ -6,8 +6,12 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,8 +21,12 @@ from roundsman.batch.sources import Chunk, Row
 
 #: Bytes that one row may have, and bytes after which a chunk is full however few rows it has.
 LONGEST_ROW, FULL = 1 << 20, 16 << 20
+#: Bytes within which a CSV record that is too long has its end, or the job stops.
+MAX_SKIPPED_BYTES = 256 << 20
 _PIECE = 1 << 20
 _LONG = "a line of"
+_WANTED = 'in "a ""quoted"" word"; nothing of the file is applied from there on: correct it, and run the job again'
+_GZIP = b"\x1f\x8b"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -44,13 +52,16 @@ class _File:
         Raises:
             SourceError: it can't be read.
             SourceChangedError: somebody is writing to it.
-            BatchError: it is not in UTF-8 at all.
+            BatchError: it is no text in UTF-8 at all.
         """
         self._seen = None
         with self._opened() as file:
             self._seen = _state(file)
-            if file.read(2) in _UTF16:
+            begin = file.read(2)
+            if begin in _UTF16:
                 raise BatchError(f"{self.name} begins with the mark of UTF-16; wanted UTF-8")
+            if begin == _GZIP:
+                raise BatchError(f"{self.name} is compressed with gzip; wanted plain text: gunzip it first")
             file.seek(0)
             found = hashlib.file_digest(file, "sha256").hexdigest()
             self._unchanged(file)
@@ -82,6 +93,28 @@ class _File:
 class JsonLines(_File):
     """A JSON value on each line. Empty lines are passed over."""
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the whole file.
+
+        Raises:
+            SourceError, SourceChangedError: as any file.
+            BatchError: it is one JSON document, whose last lines may look like rows.
+        """
+        found = super().fingerprint()
+        with self._opened() as file:
+            lines = (line for line in iter(lambda: file.readline(self.longest_row), b"") if not line.isspace())
+            first = next(lines, b"").removeprefix(codecs.BOM_UTF8).strip()
+            if first[:1] in (b"[", b"{") and len(first) < self.longest_row:
+                row = _json_row(first + b"\n")
+                several = bool(row.problem) and first[-1:] in (b"[", b"{", b",")
+                listed = isinstance(row.value, list) and any(isinstance(one, dict) for one in row.value)
+                if several or (listed and next(lines, None) is None):
+                    raise BatchError(
+                        f"{self.name} is one JSON document; wanted JSON Lines, a value on each line, as "
+                        "`jq -c '.[]' FILE` makes them of a list"
+                    )
+        return found
+
     def read(self, cursor: str, most: int) -> Chunk:
         """Up to `most` rows; a line that is no row is one with a problem."""
         rows: list[Row] = []
@@ -99,94 +132,207 @@ class JsonLines(_File):
                 if len(line) > self.longest_row and not line.endswith(b"\n"):
                     skipped = _skip_line(file, digest.update)
                     at += skipped
-                    problem = _long(len(line) + skipped, self.longest_row)
+                    problem = f"{_LONG} {len(line) + skipped:,} bytes; wanted at most {self.longest_row:,}"
                     rows.append(Row(_clip(line), None, problem, complete=False))
                 else:
                     rows.append(_json_row(line.removeprefix(codecs.BOM_UTF8) if first else line))
             return Chunk(rows, str(at), digest.hexdigest(), ended=False)
 
     def parse(self, raw: str) -> Any:
-        """From JSON, without NaN and without a key that is there twice."""
+        """From JSON, without NaN, a number that is too large, and a key that is there twice."""
         return _json(raw)
 
 
 class Csv(_File):
-    """Records with a header, each a dict of text. A record may have line ends within quotes."""
+    """Records with a header, each a dict of text (RFC 4180). A record may have line ends within quotes.
+
+    Read as Python's `csv` does in strict mode: a quote opens a field only at its beginning, and is doubled within it.
+    Where quotes are used otherwise nobody can tell where a record ends, and text inside a field could be taken for a
+    record: such a file is refused before anything of it is applied.
+    """
 
     def __init__(self, path: str | Path, *, delimiter: str = ",", longest_row: int = LONGEST_ROW) -> None:
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise ValueError(f"saw the delimiter {delimiter!r}; wanted one character, such as ';' or '\\t'")
         super().__init__(path, longest_row=longest_row)
         self.delimiter = delimiter
+        self._field_end = re.compile(f"[{re.escape(delimiter)}\r\n]")
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the whole file, which was read to its end by then.
+
+        Raises:
+            SourceError, SourceChangedError: as any file.
+            BatchError: a quote has no end, or text follows a closing one; or the header is none.
+        """
+        found = super().fingerprint()
+        with self._opened() as file:
+            self._header(file)
+            for _ in self._records(file):
+                pass
+        return found
 
     def read(self, cursor: str, most: int) -> Chunk:
         """Up to `most` records.
 
         Raises:
-            BatchError: the header has a column twice, or is none.
+            BatchError: as `fingerprint`.
         """
         rows: list[Row] = []
         digest = hashlib.sha256()
         with self._opened() as file:
-            after_header, header = self._header(file)
-            begin = file.seek(int(cursor or 0) or after_header)
-            while len(rows) < most and file.tell() - begin < FULL:
-                raw, fields, problem = self._record(file)
-                if not raw:
-                    return Chunk(rows, str(file.tell()), digest.hexdigest(), ended=True)
-                if fields or problem:
-                    digest.update(raw)
-                    rows.append(_csv_row(raw, header, fields, problem))
-            return Chunk(rows, str(file.tell()), digest.hexdigest(), ended=False)
+            header = self._header(file)
+            begin = file.seek(int(cursor)) if cursor else file.tell()
+            at, ended = begin, True
+            for record in self._records(file, digest.update):
+                at += record.size
+                if record.fields or record.problem:
+                    rows.append(_csv_row(record, header))
+                if len(rows) >= most or at - begin >= FULL:
+                    ended = False
+                    break
+            return Chunk(rows, str(at), digest.hexdigest(), ended=ended)
 
     def parse(self, raw: str) -> Any:
         """From a record's text, by the file's header."""
         with self._opened() as file:
-            _, header = self._header(file)
-        row = _csv_row(raw.encode(), header, *self._fields(io.StringIO(raw, newline="\n")))
+            header = self._header(file)
+        try:
+            found = list(self._records(io.BytesIO(raw.encode(errors="surrogateescape"))))
+        except BatchError as error:
+            raise ValueError(f"no CSV: {error}") from None
+        records = [record for record in found if record.fields or record.problem]
+        if len(records) != 1:
+            raise ValueError(f"saw {len(records)} records; wanted one")
+        row = _csv_row(records[0], header)
         if row.problem:
             raise ValueError(row.problem)
         return row.value
 
-    def _header(self, file: BinaryIO) -> tuple[int, list[str]]:
-        file.seek(0)
-        raw, header, problem = self._record(file)
-        if header:
-            header[0] = header[0].removeprefix("\ufeff").strip('"')
+    def _header(self, file: BinaryIO) -> list[str]:
+        """The names of the columns; the file stands behind them."""
+        begin = file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+        record = next(self._records(file), _Record(b"", 0, []))
+        file.seek(begin + record.size)
+        header, problem = record.fields, record.problem
         if not problem and (torn := [name for name in header if not name.isprintable()]):
             problem = f"the column {torn[0]!a}"
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if problem or twice or (raw and not header):
-            saw = problem or (f"column {', '.join(twice)} more than once" if twice else "an empty line")
+        if twice := sorted({name for name in header if header.count(name) > 1}):
+            problem = problem or f"column {', '.join(twice)} more than once"
+        if problem or (record.size and not header):
+            saw = problem or "an empty line"
             raise BatchError(f"{self.name}: saw {saw} as its header; wanted each column's name once")
-        return file.tell(), header
+        others = [other for other in ",;\t|" if other != self.delimiter and other in header[0]] if header else []
+        if len(header) == 1 and others:
+            raise BatchError(
+                f"{self.name}: saw one column {header[0][:200]!r} as its header; wanted columns separated by "
+                f"{self.delimiter!r}, or another delimiter, such as Csv(..., delimiter={others[0]!r})"
+            )
+        return header
 
-    def _record(self, file: BinaryIO) -> tuple[bytes, list[str], str]:
-        """The next record's bytes, its fields, and what is wrong with it. Without bytes the file is at its end."""
-        begin = file.tell()
+    def _records(self, file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> Iterator["_Record"]:
+        """Records from where the file stands on; `seen` is given the bytes of each that is not an empty line."""
+        csv.field_size_limit(max(csv.field_size_limit(), self.longest_row))
         taken: list[bytes] = []
 
         def lines() -> Iterator[str]:
+            size = 0
             while line := file.readline(self.longest_row + 1):
+                size = size + len(line) if taken else len(line)
                 taken.append(line)
-                if file.tell() - begin > self.longest_row:
-                    raise csv.Error(f"a record of more than {self.longest_row:,} bytes; a quote without its end?")
+                if size > self.longest_row:
+                    raise csv.Error
                 yield line.decode(errors="surrogateescape")
 
-        fields, problem = self._fields(lines())
-        if problem and taken:
-            # Where a quote has no end the record is the rest of the file: only its first line is held for bad.
-            file.seek(begin + len(taken[0]))
-            if len(taken[0]) > self.longest_row and not taken[0].endswith(b"\n"):
-                size = len(taken[0]) + _skip_line(file)
-                return taken[0], [], _long(size, self.longest_row)
-            return taken[0], [], problem
-        return b"".join(taken), fields, problem
+        at = file.tell()
+        while True:
+            try:
+                for fields in csv.reader(lines(), delimiter=self.delimiter, strict=True):
+                    raw = b"".join(taken)
+                    taken.clear()
+                    at += len(raw)
+                    if fields:
+                        seen(raw)
+                    yield _Record(raw, len(raw), fields)
+            except csv.Error:
+                taken.clear()
+                file.seek(at)
+                record = self._odd(file, at, seen)
+                at += record.size
+                yield record
+            else:
+                return
 
-    def _fields(self, lines: Any) -> tuple[list[str], str]:
-        csv.field_size_limit(max(csv.field_size_limit(), self.longest_row))
-        try:
-            return next(csv.reader(lines, delimiter=self.delimiter, strict=True), []), ""
-        except csv.Error as error:
-            return [], f"no CSV: {error}"
+    def _odd(self, file: BinaryIO, at: int, seen: Callable[[bytes], None]) -> "_Record":
+        """A record that is too long, or has a carriage return where none may be: behind its end the next one begins."""
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        where, kept, size, lines = _Within.START, bytearray(), 0, 0
+        while piece := file.readline(_PIECE):
+            seen(piece)
+            size += len(piece)
+            kept += piece[: self.longest_row - len(kept)]
+            where = self._walked(where, decoder.decode(piece))
+            if where is _Within.BROKEN:
+                line = _line(file, at) + lines
+                raise BatchError(
+                    f"{self.name}: line {line}: saw text after a closing quote; wanted a quote inside a quoted field "
+                    f"doubled, as {_WANTED}"
+                )
+            lines += piece.endswith(b"\n")
+            if piece.endswith(b"\n") and where is not _Within.QUOTED:
+                break
+            if size > MAX_SKIPPED_BYTES:
+                break
+        if where is _Within.QUOTED or size > MAX_SKIPPED_BYTES:
+            raise BatchError(
+                f"{self.name}: line {_line(file, at)}: saw a record without an end within {size:,} bytes; wanted "
+                f"a closing quote, as {_WANTED}"
+            )
+        if size > self.longest_row:
+            over = f" over {lines:,} lines: a quote without its end?" if lines > 1 else ""
+            problem = f"{_LONG} {size:,} bytes{over}; wanted at most {self.longest_row:,}"
+            return _Record(bytes(kept[:PAYLOAD]), size, [], problem, complete=False)
+        return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
+
+    def _walked(self, where: "_Within", text: str) -> "_Within":
+        """Where in a record one is behind a piece of it. A carriage return alone may be the end of it or not."""
+        at = 0
+        while at < len(text) and where is not _Within.BROKEN:
+            if where is _Within.QUOTED:
+                at = text.find('"', at) + 1 or len(text) + 1
+                where = where if at > len(text) else _Within.CLOSING
+            elif where is _Within.CLOSING:
+                ends = text[at] in f"{self.delimiter}\r\n"
+                where = _Within.QUOTED if text[at] == '"' else _Within.START if ends else _Within.BROKEN
+                at += 1
+            elif where is _Within.START and text[at] == '"':
+                where, at = _Within.QUOTED, at + 1
+            elif found := self._field_end.search(text, at):
+                where, at = _Within.START, found.end()
+            else:
+                where, at = _Within.PLAIN, len(text)
+        return where
+
+
+class _Within(Enum):
+    """Where in a CSV record one is."""
+
+    START = "at the beginning of a field"
+    PLAIN = "in a field without quotes"
+    QUOTED = "in a field with quotes"
+    CLOSING = "behind a quote, which ends the field unless it is one of two"
+    BROKEN = "behind text that follows a closing quote"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A CSV record: its bytes, or the first of them, how many it has in the file, and its fields or its problem."""
+
+    raw: bytes
+    size: int
+    fields: list[str]
+    problem: str = ""
+    complete: bool = True
 
 
 def _json_row(line: bytes) -> Row:
@@ -202,16 +348,26 @@ def _json_row(line: bytes) -> Row:
         return Row(raw, None, f"no JSON: {error}")
 
 
-def _csv_row(raw: bytes, header: list[str], fields: list[str], problem: str) -> Row:
-    if problem.startswith(_LONG):
-        return Row(_clip(raw), None, problem, complete=False)
+def _csv_row(record: _Record, header: list[str]) -> Row:
+    if not record.complete:
+        return Row(_clip(record.raw), None, record.problem, complete=False)
     try:
-        text = raw.decode()
+        text = record.raw.decode()
     except UnicodeDecodeError as error:
-        return _not_utf8(raw, error)
-    if not problem and len(fields) != len(header):
-        problem = f"saw {len(fields)} fields; wanted {len(header)}, as in the header"
-    return Row(text, None if problem else dict(zip(header, fields, strict=True)), problem)
+        return _not_utf8(record.raw, error)
+    problem = record.problem
+    if not problem and len(record.fields) != len(header):
+        problem = f"saw {len(record.fields)} fields; wanted {len(header)}, as in the header"
+    return Row(text, None if problem else dict(zip(header, record.fields, strict=True)), problem)
+
+
+def _line(file: BinaryIO, at: int) -> int:
+    """The number of the line that begins at so many bytes."""
+    file.seek(0)
+    line = 1
+    while at > 0 and (piece := file.read(min(at, _PIECE))):
+        line, at = line + piece.count(b"\n"), at - len(piece)
+    return line
 
 
 def _skip_line(file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> int:
@@ -223,10 +379,6 @@ def _skip_line(file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: No
         if piece.endswith(b"\n"):
             break
     return size
-
-
-def _long(size: int, longest: int) -> str:
-    return f"{_LONG} {size:,} bytes; wanted at most {longest:,}"
 
 
 def _clip(raw: bytes) -> str:
@@ -255,6 +407,13 @@ def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number in JSON")
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
 def _json(text: str) -> Any:
     """As `json.loads`, which looks for white space at both ends each time."""
     text = text.strip(" \t\r\n")
@@ -267,4 +426,4 @@ def _json(text: str) -> Any:
     return value
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_each_once, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=_each_once, parse_constant=_no_number, parse_float=_number)

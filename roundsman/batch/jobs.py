@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from roundsman.batch.errors import BatchError, FencedError, SourceChangedError
 from roundsman.batch.points import point
 from roundsman.batch.rules import HOPELESS, Status, job_key
-from roundsman.batch.tables import JOB
+from roundsman.batch.tables import CHUNK, JOB, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, writing
 
 #: A row of `import_job`, with its columns as attributes.
@@ -122,6 +122,33 @@ def read(engine: Engine, job_id: int) -> Job:
     """A job as it is now."""
     with engine.connect() as connection:
         return connection.execute(select(JOB).where(JOB.c.id == job_id)).one()
+
+
+def first_refusal(engine: Engine, job_id: int) -> str:
+    """The first row of a job that is in quarantine, and the class of its error; "" without one."""
+    first = select(ROW_ERROR.c.position, ROW_ERROR.c.error_class).where(
+        ROW_ERROR.c.job_id == job_id, ROW_ERROR.c.resolved_ms.is_(None)
+    )
+    with engine.connect() as connection:
+        found = connection.execute(first.order_by(ROW_ERROR.c.position).limit(1)).first()
+    return f"; the first, row {found.position}: {found.error_class}; see the quarantine for the reason" if found else ""
+
+
+def holders(engine: Engine, most: int = 3) -> str:
+    """Who has running jobs in a database, for whoever waits for it: worker, run, and when it last wrote; "" for nobody.
+
+    By what was committed, so that a worker that holds a lock in the midst of a transaction is found as well.
+    """
+    last = select(func.max(CHUNK.c.committed_ms)).where(CHUNK.c.job_id == JOB.c.id).scalar_subquery()
+    age = (NowMs() - func.coalesce(last, JOB.c.started_ms)).label("age_ms")
+    running = select(JOB.c.id, JOB.c.kind, JOB.c.lease_owner, JOB.c.run_id, age).where(JOB.c.status == Status.RUNNING)
+    with engine.connect() as connection:
+        found = connection.execute(running.order_by(age.desc()).limit(most)).all()
+    return "; ".join(
+        f"job {one.id} ({one.kind}) is held by {one.lease_owner or 'an unknown worker'}, run {one.run_id or '-'}, "
+        f"which last wrote {max(one.age_ms, 0) / 1000:.0f} s ago"
+        for one in found
+    )
 
 
 def claim(engine: Engine, job_id: int, *, owner: str, lease: float, run_id: str) -> Job | None:

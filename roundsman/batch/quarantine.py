@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, selec
 from roundsman.batch import jobs
 from roundsman.batch.attempt import Batch
 from roundsman.batch.chunks import send
+from roundsman.batch.effects import applied
 from roundsman.batch.errors import SourceError, in_full, transient
 from roundsman.batch.events import Teller
 from roundsman.batch.points import point
-from roundsman.batch.rules import storable
+from roundsman.batch.rules import refuse_non_finite, storable
 from roundsman.batch.tables import JOB, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, writing
 
@@ -105,8 +106,11 @@ def _open_rows(batch: Batch) -> list[Row[Any]]:
 
 def _replay(batch: Batch, row: Row[Any], mend: Callable[[str], str], by: str) -> _Fate:
     try:
-        read = batch.source.parse(_whole(row, mend(row.payload)))
-        return _apply(batch, row, batch.parse(read) if batch.parse else read, by)
+        value = batch.source.parse(_whole(row, mend(row.payload)))
+        if batch.parse:
+            value = batch.parse(value)
+            refuse_non_finite(value)
+        return _apply(batch, row, value, by)
     except Exception as error:
         if transient(error) or isinstance(error, SourceError):
             raise
@@ -137,10 +141,10 @@ def _apply(batch: Batch, row: Row[Any], value: Any, by: str) -> _Fate:
         if connection.execute(mine).rowcount != 1:
             return _Fate.APPLIED
         point("replay.fenced")
-        applied = batch.apply(connection, [value])
+        done = applied(batch.apply, connection, [value])
         point("replay.applied")
-        send(connection, applied.outbox, f"{row.job_key[:16]}/row-{row.position}")
-        counts = {"changed": JOB.c.changed + applied.changed, "unchanged": JOB.c.unchanged + applied.unchanged}
+        send(connection, done.outbox, f"{row.job_key[:16]}/row-{row.position}")
+        counts = {"changed": JOB.c.changed + done.changed, "unchanged": JOB.c.unchanged + done.unchanged}
         connection.execute(
             update(JOB).where(JOB.c.id == row.job_id).values(**counts, quarantined=JOB.c.quarantined - 1)
         )

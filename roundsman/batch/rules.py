@@ -3,9 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
 from enum import StrEnum
+from math import isfinite
 from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 T = TypeVar("T")
 
@@ -84,7 +88,10 @@ def together(parts: Sequence[Applied]) -> Applied:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How bad a source may be. `max_bad_share` is judged from 1000 rows on, and in the end."""
+    """How bad a source may be. `max_bad_share` is judged from 1000 rows on, and in the end.
+
+    Rows that were refused do not count towards `min_rows`; and a source with rows has at least one that is not refused.
+    """
 
     max_bad_rows: int = 50
     max_bad_share: float = 1.0
@@ -97,8 +104,12 @@ class Limits:
         # Divided and not multiplied: 0.29 * 100 is less than 29.
         if (ended or rows >= 1000) and bad / max(rows, 1) > self.max_bad_share:
             return f"saw {bad} bad rows of {rows}; wanted at most {self.max_bad_share:.2%} (max_bad_share)"
-        if ended and rows < self.min_rows:
-            return f"saw {rows or 'no'} rows; wanted at least {self.min_rows} (min_rows)"
+        good = rows - bad
+        if ended and rows and not good:
+            return f"saw no row that can be applied among {rows}; wanted at least one"
+        if ended and good < self.min_rows:
+            refused = f", {bad} of them refused" if bad else ""
+            return f"saw {rows or 'no'} rows{refused}; wanted at least {self.min_rows} (min_rows)"
         return ""
 
 
@@ -136,6 +147,28 @@ def find_bad(rows: Sequence[T], works: Callable[[Sequence[T]], Exception | None]
         elif error:
             half = len(part) // 2
             waiting += [part[half:], part[:half]]
+
+
+def refuse_non_finite(value: Any) -> None:
+    """Look through what was made of a row: dicts, lists, dataclasses and pydantic models, as deep as they go.
+
+    Raises:
+        ValueError: one of its numbers is infinite or NaN, which is what too large a number becomes.
+    """
+    if isinstance(value, float | Decimal):
+        if not (value.is_finite() if isinstance(value, Decimal) else isfinite(value)):
+            raise ValueError(f"saw the number {value}; wanted one that is finite")
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            refuse_non_finite(part)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            refuse_non_finite(part)
+    elif isinstance(value, BaseModel):
+        refuse_non_finite(value.__dict__)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            refuse_non_finite(getattr(value, field.name, None))
 
 
 def storable(text: str) -> str:

@@ -8,19 +8,30 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 from uuid import uuid4
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from roundsman.batch import jobs
 from roundsman.batch.attempt import Attempt, Batch
 from roundsman.batch.dry import DryRun
-from roundsman.batch.errors import BatchError, FencedError, SourceChangedError, TargetError, spoken, transient
+from roundsman.batch.errors import (
+    BatchError,
+    FencedError,
+    LimitError,
+    SourceChangedError,
+    TargetError,
+    spoken,
+    transient,
+)
 from roundsman.batch.events import Teller
 from roundsman.batch.jobs import Edition, Job
 from roundsman.batch.rules import RETRIES, Change, Status, pause
 from roundsman.batch.target import has_tables, prepare
+
+Done = TypeVar("Done")
 
 #: Seconds between two looks whether a job that somebody else holds is free, or done.
 LOOK = 0.5
@@ -71,6 +82,10 @@ async def run(
 ) -> Outcome:
     """Run a job to its end. Safe to run again, at once, later and beside itself: each row is applied once.
 
+    While the target is in trouble, such as locked by a worker that was stopped within its transaction, each step is
+    tried again up to six times, after 0.1 to 10 s. On PostgreSQL the server ends such a transaction after
+    `batch.patience` seconds; SQLite can't, and each try takes as long as the engine's own timeout.
+
     Args:
         batch: What is applied to what.
         dry_run: Change nothing, and say what would be changed.
@@ -82,21 +97,23 @@ async def run(
         BatchError: the job can't go on, or has broken its limits; what was committed stays, and the next run goes on
             from there.
         SourceError: the source can't be read now.
-        TargetError: the target can't be used now.
+        TargetError: the target can't be used now. It names the jobs that are running there: their worker, their run,
+            and when they last wrote.
     """
     tell = Teller(batch.kind, run_id or uuid4().hex)
     try:
-        edition = await asyncio.to_thread(_edition, batch)
+        edition = await _persist(lambda: _edition(batch), tell)
         pace = _Pace(batch, progress)
         if dry_run:
             return await _try(DryRun(batch), pace, tell)
-        await asyncio.to_thread(prepare, batch.target)
-        job_id = await asyncio.to_thread(jobs.enqueue, batch.target, edition)
+        await _persist(lambda: prepare(batch.target), tell)
+        job_id = await _persist(lambda: jobs.enqueue(batch.target, edition), tell)
         return await _run(batch, job_id, tell, pace, wait=wait)
     except SQLAlchemyError as error:
         # Its own text holds the statement's parameters, and those are rows.
         if transient(error):
-            raise TargetError(f"{batch.kind}: the target is in trouble: {spoken(error)}") from None
+            holding = await asyncio.to_thread(_holders, batch.target)
+            raise TargetError(f"{batch.kind}: the target is in trouble: {spoken(error)}{holding}") from None
         raise BatchError(f"{batch.kind}: the target refused: {spoken(error)}") from None
 
 
@@ -129,10 +146,13 @@ def _edition(batch: Batch) -> Edition:
 
 async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bool) -> Outcome:
     owner = f"{socket.gethostname()}/{os.getpid()}"
+    waiting_for = None
+
+    def claim() -> Job | None:
+        return jobs.claim(batch.target, job_id, owner=owner, lease=batch.lease, run_id=tell.run_id)
+
     while True:
-        job = await asyncio.to_thread(
-            jobs.claim, batch.target, job_id, owner=owner, lease=batch.lease, run_id=tell.run_id
-        )
+        job = await _persist(claim, tell)
         if job:
             tell = Teller(batch.kind, tell.run_id, job.id, job.job_key)
             tell("claimed", token=job.token, position=job.position, deaths=job.deaths)
@@ -140,8 +160,15 @@ async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bo
         job = await asyncio.to_thread(jobs.read, batch.target, job_id)
         if job.status == Status.CANCELLED:
             raise SourceChangedError(f"job {job.id} is {job.status}: {job.last_error}")
+        if job.status == Status.SUCCEEDED and (
+            broken := batch.limits.broken(job.quarantined, job.position, ended=True)
+        ):
+            raise LimitError(f"job {job.id} has ended before: {broken}{jobs.first_refusal(batch.target, job.id)}")
         if job.status == Status.SUCCEEDED or not wait:
             return _outcome(job, resumed_at=job.position, again=True)
+        if waiting_for != job.token:
+            waiting_for = job.token
+            tell("waits for another worker", of_job=job.id, owner=job.lease_owner, of_run=job.run_id, lease=batch.lease)
         await asyncio.sleep(LOOK)
 
 
@@ -150,9 +177,9 @@ async def _work(attempt: Attempt, tell: Teller, pace: _Pace) -> Outcome:
     try:
         await asyncio.to_thread(attempt.verify)
         await pace.at(attempt.job)
-        while await _persist(attempt, attempt.step, tell):
+        while await _persist(attempt.step, tell, attempt.catch_up):
             await pace.at(attempt.job)
-        job = await _persist(attempt, attempt.finish, tell)
+        job = await _persist(attempt.finish, tell, attempt.catch_up)
     except FencedError:
         tell("fenced", token=attempt.job.token, position=attempt.job.position)
         raise
@@ -180,25 +207,32 @@ async def _let_go(attempt: Attempt, error: BaseException, tell: Teller) -> None:
     tell("released", reason=spoken(error), position=attempt.job.position)
 
 
-async def _persist(attempt: Attempt, step: Callable[[], Any], tell: Teller) -> Any:
-    """Do a step, and again while the database is in trouble, at growing distances."""
-    for retry in range(RETRIES):
+async def _persist(step: Callable[[], Done], tell: Teller, catch_up: Callable[[], None] | None = None) -> Done:
+    """Do a step, and again while the database is in trouble, at growing distances, each time once we have caught up."""
+    for retry in range(RETRIES + 1):
         try:
-            if retry:
-                await asyncio.to_thread(attempt.catch_up)
+            if retry and catch_up:
+                await asyncio.to_thread(catch_up)
             return await asyncio.to_thread(step)
         except SQLAlchemyError as error:
-            if not transient(error):
+            if retry == RETRIES or not transient(error):
                 raise
             seconds = pause(retry, random.random())  # noqa: S311 - so that workers do not come back together
             tell("trouble", error=spoken(error), again_in=round(seconds, 2))
             await asyncio.sleep(seconds)
-    await asyncio.to_thread(attempt.catch_up)
-    return await asyncio.to_thread(step)
+    raise AssertionError  # the last try returns or raises
+
+
+def _holders(target: Engine) -> str:
+    """What an operator needs to know of a database that others keep busy."""
+    with suppress(SQLAlchemyError):  # its tables may not be there yet, or it can't be reached
+        if found := jobs.holders(target):
+            return f"; {found}; if that process is stopped, resume it (kill -CONT) or end it, and run this again"
+    return "; run this again later"
 
 
 async def _try(dry: DryRun, pace: _Pace, tell: Teller) -> Outcome:
-    while await asyncio.to_thread(dry.step):
+    while await _persist(dry.step, tell):
         await pace.at(dry)
     await pace.at(dry, last=True)
     tell("dry run ended", rows=dry.position, changed=dry.changed, unchanged=dry.unchanged, quarantined=dry.quarantined)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, text
+from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, select, text
 from sqlalchemy.ext.compiler import compiles
 
 
@@ -23,6 +24,11 @@ def _sqlite_now(_element: Any, _compiler: Any, **_: Any) -> str:
 @compiles(NowMs, "postgresql")
 def _postgresql_now(_element: Any, _compiler: Any, **_: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's time now, in UTC: workers need not agree on theirs."""
+    return datetime.fromtimestamp(connection.execute(select(NowMs())).scalar_one() / 1000, UTC)
 
 
 @contextmanager

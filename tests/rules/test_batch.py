@@ -1,8 +1,13 @@
 """What is judged about batch jobs without touching one."""
 
-import pytest
+import math
+from dataclasses import dataclass
+from decimal import Decimal
 
-from roundsman.batch.rules import Applied, Limits, find_bad, goes_carefully, job_key, together
+import pytest
+from pydantic import BaseModel
+
+from roundsman.batch.rules import Applied, Limits, find_bad, goes_carefully, job_key, refuse_non_finite, together
 
 
 def test_halving_asks_seldom_when_little_is_bad():
@@ -32,6 +37,17 @@ def test_halving_asks_seldom_when_little_is_bad():
         (Limits(), 0, 0, True, "saw no rows; wanted at least 1 (min_rows)"),
         (Limits(min_rows=10), 0, 9, True, "saw 9 rows; wanted at least 10 (min_rows)"),
         (Limits(min_rows=0), 0, 0, True, ""),
+        (Limits(min_rows=9), 1, 9, True, "saw 9 rows, 1 of them refused; wanted at least 9 (min_rows)"),
+        (Limits(min_rows=8), 1, 9, True, ""),
+        (Limits(), 3, 3, False, ""),
+        (Limits(), 3, 3, True, "saw no row that can be applied among 3; wanted at least one"),
+        (
+            Limits(min_rows=0),
+            1,
+            1,
+            True,
+            "saw no row that can be applied among 1; wanted at least one",
+        ),
     ],
 )
 def test_limits_are_judged(limits, bad, rows, ended, said):
@@ -62,6 +78,34 @@ def test_the_order_of_parameters_makes_no_other_job():
 )
 def test_after_two_deaths_rows_go_alone_until_the_chunk_is_over(deaths, position, until, yes):
     assert yes is goes_carefully(deaths, position, until)
+
+
+@dataclass
+class Price:
+    amount: float
+
+
+class Offer(BaseModel):
+    price: Decimal | float
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan, Decimal("Infinity"), Decimal("sNaN")])
+@pytest.mark.parametrize(
+    "made_of",
+    [
+        lambda number: number,
+        lambda number: {"a": [{"b": (number,)}]},
+        Price,
+        lambda number: Offer.model_construct(price=number),
+        lambda number: [Price(number)],
+    ],
+    ids=["alone", "nested", "dataclass", "model", "list"],
+)
+def test_a_number_without_a_value_is_found_wherever_it_is(made_of, bad):
+    refuse_non_finite(made_of(1.5))
+    refuse_non_finite(made_of(Decimal("1e999")))
+    with pytest.raises(ValueError, match="wanted one that is finite"):
+        refuse_non_finite(made_of(bad))
 
 
 def test_parts_are_counted_together():

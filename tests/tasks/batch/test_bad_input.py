@@ -17,6 +17,7 @@ from roundsman.batch import (
     SourceError,
     SqlQuery,
     files,
+    points,
     replay,
     run,
 )
@@ -152,6 +153,90 @@ async def test_an_empty_file_fails_the_job_unless_that_is_wanted(shelf, tmp_path
     assert [("failed",)] == asked(shelf, "SELECT status FROM import_job")
     outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf, min_rows=0))
     assert ("succeeded", 0) == (outcome.status, outcome.rows)
+    with pytest.raises(LimitError, match="has ended before: saw no rows; wanted at least 1"):
+        await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+
+
+HTML = "<!DOCTYPE html>\n<html>\n<h1>502 Bad Gateway</h1>\n</html>\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text_", "why"),
+    [
+        ("feed.jsonl", HTML, "saw no row that can be applied among 4.*; the first, row 0: Unreadable"),
+        ("feed.csv", HTML, "saw no row that can be applied among 3.*; the first, row 0: KeyError"),
+        ("feed.csv", "id,name\n", "saw no rows"),
+        ("feed.csv", "id,name\nx,one\ny,two\n", "saw no row that can be applied among 2.*ValueError"),
+        ("feed.csv", "id;name\n1;one\n", "saw one column 'id;name' as its header.*delimiter=';'"),
+        ("feed.csv", "id\rname\r1\rone\r", "a carriage return alone"),
+        ("feed.csv", "", "saw no rows"),
+        ("feed.csv", " \n", "saw no rows"),
+        ("feed.jsonl", '[\n  {"id": 1, "name": "one"},\n  {"id": 2, "name": "two"}\n]\n', "is one JSON document"),
+        ("feed.jsonl", '{\n  "id": 1,\n  "name": "one"\n}\n', "is one JSON document"),
+        ("feed.jsonl", '[{"id": 1, "name": "one"}, {"id": 2, "name": "two"}]', "is one JSON document"),
+        ("feed.jsonl", '[{"id": 1, "name": "one"},\n{"id": 2, "name": "two"}]', "is one JSON document"),
+        ("feed.jsonl", '"id"\n7\nnull\n', "saw no row that can be applied among 3"),
+        ("feed.jsonl", "\x1f\udc8b\x08\x00", "is compressed with gzip"),
+    ],
+)
+async def test_a_file_of_which_nothing_can_be_applied_fails_the_job_however_often_it_is_run(
+    shelf, tmp_path, name, text_, why
+):
+    path = tmp_path / name
+    path.write_bytes(text_.encode(errors="surrogateescape"))
+    batch = import_((Csv if name.endswith(".csv") else JsonLines)(path), shelf)
+    for dry_run in (True, False, False, True):
+        with pytest.raises(BatchError, match=why):
+            await run(batch, dry_run=dry_run)
+    assert [] == kept(shelf)
+
+
+async def test_a_job_whose_rows_were_all_refused_succeeds_once_one_of_them_was_replayed(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_text('{"id": "x", "name": "one"}\n{"id": "y", "name": "two"}\n')
+    batch = import_(JsonLines(tmp_path / "feed.jsonl"), shelf)
+    with pytest.raises(LimitError, match="no row that can be applied"):
+        await run(batch)
+    assert 1 == (await replay(batch, mend=lambda raw: raw.replace('"x"', "1"))).applied
+    assert ("succeeded", 1) == ((outcome := await run(batch)).status, outcome.quarantined)
+
+
+async def test_a_file_of_which_every_row_is_there_already_is_well(shelf, tmp_path):
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join(map(article, range(4))))
+    batch = import_(JsonLines(tmp_path / "feed.jsonl"), shelf, apply=lambda _, rows: Applied(unchanged=len(rows)))
+    assert ("succeeded", 4) == ((outcome := await run(batch)).status, outcome.unchanged)
+    assert (await run(batch)).again
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ('{"id": 1, "name": 1e999}', "no JSON: the number 1e999 is too large"),
+        ('{"id": 1, "name": [{"deep": [-1E400]}]}', "no JSON: the number -1E400 is too large"),
+        ('{"id": 1, "name": Infinity}', "no JSON: Infinity is no number"),
+        ('{"id": 1, "name": "x", "n": 9%s}' % ("9" * 5000), "no JSON: Exceeds the limit (4300 digits)"),
+        ('{"id": 9%s, "name": "x"}' % ("9" * 30), ""),
+        ('{"id": 1, "name": "\\ud800"}', ""),
+    ],
+    ids=["float", "deep", "infinity", "digits", "bigint", "surrogate"],
+)
+async def test_what_no_database_holds_is_in_quarantine_with_its_reason(shelf, tmp_path, row, why):
+    (tmp_path / "feed.jsonl").write_bytes(b"\n".join([article(0), row.encode(), article(2)]))
+    outcome = await run(import_(JsonLines(tmp_path / "feed.jsonl"), shelf))
+    assert ([0, 2], 1) == (kept(shelf), outcome.quarantined)
+    [(position, _, error, payload, _)] = in_quarantine(shelf)
+    assert (1, row) == (position, payload.strip())
+    assert error.startswith(why)
+    assert error
+
+
+@pytest.mark.parametrize("number", ["1e999", "inf", "-Infinity", "nan"])
+async def test_a_number_that_parse_makes_infinite_is_refused_at_first_and_in_a_replay(shelf, tmp_path, number):
+    (tmp_path / "feed.csv").write_text(f"id,name\n0,1.5\n1,{number}\n")
+    parse = lambda row: {"id": row["id"], "name": str(float(row["name"])), "price": float(row["name"])}  # noqa: E731
+    batch = import_(Csv(tmp_path / "feed.csv"), shelf, parse=parse)
+    assert ([0], 1) == ((await run(batch), kept(shelf))[1], (await replay(batch)).left)
+    [(_, error_class, error, *_)] = in_quarantine(shelf)
+    assert ("ValueError", True) == (error_class, error.endswith("wanted one that is finite"))
 
 
 async def test_utf_16_is_refused_as_a_whole(shelf, tmp_path):
@@ -179,11 +264,10 @@ async def test_a_file_that_is_written_to_meanwhile_stops_the_job_before_more_of_
     assert [0, 1, 2] == kept(shelf)
 
 
-CSV = 'id,name\n0,zero\n1,"one\nand, a ""half"""\n\n2,two\n3,three,more\n4,caf\udce9\n5,"five\n6,six\n'
+CSV = 'id,name\n0,zero\n1,"one\nand, a ""half"""\n\n2,two\n3,three,more\n4,caf\udce9\n5,a\rb\n6,six\n'
 
 
 async def test_records_of_a_csv_may_have_line_ends_and_bad_ones_are_kept_one_by_one(shelf, tmp_path):
-    """A quote without its end takes its own line along, and not the rest of the file."""
     (tmp_path / "feed.csv").write_bytes(CSV.encode(errors="surrogateescape"))
     await run(import_(Csv(tmp_path / "feed.csv"), shelf))
     assert [(0, "zero"), (1, 'one\nand, a "half"'), (2, "two"), (6, "six")] == asked(
@@ -192,16 +276,108 @@ async def test_records_of_a_csv_may_have_line_ends_and_bad_ones_are_kept_one_by_
     assert [
         (3, "saw 3 fields; wanted 2, as in the header", "3,three,more\n"),
         (4, "not UTF-8: byte 6 of the row is 0xe9", "4,caf\\xe9\n"),
-        (5, "no CSV: unexpected end of data", '5,"five\n'),
+        (5, "no CSV: a carriage return alone outside quotes", "5,a\rb\n"),
     ] == [(row[0], row[2], row[3]) for row in in_quarantine(shelf)]
 
 
-async def test_a_quote_without_its_end_in_a_long_file_is_bounded(shelf, tmp_path):
-    lines = ["id,name", '0,"zero', *(f"{number},{number}" for number in range(1, 200))]
-    (tmp_path / "feed.csv").write_text("\n".join(lines) + "\n")
-    outcome = await run(import_(Csv(tmp_path / "feed.csv", longest_row=500), shelf, chunk=50))
-    assert (list(range(1, 200)), 1) == (kept(shelf), outcome.quarantined)
-    assert "a record of more than 500 bytes" in in_quarantine(shelf)[0][2]
+@pytest.mark.parametrize(
+    ("record", "line", "saw"),
+    [
+        ('7,"seven', 9, "a record without an end within 2,"),
+        ('7,"seven\n7,777777\n', 9, "a record without an end within 2,"),
+        ('7,"seven" and more', 9, "text after a closing quote"),
+        ('7,"he said "hi,\n777777,injected\nthere", bye"', 9, "text after a closing quote"),
+        ('7,"seven\n77,"777777"', 10, "text after a closing quote"),
+        ('7,"seven\r\n77,7\r7,"7"', 10, "text after a closing quote"),
+    ],
+)
+@pytest.mark.parametrize("longest", [20, 1 << 20])
+async def test_where_quotes_leave_the_end_of_a_record_open_nothing_of_the_file_is_applied(
+    shelf, tmp_path, record, line, saw, longest
+):
+    """Neither are the rows before it: corrected, the file is another edition, and would apply them a second time."""
+    lines = ["id,name", *(f"{number},{number}" for number in range(7)), record, *(f"{n},{n}" for n in range(100, 400))]
+    (tmp_path / "feed.csv").write_text("\n".join(lines) + "\n", newline="")
+    for dry_run in (True, False):
+        with pytest.raises(BatchError, match=f"line {line}: saw {saw}"):
+            await run(import_(Csv(tmp_path / "feed.csv", longest_row=longest), shelf), dry_run=dry_run)
+    assert [] == kept(shelf)
+
+
+INSIDE = "7,777777\n" * 200_000
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_of_a_record_that_is_too_long_no_line_inside_becomes_a_row(shelf, tmp_path, end):
+    record = f'1,"{INSIDE}a ""quoted"" {end}word, é"'
+    (tmp_path / "feed.csv").write_text(end.join(["id,name", "0,zero", record, "2,two", ""]), newline="")
+    outcome = await run(import_(Csv(tmp_path / "feed.csv"), shelf, chunk=1))
+    assert ([0, 2], 3, 1) == (kept(shelf), outcome.rows, outcome.quarantined)
+    [(position, _, error, payload, whole)] = in_quarantine(shelf)
+    size = len(record.encode()) + len(end)
+    assert (1, 65_536, False) == (position, len(payload), bool(whole))
+    assert f"a line of {size:,} bytes over 200,002 lines: a quote without its end?; wanted at most 1,048,576" == error
+
+
+async def test_a_record_whose_end_is_too_far_away_stops_the_job(shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_SKIPPED_BYTES", 1_000_000)
+    (tmp_path / "feed.csv").write_text(f'id,name\n0,zero\n1,"{INSIDE}"\n2,two\n')
+    with pytest.raises(BatchError, match="line 3: saw a record without an end within 1,0"):
+        await run(import_(Csv(tmp_path / "feed.csv", longest_row=1000), shelf))
+    assert [] == kept(shelf)
+
+
+@pytest.mark.parametrize("crash", ["chunk.begun", "chunk.recorded", "chunk.committed"])
+async def test_a_job_that_dies_at_a_record_that_is_too_long_goes_on_behind_it(shelf, tmp_path, monkeypatch, crash):
+    (tmp_path / "feed.csv").write_text('id,name\n0,zero\n1,"' + "7,777777\n" * 50 + '"\n2,two\n')
+    batch = import_(Csv(tmp_path / "feed.csv", longest_row=100), shelf, chunk=1)
+    passed = []
+
+    def stop(name):
+        passed.append(name)
+        if passed.count(crash) == 2 and name == crash:
+            raise SourceError("it is gone for a moment")
+
+    monkeypatch.setattr(points, "hook", stop)
+    with pytest.raises(SourceError):
+        await run(batch)
+    outcome = await run(batch)
+    assert ([0, 2], 3, 1) == (kept(shelf), outcome.rows, outcome.quarantined)
+
+
+def test_a_character_across_the_border_of_two_pieces_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIECE", 5)
+    (tmp_path / "feed.csv").write_text('id,name\n1,"𝄞𝄞""𝄞\n7,7𝄞",𝄞\n2,two\n', encoding="utf-8")
+    source = Csv(tmp_path / "feed.csv", longest_row=10)
+    source.fingerprint()
+    assert [None, {"id": "2", "name": "two"}] == [row.value for row in source.read("", 9).rows]
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r"])
+def test_a_delimiter_that_is_none_is_refused(delimiter):
+    with pytest.raises(ValueError, match="wanted one character"):
+        Csv("feed.csv", delimiter=delimiter)
+
+
+@pytest.mark.parametrize(
+    ("text_", "more", "values"),
+    [
+        ("id;name\n1;one\n", {"delimiter": ";"}, [["1", "one"]]),
+        ("id\tname\n1\tone, two\n", {"delimiter": "\t"}, [["1", "one, two"]]),
+        ('\ufeff"id","a, name"\n1,"o\nne"\n', {}, [["1", "o\nne"]]),
+        ('id,name\r\n1,"o\r\nne"\r\n', {}, [["1", "o\r\nne"]]),
+        ('id,name\n1,"o\rne"\n', {}, [["1", "o\rne"]]),
+        ("id,name\n1,o\0ne\n", {}, [["1", "o\0ne"]]),
+        ('id,name\n1,5" nails\n', {}, [["1", '5" nails']]),
+        ('id,name\n1,""""\n2,""\n', {}, [["1", '"'], ["2", ""]]),
+        ('id,name\n1,"one"', {}, [["1", "one"]]),
+    ],
+)
+def test_what_a_csv_may_hold_is_read(tmp_path, text_, more, values):
+    (tmp_path / "feed.csv").write_text(text_, newline="", encoding="utf-8")
+    source = Csv(tmp_path / "feed.csv", **more)
+    source.fingerprint()
+    assert values == [list(row.value.values()) for row in source.read("", 9).rows]
 
 
 async def test_a_mended_csv_record_is_read_by_the_header(shelf, tmp_path):
@@ -229,7 +405,8 @@ async def test_only_a_line_feed_ends_a_line_of_a_record_in_a_replay_as_at_first(
 
 
 @pytest.mark.parametrize(
-    ("header", "saw"), [("id,name,id", "column id more than once"), ('id,"name', "no CSV: "), ("", "an empty line")]
+    ("header", "saw"),
+    [("id,name,id", "column id more than once"), ("", "an empty line"), ("id\rname", "no CSV: a carr")],
 )
 async def test_a_header_that_says_nothing_clear_is_refused(shelf, tmp_path, header, saw):
     (tmp_path / "feed.csv").write_text(f"{header}\n0,zero,0\n")

@@ -8,16 +8,20 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, select
 
-from roundsman.batch import FencedError, LimitError, SourceChangedError, jobs, points, replay, run
+from roundsman.batch import FencedError, LimitError, SourceChangedError, TargetError, chunks, jobs, points, replay, run
 from roundsman.batch.attempt import Attempt
 from roundsman.batch.events import Teller
 from roundsman.batch.target import has_tables, prepare
+from roundsman.ledger import transaction
+from roundsman.ledger.outbox import OutboxRow
 from tests.crashing import set_crash
 from tests.tasks.batch.work import (
     add,
@@ -29,6 +33,7 @@ from tests.tasks.batch.work import (
     expected,
     feed,
     let_expire,
+    make_accounts,
     mended,
     opened,
     transfers,
@@ -240,6 +245,89 @@ def test_a_worker_that_was_stopped_within_its_transaction_holds_up_the_next_one_
     contiguous(engine)
 
 
+@pytest.fixture
+def locked(tmp_path):
+    """A SQLite target whose lock a worker holds that was stopped within a transaction, with its job's row."""
+    url = f"sqlite:///{tmp_path}/locked.db"
+    engine = make_accounts(create_engine(url, connect_args={"timeout": 0.05}))
+    prepare(engine)
+    edition = jobs.Edition("transfers", "another feed", "f", {}, snapshot=False, version="")
+    jobs.claim(engine, jobs.enqueue(engine, edition), owner="worker-3/4711", lease=60, run_id="run-9")
+    other = create_engine(url)
+    with other.connect() as stopped:
+        stopped.exec_driver_sql("BEGIN IMMEDIATE")
+        yield engine, stopped
+    other.dispose()
+    engine.dispose()
+
+
+async def test_who_finds_the_target_locked_tries_again_and_then_says_who_holds_it(
+    locked, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    engine, stopped = locked
+    batch = transfers(engine, feed(tmp_path / "feed.jsonl", 20))
+    for dry_run in (True, False):
+        with pytest.raises(
+            TargetError,
+            match=r"database is locked; job 1 \(transfers\) is held by worker-3/4711, run run-9, which last wrote \d+ s ago; "
+            r"if that process is stopped, resume it \(kill -CONT\) or end it, and run this again",
+        ):
+            await run(batch, dry_run=dry_run)
+        assert 6 == caplog.text.count("trouble, error OperationalError: database is locked")
+        caplog.clear()
+    stopped.rollback()
+    assert 20 == (await run(batch)).rows
+    assert expected(20) == balances(engine)
+
+
+async def test_who_finds_the_target_locked_goes_on_once_it_is_free(locked, tmp_path, monkeypatch):
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    engine, stopped = locked
+    tries = []
+
+    def free(name):
+        tries.append(name)
+        if tries.count("enqueue.begun") == 3:
+            stopped.rollback()
+
+    monkeypatch.setattr(points, "hook", free)
+    assert 20 == (await run(transfers(engine, feed(tmp_path / "feed.jsonl", 20)))).rows
+    assert 3 == tries.count("enqueue.begun")
+    assert expected(20) == balances(engine)
+
+
+async def test_who_waits_for_another_worker_says_for_whom(engine, tmp_path, caplog):
+    path = feed(tmp_path / "feed.jsonl", 20)
+    batch = transfers(engine, path)
+    prepare(engine)
+    edition = jobs.Edition("transfers", str(path), batch.source.fingerprint(), {}, snapshot=False, version="")
+    number = jobs.enqueue(engine, edition)
+    job = jobs.claim(engine, number, owner="worker-3/4711", lease=60, run_id="run-9")
+    waiting = asyncio.create_task(run(batch))
+    while "waits for another worker, of_job 1, owner worker-3/4711, of_run run-9" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(jobs.release, engine, job, "")
+    assert 20 == (await waiting).rows
+    assert 1 == caplog.text.count("waits for another worker")
+
+
+async def test_what_goes_out_is_due_by_the_clock_of_the_database(engine, tmp_path, monkeypatch):
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.fromtimestamp(0, tz)
+
+    for module in (chunks, transaction):
+        monkeypatch.setattr(module, "datetime", Wrong, raising=False)
+    before = datetime.now(UTC)
+    await run(transfers(engine, feed(tmp_path / "feed.jsonl", 3)))
+    with Session(engine) as session:
+        times = session.exec(select(OutboxRow.created_at, OutboxRow.due_at)).all()
+    assert 3 == len(times)
+    assert all(abs(time - before) < timedelta(minutes=2) for pair in times for time in pair)
+
+
 @pytest.mark.slow
 async def test_of_two_workers_that_race_for_a_job_a_hundred_times_one_does_it_each_time(engine, url, tmp_path):
     other = opened(url)
@@ -302,8 +390,6 @@ async def test_trouble_that_does_not_end_lets_go_of_the_job_and_says_no_word_of_
 
     monkeypatch.setattr(points, "hook", breaks)
     monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
-    from roundsman.batch import TargetError
-
     with pytest.raises(TargetError, match="in trouble: OperationalError: the connection is gone") as met:
         await run(transfers(engine, path))
     assert "a row" not in str(met.value)
