@@ -192,6 +192,28 @@ class Rule(Model):
 
 @lru_cache(maxsize=1024)
 def glob(pattern: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression for `spelled` paths: `*` stays within a segment, `**` crosses them."""
-    parts = re.split(r"(\*\*|\*)", spelled(pattern))
-    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
+    """A path pattern as a regular expression for `spelled` paths: `*` stays within a segment, `**` crosses them.
+
+    It never tries a place twice, so that no path is matched in more than linear time: between two `**` the earliest
+    match leaves the most to what follows, and within a segment one beginning is as good as the next.
+    """
+    first, *others = re.split(r"\*\*+", spelled(pattern))
+    if not others:
+        return re.compile(_stars(first, to_end=True))
+    *middle, last = others
+    anywhere = r"(?:[^/]*+/)*?"
+    crossed = "".join(f"(?>{anywhere}{_stars(f'*{part}')})" for part in middle)
+    ending = f"{anywhere}{_stars(f'*{last}', to_end=True)}" if last else ".*"
+    return re.compile(_stars(first) + crossed + ending)
+
+
+def _stars(pattern: str, *, to_end: bool = False) -> str:
+    """The regular expression of a part without `**`; `to_end` when the path ends with it."""
+    first, *others = map(re.escape, pattern.split("*"))
+    if to_end and others:
+        last = others.pop()
+        # The last one may be found before the end as well, so this one alone looks on.
+        ending = rf"[^/]*{last}\Z"
+    else:
+        ending = r"\Z" if to_end else ""
+    return first + "".join(f"(?>[^/]*?{part})" for part in others) + ending

@@ -1,6 +1,7 @@
 """Reading sitemaps as they come in: bytes in, addresses out, and nothing that a hostile file could make large.
 
-Source: https://www.sitemaps.org/protocol.html. A text file with an address on each line is one as well.
+Source: https://www.sitemaps.org/protocol.html. It allows RSS 2.0, Atom, and a text file with an address on each line
+as well.
 """
 
 import hashlib
@@ -22,7 +23,16 @@ _DEEPEST = 16
 _BEFORE, _BLANK = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n", 4096
 _GZIP = b"\x1f\x8b"
 _EITHER = "XML, or an address on each line"
-_PARTS = {"urlset": "url", "sitemapindex": "sitemap"}
+#: How pages, and with them error messages, begin.
+_HTML = re.compile(rb"(?:<\?[^>]*>|<!--.*?-->|\s)*+<(?:!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
+#: By root element: the elements between it and an address, and the last one's attribute when it has the address.
+_PATHS = {
+    "urlset": (("url", "loc"), ""),
+    "sitemapindex": (("sitemap", "loc"), ""),
+    "rss": (("channel", "item", "link"), ""),
+    "RDF": (("item", "link"), ""),
+    "feed": (("entry", "link"), "href"),
+}
 
 
 class Kind(StrEnum):
@@ -35,12 +45,14 @@ class Kind(StrEnum):
 class SitemapError(ValueError):
     """A file that is no sitemap, or is not read to its end; what was read before it may be used.
 
-    `transient`: it may be over soon, so that it is worth asking again.
+    `transient`: it may be over soon, so that it is worth asking again. `found`: the addresses that stood before the
+    trouble and were not returned yet.
     """
 
     def __init__(self, saw: str, wanted: str, *, transient: bool = False) -> None:
         super().__init__(f"saw {saw}, wanted {wanted}")
         self.saw, self.wanted, self.transient = saw, wanted, transient
+        self.found: list[str] = []
 
 
 def transient(status: int) -> bool:
@@ -126,9 +138,16 @@ class Reader:
             if not (begins := chunk[:_BLANK].lstrip(_BEFORE)) and len(chunk) < _BLANK:
                 self._head = chunk
                 return []
+            if _HTML.match(begins):
+                raise SitemapError("HTML", "a sitemap")
             self._parser = _Xml() if begins[:1] == b"<" else _Lines()
-        found = self._parser.feed(chunk)
-        self.kind = self._parser.kind
+        try:
+            found = self._parser.feed(chunk)
+        except SitemapError as error:
+            error.found = self._count(self._parser.taken())
+            raise
+        finally:
+            self.kind = self._parser.kind
         return self._count(found)
 
     def _count(self, found: list[str]) -> list[str]:
@@ -145,37 +164,54 @@ class _Lines:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._found: list[str] = []
 
     def feed(self, chunk: bytes) -> list[str]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._add(line)
         if len(self._rest) > 4 * LONGEST:
             raise SitemapError(f"a line of more than {4 * LONGEST:,} bytes", _EITHER)
-        return [text for line in lines if (text := self._text(line))]
+        return self.taken()
 
     def close(self) -> list[str]:
-        text = self._text(self._rest)
-        return [text] if text else []
+        self._add(self._rest)
+        return self.taken()
 
-    @staticmethod
-    def _text(line: bytes) -> str:
+    def taken(self) -> list[str]:
+        """The addresses that were read and not returned yet."""
+        found, self._found = self._found, []
+        return found
+
+    def _add(self, line: bytes) -> None:
         try:
             text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:
             raise SitemapError("bytes that are no UTF-8", _EITHER) from None
         if text and not re.match(r"https?://", text, re.IGNORECASE):
             raise SitemapError(f"the line {text[:60]!r}", _EITHER)
-        return text
+        if text:
+            self._found.append(text)
 
 
 class _Xml:
-    """The protocol's XML: only `loc` of its own namespace counts, so neither pictures nor other languages do."""
+    """The protocol's XML, RSS and Atom. Only what belongs to the root's namespace counts: no pictures, no languages.
+
+    Two mistakes that real sites make are read as they are meant: a list within a list, and an address without <loc>.
+    """
 
     def __init__(self) -> None:
         self.kind = Kind.URLS
         self._found: list[str] = []
         self._open: list[str] = []
-        self._wanted: list[str] = []
+        self._namespace = ""
+        self._path: tuple[str, ...] = ()
+        self._attribute = ""
+        self._elements = 0
+        self._addresses = 0
+        self._nested = 0
         self._text: list[str] | None = None
+        self._text_depth = 0
         self._length = 0
         self._parser = parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
@@ -189,7 +225,15 @@ class _Xml:
         return self._parse(chunk, is_final=False)
 
     def close(self) -> list[str]:
-        return self._parse(b"", is_final=True)
+        found = self._parse(b"", is_final=True)
+        if not self._addresses and self._elements > 1:
+            raise SitemapError(f"{self._elements:,} elements and no address among them", "addresses of pages")
+        return found
+
+    def taken(self) -> list[str]:
+        """The addresses that were read and not returned yet."""
+        found, self._found = self._found, []
+        return found
 
     def _parse(self, chunk: bytes, *, is_final: bool) -> list[str]:
         try:
@@ -201,36 +245,56 @@ class _Xml:
             if isinstance(error, SitemapError):
                 raise
             raise SitemapError("an encoding that can't be read", "UTF-8") from None
-        found, self._found = self._found, []
-        return found
+        return self.taken()
 
-    def _start(self, name: str, _: object) -> None:
-        if len(self._open) >= _DEEPEST:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._open) + self._nested >= _DEEPEST:
             raise SitemapError(f"more than {_DEEPEST} elements within each other", "a sitemap")
-        if not self._open:
-            space, _gap, root = name.rpartition(" ")
-            if root not in _PARTS:
-                raise SitemapError(f"<{root[:40]}>", "<urlset> or <sitemapindex>")
-            self.kind = Kind.SITEMAPS if root == "sitemapindex" else Kind.URLS
-            prefix = f"{space} " if space else ""
-            self._wanted = [name, prefix + _PARTS[root], prefix + "loc"]
-        self._open.append(name)
-        if self._open == self._wanted:
-            self._text, self._length = [], 0
+        namespace, _gap, element = name.rpartition(" ")
+        self._elements += 1
+        if self._elements == 1:
+            self._begin(namespace, element)
+            return
+        if not self._open and element in {"urlset", "sitemapindex"}:
+            self._nested += 1
+            return
+        self._open.append(element if namespace == self._namespace else name)
+        if not self._is_address():
+            return
+        self._text, self._text_depth, self._length = [], len(self._open), 0
+        if self._attribute and attributes.get("rel", "alternate") == "alternate":
+            self._text = [attributes.get(self._attribute, "")]
+
+    def _begin(self, namespace: str, root: str) -> None:
+        if root not in _PATHS:
+            raise SitemapError(f"<{root[:40]}>", "<urlset> or <sitemapindex>")
+        self.kind = Kind.SITEMAPS if root == "sitemapindex" else Kind.URLS
+        self._path, self._attribute = _PATHS[root]
+        # Of RSS 1.0 the root has another namespace than its items.
+        self._namespace = "http://purl.org/rss/1.0/" if root == "RDF" else namespace
+
+    def _is_address(self) -> bool:
+        opened = tuple(self._open)
+        return opened == self._path or (opened == self._path[:1] and "loc" in self._path)
 
     def _end(self, _: str) -> None:
-        if self._text is not None and self._open == self._wanted:
+        if self._text is not None and len(self._open) == self._text_depth:
             if text := "".join(self._text).strip():
                 self._found.append(text)
+                self._addresses += 1
             self._text = None
-        self._open.pop()
+        if self._open:
+            self._open.pop()
+        else:
+            self._nested -= 1
 
     def _data(self, data: str) -> None:
-        if self._text is not None:
-            self._length += len(data)
-            if self._length > 4 * LONGEST:
-                raise SitemapError(f"a <loc> of more than {4 * LONGEST:,} letters", "an address")
-            self._text.append(data)
+        if self._text is None or self._attribute or len(self._open) > self._text_depth:
+            return
+        self._length += len(data)
+        if self._length > 4 * LONGEST:
+            raise SitemapError(f"a <loc> of more than {4 * LONGEST:,} letters", "an address")
+        self._text.append(data)
 
     def _doctype(self, *_: object) -> None:
         raise SitemapError("a DOCTYPE, which can name files and entities", "a sitemap without one")

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from flows.rules.robots import MOST, NOTHING, Robots, allowed, robots_of
+from flows.rules.robots import MAX_ROBOTS_BYTES, NOTHING, Robots, allowed, robots_of
 from flows.rules.site import Site
 from flows.rules.sitemap import MOST_BYTES, Kind, Left, Reader, SitemapError, own_paths, robots_at, transient
 from flows.rules.subject import shown_location
@@ -219,11 +219,11 @@ class _Reading:
                     raise SitemapError(str(response.status_code), _RULES, transient=True)
                 for piece in _in_time(response):
                     body += piece
-                    if len(body) > MOST:
+                    if len(body) > MAX_ROBOTS_BYTES:
                         break
                 if body[:2] == b"\x1f\x8b":  # some pack it unasked
                     with suppress(zlib.error):
-                        body = zlib.decompressobj(wbits=31).decompress(body, MOST + 1)
+                        body = zlib.decompressobj(wbits=31).decompress(body, MAX_ROBOTS_BYTES + 1)
                 return response.status_code, body
         # Section 2.3.1.2 lets a robot take such a file as missing, and so all as allowed; it need not. Who asks for
         # every page of a site had better know.
@@ -241,11 +241,18 @@ class _Reading:
     def _addresses(self, path: str, place: Path, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
         reader = Reader()
         for piece in self._pieces(path, place):
-            found = reader.feed(piece) if piece else reader.close()
+            try:
+                found = reader.feed(piece) if piece else reader.close()
+            except SitemapError as error:
+                if error.found and not (indexed and reader.kind is Kind.SITEMAPS):
+                    yield reader.kind, error.found
+                raise
             if indexed and reader.kind is Kind.SITEMAPS:
                 raise SitemapError("an index that another index lists", "addresses of pages")
             if found:
                 yield reader.kind, found
+        if not reader.count:
+            self.listed.left.add("sitemaps that list nothing", path)
 
     def _pieces(self, path: str, place: Path) -> Iterator[bytes]:
         """A file's bytes as they come, from the site or, when it says that nothing changed, from the disk.

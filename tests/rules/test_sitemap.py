@@ -1,6 +1,7 @@
 """Sitemaps, also those that were made to hurt: what is read of them, and the sentence with which one is refused."""
 
 import gzip
+import re
 from collections import deque
 
 import pytest
@@ -31,6 +32,16 @@ ALTERNATE = '<x:link xmlns:x="http://www.w3.org/1999/xhtml" rel="alternate" href
 IMAGE = '<i:image xmlns:i="http://www.google.com/schemas/sitemap-image/1.1"><i:loc>https://shop.test/i.png</i:loc></i:image>'
 
 
+RSS = b"""<?xml version="1.0"?><rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel>
+<title>News</title><link>https://shop.test/</link><atom:link href="https://shop.test/feed" rel="self"/>
+<item><title>A</title><link> https://shop.test/a </link><guid>1</guid></item></channel></rss>"""
+ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom"><link href="https://shop.test/"/><entry><title>A</title>
+<link rel="edit" href="https://shop.test/edit"/><link href="https://shop.test/a"/></entry></feed>"""
+RSS_1 = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
+<channel rdf:about="x"><link>https://shop.test/</link></channel>
+<item rdf:about="x"><link>https://shop.test/a</link></item></rdf:RDF>"""
+
+
 @pytest.mark.parametrize(
     ("wanted", "body"),
     [
@@ -53,6 +64,16 @@ IMAGE = '<i:image xmlns:i="http://www.google.com/schemas/sitemap-image/1.1"><i:l
         ),
         (["https://shop.test/a", "https://shop.test/b"], b"https://shop.test/a\r\n\r\nhttps://shop.test/b"),
         (["https://shop.test/a"], urlset("<url><loc/></url>", url("https://shop.test/a"))),
+        # Mistakes that real sites make.
+        (["https://shop.test/a"], urlset(urlset(url("https://shop.test/a")).partition(b"?>")[2].decode())),
+        (
+            ["https://shop.test/a", "https://shop.test/b"],
+            urlset("<url>https://shop.test/a<lastmod>2026-01-01</lastmod></url>", url("https://shop.test/b")),
+        ),
+        # Feeds, which the protocol allows.
+        (["https://shop.test/a"], RSS),
+        (["https://shop.test/a"], ATOM),
+        (["https://shop.test/a"], RSS_1),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -74,6 +95,7 @@ def test_what_was_packed_in_parts_is_read_to_its_end(between, after, size):
 def test_an_index_says_that_it_lists_sitemaps():
     body = f"<sitemapindex {SPACE}><sitemap><loc>https://shop.test/1.xml.gz</loc></sitemap></sitemapindex>"
     assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(body.encode())
+    assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(re.sub("</?loc>", "", body).encode())
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
@@ -87,10 +109,16 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("empty", gzip.compress(b"", mtime=0)),
         ("DOCTYPE", BOMB.encode() + urlset(url("&b;"))),
         ("DOCTYPE", OUTSIDE.encode() + urlset(url("&a;"))),
-        ("DOCTYPE", b"<!DOCTYPE html><html><body>Not found</body></html>"),
-        ("saw <html>, wanted <urlset>", b"<html><body>Not found</body></html>"),
-        ("saw <rss>", b"<rss><channel/></rss>"),
+        ("saw HTML, wanted a sitemap", b"\n<!DOCTYPE html><html><body>Not found</body></html>"),
+        ("saw HTML, wanted a sitemap", b"<html><body>Not found<br></body></html>"),
+        ("saw HTML, wanted a sitemap", b'<!-- a --><!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN"><HTML>'),
+        ("saw HTML, wanted a sitemap", b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/>'),
+        ("saw <opml>, wanted <urlset>", b"<opml/>"),
+        ("2 elements and no address", b"<rss><channel/></rss>"),
+        ("3 elements and no address", urlset("<url><lastmod>2026-01-01</lastmod></url>")),
+        ("4 elements and no address", urlset(url(""), "<url/>")),
         ("within each other", urlset("<a>" * 20)),
+        ("within each other", urlset("<urlset>" * 20)),
         ("broken in line 1", urlset(url("https://shop.test/a"))[:-3]),
         ("broken in line", urlset(url("https://shop.test/a&b"))),
         ("broken in line", urlset(url("https://shop.test/\x00"))),
@@ -113,12 +141,22 @@ def test_a_file_that_is_none_is_refused_with_a_sentence(says, body):
         read(body, size=4096)
 
 
-def test_what_was_read_before_the_trouble_may_be_used():
-    reader = Reader()
-    found = reader.feed(b"https://shop.test/a\n")
-    with pytest.raises(SitemapError):
-        reader.feed(b"Not found\n")
-    assert ["https://shop.test/a"] == found
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"https://shop.test/a\nNot found\n",
+        b"https://shop.test/a\n\xff\xd8\n",
+        urlset(url("https://shop.test/a"), url("https://shop.test/b & c")),
+        urlset(url("https://shop.test/a"), url("https://shop.test/" + "a" * 9000)),
+    ],
+)
+@pytest.mark.parametrize("size", [7, 65_536])
+def test_what_was_read_before_the_trouble_may_be_used(body, size):
+    reader, found = Reader(), []
+    with pytest.raises(SitemapError) as caught:
+        for start in range(0, len(body), size):
+            found += reader.feed(body[start : start + size])
+    assert ["https://shop.test/a"] == found + caught.value.found
 
 
 @pytest.mark.parametrize("parts", [1, 64])

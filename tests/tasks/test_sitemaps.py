@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from flows.rules.robots import MOST
+from flows.rules.robots import MAX_ROBOTS_BYTES
 from flows.rules.site import Site
 from flows.tasks import sitemaps
 from flows.tasks.sitemaps import RobotsError, read_sitemaps
@@ -94,13 +94,31 @@ def test_a_file_that_broke_off_is_told_and_not_kept_and_the_next_one_is_read(sho
     assert 1 == len(list((tmp_path / "kept").iterdir()))
 
 
+def test_a_page_before_the_broken_part_of_a_file_is_looked_at_and_the_rest_reported(shop, read):
+    shop.pages["/sitemap.xml"] = (200, {}, f"<urlset {SPACE}><url><loc>{shop.url}/1</loc></url><url><loc>&".encode())
+    listed, paths = read()
+    assert {"/1"} == set(paths)
+    [trouble] = said(listed)
+    assert trouble.startswith("/sitemap.xml: saw XML that is broken")
+
+
+def test_a_sitemap_without_pages_is_reported(shop, read):
+    shop.robots("Sitemap: /empty.xml", "Sitemap:", "Sitemap: /a.xml")
+    shop.urls("/empty.xml")
+    shop.urls("/a.xml", "/1")
+    listed, paths = read()
+    assert (["/1"], []) == (paths, said(listed))
+    assert "1 sitemaps that list nothing, such as /empty.xml" == str(listed.left)
+
+
 @pytest.mark.parametrize(
     ("says", "status", "headers", "body"),
     [
         ("saw 500, wanted 200", 500, {}, b""),
         ("saw 304, wanted 200", 304, {}, b""),
         ("saw the content coding 'br'", 200, {"Content-Encoding": "br"}, b"xxxx"),
-        ("saw <html>", 200, {}, b"<html/>"),
+        ("saw HTML, wanted a sitemap", 200, {}, b"<html/>"),
+        ("saw 3 elements and no address", 200, {}, f"<urlset {SPACE}><url><link/></url></urlset>".encode()),
         ("of another host or scheme", 302, {"Location": "http://169.254.169.254/latest"}, b""),
         ("more than 3 redirects", 302, {"Location": "/sitemap.xml"}, b""),
         ("an index that another index lists", 200, {}, f"<sitemapindex {SPACE}/>".encode()),
@@ -345,7 +363,7 @@ def test_robots_that_were_packed_unasked_count_as_well(shop, read):
 def test_robots_that_are_too_long_forbid_what_their_first_lines_forbid(shop, read, packed):
     """Half a line, `Disallow: /`, would forbid everything."""
     lines = b"User-agent: *\nDisallow: /no\n"
-    lines += b"#" * (MOST - len(lines) - len(b"\nDisallow: /")) + b"\nDisallow: /private\n" * 9000
+    lines += b"#" * (MAX_ROBOTS_BYTES - len(lines) - len(b"\nDisallow: /")) + b"\nDisallow: /private\n" * 9000
     body, headers = (gzip.compress(lines), {"Content-Encoding": "gzip"}) if packed else (lines, {})
     shop.pages["/robots.txt"] = (200, headers, body)
     shop.urls("/sitemap.xml", "/no", "/yes")
