@@ -153,9 +153,9 @@ def test_a_file_that_is_none_is_refused_with_a_sentence(says, body):
 @pytest.mark.parametrize("size", [7, 65_536])
 def test_what_was_read_before_the_trouble_may_be_used(body, size):
     reader, found = Reader(), []
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
     with pytest.raises(SitemapError) as caught:
-        for start in range(0, len(body), size):
-            found += reader.feed(body[start : start + size])
+        found.extend(one for piece in pieces for one in reader.feed(piece))
     assert ["https://shop.test/a"] == found + caught.value.found
 
 
