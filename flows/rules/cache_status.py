@@ -1,6 +1,7 @@
-"""Whose word to take for what a cache did with one request.
+"""What the caches before the origin did with one request, by every header that speaks of it.
 
-The site's edge decides first, then RFC 9211, then headers that only one vendor has, then those that need a second look.
+Who comes first is the edge: the header that the site names, the site's own edge, RFC 9211, headers that only one vendor
+has, those that need a second look. Whoever speaks beside it is a cache behind the edge, as is one that shows by Age only.
 """
 
 import re
@@ -10,7 +11,7 @@ from functools import lru_cache
 
 from flows.rules import vendor_status as vendor
 from flows.rules.cache_status_field import cache_status
-from flows.rules.cache_words import CacheState, OriginContacted, Told
+from flows.rules.cache_words import HIT, CacheState, OriginContacted, Told, stacked
 from flows.rules.exchange import Exchange
 
 __all__ = ["CacheState", "OriginContacted", "Told", "cache_state", "read"]
@@ -49,6 +50,23 @@ _ANYBODY: tuple[vendor.Reader, ...] = (
     vendor.server_timing,
     vendor.age,
 )
+#: The headers that speak of the same cache as a reader's own: whoever reads them next would hear it twice.
+_SPOKEN: Mapping[vendor.Reader, frozenset[str]] = {
+    vendor.cloudflare: frozenset(["cf-cache-status", "server-timing"]),
+    vendor.varnish: frozenset(["x-cache", "x-varnish"]),
+    vendor.squid: frozenset(["x-cache", "x-cache-lookup", "age"]),
+    vendor.x_cache: frozenset(["x-cache", "x-varnish", "x-cache-lookup"]),
+    vendor.known_cdn: frozenset(["x-cache", "x-cache-remote", "fastly-debug-ttl", "akamai-cache-status"]),
+    vendor.fastly: frozenset(["x-cache", "fastly-debug-ttl"]),
+    vendor.akamai: frozenset(["x-cache", "x-cache-remote", "akamai-cache-status", "x-check-cacheable"]),
+    vendor.cloudfront: frozenset(["x-cache", "server-timing"]),
+    vendor.traffic_server: frozenset(["via", "x-cache"]),
+    vendor.bunny: frozenset(["cdn-cache", "perma-cache"]),
+    vendor.nginx: frozenset(vendor.NGINX_NAMES),
+}
+#: Seconds by which an Age has to exceed the time that the answer took: a cache may count that time (RFC 9111 4.2.3).
+_AGE_MARGIN_SECONDS = 1.0
+_BY_AGE = Told(CacheState.HIT, OriginContacted.NO, layers=(HIT,), header="age", held_by="age")
 #: A site may name one of these as its own header; any other is read word by word.
 _BY_NAME: Mapping[str, vendor.Reader] = {
     "cache-status": cache_status,
@@ -82,7 +100,23 @@ def _read(exchange: Exchange) -> Told:
     probe, headers = exchange.probe, exchange.headers
     heard = _heard(exchange.names, probe.status_header)
     said = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in heard.places])
-    return _told(probe.edge, heard, said)
+    told = _told(probe.edge, heard, said)
+    return _with_age(told) if told.header and _by_age(exchange, told) else told
+
+
+def _by_age(exchange: Exchange, told: Told) -> bool:
+    """Whether an answer for which the edge asked others is too old to come from the origin."""
+    if told.state.from_store or told.origin_contacted is OriginContacted.NO:
+        return False
+    digits = exchange.header("age").partition(",")[0].strip()
+    if not (digits.isascii() and digits.isdigit()):
+        return False
+    return len(digits) > 9 or int(digits) > exchange.phases.total + _AGE_MARGIN_SECONDS
+
+
+@lru_cache(maxsize=1024)
+def _with_age(told: Told) -> Told:
+    return stacked([told, _BY_AGE])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +143,16 @@ def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
     for name, value in zip(heard.names, values, strict=True):
         said[name] = f"{said[name]}, {value}" if name in said else value
     readers = [_BY_NAME.get(own) or vendor.worded(own)] if own else []
-    readers += [*_BY_EDGE.get(edge, ()), *_ANYBODY]
-    nobody = Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
-    return next((found for reader in readers if (found := reader(said))), nobody)
+    found: list[Told] = []
+    for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
+        # That of an edge which asked nobody is history.
+        if found and (found[-1].origin_contacted is OriginContacted.NO or reader is vendor.age):
+            break
+        if one := reader(said):
+            found.append(one)
+            for name in {one.header} | _SPOKEN.get(reader, frozenset()):
+                said.pop(name, None)
+    return stacked(found) if found else Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from flows.rules.cache_words import (
     Tier,
     Told,
     tier,
+    tiers,
     told,
 )
 
@@ -33,9 +34,10 @@ def cache_status(said: Mapping[str, str]) -> Told | None:
     found = [(name, one) for name, parameters in _members(said.get("cache-status", "")) if (one := _tier(parameters))]
     if found:
         return told([one for _, one in found], "cache-status", found[-1][0])
-    # Some write $upstream_cache_status under this name; a member of RFC 9211 with nothing but a name says nothing.
-    alone = tier(said.get("cache-status", ""))
-    return told([alone], "cache-status") if alone else None
+    # Some write $upstream_cache_status under this name, and so do the caches before and behind them; a member of
+    # RFC 9211 with nothing but a name says nothing.
+    value = said.get("cache-status", "")
+    return None if ";" in value else told(tiers(value), "cache-status")
 
 
 def _tier(parameters: Mapping[str, str]) -> Tier | None:

@@ -57,17 +57,18 @@ class Tier:
 class Told:
     """What the status headers of one answer say.
 
-    `state` speaks of the answer as a whole: when the edge missed and a shield behind it had a copy, a stored copy
-    answered. `layers` has the state of each cache, the one nearest the origin first and the edge last. `node` is the
-    edge's name for the server that answered, `header` the lower-case name of the header that said so; both are empty
-    when nobody says.
+    `state` speaks of the answer as a whole: when the edge missed and a cache behind it had a copy, a stored copy
+    answered. `layers` has what each cache did, from the edge inwards. `node` is the edge's name for the server that
+    answered, `header` the lower-case name of the header in which the edge spoke, and `held_by` that of the cache that
+    held the copy; each is empty when nobody says, `held_by` also when no stored copy answered.
     """
 
     state: CacheState
     origin_contacted: OriginContacted
     node: str = ""
-    layers: tuple[CacheState, ...] = ()
+    layers: tuple[Tier, ...] = ()
     header: str = ""
+    held_by: str = ""
 
 
 HIT = Tier(CacheState.HIT, OriginContacted.NO)
@@ -97,7 +98,7 @@ _SAID_FOR: Mapping[Tier, str] = {
     REVALIDATED: (
         "REVALIDATED REVALIDATE REFRESHHIT TCP_REFRESH_HIT TCP_REFRESH_UNMODIFIED TCP_EXPIRED_HIT TCP_REFRESHHIT"
     ),
-    STALE_WHILE_FETCHING: "STALE UPDATING",
+    STALE_WHILE_FETCHING: "STALE UPDATING HIT-GRACE",
     STALE_FOR_WANT_OF_BETTER: "HITSTALE TCP_REFRESH_FAIL_HIT TCP_REFRESH_FAIL TCP_REFRESH_FAIL_OLD",
     BYPASS: "BYPASS PASS PIPE SKIPPED DISABLED CONFIG_NOCACHE",
     NOT_CACHEABLE: "DYNAMIC UNCACHEABLE NOTCACHEABLE PRIVATE_NOSTORE",
@@ -114,8 +115,10 @@ def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
 
     `own` holds, in upper case, the words that this vendor means differently. None when the word means nothing here.
     """
-    words = said.upper().split(None, 1)
-    word = words[0].strip("\"'()[];:") if words else ""
+    words = said.upper().split(None, 2)
+    # Some put Squid's word, which is the more exact one, behind a plain one.
+    exact = words[1] if len(words) > 1 and words[1].startswith("TCP_") else "".join(words[:1])
+    word = exact.strip("\"'()[];:")
     if (found := own.get(word) or _WORDS.get(word)) or not word.startswith("TCP_"):
         return found
     # Squid's family puts more and more between these two.
@@ -139,7 +142,18 @@ def told(found: Sequence[Tier], header: str, node: str = "") -> Told | None:
     if not found:
         return None
     answer = _seen_through(found)
-    return Told(answer.state, answer.contacted, node.strip(), tuple(one.state for one in found), header)
+    holder = header if answer.state.from_store else ""
+    return Told(answer.state, answer.contacted, node.strip(), tuple(reversed(found)), header, holder)
+
+
+def stacked(found: Sequence[Told]) -> Told:
+    """Sum up what several headers say, the edge's own first: each speaks of a layer, or several, of its own."""
+    if len(found) == 1:
+        return found[0]
+    layers = tuple(layer for one in found for layer in one.layers)
+    answer = _seen_through(layers[::-1])
+    holders = [one.held_by for one in found if one.held_by] if answer.state.from_store else [""]
+    return Told(answer.state, answer.contacted, found[0].node, layers, found[0].header, holders[0])
 
 
 def _seen_through(found: Sequence[Tier]) -> Tier:

@@ -15,6 +15,7 @@ from flows.rules.cache_words import (
     MISS,
     NO_WORDS,
     NOT_CACHEABLE,
+    REFUSED,
     REVALIDATED,
     STALE_FOR_WANT_OF_BETTER,
     STALE_WHILE_FETCHING,
@@ -159,13 +160,16 @@ def traffic_server(said: Said) -> Told | None:
 
 
 def _by_letters(lookup: str, server: str) -> Tier:
-    """`lookup` of the copy and the answer of the `server`: S(erved), N(ot modified), E(rror), blank when not asked."""
+    """`lookup` of the copy and the answer of the `server`: S(erved), N(ot modified), E(rror), blank when not asked.
+
+    https://docs.trafficserver.apache.org/en/latest/appendices/faq.en.html, "How do I interpret the Via: header code?"
+    """
     if lookup in "HR":
         return HIT if server == " " else Tier(CacheState.HIT, MISS.contacted)
     if lookup == "S":
         return {"S": EXPIRED, "N": REVALIDATED}.get(server, STALE_FOR_WANT_OF_BETTER)
     if lookup == " ":
-        return UNSAID if server == " " else BYPASS
+        return REFUSED if server == " " else BYPASS
     return MISS
 
 

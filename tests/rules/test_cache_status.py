@@ -6,7 +6,8 @@ import pytest
 
 from flows.rules import cache_status
 from flows.rules.cache_status import CacheState, OriginContacted, Told, cache_state, read
-from flows.rules.exchange import TELLING
+from flows.rules.cache_words import HIT, MISS, Tier
+from flows.rules.exchange import TELLING, Phases
 from flows.rules.redaction import exchange_json
 from tests.rules.make import exchange
 
@@ -18,8 +19,9 @@ def heard(edge="", status_header="", **headers):
 
 def said(state, contacted, *layers, node="", header=""):
     """What was told; one layer is the state itself."""
-    states = tuple(CacheState(layer) for layer in layers or (state,))
-    return Told(CacheState(state), OriginContacted(contacted), node, states, header)
+    state, contacted = CacheState(state), OriginContacted(contacted)
+    tiers = layers or (Tier(state, contacted),)
+    return Told(state, contacted, node, tiers, header, header if state.from_store else "")
 
 
 NOBODY = Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
@@ -52,9 +54,9 @@ FIRST = [
 
 
 @pytest.mark.parametrize(("edge", "header", "state"), FIRST)
-def test_the_sites_own_edge_is_heard_first(edge, header, state):
+def test_the_sites_own_edge_is_the_outermost_layer(edge, header, state):
     found = heard(edge, **EVERYBODY)
-    assert (header, state) == (found.header, found.state)
+    assert (header, state) == (found.header, found.layers[0].state)
 
 
 def test_an_edge_that_says_nothing_leaves_the_word_to_others():
@@ -100,9 +102,8 @@ def test_a_named_header_that_is_absent_or_says_nothing_is_passed_over():
 
 def test_a_named_header_of_a_known_kind_is_read_as_that_kind():
     assert CacheState.HIT is heard("", "X-Varnish", x_varnish="32776 32774").state
-    assert (
-        CacheState.MISS is heard("cloudflare", "Cache-Status", cache_status="b; fwd=miss", cf_cache_status="HIT").state
-    )
+    found = heard("cloudflare", "Cache-Status", cache_status="b; fwd=miss", cf_cache_status="HIT")
+    assert (MISS, HIT) == found.layers
 
 
 AMBIGUOUS = [
@@ -157,6 +158,10 @@ AMBIGUOUS = [
     ({"cdn_cache_status": "fetch, miss, hit"}, "HIT", "no"),
     ({"x_proxy_cache": "EXPIRED"}, "EXPIRED", "yes"),
     ({"x_cache_status": ""}, "UNKNOWN", "unknown"),
+    ({"x_cache": "MISS TCP_REFRESH_MISS"}, "EXPIRED", "yes"),
+    ({"x_cache": "HIT TCP_MEM_HIT dirn:-2:-2"}, "HIT", "no"),
+    ({"x_cache": "HIT TCP_REFRESH_HIT dirn:10:1"}, "REVALIDATED", "yes"),
+    ({"x_cache": "HIT-GRACE"}, "STALE", "background"),
     ({"x_cache": "a word of tomorrow"}, "UNKNOWN", "unknown"),
     ({"via": "1.1 google", "age": "0"}, "UNKNOWN", "unknown"),
     ({"age": ["3", "0"]}, "HIT", "no"),
@@ -182,7 +187,8 @@ LETTERS = [
     ("uScSsSfUpSeN:t cCSp sS", "EXPIRED", "yes"),
     ("uScSsEf pSeC:t cCSp sF", "STALE", "tried"),
     ("uSc sSf pSeN:t c  p sS", "BYPASS", "yes"),
-    ("uSc s f p eN:t c  p s ", "UNKNOWN", "unknown"),
+    ("uSc s f p eN:t c  p s ", "UNKNOWN", "no"),
+    ("uEc s f p eF:t c  p s ", "UNKNOWN", "no"),
 ]
 
 
@@ -227,13 +233,54 @@ TIERS = [
 @pytest.mark.parametrize(("headers", "state", "contacted", "layers"), TIERS)
 def test_a_copy_in_any_tier_is_a_copy_unless_it_is_history(headers, state, contacted, layers):
     found = heard(**headers)
-    assert (state, contacted, layers) == (found.state, found.origin_contacted, " ".join(found.layers))
+    seen = " ".join(layer.state for layer in reversed(found.layers))
+    assert (state, contacted, layers) == (found.state, found.origin_contacted, seen)
+
+
+STACKED = [
+    # A host's own cache behind a CDN that keeps nothing.
+    ({"cf_cache_status": "DYNAMIC", "x_vercel_cache": "HIT", "age": "128"}, "HIT", "DYNAMIC HIT", "x-vercel-cache"),
+    ({"cf_cache_status": "BYPASS", "cache_status": '"Netlify Edge"; hit'}, "HIT", "HIT", "cache-status"),
+    ({"x_cache": "MISS", "x_served_by": "cache-ams2-AMS", "x_proxy_cache": "HIT"}, "HIT", "MISS HIT", "x-proxy-cache"),
+    ({"cf_cache_status": "MISS", "x_cache_status": "STALE"}, "STALE", "MISS STALE", "x-cache-status"),
+    ({"cf_cache_status": "MISS", "x_cache_status": "MISS"}, "MISS", "MISS MISS", ""),
+    ({"cf_cache_status": "EXPIRED", "x_cache_status": "BYPASS"}, "EXPIRED", "EXPIRED BYPASS", ""),
+    # What lay behind is history once the edge has a copy.
+    ({"cf_cache_status": "HIT", "x_vercel_cache": "MISS"}, "HIT", "HIT", "cf-cache-status"),
+    ({"cf_cache_status": "HIT", "x_vercel_cache": "HIT", "age": "9"}, "HIT", "HIT", "cf-cache-status"),
+    # Age alone shows a cache that says nothing.
+    (
+        {"x_cache": "Miss from cloudfront", "via": "1.1 a (CloudFront), 1.1 b (CloudFront)", "age": "68309"},
+        "HIT",
+        "MISS HIT",
+        "age",
+    ),
+    ({"x_cache": "Error from cloudfront", "age": "260"}, "HIT", "UNKNOWN HIT", "age"),
+    ({"cf_cache_status": "DYNAMIC", "age": "82"}, "HIT", "DYNAMIC HIT", "age"),
+    ({"cf_cache_status": "MISS", "age": "82, 0"}, "HIT", "MISS HIT", "age"),
+    ({"cf_cache_status": "MISS", "age": "9" * 400}, "HIT", "MISS HIT", "age"),
+    ({"cf_cache_status": "MISS", "age": "0"}, "MISS", "MISS", ""),
+    ({"cf_cache_status": "MISS", "age": "-82"}, "MISS", "MISS", ""),
+    ({"x_cache": "synth", "age": "82"}, "DYNAMIC", "DYNAMIC", ""),
+]
+
+
+@pytest.mark.parametrize(("headers", "state", "layers", "held_by"), STACKED)
+def test_a_cache_behind_a_cache_is_heard_and_named(headers, state, layers, held_by):
+    found = heard(**headers)
+    assert (state, layers, held_by) == (found.state, " ".join(one.state for one in found.layers), found.held_by)
+
+
+@pytest.mark.parametrize(("age", "state"), [("0", "MISS"), ("4", "MISS"), ("5", "HIT")])
+def test_an_age_that_a_slow_answer_explains_shows_no_cache(age, state):
+    """A cache may count the time that its own question took."""
+    assert state == read(replace(exchange(cf_cache_status="MISS", age=age), phases=Phases(total=3.5))).state
 
 
 def test_an_edge_that_writes_first_does_not_turn_varnish_around():
     """Two Varnishes whose VCL puts the edge's word before the shield's; the numbers still have the edge last."""
     found = heard("varnish", x_cache="HIT, MISS", x_varnish="163970, 6 5")
-    assert said("HIT", "no", "MISS", "HIT", header="x-varnish") == found
+    assert said("HIT", "no", HIT, MISS, header="x-varnish") == found
 
 
 def test_a_very_long_chain_of_tiers_is_read_like_a_short_one():
@@ -265,6 +312,8 @@ FIELDS = [
     ("edge; hit=false; fwd=bypass", "BYPASS", "yes"),
     ("HIT", "HIT", "no"),
     ("expired", "EXPIRED", "yes"),
+    ("MISS, HIT", "HIT", "no"),
+    ("HIT, MISS", "HIT", "no"),
     ("edge; ttl=5", "UNKNOWN", "unknown"),
     ("edge", "UNKNOWN", "unknown"),
     (";", "UNKNOWN", "unknown"),

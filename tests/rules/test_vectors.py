@@ -109,6 +109,6 @@ def test_a_status_header_says_what_its_vendor_means(vector, known):
     answers = {
         "status": found.state,
         "origin_contacted": found.origin_contacted,
-        "layers_edge_last": list(found.layers),
+        "layers_edge_last": [layer.state for layer in reversed(found.layers)],
     }
     assert vector["expect"] == {name: answers[name] for name in vector["expect"]}
