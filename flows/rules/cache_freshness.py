@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from flows.rules.cache_control import age, birth, directives, grace, lifetime
 from flows.rules.cache_copy import GRAIN, kept
-from flows.rules.cache_status import CacheState, cache_state
+from flows.rules.cache_status import CacheState, at_edge, cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Rule
 from flows.rules.quantity import spoken
@@ -84,7 +84,7 @@ def _grows(seen: Sequence[Exchange], late: Sequence[Exchange], targeted: Sequenc
 
 
 def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
-    hits = [exchange for exchange in seen if cache_state(exchange) is CacheState.HIT and age(exchange) is not None]
+    hits = [exchange for exchange in seen if at_edge(exchange) is CacheState.HIT and age(exchange) is not None]
     late = [(exchange, lifetime(exchange, targeted=targeted)) for exchange in hits]
     known = [(exchange, limit) for exchange, limit in late if limit is not None]
     if not known:

@@ -14,7 +14,7 @@ from flows.rules.cache_status_field import cache_status
 from flows.rules.cache_words import HIT, CacheState, OriginContacted, Told, stacked
 from flows.rules.exchange import Exchange
 
-__all__ = ["CacheState", "OriginContacted", "Told", "cache_state", "read"]
+__all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "read", "worded"]
 
 _NUMBER = re.compile(r"\d+")
 _TTL = re.compile(r"(?<=ttl=)\d+|(?<=ttl=-)\d+")
@@ -83,6 +83,20 @@ def cache_state(exchange: Exchange) -> CacheState:
     """What became of one request, in one word."""
     told = exchange.read.get(Told)
     return (told or read(exchange)).state
+
+
+def at_edge(exchange: Exchange) -> CacheState:
+    """What the outermost cache did, whatever the caches behind it had."""
+    told = read(exchange)
+    return told.layers[0].state if told.layers else told.state
+
+
+def worded(exchange: Exchange) -> str:
+    """What became of one request, and where: `HIT`, or `HIT behind DYNAMIC (x-vercel-cache)`."""
+    told = read(exchange)
+    if not told.held_by or told.held_by == told.header:
+        return told.state
+    return f"{told.state} behind {told.layers[0].state} ({told.held_by})"
 
 
 def read(exchange: Exchange) -> Told:
