@@ -27,12 +27,15 @@ SPARE = 10
 def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[Step]:
     """Two plain visits, so that a copy is warm on this connection; then each condition with a made-up value."""
     plain = Probe(site.url(path))
-    if any(_example(site, bypass) is None for bypass in rule.bypass):
+    tried = [bypass for bypass in rule.bypass if not _is_method(bypass)]
+    if any(_example(site, bypass) is None for bypass in tried):
         yield from [Step(path, PLAIN, plain)] * 2
-    for bypass in rule.bypass:
+    for bypass in tried:
         if _example(site, bypass) is not None:
             continue
         kind, _, name = bypass.when.partition(" ")
+        if kind != "path":
+            name = name.replace("*", nonce)
         match kind:
             case "cookie":
                 probe = Probe(plain.url, headers=(("Cookie", f"{name}={nonce}"),))
@@ -53,6 +56,8 @@ def findings(
     """What came of each condition. `visits`: those of every route of the rule, for a path that is an example."""
     plain = extra.get(PLAIN, ())
     for bypass in rule.bypass:
+        if _is_method(bypass):
+            continue
         example = _example(site, bypass)
         if example is not None:
             if example in visits:
@@ -122,9 +127,16 @@ def passed_by(rule: Rule, path: str) -> bool:
     names = {part.partition("=")[0] for part in query.split("&")}
     for bypass in rule.bypass:
         kind, _, what = bypass.when.partition(" ")
-        if (kind == "path" and glob(what).fullmatch(plain)) or (kind == "query" and spelled(what) in names):
+        if kind == "path" and glob(what).fullmatch(plain):
+            return True
+        if kind == "query" and query and any(glob(what.replace("*", "**")).fullmatch(name) for name in names):
             return True
     return False
+
+
+def _is_method(bypass: Bypass) -> bool:
+    """Whether the condition is a method, which is not tried: it may change something at the origin."""
+    return bypass.when.startswith("method ")
 
 
 def _after(bypass: Bypass) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from flows.rules.caching import TARGETED, Answer, Policy, Reading, Terms, age_of, is_private, read
+from flows.rules.cache_status import edges
+from flows.rules.caching import TARGETED, UNTIL_DEPLOY, Answer, Policy, Reading, Terms, age_of, is_private, read
 from flows.rules.exchange import Exchange
 from flows.rules.http_fields import delta_seconds as seconds
 from flows.rules.http_fields import directives
@@ -15,6 +16,7 @@ __all__ = [
     "dated",
     "directives",
     "grace",
+    "keeps_until_deploy",
     "kept_out",
     "left",
     "lifetime",
@@ -27,14 +29,22 @@ __all__ = [
 ]
 
 
-def targeted_of(site: Site) -> tuple[str, ...]:
+def targeted_of(site: Site, seen: Exchange | None = None) -> tuple[str, ...]:
     """The fields that a site's edge obeys instead of Cache-Control, in lower case, the first one first.
 
-    As the site file says, else as the maker of its kind of edge documents.
+    As the site file says, else as the maker of its kind of edge documents. Where the file names no edge, its kind is
+    guessed from the headers of an answer, if one is given.
     """
     if site.targeted_fields is not None:
         return tuple(name.lower() for name in site.targeted_fields)
-    return TARGETED.get((site.edge or "").partition("/")[0], ())
+    if site.edge:
+        return TARGETED.get(site.edge.partition("/")[0], ())
+    return next((TARGETED[kind] for kind in (edges(seen) if seen else ()) if kind in TARGETED), ())
+
+
+def keeps_until_deploy(exchange: Exchange) -> bool:
+    """Whether the edge keeps its copies until the next deploy by contract, whatever lifetime the headers name."""
+    return not UNTIL_DEPLOY.isdisjoint(edges(exchange))
 
 
 def storable(exchange: Exchange, *, authorized: bool = False, targeted: Sequence[str] = ()) -> Answer:

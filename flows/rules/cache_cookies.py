@@ -1,5 +1,6 @@
 """Set-Cookie on a page that is kept. RFC 9111 lets a cache store it (section 7.3), and hand it to everybody."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
@@ -10,6 +11,8 @@ from flows.rules.verdict import Claim, Finding, Outcome
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111#section-7.3"
 SET_COOKIE = Claim("cache-headers/set-cookie", "A page for everyone sets no cookie, and no copy has one.", RFC)
+#: At least 16 characters, with a digit and a letter among them.
+_TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s;]{16,}")
 UNKEPT = Claim(SET_COOKIE.id, SET_COOKIE.says, RFC, breach=Outcome.WARN)
 
 
@@ -21,6 +24,15 @@ def cookie_names(names: Collection[str]) -> str:
     """The names of some cookies in a sentence. One without a name is all value, which is nobody's to read."""
     first = [shortened(name, LONGEST_NAME) or "a cookie without a name" for name in list(names)[:MOST_NAMES]]
     return ", ".join(first) + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
+
+
+def replays_token(seen: Sequence[Exchange]) -> bool:
+    """Whether a cookie with a value like that of a session comes with several answers, a copy among them."""
+    owners: dict[str, list[Exchange]] = defaultdict(list)
+    for exchange in seen:
+        for cookie in exchange.all("set-cookie"):
+            owners[cookie_of(cookie)[1]].append(exchange)
+    return any(_TOKEN.fullmatch(value) and len(carriers) > 1 and kept(carriers) for value, carriers in owners.items())
 
 
 def findings(seen: Sequence[Exchange]) -> Iterator[Finding]:

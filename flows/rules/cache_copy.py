@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flows.rules.cache_control import age, birth, lifetime, storable
-from flows.rules.cache_status import cache_state, worded
+from flows.rules.cache_status import cache_state, in_words
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.quantity import spoken
 
@@ -45,7 +45,7 @@ def tells(seen: Sequence[Exchange]) -> bool:
 
 def states(seen: Sequence[Exchange]) -> str:
     """What the caches said they did, in a row."""
-    return ", ".join(["no answer" if exchange.error else worded(exchange) for exchange in seen])
+    return ", ".join(["no answer" if exchange.error else in_words(exchange) for exchange in seen])
 
 
 def observed(seen: Sequence[Exchange]) -> str:

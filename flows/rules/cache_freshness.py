@@ -3,17 +3,18 @@
 Costs one more plain visit, made two seconds after the first HIT, where the edge sends an Age.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
-from flows.rules.cache_control import age, birth, directives, grace, lifetime
+from flows.rules.cache_control import age, birth, directives, grace, keeps_until_deploy, lifetime
 from flows.rules.cache_copy import GRAIN, kept
 from flows.rules.cache_status import CacheState, at_edge, cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Rule
-from flows.rules.quantity import spoken
+from flows.rules.quantity import rounded, spoken
 from flows.rules.verdict import Claim, Finding, Outcome
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111"
@@ -38,6 +39,10 @@ LONG = 86_400
 #: Seconds after a HIT at which its Age must have grown.
 LATER = GRAIN + 0.1
 _VERSION = re.compile(r"(?:^|&)(?:v|ver|version|rev)=\w")
+#: A version in a path or a name, such as 1.9.1 or @v2.1. A number alone is seldom one: /v1/ stays as it is.
+_NUMBERED = re.compile(r"(?:^|[/@_-])v?\d+\.\d+(?:\.\d+)?(?=[/._-]|$)")
+#: What has the name of a page, which people know it by, whatever is in it.
+_PAGE = re.compile(r"(?:^|/)[^./]*$|\.html?$", re.IGNORECASE)
 #: Hexadecimals, as webpack, Rails and Django write a hash; the others write it in letters of both cases.
 _HEX = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[\da-f]{8,}")
 #: What people call files: words with a short number, a camera's or a version's short letters, a number or date, a size.
@@ -60,7 +65,7 @@ def findings(
 ) -> Iterator[Finding]:
     """All about the age and lifetimes of one route; `late` holds the visit two seconds later, if one was made."""
     yield from _grows(seen, late, targeted)
-    yield from _overdue(rule, [*seen, *late], targeted)
+    yield from overdue(rule, [*seen, *late], targeted)
     yield from _while_stale(seen[0])
     yield from _for_long(rule, seen[0])
 
@@ -83,10 +88,19 @@ def _grows(seen: Sequence[Exchange], late: Sequence[Exchange], targeted: Sequenc
     yield GROWS.against(saw, "an Age that grows by the second while it is a HIT", holds=holds, evidence=[*hits, last])
 
 
-def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+def overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    """A copy that the edge serves past the promised lifetime fails; past that of the headers it warns.
+
+    An edge may have a lifetime of its own, by its settings or by a field that it does not show, so what the headers
+    name is not all that rules it. An edge that keeps its copies until the next deploy is not held against headers.
+    """
     hits = [exchange for exchange in seen if at_edge(exchange) is CacheState.HIT and age(exchange) is not None]
-    late = [(exchange, lifetime(exchange, targeted=targeted)) for exchange in hits]
-    known = [(exchange, limit) for exchange, limit in late if limit is not None]
+    promised = rule.cache.edge_ttl
+    if not hits or (promised is None and keeps_until_deploy(hits[0])):
+        return
+    named = [lifetime(exchange, targeted=targeted) for exchange in hits]
+    limits = [promised.high if promised else limit for limit in named]
+    known = [(exchange, limit) for exchange, limit in zip(hits, limits, strict=True) if limit is not None]
     if not known:
         return
     over = [
@@ -95,12 +109,12 @@ def _overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> I
         if (age(exchange) or 0) > limit + grace(exchange, targeted=targeted) + GRAIN
     ]
     exchange, limit = (over or known)[0]
-    old = age(exchange) or 0
-    promised = rule.cache.edge_ttl
-    # An edge may have a lifetime of its own that readers are not told of; within the promise it harms nobody.
-    claim = replace(OVERDUE, breach=Outcome.WARN) if promised and old <= promised.high else OVERDUE
-    saw = f"HIT with Age {spoken(old)} of {spoken(limit)}"
-    yield claim.against(saw, "a HIT within its lifetime", holds=not over, evidence=[exchange])
+    claim = OVERDUE if promised else replace(OVERDUE, breach=Outcome.WARN)
+    saw = f"HIT with Age {spoken(age(exchange) or 0)} of {'any' if limit == math.inf else spoken(limit)}"
+    if over and not promised:
+        saw = f"{saw}, unless the edge has a lifetime of its own"
+    wanted = f"a HIT within the promised {promised}" if promised else "a HIT within its lifetime"
+    yield claim.against(saw, wanted, holds=not over, evidence=[exchange])
 
 
 def _while_stale(first: Exchange) -> Iterator[Finding]:
@@ -120,7 +134,7 @@ def _for_long(rule: Rule, first: Exchange) -> Iterator[Finding]:
     if "immutable" not in said and (promised or long <= LONG):
         return
     target = first.url.partition("://")[2].partition("/")[2]
-    saw = f"{'immutable, ' if 'immutable' in said else ''}{spoken(long)} in browsers"
+    saw = f"{'immutable, ' if 'immutable' in said else ''}{rounded(long)} in browsers"
     wanted = "a hash in its name, or a shorter time, for no purge reaches a browser"
     yield BROWSER.against(saw, wanted, holds=_changes(target), evidence=[first])
 
@@ -132,7 +146,6 @@ def _changes(target: str) -> bool:
     *pieces, ending = file.split(".")
     values = [pair.partition("=")[2] for pair in query.split("&")]
     parts = [part for part in values if not part.isdigit()]
-    # A page has the name that people know it by, whatever is in it.
     if pieces and ending.lower() not in {"html", "htm"}:
         parts += [part for part in folders if not part.isdigit()]
         parts += [part for piece in pieces for part in piece.split("-")[:-1] if _HEX.fullmatch(part)]
@@ -141,7 +154,10 @@ def _changes(target: str) -> bool:
         parts += [piece[-8:] for piece in pieces if piece[-9:-8] == "-"]
     # A program that scales pictures is told which one.
     told = [unquote(value) for value in values if "%2f" in value.lower()]
-    return bool(_VERSION.search(query)) or any(map(_is_hash, parts)) or any(map(_changes, told))
+    # A hash may stand behind the ending as well, as in script.js.3f2a9c1d.
+    parts += [ending] if pieces and _HEX.fullmatch(ending) else []
+    versioned = _NUMBERED.search(path.rpartition(".")[0]) and not _PAGE.search(path)
+    return bool(_VERSION.search(query) or versioned) or any(map(_is_hash, parts)) or any(map(_changes, told))
 
 
 def _is_hash(part: str) -> bool:

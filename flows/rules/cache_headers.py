@@ -21,8 +21,19 @@ from flows.rules import (
     cache_reuse,
     cache_variants,
 )
-from flows.rules.cache_control import birth, directives, kept_out, lifetime, storable, targeted_of
+from flows.rules.cache_control import (
+    age,
+    birth,
+    directives,
+    keeps_until_deploy,
+    kept_out,
+    lifetime,
+    read_policy,
+    storable,
+    targeted_of,
+)
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
+from flows.rules.cache_status import at_edge, edges
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Span, spoken
@@ -46,8 +57,15 @@ NOT_KEPT = Claim(f"{CHECK}/not-kept", "The edge does not answer from its store."
 NOT_STORABLE = Claim(
     f"{CHECK}/not-storable", "The headers say that a shared cache keeps out.", f"{RFC}#section-3", breach=Outcome.WARN
 )
+DATED = Claim(
+    f"{CHECK}/dated",
+    "A page with dates says when it was made.",
+    "https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1",
+    breach=Outcome.WARN,
+)
 AGREE = Claim(f"{CHECK}/agree", "The edge keeps only what the headers let it keep.", f"{RFC}#section-3")
 
+_GRAVITY = (Outcome.PASS, Outcome.WARN, Outcome.FAIL)
 #: One request to warm, and two in which the copy must show.
 VISITS = 3
 
@@ -69,7 +87,7 @@ def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: 
             steps += cache_bypass.steps(site, rule, path, nonce)
         steps += cache_variants.steps(site, rule, path, visits[-1])
         if kept(visits[1:]):
-            steps += cache_key.steps(site, rule, path, nonce)
+            steps += cache_key.steps(site, rule, path, nonce, visits[-1])
         if path == examined(rule)[0]:
             steps += cache_negative.steps(site, rule, path, nonce)
     return steps
@@ -90,7 +108,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
     site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: Look | None = None
 ) -> Verdict:
     """Judge one route by the answers to a few equal requests in a row, made by a visitor, and by what else was seen."""
-    law, targeted = "", targeted_of(site)
+    law, targeted = "", targeted_of(site, seen[0] if seen else None)
     if visitor.problem:
         findings = [PRIVATE.against(visitor.problem, "the page as a member sees it", holds=None)]
     elif silent := unanswered(CHECK, seen):
@@ -103,8 +121,10 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
             findings = list(_findings(rule, path, seen, visitor, targeted))
             if path in rule.examples.cached:
                 findings += _deeper(site, rule, path, look or Look({path: seen}))
-        findings.append(agreement(seen, visitor, targeted))
-        findings += [*_unasked(rule, path, seen, targeted), *cache_clear.findings(seen[0], targeted)]
+        if not (rule.set_at_edge and path in rule.examples.cached):
+            findings.append(agreement(seen, visitor, targeted, unsaid=rule.cache.by is Audience.UNSAID))
+            findings += _unasked(rule, path, seen, targeted)
+        findings += cache_clear.findings(seen[0], targeted)
     if secrets := secrets_of([visitor]):
         findings = [hushed(finding, secrets) for finding in findings]
     told = "" if visitor.problem else observed(seen)
@@ -133,6 +153,7 @@ def _findings(
             holds = "no-store" in directives(said) and not opened
             yield NO_STORE.against(f"{shown}{opened}", "no-store", holds=holds, evidence=first)
         case Audience.UNSAID:
+            yield from _noticed(rule, seen, targeted)
             return
         case Audience.EVERYONE:
             yield NOT_STORABLE.against(
@@ -145,6 +166,31 @@ def _findings(
     yield NOT_KEPT.against(states(seen), "no HIT", holds=not stored if tells(seen) else None, evidence=stored or first)
 
 
+def _noticed(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
+    """What is worth a warning on a page of which nothing is promised yet; nothing where all is well."""
+    first = seen[0]
+    policy, _ = read_policy(first, targeted)
+    if kept(seen):
+        # What a shop's language or currency is set to is a nuisance; what can be a session is a leak.
+        harm = Outcome.FAIL if cache_cookies.replays_token(seen) else Outcome.WARN
+        cookies = [one for one in cache_cookies.findings(seen) if one.outcome is not Outcome.PASS]
+        yield from (one._replace(outcome=min(one.outcome, harm, key=_GRAVITY.index)) for one in cookies)
+    yield from (one for one in cache_freshness.overdue(rule, seen, targeted) if one.outcome is not Outcome.PASS)
+    if not policy.storable.yes:
+        return
+    varies = [one for one in cache_variants.vary_findings(rule, seen) if one.outcome is not Outcome.PASS]
+    yield from (one._replace(outcome=Outcome.WARN) for one in varies)
+    if policy.no_cache and not (first.header("etag") or first.header("last-modified")):
+        saw, wanted = (
+            "no-cache, and no ETag or Last-Modified to ask with",
+            "a validator to ask with",
+        )
+        yield cache_variants.VALIDATOR.against(saw, wanted, holds=False, evidence=[first])
+    dated = [name for name in ("expires", "last-modified") if first.header(name)]
+    if dated and not first.header("date"):
+        yield DATED.against(f"{' and '.join(dated)} without Date", "a Date", holds=False, evidence=[first])
+
+
 def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A page for everyone: storable, with the promised lifetimes, and really kept."""
     yield from shareable(rule, seen, targeted)
@@ -155,18 +201,41 @@ def _shared(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> It
 def shareable(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """What the headers of a page for everyone say: storable, with the promised lifetimes."""
     first, promise, hidden = seen[0], rule.cache, _hidden(seen, targeted)
-    answer = storable(first, targeted=targeted)
-    why = answer.why if answer.yes else f"{answer.why}{hidden}"
-    yield _softened(STORABLE, hidden).against(why, "no directive against it", holds=answer.yes, evidence=[first])
-    if answer.yes and promise.edge_ttl:
-        seconds = lifetime(first, targeted=targeted)
-        yield _ttl(_softened(EDGE_TTL, hidden), seconds, promise.edge_ttl, first, hidden)
+    if rule.set_at_edge:
+        yield from _by_the_edge(rule, seen)
+    else:
+        yield from _by_headers(rule, first, targeted, hidden)
     if promise.browser_ttl:
         yield _ttl(BROWSER_TTL, lifetime(first, shared=False), promise.browser_ttl, first)
     if promise.vary is not None:
         varies, wanted = _names(first.header("vary")), _names(", ".join(promise.vary))
         shown, promised = (", ".join(names) or "no Vary" for names in (varies, wanted))
         yield VARY.against(shown, promised, holds=set(varies) <= set(wanted), evidence=[first])
+
+
+def _by_the_edge(rule: Rule, seen: Sequence[Exchange]) -> Iterator[Finding]:
+    """What shows of a lifetime that is a setting of the edge: no copy is older. A copy without an Age shows nothing."""
+    if rule.cache.edge_ttl is None or not (stored := kept(seen)):
+        return
+    ages = [old for exchange in stored if (old := age(exchange)) is not None]
+    wanted = f"a copy with an Age within {rule.cache.edge_ttl}"
+    if not ages:
+        saw = "a HIT without an Age, so that nobody sees how long the edge keeps it; leave edge_ttl out"
+        yield EDGE_TTL.against(saw, wanted, holds=None, evidence=stored)
+        return
+    saw = f"a copy with an Age of {spoken(max(ages))}"
+    yield EDGE_TTL.against(saw, wanted, holds=max(ages) <= rule.cache.edge_ttl.high + GRAIN, evidence=stored)
+
+
+def _by_headers(rule: Rule, first: Exchange, targeted: Sequence[str], hidden: str) -> Iterator[Finding]:
+    """What the headers let a shared cache do, and for how long."""
+    promise = rule.cache
+    answer = storable(first, targeted=targeted)
+    why = answer.why if answer.yes else f"{answer.why}{hidden}"
+    yield _softened(STORABLE, hidden).against(why, "no directive against it", holds=answer.yes, evidence=[first])
+    if answer.yes and promise.edge_ttl:
+        seconds = lifetime(first, targeted=targeted)
+        yield _ttl(_softened(EDGE_TTL, hidden), seconds, promise.edge_ttl, first, hidden)
 
 
 @lru_cache(maxsize=1024)
@@ -221,23 +290,36 @@ def _old(seen: Sequence[Exchange]) -> list[Exchange]:
 
 def _unasked(rule: Rule, path: str, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:
     """A finding when a copy was used that the headers want confirmed; a warning where the edge is to keep the page."""
+    if keeps_until_deploy(seen[0]):
+        return
     for saw, later in islice(cache_reuse.unasked(seen, targeted), 1):
-        hidden = _hidden(seen, targeted)
+        unsaid = rule.cache.by is Audience.UNSAID
+        hidden = _hidden(seen, targeted) or (_own_policy(seen) if unsaid else "")
         claim = _softened(cache_reuse.CONFIRMED, hidden or ("kept" if path in rule.examples.cached else ""))
         wanted = "a question to the origin, or a lifetime in the headers"
         yield claim.against(f"{saw}{hidden}", wanted, holds=False, evidence=[later])
 
 
-def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str]) -> Finding:
-    """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts."""
+def _own_policy(seen: Sequence[Exchange]) -> str:
+    """What to add where nothing is promised: an edge may keep a page by a setting that no header shows."""
+    found = edges(seen[0])
+    return f"; {f'the edge ({found[0]}, by its headers)' if found else 'an edge'} may have a setting for it"
+
+
+def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str], *, unsaid: bool = False) -> Finding:
+    """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts.
+
+    `unsaid`: nothing is promised of the page, so that what may be the edge's own policy is a warning.
+    """
     answer = storable(seen[0], authorized=visitor.authorized, targeted=targeted)
     stored = kept(seen) or _old(seen)
     shown = f"by the RFC {'storable' if answer.yes else 'not storable'} ({answer.why}); observed {states(seen)}"
     # No such field lets an edge keep what a token asked for, unless it says so itself.
-    hidden = "" if visitor.authorized else _hidden(seen, targeted)
+    hidden = "" if visitor.authorized else _hidden(seen, targeted) or (_own_policy(seen) if unsaid else "")
     if stored and not answer.yes:
+        who = "the edge" if any(at_edge(exchange).from_store for exchange in stored) else "a cache behind the edge"
         harm = "keeps it and may give it to strangers" if visitor.authorized else "keeps it all the same"
-        shown = f"{shown}{hidden or f': the edge {harm}'}"
+        shown = f"{shown}: {who} {harm}{hidden}" if unsaid else f"{shown}{hidden or f': {who} {harm}'}"
     holds = answer.yes or (not stored if stored or tells(seen) else None)
     wanted = "a copy only where the headers allow one"
     return _softened(AGREE, hidden).against(shown, wanted, holds=holds, evidence=stored or seen)

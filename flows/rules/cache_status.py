@@ -1,7 +1,8 @@
 """What the caches before the origin did with one request, by every header that speaks of it.
 
 Who comes first is the edge: the header that the site names, the site's own edge, RFC 9211, headers that only one vendor
-has, those that need a second look. Whoever speaks beside it is a cache behind the edge, as is one that shows by Age only.
+has, those that need a second look. Whoever speaks beside it is a cache behind the edge, as is one that only Age
+shows.
 """
 
 import re
@@ -14,7 +15,7 @@ from flows.rules.cache_status_field import cache_status
 from flows.rules.cache_words import HIT, CacheState, OriginContacted, Told, stacked
 from flows.rules.exchange import Exchange
 
-__all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "read", "worded"]
+__all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "edges", "in_words", "read"]
 
 _NUMBER = re.compile(r"\d+")
 _TTL = re.compile(r"(?<=ttl=)\d+|(?<=ttl=-)\d+")
@@ -91,12 +92,19 @@ def at_edge(exchange: Exchange) -> CacheState:
     return told.layers[0].state if told.layers else told.state
 
 
-def worded(exchange: Exchange) -> str:
+def in_words(exchange: Exchange) -> str:
     """What became of one request, and where: `HIT`, or `HIT behind DYNAMIC (x-vercel-cache)`."""
     told = read(exchange)
     if not told.held_by or told.held_by == told.header:
         return told.state
     return f"{told.state} behind {told.layers[0].state} ({told.held_by})"
+
+
+def edges(exchange: Exchange) -> tuple[str, ...]:
+    """The kinds of edge before the origin, such as cloudflare: the site's own, or those that its headers give away."""
+    if exchange.probe.edge:
+        return (exchange.probe.edge,)
+    return vendor.kinds({name.lower(): value for name, value in reversed(exchange.headers)})
 
 
 def read(exchange: Exchange) -> Told:

@@ -31,6 +31,12 @@ VALIDATOR = Claim(
     "RFC 9110 section 13",
     breach=Outcome.WARN,
 )
+REFRESHES = Claim(
+    "cache-headers/not-modified",
+    "A 304 repeats the headers that rule the copy.",
+    "https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5",
+    breach=Outcome.WARN,
+)
 TAGS = Claim(
     "cache-headers/etag-by-encoding",
     "Two codings of a page do not share a strong ETag.",
@@ -46,6 +52,8 @@ MANY = ("cookie", "user-agent", "origin", "accept-language", "referer", "authori
 WORTH = 1000
 #: Headers that HEAD should repeat, and those of them that a server may leave out.
 REPEATED = ("cache-control", "content-type", "vary", "etag", "last-modified", "content-encoding", "content-length")
+#: What a 304 has to repeat (RFC 9110 section 15.4.5).
+_RULING = ("cache-control", "content-location", "etag", "expires", "vary")
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OPTIONAL = frozenset({"vary", "etag", "last-modified", "content-encoding", "content-length"})
 
@@ -64,7 +72,7 @@ def findings(rule: Rule, seen: Sequence[Exchange], extra: Extra) -> Iterator[Fin
     """All about variants of one route; `seen` are its plain visits."""
     answers = {coding: extra[coding.value][0] for coding in rule.cache.encodings if extra.get(coding.value)}
     whole = [exchange for exchange in answers.values() if exchange.answered]
-    yield from _vary(rule, seen, whole)
+    yield from vary_findings(rule, seen, whole)
     for coding, exchange in answers.items():
         yield from _coding(coding, exchange, seen[-1])
     if len(whole) > 1:
@@ -72,6 +80,7 @@ def findings(rule: Rule, seen: Sequence[Exchange], extra: Extra) -> Iterator[Fin
     if extra:
         if rule.status == 200:
             yield _validator(seen[-1], extra.get(CONDITIONAL, ()))
+            yield from _refreshes(seen[-1], extra.get(CONDITIONAL, ()))
         for head in extra.get(HEADED, ()):
             yield _head(head, seen[-1])
 
@@ -99,7 +108,8 @@ def _coding(coding: Encoding, exchange: Exchange, plain: Exchange) -> Iterator[F
             )
 
 
-def _vary(rule: Rule, seen: Sequence[Exchange], whole: Sequence[Exchange]) -> Iterator[Finding]:
+def vary_findings(rule: Rule, seen: Sequence[Exchange], whole: Sequence[Exchange] = ()) -> Iterator[Finding]:
+    """What the pages vary on; `whole` are answers in other codings."""
     answers = [*seen, *whole]
     fields = [_fields(exchange) for exchange in answers]
     anything = [exchange for exchange, names in zip(answers, fields, strict=True) if "*" in names]
@@ -138,6 +148,20 @@ def _validator(last: Exchange, conditional: Sequence[Exchange]) -> Finding:
     if tag and told and tag != told:
         saw, holds = f"{saw}, with another ETag", False
     return VALIDATOR.against(saw, wanted, holds=holds, evidence=[last, answer])
+
+
+def _refreshes(last: Exchange, conditional: Sequence[Exchange]) -> Iterator[Finding]:
+    """Whether a 304 has what the 200 had: a cache that lacks it goes by another lifetime, or by another key."""
+    if not conditional or conditional[0].status != 304:
+        return
+    answer = conditional[0]
+    missing = [name for name in _RULING if last.header(name) and not answer.header(name)]
+    # Servers that compress add this one to what has a body, and every cache knows it.
+    if last.header("vary").strip().lower() == "accept-encoding":
+        missing = [name for name in missing if name != "vary"]
+    saw = f"304 without {', '.join(missing)}" if missing else "304 with all of them"
+    wanted = "each of Cache-Control, Content-Location, ETag, Expires and Vary that the 200 has"
+    yield REFRESHES.against(saw, wanted, holds=not missing, evidence=[last, answer])
 
 
 def _tags(whole: Sequence[Exchange]) -> Finding:

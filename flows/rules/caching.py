@@ -14,6 +14,7 @@ from flows.rules.exchange import names_of
 from flows.rules.http_fields import (
     MOST,
     Directives,
+    accel_expires,
     delta_seconds,
     dictionary,
     directives,
@@ -44,9 +45,12 @@ TARGETED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "akamai": ("edge-control",),
     }
 )
+#: The kinds of edge that keep a copy until the next deploy and ask nobody meanwhile: what they send to browsers is
+#: `public, max-age=0, must-revalidate`. docs.netlify.com/build/caching, vercel.com/docs/caching/cdn-cache
+UNTIL_DEPLOY = frozenset({"netlify", "vercel"})
 #: Targeted fields with a grammar of their own; all others are Dictionaries (RFC 9213 section 2.1).
 _GRAMMARS: Mapping[str, Callable[[str], Directives | None]] = MappingProxyType(
-    {"surrogate-control": surrogate, "edge-control": edge_control}
+    {"surrogate-control": surrogate, "edge-control": edge_control, "x-accel-expires": accel_expires}
 )
 #: What a policy is made of, beside the targeted fields; Date, Age and Expires are not, since they change all the time.
 _RULING = frozenset({"cache-control", "content-location", "vary"})

@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 import http_sf
 
+from flows.rules.nearest import nearest
+
 #: What stands for every larger number of seconds (RFC 9111 section 1.2.2).
 MOST = 2**31
 
@@ -19,6 +21,26 @@ Directives = Mapping[str, str | None]
 
 #: Directives whose argument is a number of seconds, so that in a Dictionary they are Integers (RFC 9213 section 2.1).
 _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+
+#: What a response may say (RFC 9111 section 5.2.2, RFC 5861, RFC 8246), and what some say that no cache obeys any more.
+_KNOWN = frozenset(
+    [
+        "max-age",
+        "s-maxage",
+        "no-cache",
+        "no-store",
+        "no-transform",
+        "must-revalidate",
+        "must-understand",
+        "private",
+        "proxy-revalidate",
+        "public",
+        "stale-while-revalidate",
+        "stale-if-error",
+        "immutable",
+    ]
+)
+_HARMLESS = frozenset(["pre-check", "post-check", "max-stale", "min-fresh", "only-if-cached"])
 
 #: Characters of a broken directive that are shown.
 _SHOWN = 40
@@ -74,6 +96,8 @@ def troubles(value: str) -> tuple[str, ...]:
             if delta_seconds(argument) is None:
                 broken.append(f"`{name}={_short(argument or '')}` names no seconds")
             timed.setdefault(name, set()).add(argument)
+        elif name not in _KNOWN | _HARMLESS and (meant := nearest(name, _KNOWN, 1)):
+            broken.append(f"no cache knows `{_short(name)}`; did you mean {meant[0]}?")
     twice = (f"{name} is said twice, and differs" for name, said in timed.items() if len(said) > 1)
     return (*broken, *twice)
 
@@ -123,6 +147,17 @@ def edge_control(value: str) -> Directives | None:
     return MappingProxyType(said) if said else None
 
 
+def accel_expires(value: str) -> Directives | None:
+    """Read nginx's X-Accel-Expires, a number of seconds; None for what depends on a clock (`@1790000000`) or is `off`.
+
+    0 keeps nginx from storing. https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache_valid
+    """
+    seconds = delta_seconds(value.strip())
+    if seconds is None:
+        return None
+    return MappingProxyType({"max-age": str(seconds)} if seconds else {"no-store": None})
+
+
 def delta_seconds(text: str | None) -> int | None:
     """A number of seconds (RFC 9111 section 1.2.2), at most 2^31, or None when it is none."""
     if not text or not text.isascii() or not text.isdigit():
@@ -137,13 +172,13 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAY = "|".join(day[:3] for day in _DAYS)
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-#: IMF-fixdate, RFC 850 and asctime (RFC 9110 section 5.6.7). Case does not matter, and of all zones UTC may stand for
-#: GMT (RFC 9111 section 4.2).
+#: IMF-fixdate, RFC 850 and asctime (RFC 9110 section 5.6.7). Case does not matter, and no zone but GMT is one
+#: (RFC 9111 section 4.2, which allows UTC no more).
 _DATES = tuple(
     re.compile(form, re.ASCII)
     for form in (
-        rf"(?:{_DAY}), (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} (?:gmt|utc)",
-        rf"(?:{'|'.join(_DAYS)}), (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} (?:gmt|utc)",
+        rf"(?:{_DAY}), (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} gmt",
+        rf"(?:{'|'.join(_DAYS)}), (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} gmt",
         rf"(?:{_DAY}) {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
     )
 )

@@ -29,11 +29,18 @@ class Encoding(StrEnum):
     BR = "br"
 
 
+class TtlSource(StrEnum):
+    """Where the lifetime of a shared copy is set."""
+
+    HEADERS = "headers"
+    EDGE = "edge"
+
+
 class Key(Model):
     """Which differences between two requests lead to another copy of a page, and which do not.
 
     `query NAME` a parameter, `order` that of the parameters, `case` upper or lower in the path, `slash` one at its end,
-    `host NAME` another name of the site.
+    `host NAME` another name of the site, `header NAME` a request header, `cookie NAME` a cookie.
     """
 
     same: tuple[KeyPart, ...] = ()
@@ -50,6 +57,10 @@ class CachePromise(Model):
     `unsaid`: no promise yet; only what the headers say and what the edge does are compared."""
     edge_ttl: Span | None = None
     """How long a shared copy stays fresh, such as 10m..24h."""
+    ttl_source: TtlSource = TtlSource.HEADERS
+    """Where the edge's lifetime is set. `headers`: the response names it. `edge`: it is a setting of the edge, such as
+    beresp.ttl or proxy_cache_valid, so that headers may say nothing of it, or the contrary for browsers; then no copy
+    may have an Age above edge_ttl."""
     browser_ttl: Span | None = None
     """How long a browser may use its own copy without asking, such as <=5m."""
     vary: tuple[str, ...] | None = None
@@ -66,7 +77,8 @@ class Bypass(Model):
     """When the edge must not answer from its store, and why."""
 
     when: Condition
-    """`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`."""
+    """`cookie NAME`, `header NAME`, `query NAME`, `path /GLOB` or `method NAME`. A `*` in a name stands for any text:
+    `cookie wordpress_logged_in_*`, `query *`. A method is written down and not tried, since it may change something."""
     because: Text
 
 
@@ -188,6 +200,11 @@ class Rule(Model):
     def bypasses_cookies(self) -> bool:
         """Whether it promises that a logged-in request is not answered from the store."""
         return any(re.match(r"cookie |header authorization$", bypass.when, re.IGNORECASE) for bypass in self.bypass)
+
+    @property
+    def set_at_edge(self) -> bool:
+        """Whether the edge's own settings, and not headers, say how long it keeps a page."""
+        return self.cache.ttl_source is TtlSource.EDGE
 
 
 @lru_cache(maxsize=1024)

@@ -33,6 +33,13 @@ def spoken(seconds: float) -> str:
     return f"{seconds:.0f}s" if abs(seconds) >= _DIGITS else f"{seconds:g}s"
 
 
+def rounded(seconds: float) -> str:
+    """Write a duration for a reader: in the largest unit of which it has two, such as 2d of 175,000 seconds."""
+    unit = next((unit for unit in ("d", "h", "m") if seconds >= 2 * _UNITS[unit]), "")
+    exact = spoken(seconds)
+    return exact if not unit or len(exact) <= 4 else f"{seconds / _UNITS[unit]:.0f}{unit}"
+
+
 #: A duration in seconds, written with its unit.
 Duration = Annotated[
     float,

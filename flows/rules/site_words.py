@@ -43,8 +43,10 @@ def _address(text: str) -> str:
 
 
 def _tried(condition: str) -> str:
-    """ValueError for a bypass that no probe can try."""
-    kind, name = condition.split(" ", 1)
+    """ValueError for a bypass, or a part of a key, that no probe can try."""
+    kind, _, name = condition.partition(" ")
+    if kind == "method" and name not in {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}:
+        raise ValueError("wanted a method that no copy answers, such as `method POST`")
     if kind in {"cookie", "header"} and not re.fullmatch(_WORD, name):
         raise ValueError(f"wanted the name of a {kind} alone, such as `{kind} preview`")
     if kind == "header" and name.lower() in {"cache-control", "pragma"}:
@@ -63,10 +65,19 @@ else:
         AfterValidator(_address),
     ]
     Condition = Annotated[
-        _like(r"(cookie|header|query|path) \S+", "`cookie NAME`, `header NAME`, `query NAME` or `path /GLOB`"),
+        _like(
+            r"(cookie|header|query|path|method) \S+",
+            "`cookie NAME`, `header NAME`, `query NAME`, `path /GLOB` or `method NAME`",
+        ),
         AfterValidator(_tried),
     ]
-    KeyPart = _like(r"(query|host) \S+|order|case|slash", "`query NAME`, `host NAME`, `order`, `case` or `slash`")
+    KeyPart = Annotated[
+        _like(
+            r"(query|host|header|cookie) \S+|order|case|slash",
+            "`query NAME`, `host NAME`, `header NAME`, `cookie NAME`, `order`, `case` or `slash`",
+        ),
+        AfterValidator(_tried),
+    ]
     HeaderName = _like(_WORD, "the name of a header, such as X-Cache-Status")
     EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
 

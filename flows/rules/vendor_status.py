@@ -230,6 +230,31 @@ def age(said: Said) -> Told | None:
     return told([HIT], "age") if said.get("age", "").startswith("1") else None
 
 
+#: What gives a kind of edge away, the outermost first: a header that it alone sends, or what `server` begins with.
+_SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("cloudflare", ("cf-ray", "cf-cache-status"), "cloudflare"),
+    ("cloudfront", ("x-amz-cf-id", "x-amz-cf-pop"), "cloudfront"),
+    ("fastly", ("fastly-debug-ttl", "x-fastly-request-id"), ""),
+    ("akamai", ("akamai-cache-status", "x-akamai-transformed", "akamai-grn"), "akamai"),
+    ("azure-front-door", ("x-azure-ref",), ""),
+    ("bunny", ("cdn-pullzone", "cdn-cache"), "bunnycdn"),
+    ("keycdn", ("x-edge-location",), "keycdn"),
+    ("vercel", ("x-vercel-id", "x-vercel-cache"), "vercel"),
+    ("netlify", ("x-nf-request-id",), "netlify"),
+)
+
+
+def kinds(said: Said) -> tuple[str, ...]:
+    """The kinds of edge that some headers, by lower-case name, give away; the outermost first, as far as is known."""
+    server, served_by = said.get("server", "").lower(), said.get("x-served-by", "")
+    found = [
+        kind
+        for kind, headers, product in _SIGNS
+        if any(name in said for name in headers) or (product and server.startswith(product))
+    ]
+    return tuple(dict.fromkeys([*found, *(["fastly"] if _is_fastly(served_by) else [])]))
+
+
 def _is_fastly(served_by: str) -> bool:
     """Servers are called `cache-ams21050-AMS`, by the airport."""
     server = _last(served_by).lower()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.cache_bypass import findings, steps
+from flows.rules.cache_bypass import findings, passed_by, steps
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 
@@ -16,6 +16,11 @@ ASKED = [
     ("query preview", [("/a", ()), ("/a", ()), ("/a?preview=c0ffee", ()), ("/a?preview=c0ffee", ()), ("/a", ())]),
     ("path /a/drafts/**", [("/a", ()), ("/a", ()), ("/a/drafts/roundsman-c0ffee", ()), ("/a/drafts/roundsman-c0ffee", ())]),
     ("path /a/new", [("/a", ()), ("/a", ()), ("/a/new", ()), ("/a/new", ())]),
+    # A pattern is tried with a name that it speaks of.
+    ("cookie wordpress_logged_in_*", [("/a", ()), ("/a", ()), ("/a", (("Cookie", "wordpress_logged_in_c0ffee=c0ffee"),)), ("/a", (("Cookie", "wordpress_logged_in_c0ffee=c0ffee"),)), ("/a", ())]),
+    ("query *", [("/a", ()), ("/a", ()), ("/a?c0ffee=c0ffee", ()), ("/a?c0ffee=c0ffee", ()), ("/a", ())]),
+    # A method may change something at the origin.
+    ("method POST", []),
 ]  # fmt: skip
 
 
@@ -85,3 +90,24 @@ def test_a_finding_names_the_reason_of_the_condition():
     shop = site(rule(COOKIE))
     [found, _] = findings(shop, shop.rules[0], {}, {"plain": WARM, COOKIE: [hit()] * 2, f"after {COOKIE}": [hit()]})
     assert "no HIT with cookie sessionid, because it greets by name" == found.wanted
+
+
+def test_a_method_that_was_not_tried_is_no_finding():
+    shop = site(rule("method POST"))
+    assert [] == list(findings(shop, shop.rules[0], {"/a": WARM}, {"head": [hit()]}))
+
+
+PASSED_BY = [
+    ("query preview", "/a?preview=1", True),
+    ("query preview", "/a?page=1", False),
+    ("query utm_*", "/a?page=1&utm_source=x", True),
+    ("query *", "/a?x", True),
+    ("query *", "/a", False),
+    ("path /a/new/**", "/a/new/1", True),
+    ("cookie *", "/a", False),
+]
+
+
+@pytest.mark.parametrize(("when", "path", "wanted"), PASSED_BY)
+def test_a_path_or_a_query_alone_can_pass_the_edge_by(when, path, wanted):
+    assert wanted is passed_by(site(rule(when)).rules[0], path)

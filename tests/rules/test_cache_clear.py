@@ -3,6 +3,7 @@
 import pytest
 
 from flows.rules.cache_clear import findings
+from flows.rules.cache_control import lifetime, storable
 from flows.rules.cache_headers import judge
 from flows.rules.visitor import STRANGER
 from tests.rules.make import exchange, hit, miss, site
@@ -15,6 +16,8 @@ CLEAR = [
     'private="set-cookie", no-cache="x, y", ext="a;b"',
     "no-store,, max-age=0,",
     "x=1, x=2, community=UCI",
+    "no-store, no-cache, must-revalidate, post-check=0, pre-check=0",
+    "max-age=60, channel-maxage=10, must-understand, no-transform, immutable",
 ]
 
 
@@ -31,6 +34,11 @@ TROUBLED = [
     ("s-maxage", "`s-maxage=` names no seconds"),
     ("max-age=60, MAX-AGE=5", "max-age is said twice, and differs"),
     ("max-age=60, max-age=soon", "`max-age=soon` names no seconds; max-age is said twice, and differs"),
+    ("privat", "no cache knows `privat`; did you mean private?"),
+    ("public, s-max-age=600", "no cache knows `s-max-age`; did you mean s-maxage?"),
+    ("no-check, no-store", "no cache knows `no-check`; did you mean no-cache?"),
+    ("no_cache", "no cache knows `no_cache`; did you mean no-cache?"),
+    ("must-revalidation, max-age=5", "no cache knows `must-revalidation`; did you mean must-revalidate?"),
     ("max-age=60, " + "é" * 50, f"`{'é' * 40}...` is no directive"),
 ]
 
@@ -72,3 +80,12 @@ def test_it_is_told_of_every_page_once(by):
     said = {"cache_control": "max-age=600, max-age=60"}
     verdict = judge(shop, shop.rules[0], "/a", [miss(**said), hit(**said), hit(**said)], STRANGER)
     assert 1 == sum(one.claim == "cache-headers/clear" for one in verdict.findings)
+
+
+ACCEL = [("180", 180, True), ("0", 0, False), ("off", 0, False), ("@1790000000", 0, False)]
+
+
+@pytest.mark.parametrize(("said", "seconds", "kept"), ACCEL)
+def test_a_field_of_nginx_s_own_opens_what_browsers_must_not_store(said, seconds, kept):
+    seen, targeted = exchange(cache_control="no-store", x_accel_expires=said), ("x-accel-expires",)
+    assert (seconds, kept) == (lifetime(seen, targeted=targeted), storable(seen, targeted=targeted).yes)

@@ -46,15 +46,26 @@ def test_an_age_that_grows_is_told():
     ]
 
 
+OWN = ", unless the edge has a lifetime of its own"
 OVERDUE = [
     ([hit(age="599")], {}, {}),
     ([hit(age="601")], {}, {}),
-    ([hit(age="700")], {}, {"overdue": ("fail", "HIT with Age 700s of 10m")}),
-    ([hit(age="700")], {"edge_ttl": "10m..1h"}, {"overdue": ("warn", "HIT with Age 700s of 10m")}),
-    ([hit(age="7200")], {"edge_ttl": "10m..1h"}, {"overdue": ("fail", "HIT with Age 2h of 10m")}),
+    # The edge may have a lifetime of its own, unless the rule promises one.
+    ([hit(age="700")], {}, {"overdue": ("warn", f"HIT with Age 700s of 10m{OWN}")}),
+    ([hit(age="700")], {"edge_ttl": "10m..1h"}, {}),
+    ([hit(age="7200")], {"edge_ttl": "10m..1h"}, {"overdue": ("fail", "HIT with Age 2h of 1h")}),
+    ([hit(age="7200")], {"edge_ttl": ">=10m"}, {}),
+    ([hit(age="700", cache_control="")], {"edge_ttl": "10m"}, {"overdue": ("fail", "HIT with Age 700s of 10m")}),
+    # These keep their copies until the next deploy.
+    ([hit(age="300", cache_control="public, max-age=0, must-revalidate", x_vercel_id="fra1::x")], {}, {}),
+    ([hit(age="300", cache_control="public, max-age=0, must-revalidate", server="Netlify")], {}, {}),
+    ([hit(age="300", cache_control="public, max-age=5")], {}, {"overdue": ("warn", f"HIT with Age 5m of 5s{OWN}")}),
+    ([hit(age="300", cache_control="public, max-age=0")], {}, {"overdue": ("warn", f"HIT with Age 5m of 0s{OWN}")}),
+    # A cache behind the edge is not the edge.
+    ([exchange(cf_cache_status="DYNAMIC", cache_control="max-age=600", age="700")], {}, {}),
     ([hit(age="630", cache_control="max-age=600, stale-while-revalidate=60")], {}, {}),
-    ([hit(age="690", cache_control="max-age=600, stale-while-revalidate=60")], {}, {"overdue": ("fail", "HIT with Age 690s of 10m")}),
-    ([hit(age="630", cache_control="max-age=600, must-revalidate, stale-while-revalidate=60")], {}, {"overdue": ("fail", "HIT with Age 630s of 10m"), "stale-while": ("warn", "stale-while-revalidate beside must-revalidate, which switches it off")}),
+    ([hit(age="690", cache_control="max-age=600, stale-while-revalidate=60")], {}, {"overdue": ("warn", f"HIT with Age 690s of 10m{OWN}")}),
+    ([hit(age="630", cache_control="max-age=600, must-revalidate, stale-while-revalidate=60")], {}, {"overdue": ("warn", f"HIT with Age 630s of 10m{OWN}"), "stale-while": ("warn", "stale-while-revalidate beside must-revalidate, which switches it off")}),
     ([exchange(cache_control="max-age=600", age="700", x_cache_status="STALE")], {}, {}),
     ([miss(age="700")], {}, {}),
     ([hit(age="700", cache_control="")], {}, {}),
@@ -81,7 +92,7 @@ def test_a_copy_may_outlive_its_time_as_long_as_the_field_that_the_edge_obeys_sa
     shop = site(targeted_fields=targeted)
     seen = [hit(age=str(age), **fields)]
     told = {one.claim: one.outcome for one in findings(shop.rules[0], seen, (), targeted_of(shop))}
-    assert ("fail" if late else "pass") == told["cache-headers/overdue"]
+    assert ("warn" if late else "pass") == told["cache-headers/overdue"]
 
 
 STALE_WHILE = [
@@ -131,6 +142,8 @@ HASHED = [
     f"/assets/application-{'0f3ab29c' * 8}.css", "/static/base.27e20196a850.js", "/_next/static/Xr9-QkdBfPGw_3aZ71Lmn/_buildManifest.js",
     "/_next/static/media/e4af272ccee01ff0-s.p.woff2", "/3f2a1b9cdeadbeef-400x300.jpg",
     "/_next/image?url=%2F_next%2Fstatic%2Fmedia%2Fhero.1a2b3c4d.png&w=640",
+    # A version in the path, and a hash behind the ending
+    "/jquery/1.9.1/jquery.min.js", "/jquery-3.7.1.min.js", "/npm/vue@3.4.21/dist/vue.global.js", "/controltag.js.0123456789abcdef",
     "/3f2a9c1b0d/app.css", "/app.css?3f=1&h=3f2a9c1b0d", "/page?version=7", "/page.html?ver=2",
 ]  # fmt: skip
 NAMED = [
@@ -138,7 +151,7 @@ NAMED = [
     "/articles/main.3f2a9c1d.html", "/3f2a9c1b0d/index.HTM", "/articles/507f1f77bcf86cd799439011",
     "/top-10-gardens/photo.jpg", "/covid-19-update.png", "/photo_of_2024.jpg", "/my-19-photo.jpg", "/foo--gardens.jpg",
     "/x-4k-video.mp4", "/IMG_20240101_123456.jpg", "/DSC00012.jpg", "/report-20240101.pdf", "/logo-1200x630.png",
-    "/jquery-3.7.1.min.js", "/bootstrap5.css", "/TweenMax.js", "/iPhone15Pro.jpg", "/OpenSans-SemiBold.woff2",
+    "/v1/widget.js", "/npm/vue@3/vue.js", "/docs/1.9/index.html", "/bootstrap5.css", "/TweenMax.js", "/iPhone15Pro.jpg", "/OpenSans-SemiBold.woff2",
     "/_next/image?url=%2Fimg%2Fhero-2024.png&w=640", "/decade-facade-photo.jpg",
     "/uploads/20241012/12345678/app.css", "/app.css?id=12345678", "/app.css?lang=en", "/.css", "/",
 ]  # fmt: skip

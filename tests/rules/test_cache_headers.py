@@ -17,6 +17,11 @@ UNSAID = {"cache": {"by": "unsaid"}, "examples": {"not_cached": ["/a"]}}
 BEARER = Visitor("ada", headers=(("Authorization", "Bearer ada"),))
 BY_RFC_PRIVATE = "by the RFC not storable (`private` without field names, RFC 9111 5.2.2.7)"
 
+AT_EDGE = {"cache": {"by": "everyone", "edge_ttl": "3m", "ttl_source": "edge", "browser_ttl": "0s"}}
+AT_EDGE_ALONE = {"cache": {"by": "everyone", "edge_ttl": "3m", "ttl_source": "edge"}}
+KEPT_AT_EDGE = {"cache": {"by": "everyone", "ttl_source": "edge"}}
+SETTING = "; an edge may have a setting for it"
+
 CASES = [
     (EVERYONE, [miss(), hit(), hit()], {}),
     (EVERYONE, [miss(), miss(), hit()], {}),
@@ -54,7 +59,28 @@ CASES = [
     (UNSAID, [exchange()] * 3, {}),
     (UNSAID, [miss(cache_control="no-store")] * 3, {}),
     (UNSAID, [exchange(cache_control="no-store")] * 3, {"agree": ("unknown", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed UNKNOWN, UNKNOWN, UNKNOWN")}),
-    (UNSAID, [miss(cache_control="no-store"), hit(cache_control="no-store")], {"agree": ("fail", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed MISS, HIT: the edge keeps it all the same")}),
+    (UNSAID, [miss(cache_control="no-store"), hit(cache_control="no-store")], {"agree": ("warn", f"by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed MISS, HIT: the edge keeps it all the same{SETTING}")}),
+    (UNSAID, [exchange(cache_control="no-store", cf_cache_status="DYNAMIC", age="82")] * 2, {"agree": ("warn", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed HIT behind DYNAMIC (age), HIT behind DYNAMIC (age): a cache behind the edge keeps it all the same; kept all the same, perhaps by cloudflare-cdn-cache-control or cdn-cache-control, which the edge does not show")}),
+    (NOBODY, [exchange(cache_control="private, no-store", cf_cache_status="DYNAMIC", x_vercel_cache="HIT")] * 2, {"not-kept": ("fail", "HIT behind DYNAMIC (x-vercel-cache), HIT behind DYNAMIC (x-vercel-cache)"), "agree": ("warn", "by the RFC not storable (`no-store`, RFC 9111 5.2.2.5); observed HIT behind DYNAMIC (x-vercel-cache), HIT behind DYNAMIC (x-vercel-cache); kept all the same, perhaps by cloudflare-cdn-cache-control or cdn-cache-control, which the edge does not show")}),
+    # What else is worth a word where nothing is promised.
+    (UNSAID, [miss(set_cookie="lang=en"), hit(set_cookie="lang=en")], {"set-cookie": ("warn", "lang with the same value again, from the store: MISS, HIT")}),
+    (UNSAID, [miss(set_cookie="sid=3f2a9c1b0d77e12a90cc")] + [hit(set_cookie="sid=3f2a9c1b0d77e12a90cc")] * 2, {"set-cookie": ("fail", "sid with the same value again, from the store: MISS, HIT, HIT")}),
+    (UNSAID, [miss(set_cookie="a=1"), hit()], {"set-cookie": ("warn", "a on a page that is kept: MISS, HIT")}),
+    (UNSAID, [miss(set_cookie="lang=en")] * 2, {}),
+    (UNSAID, [miss(vary="User-Agent")] * 2, {"vary-sane": ("warn", "Vary: user-agent")}),
+    (UNSAID, [miss(vary="*")] * 2, {"vary-any": ("warn", "Vary: *")}),
+    (UNSAID, [miss(vary="*", cache_control="no-store")] * 2, {}),
+    (UNSAID, [miss(cache_control="no-cache")] * 2, {"validator": ("warn", "no-cache, and no ETag or Last-Modified to ask with")}),
+    (UNSAID, [miss(cache_control="no-cache", etag='"1"')] * 2, {}),
+    (UNSAID, [miss(last_modified="Thu, 01 Jan 2026 00:00:00 GMT")] * 2, {"dated": ("warn", "last-modified without Date")}),
+    (UNSAID, [hit(age="900", server="Vercel", cache_control="public, max-age=0, must-revalidate")] * 3, {}),
+    # The edge's own setting says how long, and the headers speak to browsers only.
+    (AT_EDGE, [miss(cache_control="no-store", age="0"), hit(cache_control="no-store", age="40")], {}),
+    (AT_EDGE_ALONE, [miss(cache_control="", age="0"), hit(cache_control="", age="40")], {}),
+    (AT_EDGE_ALONE, [miss(cache_control=""), hit(cache_control="")], {"edge-ttl": ("unknown", "a HIT without an Age, so that nobody sees how long the edge keeps it; leave edge_ttl out")}),
+    (AT_EDGE, [hit(cache_control="no-store", age="900")] * 2, {"edge-ttl": ("fail", "a copy with an Age of 15m"), "overdue": ("fail", "HIT with Age 15m of 3m")}),
+    (AT_EDGE, [miss(cache_control="no-store")] * 3, {"hit": ("fail", "MISS, MISS, MISS")}),
+    (KEPT_AT_EDGE, [miss(cache_control=""), hit(cache_control="")], {}),
 ]  # fmt: skip
 
 
@@ -206,11 +232,11 @@ RICH = {
 PLANS = [
     ({}, [miss(), hit()], 1),
     ({}, [miss(etag='"1"'), hit(etag='"1"')], 2),
-    (RICH, [miss(), hit()], 1 + 2 + 2 * 3 + 2 + 5 + 2),
+    (RICH, [miss(), hit()], 1 + 2 + 2 * 3 + 2 + 6 + 2),
     (RICH, [miss(), miss()], 1 + 2 + 2),
     (RICH, [miss(), exchange(error="timeout")], 0),
     (RICH, [miss(status=404), hit(status=404)], 0),
-    (RICH | {"purge": {"canary": "/a/b"}}, [miss(), hit()], 2 * (1 + 2 + 2 * 3 + 2 + 5) + 2),
+    (RICH | {"purge": {"canary": "/a/b"}}, [miss(), hit()], 2 * (1 + 2 + 2 * 3 + 2 + 6) + 2),
     (NOBODY, [miss(), hit()], 0),
 ]
 

@@ -24,7 +24,8 @@ ASKED = [
 def test_each_part_is_asked_once_beside_a_copy_of_our_own(part, wanted, side):
     shop = site(keyed(**{side: [part]}))
     asked = [step.probe.url.removeprefix(shop.base_url) for step in steps(shop, shop.rules[0], "/a/Page", "c0ffee")]
-    assert [BASE, BASE, wanted] == asked
+    first = ["/a/Page?utm_source=c0ffee&roundsman=c0ffee&rounds=eeff0c"] if part.startswith("query") else []
+    assert [BASE, BASE, *(first if side == "same" else []), wanted] == asked
 
 
 def test_a_slash_is_taken_away_where_there_is_one():
@@ -112,3 +113,47 @@ def test_without_a_copy_each_part_is_unknown():
         ("unknown", "query utm_source: not tried: the page is not kept"),
         ("unknown", "query page: not tried: the page is not kept"),
     ] == found
+
+
+@pytest.mark.parametrize(("first", "outcome"), [(hit(), "warn"), (miss(), "fail"), (hit(body=b"other"), "fail")])
+def test_a_parameter_that_is_left_out_only_before_all_others_is_a_warning(first, outcome):
+    shop = site(keyed(["query utm_source"]))
+    seen = {"key": OWN, "key query utm_source": [miss()], "key query utm_source first": [first]}
+    [found] = findings(shop.rules[0], "/a", seen)
+    said = " behind other parameters, and the same copy before them" if outcome == "warn" else ""
+    assert (outcome, f"query utm_source: MISS, fetched anew{said}") == (found.outcome, found.saw)
+
+
+SENT = [("header x-part", (("x-part", "c0ffee"),)), ("cookie theme", (("Cookie", "theme=c0ffee"),))]
+
+
+@pytest.mark.parametrize(("part", "headers"), SENT)
+def test_a_header_or_a_cookie_can_be_part_of_the_key(part, headers):
+    shop = site(keyed(apart=[part]))
+    *_, last = steps(shop, shop.rules[0], "/a", "c0ffee")
+    assert ("http://example.test/a?roundsman=c0ffee&rounds=eeff0c", headers) == (last.probe.url, last.probe.headers)
+
+
+VARIES = [
+    ({}, "X-Part, Accept-Encoding, Accept-Language, Cookie", ["vary x-part"]),
+    ({}, "x-a, x-b, x-c, x-d", ["vary x-a", "vary x-b", "vary x-c"]),
+    ({}, "*", []),
+    ({}, "x part, é", []),
+    (keyed(apart=["header X-Part"]), "x-part", []),
+    ({"bypass": [{"when": "header x-part", "because": "it is new"}]}, "x-part", []),
+]
+
+
+@pytest.mark.parametrize(("rule", "vary", "wanted"), VARIES)
+def test_a_header_of_the_site_s_own_that_the_page_varies_on_is_tried(rule, vary, wanted):
+    shop = site(rule)
+    asked = steps(shop, shop.rules[0], "/a", "c0ffee", hit(vary=vary))
+    assert wanted == [step.name for step in asked if step.name.startswith("vary")]
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome"), [(hit(), "fail"), (miss(), "pass"), (hit(body=b"of another part"), "pass")]
+)
+def test_copies_that_vary_keeps_apart_are_kept_apart(other, outcome):
+    [found] = findings(site().rules[0], "/a", {"key": OWN, "vary x-part": [other]})
+    assert ("cache-headers/vary-apart", outcome) == (found.claim, found.outcome)

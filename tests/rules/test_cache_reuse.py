@@ -8,6 +8,7 @@ from tests.rules.make import NOW, exchange, hit, miss, site
 
 CACHED = {"cache": {"by": "everyone"}}
 UNSAID = {"cache": {"by": "unsaid"}, "examples": {"not_cached": ["/a"]}}
+PREVIEW = {"examples": {"not_cached": ["/a"]}}
 PAST = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "expires": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
@@ -38,7 +39,9 @@ ASKS_FIRST = [
 def test_a_copy_that_must_be_confirmed_and_is_used_unasked_is_found(seen, why):
     states = ", ".join("HIT" if one.header("x-cache") == "HIT" else "MISS" for one in seen)
     saw = f"by the RFC {why}; observed {states}: the edge does not ask"
-    assert ("fail", saw) == confirmed(UNSAID, seen)
+    assert ("fail", saw) == confirmed(PREVIEW, seen)
+    # Where nothing is promised, the edge may have a setting for it.
+    assert ("warn", f"{saw}; an edge may have a setting for it") == confirmed(UNSAID, seen)
     # Who wants the page kept has told the edge so in another way than by headers.
     assert ("warn", saw) == confirmed(CACHED, seen)
 
@@ -67,6 +70,11 @@ FINE = [
 @pytest.mark.parametrize("seen", FINE)
 def test_a_copy_that_may_be_used_is_not_told(seen):
     assert confirmed(UNSAID, seen) is None
+
+
+@pytest.mark.parametrize("sign", [{"x_vercel_id": "fra1::x"}, {"x_nf_request_id": "01"}, {"server": "Netlify"}])
+def test_an_edge_that_keeps_its_copies_until_the_next_deploy_asks_nobody(sign):
+    assert confirmed(PREVIEW, visits("public, max-age=0, must-revalidate", **sign)) is None
 
 
 def test_a_field_that_the_edge_obeys_and_does_not_show_makes_a_warning_of_it():

@@ -122,7 +122,10 @@ def test_two_codings_do_not_share_a_strong_etag(identity, gzip, wanted):
 LAST = hit(etag='"1"', content_type="text/html", content_length="4")
 CONDITIONAL = [
     (LAST, [hit(status=304, etag='"1"')], {}),
-    (LAST, [hit(status=304)], {}),
+    (LAST, [hit(status=304)], {"not-modified": ("warn", "304 without etag")}),
+    (LAST, [exchange(status=304, etag='"1"')], {"not-modified": ("warn", "304 without cache-control")}),
+    (hit(etag='"1"', vary="x-part"), [hit(status=304, etag='"1"')], {"not-modified": ("warn", "304 without vary")}),
+    (hit(etag='"1"', vary="Accept-Encoding"), [hit(status=304, etag='"1"')], {}),
     (LAST, [hit(status=304, etag='W/"1"')], {}),
     (LAST, [hit(etag='"1"')], {"validator": ("warn", "200 to If-None-Match")}),
     (LAST, [hit(etag='"2"')], {"validator": ("warn", "200 to If-None-Match, with another ETag")}),
@@ -158,4 +161,4 @@ HEAD = [
 
 @pytest.mark.parametrize(("head", "wanted"), HEAD)
 def test_head_says_what_get_says(head, wanted):
-    assert wanted == troubles({}, [LAST], {"head": [head], "conditional": [hit(status=304)]})
+    assert wanted == troubles({}, [LAST], {"head": [head], "conditional": [hit(status=304, etag='"1"')]})

@@ -35,6 +35,9 @@ LIFETIME = [
     ('private="set-cookie", max-age=60', {}, 60, 60),
     ("", {"expires": "Thu, 01 Jan 2026 00:10:00 GMT", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}, 600, 600),
     ("", {"expires": "0"}, 0, 0),
+    # No zone but GMT is one, so it is a date in the past.
+    ("", {"expires": "Thu, 01 Jan 2050 00:00:00 UTC"}, 0, 0),
+    ("", {"expires": "Thu, 01 Jan 2050 00:00:00 +0000"}, 0, 0),
     ("", {}, None, None),
 ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.quantity import duration, spoken
+from flows.rules.quantity import duration, rounded, spoken
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ from flows.rules.quantity import duration, spoken
 def test_a_duration_is_written_as_it_is_read(seconds, said):
     assert said == spoken(seconds)
     assert seconds == pytest.approx(duration(said), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(175_020, "2d"), (604_799, "7d"), (5_000, "83m"), (90, "90s"), (600, "10m"), (86_400, "1d"), (31_536_000, "365d")],
+)
+def test_a_long_duration_is_rounded_for_a_reader(seconds, said):
+    assert said == rounded(seconds)

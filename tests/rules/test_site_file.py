@@ -90,6 +90,7 @@ WRONG = [
     ("a list", GOOD, "- shop\n", "shop.yaml:1:1: file: saw a list; write a mapping"),
     ("a path in the address", "https://www.example.com", "https://www.example.com/shop", "shop.yaml:2:1: base_url: saw 'https://www.example.com/shop'; wanted scheme and host without a path"),
     ("a bypass of no kind", "when: cookie sessionid", "when: moon full", "shop.yaml:11:10: rules[0].bypass[0].when: saw 'moon full'; wanted `cookie NAME`"),
+    ("a bypass by a method that copies answer", "when: cookie sessionid", "when: method GET", "rules[0].bypass[0].when: saw 'method GET'; wanted a method that no copy answers, such as `method POST`"),
     ("a bypass that no probe can try", "when: cookie sessionid", "when: header Pragma", "rules[0].bypass[0].when: saw 'header Pragma'; wanted another header: a probe never sends this one"),
     ("a bypass with a colon", "when: cookie sessionid", "when: 'header X-Preview:'", "rules[0].bypass[0].when: saw 'header X-Preview:'; wanted the name of a header alone"),
     ("a budget that nothing shows", "{not_cached: [/cart]}", "{not_cached: [/cart]}\n    response_time: {hit: {p95: 80ms}}", "shop.yaml:23:21: rules[1].response_time.hit: saw 'a budget for hits'; only a cached example shows it"),
