@@ -7,10 +7,12 @@ from typing import Annotated, Any, ClassVar
 
 import httpx
 from prefect.blocks.core import Block, schema_extra
-from pydantic import ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 #: Seconds for one whole login.
 PATIENCE = 15.0
+#: What is shorter is found where nobody put it.
+MIN_SENTINEL_CHARACTERS = 5
 
 
 class LoginError(Exception):
@@ -39,7 +41,18 @@ class Member(Block):
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Headers that are the session, such as Cookie or Authorization, instead of a form."""
     sentinels: list[SecretStr] = Field(default_factory=list)
-    """Values that appear only in this member's pages, such as its mail address."""
+    """Values that appear only in this member's pages, such as its mail address; at least 5 characters each."""
+
+    @field_validator("sentinels")
+    @classmethod
+    def _tell_one_from_all(cls, sentinels: list[SecretStr]) -> list[SecretStr]:
+        lengths = [len(value.get_secret_value().strip()) for value in sentinels]
+        if any(length < MIN_SENTINEL_CHARACTERS for length in lengths):
+            raise ValueError(
+                f"wanted at least {MIN_SENTINEL_CHARACTERS} characters, as a shorter text stands in pages by chance; put a"
+                " long random word into the member's profile"
+            )
+        return sentinels
 
     async def log_in(self, base_url: str, client: httpx.AsyncClient | None = None) -> dict[str, str]:
         """Return the request headers that make one this member of the site at `base_url`.

@@ -31,7 +31,7 @@ from flows.rules.own_key import NAME, Query, from_store
 from flows.rules.promises import Audience, Rule
 from flows.rules.redaction import hushed, secrets_of
 from flows.rules.site import Site
-from flows.rules.subject import unanswered, verdict_on
+from flows.rules.subject import redirected, unanswered, verdict_on
 from flows.rules.vendor_cookies import STICKY
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 from flows.rules.visitor import Step, Visitor, cast, leaks
@@ -141,6 +141,7 @@ def _by_body(walk: Walk) -> Iterator[Finding]:
     Weaker than a sentinel: the page can be anybody's. One that the origin gives to strangers is no finding.
     """
     public = {exchange.body_hash for exchange in walk.proof}
+    public |= {exchange.body_hash for who, exchange in walk.steps if who == "N" and from_store(exchange) is False}
     makers: dict[str, str] = {}
     for who, exchange in walk.steps:
         if who != "N" and from_store(exchange) is False and exchange.body_hash not in public:
@@ -157,9 +158,14 @@ def _is_personal(seen: Sequence[Exchange], member: Visitor, status: int, strange
     strange = _strange(seen, member, status)
     saw = "a sentinel on every visit"
     if strange:
-        saw = f"{strange[0].status}" if strange[0].status != status else f"no sentinel of {member.name}"
-        if strange[0].body_hash in {exchange.body_hash for exchange in strangers}:
+        first = strange[0]
+        saw = f"{first.status}{redirected(first)}" if first.status != status else f"no sentinel of {member.name}"
+        if first.body_hash in {exchange.body_hash for exchange in strangers}:
             saw += ": the stranger's page"
+        if first.status // 100 == 3 or first.status == 401:
+            saw += f"; {member.name} is not logged in"
+        if not member.sentinels:
+            saw = f"{member.name} has no sentinel that is in no other member's"
     wanted = f"{status} with a sentinel of {member.name}"
     return PERSONAL.against(saw, wanted, holds=None if strange else True, evidence=strange or seen)
 

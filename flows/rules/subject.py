@@ -60,9 +60,13 @@ def wrong_status(check: str, seen: Sequence[Exchange], wanted: int) -> Finding |
     if other is None:
         return None
     claim = Claim(f"{check}/status", "The status is the one that the route promises.", "RFC 9110 section 15")
-    location = shown_location(other.header("location"))
-    to = f" to {location}" if location else ""
-    return claim.against(f"{other.status}{to}", wanted, holds=False, evidence=[other])
+    return claim.against(f"{other.status}{redirected(other)}", wanted, holds=False, evidence=[other])
+
+
+def redirected(exchange: Exchange) -> str:
+    """Where a redirect leads, such as ` to /login?...`; empty when it is none."""
+    location = shown_location(exchange.header("location"))
+    return f" to {location}" if location else ""
 
 
 def shown_location(location: str) -> str:
@@ -73,7 +77,10 @@ def shown_location(location: str) -> str:
 def example_status(check: str, rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:
     """A cached or a member's page keeps the promised status; a preview may say 403 or 404, but not break."""
     if path in rule.examples.cached or rule.cache.by is Audience.MEMBER:
-        return wrong_status(check, seen, rule.status)
+        found = wrong_status(check, seen, rule.status)
+        if found and rule.cache.by is Audience.MEMBER and (found.evidence[0].status // 100 == 3 or "401" in found.saw):
+            return found._replace(saw=f"{found.saw}: the member is not logged in")
+        return found
     broken = next((exchange for exchange in seen if exchange.status >= 500 and exchange.status != rule.status), None)
     claim = Claim(f"{check}/status", "The route does not end in a server error.", "RFC 9110 section 15.6")
     return claim.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None

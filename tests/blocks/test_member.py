@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from blocks.member import LoginError, Member
+from blocks.registry import BlockError, check
 
 PASSWORD = "hush-4711"
 ADA = Member(login="/login", form={"user": "ada", "password": PASSWORD}, sentinels=["ada@members.example"])
@@ -134,3 +135,11 @@ async def test_prefect_keeps_and_hides_every_secret():
     assert loaded.form["password"].get_secret_value() == PASSWORD
     assert loaded.headers["Cookie"].get_secret_value() == PASSWORD
     assert [value.get_secret_value() for value in loaded.sentinels] == [PASSWORD]
+
+
+@pytest.mark.parametrize("sentinel", ["", "a", "Ada", "   a   "])
+def test_a_sentinel_that_stands_in_any_page_is_refused_without_being_shown(sentinel):
+    with pytest.raises(BlockError) as caught:
+        check("member/ada", {"headers": {"Cookie": "s=1"}, "sentinels": ["ada@members.example", sentinel]})
+    assert "wanted at least 5 characters" in str(caught.value)
+    assert sentinel.strip() == "" or f"'{sentinel}'" not in str(caught.value)

@@ -57,13 +57,13 @@ def test_settings_become_a_block_with_its_secrets_from_the_environment(monkeypat
         {
             "login": "/login",
             "form": {"user": "ada", "password": {"env": "ADA_PASSWORD"}},
-            "sentinels": ["Ada", {"env": "ADA_MAILBOX"}],
+            "sentinels": ["Ada L.", {"env": "ADA_MAILBOX"}],
         },
     )
     assert isinstance(member, Member)
     assert member.form["user"].get_secret_value() == "ada"
     assert member.form["password"].get_secret_value() == "hush-1"
-    assert [value.get_secret_value() for value in member.sentinels] == ["Ada", "hush-2"]
+    assert [value.get_secret_value() for value in member.sentinels] == ["Ada L.", "hush-2"]
     assert "hush" not in repr(member)
 
 

@@ -46,7 +46,7 @@ CASES = [
     (MEMBER, [miss(cache_control="max-age=60")] * 3, {"private": ("fail", "max-age=60")}),
     (MEMBER, [miss(cache_control="")] * 3, {"private": ("fail", "no Cache-Control")}),
     (MEMBER, [miss(cache_control="private"), hit(cache_control="private")], {"not-kept": ("fail", "MISS, HIT"), "agree": ("fail", f"{BY_RFC_PRIVATE}; observed MISS, HIT: the edge keeps it all the same")}),
-    (MEMBER, [miss(cache_control="private", status=302, location="/login")], {"status": ("fail", "302 to /login")}),
+    (MEMBER, [miss(cache_control="private", status=302, location="/login")], {"status": ("fail", "302 to /login: the member is not logged in")}),
     (NOBODY, [miss(cache_control="no-store")] * 3, {}),
     (NOBODY, [miss(cache_control="private")] * 3, {"no-store": ("fail", "private")}),
     (NOBODY, [miss(cache_control="no-store"), miss(cache_control="no-store", status=503)], {"status": ("fail", "503")}),

@@ -179,6 +179,8 @@ BY_BODY = [
     # It is what strangers get anyway.
     ([*visits(N, N, N), hit(**N), hit(**N), *visits(N)], {}),
     ([*visits(X), hit(**X), *visits(Y, N, N, X)], {}),
+    # A page that is the same for everybody and prints the address it was asked by: the stranger met their own copy.
+    ([*visits(X, X, X, X), hit(**X), *visits(X)], {}),
 ]
 
 
@@ -362,3 +364,29 @@ def test_evidence_holds_no_secret_and_still_tells():
     text = repr([(one.url, one.headers, one.probe.headers, one.body) for one in shown])
     assert [] == [secret for secret in ("members.test", "token-of-ada", "12345678", "0f0f0f") if secret in text]
     assert "('set-cookie', 't=sha256:" in text
+
+
+NOT_LOGGED_IN = [
+    (
+        miss(status=302, location="/login?next=/a", body=b"log in"),
+        "302 to /login?...: the stranger's page; ada is not logged in",
+    ),
+    (miss(status=401, body=b"log in"), "401: the stranger's page; ada is not logged in"),
+    (miss(body=b"log in"), "no sentinel of ada: the stranger's page"),
+]
+
+
+@pytest.mark.parametrize(("page", "saw"), NOT_LOGGED_IN)
+def test_a_member_who_gets_the_login_instead_of_a_page_is_named(page, saw):
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", walked([page, *visits(A, B, N, N, A)]), [ADA, BEN])
+    personal = next(f for f in verdict.findings if f.claim.endswith("/personal") and f.outcome == "unknown")
+    assert saw == personal.saw
+    assert verdict.outcome == "unknown"
+
+
+def test_a_member_without_a_sentinel_of_its_own_is_named():
+    shop = site(MEMBER)
+    twin = replace(BEN, sentinels=("ada@members.test",))
+    verdict = judge(shop, shop.rules[0], "/a", walked(SAFE), [ADA, twin])
+    assert "ben has no sentinel that is in no other member's" in [finding.saw for finding in verdict.findings]
