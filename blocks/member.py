@@ -49,8 +49,8 @@ class Member(Block):
         lengths = [len(value.get_secret_value().strip()) for value in sentinels]
         if any(length < MIN_SENTINEL_CHARACTERS for length in lengths):
             raise ValueError(
-                f"wanted at least {MIN_SENTINEL_CHARACTERS} characters, as a shorter text stands in pages by chance; put a"
-                " long random word into the member's profile"
+                f"wanted at least {MIN_SENTINEL_CHARACTERS} characters, as a shorter text stands in pages by chance; "
+                "put a long random word into the member's profile"
             )
         return sentinels
 

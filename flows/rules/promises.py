@@ -7,9 +7,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from flows.rules.quantity import Duration, Span
+from flows.rules.quantity import Duration, Span, spoken
 from flows.rules.site_words import Condition, HeaderName, KeyPart, Model, Name, Path, Text
 from flows.rules.spelling import spelled
+
+#: A drill holds its round up for so long.
+MAX_WATCH_SECONDS = 60.0
 
 
 class Audience(StrEnum):
@@ -146,6 +149,16 @@ class PurgeDrill(Model):
     variants: dict[HeaderName, tuple[Text, ...]] = Field(default_factory=dict)
     """The values of each header that the rule's pages vary on, such as {accept-language: [de, en]}: every variant is
     purged, and looked at."""
+
+    watch: Duration | None = None
+    """How long after the purge the route is looked at once more, such as 30s, where an old page can come back late,
+    by a slow origin, a shield or a queue. When left out, as long as a fetch from the origin takes, 5 s at most."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.watch is not None and not 0 < self.watch <= MAX_WATCH_SECONDS:
+            raise ValueError(f"wanted watch to be more than 0s and at most {spoken(MAX_WATCH_SECONDS)}")
+        return self
 
 
 class Rollback(Model):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flows.rules.cache_control import birth, left, lifetime
+from flows.rules.cache_control import age, birth, left, lifetime
 from flows.rules.cache_status import cache_state, read
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Marker
@@ -30,6 +30,7 @@ class Terms:
 
     `purged_at` is when the last purge was sent. `changed`: the content is known to be another one now. `certain`:
     nothing changed by itself meanwhile. `labels_tell`: an edge that did its work answers at least once without a HIT.
+    `age_tells`: an Age grows while its copy is kept, so that it tells when the copy was born.
     """
 
     marker: Marker | None
@@ -37,6 +38,7 @@ class Terms:
     changed: bool = False
     certain: bool = True
     labels_tell: bool = True
+    age_tells: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,14 @@ def kept_again(seen: Sequence[Exchange]) -> bool:
     return len(seen) > 1 and bool(cache_state(seen[-1]).from_store) and seen[-1].body_hash == seen[-2].body_hash
 
 
+def age_stands_still(earlier: Exchange, later: Exchange) -> bool:
+    """Whether a copy was kept for longer than its Age has grown: nginx repeats the Age that came with the copy."""
+    ages = age(earlier), age(later)
+    if None in ages or earlier.body_hash != later.body_hash or not cache_state(later).from_store:
+        return False
+    return ages[1] - ages[0] < later.started - earlier.started - GRAIN and ages[1] <= ages[0]
+
+
 def age_to_wait(exchange: Exchange, now: float) -> float:
     """Seconds to wait so that old and new births differ by more than the grain; 0 when the edge sends no Age."""
     born = birth(exchange)
@@ -94,7 +104,7 @@ def mark(exchange: Exchange, marker: Marker | None) -> str:
 def new(old: Exchange, seen: Sequence[Exchange], terms: Terms) -> Told:
     """Whether the first of some answers is a new copy. The next one may tell its birth, where a MISS has no Age."""
     first = seen[0]
-    born = _born(seen)
+    born = _born(seen) if terms.age_tells else None
     late = born is not None and born < terms.purged_at - GRAIN
     what = _difference(old, first, terms.marker)
     if what and late:
@@ -114,14 +124,15 @@ def new(old: Exchange, seen: Sequence[Exchange], terms: Terms) -> Told:
     holds = None if state.from_store is None or not terms.certain else not state.from_store
     if state.from_store and not terms.labels_tell:
         holds = None
-    return Told(f"{same}, {state} ({Strength.LABEL})", holds, Strength.LABEL)
+    stuck = "" if terms.age_tells else ", with an Age that stands still"
+    return Told(f"{same}, {state}{stuck} ({Strength.LABEL})", holds, Strength.LABEL)
 
 
 def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: Terms) -> Told:
     """Whether a late look still finds the new copy, or a newer one, and not the old one that was on its way."""
     if late.status != seen[0].status and refuses(late.status):
         return Told(f"{late.status}, which says nothing of its copy", None, Strength.LABEL)
-    born = birth(late)
+    born = birth(late) if terms.age_tells else None
     state = cache_state(late)
     if old.body_hash != seen[0].body_hash and late.body_hash in {old.body_hash, seen[0].body_hash}:
         back = late.body_hash == old.body_hash
@@ -137,7 +148,7 @@ def untouched(before: Exchange, after: Exchange, terms: Terms) -> Told:
     """Whether a neighbour is still the copy that it was: from the store, the same content, born before the purge."""
     if after.status != before.status and refuses(after.status):
         return Told(f"{after.status}, which says nothing of its copy", None, Strength.LABEL)
-    born = birth(after)
+    born = birth(after) if terms.age_tells else None
     same = after.body_hash == before.body_hash and mark(after, terms.marker) == mark(before, terms.marker)
     stored = cache_state(after).from_store
     holds: bool | None = bool(stored and same and (born is None or born < terms.purged_at - GRAIN))

@@ -7,7 +7,7 @@ from flows.rules.cache_control import directives, seconds
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
 from flows.rules.promises import Rule
-from flows.rules.purge_evidence import Terms
+from flows.rules.purge_evidence import Terms, age_stands_still
 from flows.rules.purge_plan import Plan
 from flows.rules.purge_views import Scene, View
 
@@ -38,8 +38,10 @@ class Purged:
 class Proof:
     """What happened, in order; times are on the prober's clock. `warm` is every request before the purge.
 
-    `seen` are first answers of the targets and of where they lead. `after` are the looks at the targets after the last
-    purge, `others` those at the rest, `late` once more those at the targets. `changed`, `soft`: as it was wished;
+    `seen` are first answers of the targets and of where they lead. `before` is one more look right before the purge, at
+    what sends an Age: it shows whether an Age grows, and that the copy was still there. `after` are the looks at the
+    targets after the last purge, `others` those at the rest, `late` once more those at the targets. `changed`, `soft`:
+    as it was wished;
     `labels_tell`, `one_variant`: as the edge is.
     """
 
@@ -47,6 +49,7 @@ class Proof:
     scene: Scene = field(default_factory=Scene)
     seen: Mapping[str, Sequence[Exchange]] = field(default_factory=dict)
     warm: Mapping[View, Sequence[Exchange]] = field(default_factory=dict)
+    before: Mapping[View, Exchange] = field(default_factory=dict)
     touch_problem: str = ""
     purges: Sequence[Purged] = ()
     problem: str = ""
@@ -59,11 +62,13 @@ class Proof:
     labels_tell: bool = True
     one_variant: bool = False
 
-    def terms(self, rule: Rule, *, first: bool = False, certain: bool = True) -> Terms:
-        """What an answer is held against: the last purge of all variants, or the first one."""
+    def terms(self, rule: Rule, view: View, *, first: bool = False, certain: bool = True) -> Terms:
+        """What an answer to a view is held against: the last purge of all variants, or the first one."""
         marker = rule.purge.marker if rule.purge else None
         purged_at = [one for one in self.purges if not one.partly][0 if first else -1].started
-        return Terms(marker, purged_at, self.changed, certain, self.labels_tell and not self.soft)
+        again = self.before.get(view)
+        age_tells = again is None or not age_stands_still(self.warm[view][-1], again)
+        return Terms(marker, purged_at, self.changed, certain, self.labels_tell and not self.soft, age_tells)
 
 
 def flight(rule: Rule | None, seen: Sequence[Exchange]) -> float:

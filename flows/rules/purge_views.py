@@ -6,7 +6,7 @@ does not keep, or that is the target's own copy under another name, says nothing
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 from urllib.parse import urlsplit
@@ -14,9 +14,12 @@ from urllib.parse import urlsplit
 from flows.rules.cache_key import address, alias
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.promises import Audience, Rule
+from flows.rules.purge_evidence import warm_enough
 from flows.rules.purge_plan import Headers, Plan, Powers, Request
 from flows.rules.site import Site
 
+#: What clients ask for; of a page that varies by it each coding is a copy of its own.
+USUAL_CODINGS = ("gzip", "br", "identity")
 #: Neighbours that are watched, of all targets together.
 MOST = 24
 
@@ -109,6 +112,19 @@ def scene(site: Site, plan: Plan, tiers: Sequence[Powers], seen: Mapping[str, Se
     )
 
 
+def without_unkept(site: Site, looked: Scene, warm: Mapping[View, Sequence[Exchange]]) -> Scene:
+    """Without the codings that nobody promised and that the edge does not keep: of these no old copy can be left."""
+
+    def counts(view: View) -> bool:
+        rule = _rule(site, view.of)
+        declared = {name.lower() for name in (rule.purge.variants if rule.purge else ())}
+        coding = {name.lower(): value for name, value in view.headers}.get("accept-encoding", USUAL_CODINGS[0])
+        promised = bool(rule.cache.encodings) or "accept-encoding" in declared or coding == USUAL_CODINGS[0]
+        return promised or warm_enough(warm.get(view, ()))
+
+    return replace(looked, targets=tuple(view for view in looked.targets if counts(view)))
+
+
 def unasked(site: Site, tiers: Sequence[Powers]) -> tuple[str, ...]:
     """The servers that are not looked at, as they speak another scheme than the site."""
     scheme = urlsplit(site.base_url).scheme
@@ -144,8 +160,8 @@ def _variants(rule: Rule, plan: Plan, url: str, varies: set[str]) -> tuple[Heade
     purged = [request.headers for request in plan.requests if url in request.items and request.headers]
     if not purged:
         values = {name.lower(): texts for name, texts in (rule.purge.variants if rule.purge else {}).items()}
-        if rule.cache.encodings:
-            values["accept-encoding"] = tuple(map(str, rule.cache.encodings))
+        if "accept-encoding" not in values and (rule.cache.encodings or "accept-encoding" in varies):
+            values["accept-encoding"] = tuple(map(str, rule.cache.encodings)) or USUAL_CODINGS
         purged = [tuple(zip(values, each, strict=True)) for each in product(*values.values())]
         varies = varies | set(values)
     told = [tuple((name, value) for name, value in headers if name in varies) for headers in purged]

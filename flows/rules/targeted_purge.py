@@ -55,7 +55,7 @@ def old_ones(site: Site, proof: Proof) -> list[View]:
     return [
         view
         for view in proof.scene.targets
-        if _first_new(proof, view, proof.terms(_rule(site, view)))[0].holds is False
+        if _first_new(proof, view, proof.terms(_rule(site, view), view))[0].holds is False
     ]
 
 
@@ -157,10 +157,13 @@ def _short(site: Site, proof: Proof, view: View) -> tuple[str, str] | None:
 
 def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Sequence[View]) -> Iterator[Finding]:
     controls = [view for view in near if view.kind is Kind.CONTROL]
-    moved = any(not untouched(*_pair(proof, view), proof.terms(rule, first=True)).holds for view in controls)
-    for view in controls:
-        told = untouched(*_pair(proof, view), proof.terms(rule, first=True))
-        held = replace(told, holds=True if told.holds else None)
+    looked = {view: untouched(*_pair(proof, view), proof.terms(rule, view, first=True)) for view in controls}
+    moved = any(not told.holds for told in looked.values())
+    taken = moved and _takes_everything(site, rule, proof, near)
+    for view, told in looked.items():
+        held = replace(told, holds=False if taken else True if told.holds else None)
+        if taken:
+            held = replace(held, saw=f"{told.saw}: the purge took everything, this and every neighbour at once")
         yield _told(CONTROL, view, held, "the same copy as before", _pair(proof, view))
     if not controls:
         wanted = "another rule for everyone with a cached example"
@@ -175,21 +178,39 @@ def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Seq
     if others := proof.scene.unasked:
         saw = f"{', '.join(others)} not looked at, as the site speaks {urlsplit(site.base_url).scheme}"
         yield SERVERS.against(saw, "`servers` of the site's own scheme that lead to each", holds=False)
-    terms = proof.terms(rule, certain=not moved)
-    found = {view: _first_new(proof, view, terms) for view in mine}
+    terms = {view: proof.terms(rule, view, certain=not moved or taken) for view in mine}
+    found = {view: _first_new(proof, view, terms[view]) for view in mine}
     yield from _together(REFRESHED, proof, {view: told for view, (told, _) in found.items()}, "a new copy")
     slow = {view: place for view, (told, place) in found.items() if told.holds and place}
     yield from _in_time(proof, slow)
     # Old or not, that is told; what follows is only asked of what is new.
     fresh = [view for view, (told, _) in found.items() if told.holds is not False]
     yield from _kept(proof, mine)
-    yield from _neighbours(site, rule, proof, near, moved=moved)
+    yield from _neighbours(site, rule, proof, near, moved=moved and not taken)
     late = {
-        view: still_new(proof.warm[view][-1], proof.after[view][found[view][1] :], proof.late[view], terms)
+        view: still_new(proof.warm[view][-1], proof.after[view][found[view][1] :], proof.late[view], terms[view])
         for view in fresh
         if view in proof.late
     }
     yield from _together(STAYS_NEW, proof, late, "the new copy, or a newer one")
+
+
+def _takes_everything(site: Site, rule: Rule, proof: Proof, near: Sequence[View]) -> bool:
+    """Whether the control and every neighbour went when the purge came, and nothing else explains it.
+
+    Each was still the same copy right before the purge, and has the same content after it: no deploy, no end of a
+    lifetime. Without a look right before, or without a sibling, nobody knows.
+    """
+    watched = [view for view in near if view.kind is Kind.CONTROL or _tells(site, proof, view)]
+    if not any(view.kind is Kind.SIBLING for view in watched):
+        return False
+    for view in watched:
+        (warm, after), before = _pair(proof, view), proof.before.get(view)
+        there = before is not None and cache_state(before).from_store and not difference(warm, before)
+        gone = untouched(warm, after, proof.terms(rule, view, first=True)).holds is False
+        if not there or not gone or after.body_hash != warm.body_hash:
+            return False
+    return True
 
 
 def _first_new(proof: Proof, view: View, terms: Terms) -> tuple[Told, int]:
@@ -233,7 +254,7 @@ def _neighbours(site: Site, rule: Rule, proof: Proof, near: Sequence[View], *, m
     if not watched:
         yield NEIGHBOUR.against("no neighbour to watch", "two examples beside the canary", holds=None)
     for view in watched:
-        told = untouched(*_pair(proof, view), proof.terms(rule, first=True))
+        told = untouched(*_pair(proof, view), proof.terms(rule, view, first=True))
         if moved and not told.holds:
             told = replace(told, holds=None)
         yield _told(NEIGHBOUR, view, told, "the same copy as before", _pair(proof, view))

@@ -17,12 +17,12 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import Edge
 from blocks.purge import PurgeError
-from flows.rules.cache_control import targeted_of
+from flows.rules.cache_control import age, targeted_of
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.purge_evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
 from flows.rules.purge_plan import Plan, plan_purge
 from flows.rules.purge_proof import PATIENCE, TRIES, Proof, flight, stale_window
-from flows.rules.purge_views import Scene, View, scene
+from flows.rules.purge_views import Scene, View, scene, without_unkept
 from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
 from flows.rules.targeted_purge import old_ones
@@ -79,11 +79,15 @@ async def prove(site: Site, trial: Trial) -> Proof:
     views = scene(site, planned, tiers, seen, trial.nonce)
     known |= {"scene": views, "labels_tell": not any(tier.refills for tier in tiers)}
     known |= {"one_variant": any(tier.one_variant for tier in tiers)}
-    warm = await _lasting(site, views, await _warm(site, views))
+    warm = await _warm(site, views)
+    views = without_unkept(site, views, warm)
+    known |= {"scene": views}
+    warm = await _lasting(site, views, {view: seen for view, seen in warm.items() if view in views.views})
     proof = Proof(**known, warm=warm, changed=trial.changed or bool(trial.touch))
     if not trial.regardless and not all(warm_enough(proof.warm[view]) for view in views.targets):
         return proof
     await pause(max(age_to_wait(proof.warm[view][-1], now()) for view in views.views))
+    proof = replace(proof, before=await _before(site, proof))
     if trial.touch:
         with outside():
             problem = await run(trial.touch, timeout=30)
@@ -94,9 +98,15 @@ async def prove(site: Site, trial: Trial) -> Proof:
     except PurgeError as error:
         return replace(proof, problem=str(error), permanent=error.permanent)
     others = dict(zip(views.others, await _ask(site, views.others), strict=True))
-    await pause(proof.purges[-1].ended + _flight(site, proof) + _window(proof) - now())
+    await pause(proof.purges[-1].ended + max(_flight(site, proof) + _window(proof), _watch(site, proof)) - now())
     late = dict(zip(views.targets, await _ask(site, views.targets), strict=True))
     return replace(proof, others=others, late=late)
+
+
+async def _before(site: Site, proof: Proof) -> dict[View, Exchange]:
+    """One more look at what sends an Age, as late as can be."""
+    aged = [view for view in proof.scene.views if age(proof.warm[view][-1]) is not None]
+    return dict(zip(aged, await _ask(site, aged), strict=True))
 
 
 async def _purge(site: Site, trial: Trial, edges: Mapping[str, Edge], proof: Proof) -> Proof:
@@ -206,6 +216,12 @@ def _flight(site: Site, proof: Proof) -> float:
     """Seconds that a fetch from the origin may take."""
     warm = [exchange for answers in proof.warm.values() for exchange in answers]
     return max(flight(site.rule_for(view.path), warm) for view in proof.scene.targets)
+
+
+def _watch(site: Site, proof: Proof) -> float:
+    """Seconds after the purge at which the rules want the last look; 0 when none says."""
+    rules = [site.rule_for(view.path) for view in proof.scene.targets]
+    return max((rule.purge.watch or 0.0 for rule in rules if rule and rule.purge), default=0.0)
 
 
 def _window(proof: Proof) -> float:

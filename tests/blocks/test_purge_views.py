@@ -7,9 +7,9 @@ from blocks.nginx import Nginx
 from blocks.varnish import Varnish
 from flows.rules.exchange import Probe
 from flows.rules.purge_plan import Powers, plan_purge
-from flows.rules.purge_views import MOST, Kind, View, scene, servers, unasked
+from flows.rules.purge_views import MOST, USUAL_CODINGS, Kind, View, scene, servers, unasked, without_unkept
 from flows.rules.purge_wish import Wish
-from tests.rules.make import exchange, site
+from tests.rules.make import exchange, hit, miss, site
 
 BASE = "http://example.test"
 FAR = {"name": "far", "paths": ["/far"], "examples": {"cached": ["/far"]}}
@@ -151,3 +151,30 @@ def test_a_view_is_a_plain_request_of_its_variant():
         bare.probe,
         bare.which,
     )
+
+
+def codings(found):
+    return [dict(view.headers).get("accept-encoding") for view in found.targets]
+
+
+CODINGS = [
+    ({}, {"vary": "Accept-Encoding"}, list(USUAL_CODINGS)),
+    ({}, {}, [None]),
+    ({"cache": {"by": "everyone", "encodings": ["gzip"]}}, {"vary": "Accept-Encoding"}, ["gzip"]),
+    ({"purge": {"canary": "/a", "variants": {"accept-encoding": ["br"]}}}, {"vary": "Accept-Encoding"}, ["br"]),
+]
+
+
+@pytest.mark.parametrize(("rule", "headers", "wanted"), CODINGS)
+def test_each_usual_coding_of_a_page_that_varies_by_it_is_looked_at(rule, headers, wanted):
+    assert wanted == codings(seen_in(shop(**rule), seen={f"{BASE}/a/b": [exchange("/a/b", **headers)]}))
+
+
+def test_a_coding_that_nobody_promised_and_the_edge_does_not_keep_is_left_out():
+    place = shop()
+    found = seen_in(place, seen={f"{BASE}/a/b": [exchange("/a/b", vary="Accept-Encoding")]})
+    gzip, brotli, identity = found.targets
+    warm = {gzip: [miss(), miss()], brotli: [miss(), miss()], identity: [miss(), hit(), hit()]}
+    assert ["gzip", "identity"] == codings(without_unkept(place, found, warm))
+    promised = shop(cache={"by": "everyone", "encodings": ["gzip", "br", "identity"]})
+    assert 3 == len(without_unkept(promised, found, warm).targets)

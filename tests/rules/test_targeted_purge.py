@@ -85,6 +85,14 @@ SAME = {**OLD, "body": b"page"}
 NO_AGE = {**SAME, "age": []}
 GONE = miss("/a/b", at=NOW + 2, age="0", **OLD)
 FAR_GONE = miss("/far", at=NOW + 2, age="0", **OLD)
+C_GONE = miss("/a/c", at=NOW + 2, age="0", **OLD)
+#: One more look right before the purge.
+STILL = {one: hit(one.path, at=NOW + 0.9, age="3", **OLD) for one in (A, B, C, FAR)}
+#: An edge that repeats the Age with which a page came.
+KEPT = {one: [old(one.path, age="0")] * 2 for one in (A, B, C, FAR)}
+STOOD = {one: old(one.path, age="0", at=NOW + 2.5) for one in (A, B, C, FAR)}
+STOOD_ON = {one: later(one.path, age="0", at=NOW + 4) for one in (B, C, FAR)}
+STUCK = [miss("/a", at=NOW + 3, age="0", **OLD), hit("/a", at=NOW + 3, age="0", **OLD)]
 DRILL = {"changed": False}
 CASES = [
     ("all is well", proof(), {}),
@@ -110,6 +118,12 @@ CASES = [
     ("a neighbour was refilled by another reader", proof(seen={B: later("/a/b", age="0")}), {"neighbour": "fail"}),
     ("a neighbour has other content", proof(seen={B: later("/a/b", body=b"x")}), {"neighbour": "fail"}),
     ("everything ended by itself", proof(seen={B: GONE, FAR: FAR_GONE}), {"neighbour": "unknown", "control": "unknown"}),
+    ("everything was purged", proof(before=STILL, seen={B: GONE, C: C_GONE, FAR: FAR_GONE}), {"neighbour": "fail", "control": "fail"}),
+    ("everything was gone before the purge", proof(before=STILL | {FAR: miss("/far", at=NOW + 0.9, age="0", **OLD)}, seen={B: GONE, C: C_GONE, FAR: FAR_GONE}), {"neighbour": "unknown", "control": "unknown"}),
+    ("a deploy changed everything meanwhile", proof(before=STILL, seen={B: replace(GONE, body_hash="x"), C: C_GONE, FAR: FAR_GONE}), {"neighbour": "unknown", "control": "unknown"}),
+    ("an Age that stands still, and an honest purge", proof(STUCK, STUCK[1], before=STOOD, warm=KEPT, seen=STOOD_ON, **DRILL), {}),
+    ("an Age that stands still, and a purge that does nothing", proof([STUCK[1], STUCK[1]], STUCK[1], before=STOOD, warm=KEPT, seen=STOOD_ON, **DRILL), {"refreshed": "fail"}),
+    ("an Age that stands still, and a neighbour that went", proof(STUCK, STUCK[1], before=STOOD, warm=KEPT, seen=STOOD_ON | {B: GONE}, **DRILL), {"neighbour": "fail"}),
     ("fetched anew, as all was", proof([fresh(**SAME), again(**SAME)], again(**SAME), seen={FAR: FAR_GONE}, **DRILL), {"refreshed": "unknown", "control": "unknown", "stays-new": "unknown"}),
     ("the purge was refused", proof(problem="405 it said", permanent=True), {"accepted": "fail"}),
     ("the purge can not be reached", proof(problem="no answer"), {"accepted": "unknown"}),
