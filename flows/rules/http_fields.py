@@ -40,7 +40,7 @@ _KNOWN = frozenset(
         "immutable",
     ]
 )
-_HARMLESS = frozenset(["pre-check", "post-check", "max-stale", "min-fresh", "only-if-cached"])
+_HARMLESS = frozenset(["channel-maxage", "pre-check", "post-check", "max-stale", "min-fresh", "only-if-cached"])
 
 #: Characters of a broken directive that are shown.
 _SHOWN = 40

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from blocks.member import LoginError, Member
-from blocks.registry import BlockError, check
+from blocks.registry import BlockError, make
 
 PASSWORD = "hush-4711"
 ADA = Member(login="/login", form={"user": "ada", "password": PASSWORD}, sentinels=["ada@members.example"])
@@ -140,6 +140,6 @@ async def test_prefect_keeps_and_hides_every_secret():
 @pytest.mark.parametrize("sentinel", ["", "a", "Ada", "   a   "])
 def test_a_sentinel_that_stands_in_any_page_is_refused_without_being_shown(sentinel):
     with pytest.raises(BlockError) as caught:
-        check("member/ada", {"headers": {"Cookie": "s=1"}, "sentinels": ["ada@members.example", sentinel]})
+        make("member/ada", {"headers": {"Cookie": "s=1"}, "sentinels": ["ada@members.example", sentinel]})
     assert "wanted at least 5 characters" in str(caught.value)
     assert sentinel.strip() == "" or f"'{sentinel}'" not in str(caught.value)
