@@ -13,6 +13,7 @@ from flows.rules.grouping import Group, group, passed
 from flows.rules.purge_queue import Pass
 from flows.rules.purge_report import Purging, planned, proven
 from flows.rules.report import COLUMNS, Report, columns, is_heavy, line, seen
+from flows.rules.text import for_terminal
 from flows.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
@@ -73,9 +74,9 @@ async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console:
     console = console or Console()
     server = PREFECT_API_URL.value()
     first = f"asking Prefect at {server}" if server else "starting Prefect (an embedded server needs some ten seconds)"
-    with console.status(first) as status:
+    with console.status(words(first)) as status:
         if not console.is_terminal:
-            console.print(first, highlight=False, soft_wrap=True)
+            console.print(words(first), soft_wrap=True)
         await start()
         handler = _Progress(console, status)
         log = logging.getLogger("roundsman")
@@ -116,18 +117,28 @@ class _Progress(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "roundsman.faults":  # they stand in the report
             return
-        message = record.getMessage()
+        message = words(record.getMessage())
         if self._console.is_terminal:
             self._status.update(message)
         else:
-            self._console.print(message, highlight=False, soft_wrap=True)
+            self._console.print(message, soft_wrap=True)
+
+
+def words(text: str, style: str = "") -> Text:
+    """Text from outside for a terminal, which obeys nothing in it, nor does Rich."""
+    return Text(for_terminal(text), style)
+
+
+def heading(text: str) -> Text:
+    """A line between two empty ones."""
+    return Text.assemble("\n", words(text, "bold"), "\n")
 
 
 def show(report: Report, console: Console | None = None) -> None:
     """Print the report: a table of faults and of what holds, then a line for each fault that needs somebody."""
     console = console or Console()
     faults = group(report.verdicts)
-    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    console.print(heading(f"{report.site}: {report.summary}"))
     show_groups([*faults, *passed(report.verdicts)], console)
 
 
@@ -137,14 +148,14 @@ def show_groups(groups: Sequence[Group], console: Console) -> None:
     console.print()
     for one in groups:
         if is_heavy(one):
-            console.print(Text(line(one), style=_STYLES[one.outcome]), soft_wrap=True)
+            console.print(words(line(one), _STYLES[one.outcome]), soft_wrap=True)
 
 
 def show_purge(purging: Purging, console: Console | None = None) -> None:
     """Print the plan as lines; then, when it was carried out, its report, and what was proven of each target."""
     console = console or Console()
     for said in planned(purging.plan):
-        console.print(Text(said), soft_wrap=True)
+        console.print(words(said), soft_wrap=True)
     if purging.plan.refusals:
         console.print("nothing was purged")
     elif purging.report is None:
@@ -152,13 +163,13 @@ def show_purge(purging: Purging, console: Console | None = None) -> None:
     else:
         show(purging.report, console)
         for said in proven(purging.report.verdicts):
-            console.print(Text(said), soft_wrap=True)
+            console.print(words(said), soft_wrap=True)
 
 
 def show_comparison(report: Report, console: Console | None = None) -> None:
     """Print a comparison: how fast each route is in each cache state, and whatever else differs."""
     console = console or Console()
-    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    console.print(heading(f"{report.site}: {report.summary}"))
     table = Table(box=None, pad_edge=False)
     for head in ("outcome", "route", "what", "saw", "wanted"):
         table.add_column(head, overflow="fold", no_wrap=head == "outcome")
@@ -167,7 +178,7 @@ def show_comparison(report: Report, console: Console | None = None) -> None:
             what = one.claim.partition("/")[2]
             if one.outcome is not Outcome.PASS or what.endswith("speed"):
                 cells = (verdict.subject, what, one.saw, one.wanted)
-                table.add_row(Text(one.outcome, style=_STYLES[one.outcome]), *map(Text, cells))
+                table.add_row(Text(one.outcome, style=_STYLES[one.outcome]), *map(words, cells))
     console.print(table)
 
 
@@ -179,21 +190,22 @@ def _table(groups: Sequence[Group], *, wide: bool) -> Table:
     for head in ("check", "subject", "saw", *beside) if wide else ("",):
         table.add_column(head, overflow="fold", no_wrap=head == "check")
     for one in groups:
-        outcome = Text(_lines(one.outcome, one.severity), style=_STYLES[one.outcome])
+        outcome = _lines(one.outcome, one.severity)
+        outcome.stylize(_STYLES[one.outcome])
         table.add_row(outcome, *(_cells(one, beside) if wide else [_below(one)]))
     return table
 
 
 def _cells(one: Group, beside: Sequence[str]) -> list[Text]:
     told = columns(one)
-    texts = (one.check, _lines(*one.examples, one.more), seen(one), *(told.get(name, "") for name in beside))
-    return [Text(text) for text in texts]
+    subjects = _lines(*one.examples, one.more)
+    return [words(one.check), subjects, words(seen(one)), *(words(told.get(name, "")) for name in beside)]
 
 
 def _below(one: Group) -> Text:
     told = "; ".join(f"{name}: {text}" for name, text in columns(one).items())
-    return Text.assemble((f"{one.check}  {one.where}", "bold"), f"\n{_lines(seen(one), told)}")
+    return Text.assemble(words(f"{one.check}  {one.where}", "bold"), "\n", _lines(seen(one), told))
 
 
-def _lines(*texts: str | None) -> str:
-    return "\n".join(filter(None, texts))
+def _lines(*texts: str | None) -> Text:
+    return Text("\n").join(words(text) for text in texts if text)

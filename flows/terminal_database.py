@@ -9,7 +9,7 @@ from rich.text import Text
 from flows.rules.database_report import found, held
 from flows.rules.report import Report
 from flows.rules.verdict import Outcome
-from flows.terminal import follow
+from flows.terminal import follow, heading, words
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
 
@@ -28,15 +28,16 @@ async def review(database: str, only: Sequence[Any] = (), console: Console | Non
 def show(report: Report, console: Console | None = None) -> None:
     """Print what is wrong, each finding with what mends it and what that costs; then what holds."""
     console = console or Console()
-    console.print(Text(f"\n{report.site}: {report.summary}\n", style="bold"))
+    console.print(heading(f"{report.site}: {report.summary}"))
     for verdict, one in found(report):
         mend, _, cost = one.wanted.partition("; cost: ")
-        head = (f"{one.outcome.upper()} {verdict.subject}  {one.claim}", _STYLES[one.outcome])
-        console.print(
-            Text.assemble(head, f"  owner {verdict.owner}\n  saw    {one.saw}\n  wanted {mend}"), soft_wrap=True
-        )
-        if cost:
-            console.print(Text(f"  cost   {cost}"), soft_wrap=True)
+        head = words(f"{one.outcome.upper()} {verdict.subject}  {one.claim}", _STYLES[one.outcome])
+        console.print(Text.assemble(head, words(f"  owner {verdict.owner}")), soft_wrap=True)
+        told = {"saw": one.saw, "wanted": mend, "cost": cost}
+        for name, text in told.items():
+            if text:
+                console.print(words(f"  {name:6} {text}"), soft_wrap=True)
     for verdict, one in held(report):
-        said = Text.assemble((one.outcome.value, _STYLES[one.outcome]), f"  {verdict.subject}  {one.claim}  {one.saw}")
+        said = words(f"  {verdict.subject}  {one.claim}  {one.saw}")
+        said = Text.assemble((one.outcome.value, _STYLES[one.outcome]), said)
         console.print(said, soft_wrap=True)

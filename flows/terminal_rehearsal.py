@@ -10,7 +10,7 @@ from flows.rules.rehearsal_legs import State, is_safe, where
 from flows.rules.rehearsal_plan import planned
 from flows.rules.rehearsal_verdict import Rehearsing, legs
 from flows.rules.verdict import Outcome
-from flows.terminal import follow
+from flows.terminal import follow, heading, words
 
 _STYLES = {State.PASSED: "green", State.FAILED: "bold red", State.BEGUN: "magenta"}
 
@@ -30,26 +30,26 @@ def show_rehearsal(one: Rehearsing, console: Console | None = None) -> None:
     """Print the plan; then, when it was carried out, each leg, and where the site was left."""
     console = console or Console()
     for said in (*planned(one.plan), *(f"refused: {because}" for because in one.refused)):
-        console.print(Text(said), soft_wrap=True)
+        console.print(words(said), soft_wrap=True)
     if one.plan.refusals or one.refused:
         console.print("nothing was run")
         return
     if one.rehearsed is None or one.report is None:
         console.print("a dry run: no command was run; --apply rehearses it")
         return
-    console.print(Text(f"\n{one.site}: {one.report.summary}\n", style="bold"))
+    console.print(heading(f"{one.site}: {one.report.summary}"))
     table = Table(box=None, pad_edge=False)
     for head in ("leg", "state", "saw"):
         table.add_column(head, overflow="fold", no_wrap=head != "saw")
     for step in legs(one.rehearsed.stand.steps):
         state = Text(step["state"], style=_STYLES[State(step["state"])])
-        table.add_row(Text(step["leg"]), state, Text(step["saw"]))
+        table.add_row(words(step["leg"]), state, words(step["saw"]))
     console.print(table)
     console.print()
     for verdict in one.report.verdicts:
         for finding in verdict.findings:
             if finding.outcome is not Outcome.PASS or finding.claim.endswith("/proven"):
-                console.print(Text(f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}"), soft_wrap=True)
+                console.print(words(f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}"), soft_wrap=True)
     stand = one.rehearsed.stand
     style = "green" if is_safe(stand) else "bold red"
-    console.print(Text(f"{one.plan.environment}: {where(stand)}", style=style), soft_wrap=True)
+    console.print(words(f"{one.plan.environment}: {where(stand)}", style), soft_wrap=True)

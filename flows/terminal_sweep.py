@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.rules.sweep import Swept
-from flows.terminal import follow, show_groups
+from flows.terminal import follow, heading, show_groups, words
 
 
 async def sweep(site: str, edition: str, console: Console | None = None) -> Swept:
@@ -29,8 +29,8 @@ async def sweep(site: str, edition: str, console: Console | None = None) -> Swep
 def show(swept: Swept, console: Console | None = None) -> None:
     """What is wrong, with a count and three examples each, then what was not looked at."""
     console = console or Console()
-    console.print(f"\n{swept.site}: {swept.summary}\n", style="bold", highlight=False, markup=False)
+    console.print(heading(f"{swept.site}: {swept.summary}"))
     if swept.groups:
         show_groups(swept.groups, console)
     for note in swept.notes:
-        console.print(f"not looked at: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(words(f"not looked at: {note}"), soft_wrap=True)
