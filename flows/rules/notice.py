@@ -14,7 +14,7 @@ from flows.rules.report import cannot_go_back, is_heavy, seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.site import RELEASE
 from flows.rules.subject import summary
-from flows.rules.text import WIDTH, clipped, plain, scrubbed
+from flows.rules.text import WIDTH, clipped, for_message, plain, scrubbed
 from flows.rules.verdict import Outcome, Severity, Verdict
 
 #: So many further faults of an incident have a line of their own each; the others are counted.
@@ -243,7 +243,8 @@ def _seen(fault: Group) -> str:
 def _notice(subject: str, lines: list[str], link: str, *rest: str) -> Notice:
     # Half an address leads nowhere.
     run = f"run: {link}" if 0 < len(link) <= WIDTH - len("run: ") else ""
-    return Notice(clipped(subject, 120), "\n".join(clipped(line) for line in (*lines, run, *rest) if line))
+    body = [clipped(for_message(line)) for line in filter(None, lines)]
+    return Notice(clipped(for_message(subject), 120), "\n".join([*body, *filter(None, [run, *map(clipped, rest)])]))
 
 
 def _moment(at: datetime) -> str:

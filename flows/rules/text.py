@@ -37,8 +37,11 @@ _MARKDOWN = re.compile(r"[\\*_\[\]|~#!$^=]")
 _CELL = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[*`~\[]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 #: What makes a list, a heading, a quote or a rule at the beginning of a text.
 _BLOCK_START = re.compile(r"^(?:([-+=#>])|(\d+)([.)]))")
-#: Slack's own escapes: nothing between `<` and `>` is a link, a person or a channel any more.
-_SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+#: What a channel obeys: Slack's `<!channel>`, `<@U1>` and `<http://...|text>`, the beginning of an element of HTML (but
+#: for a mail address), calls of everybody, links of Markdown, addresses, which chats fetch a preview of, and templates.
+_MESSAGE = re.compile(
+    r"(?i)<(?=[!@#/?a-z])(?![\w.+-]+@[\w.-]+>)|@(?=(?:everyone|here|channel|all|room|team)\b)|\](?=[(\[])|:(?=//[\w\[])|\bwww(?=\.)|\{(?=\{)"
+)
 
 # Everything behind it can be a secret, whatever it is called: as a header, in a dictionary, as a pair, from a jar.
 # (Possessive: else a long word costs its length squared.)
@@ -137,14 +140,12 @@ def for_picture(text: str) -> str:
     return visible(text, "\n").replace("$", r"\$")
 
 
-def for_slack(text: str) -> str:
-    """A text for Slack: nobody is called, and nothing is a link that was none."""
-    return re.sub("[&<>]", lambda found: _SLACK[found[0]], visible(text, "\n"))
+def for_message(text: str) -> str:
+    """A line for a chat, a mail or a pager, whichever it is: nobody is called, nothing is a link, an image or HTML.
 
-
-def for_chat(text: str) -> str:
-    """A text for chats that take Markdown, such as Discord, Teams and Mattermost: nobody is called."""
-    return re.sub(r"@(?=\w)", "@ ", "\n".join(map(for_markdown, text.split("\n"))))
+    The backslash that it takes changes nothing in a command that is pasted into a shell.
+    """
+    return _MESSAGE.sub(lambda found: f"{found[0]}\\", plain(text))
 
 
 def without_credentials(text: str) -> str:
