@@ -139,6 +139,15 @@ def _unknown(kind_and_name: str, name: str, kind: type[Block]) -> BlockError:
     return BlockError(f"{kind_and_name}.{name}", saw, hint)
 
 
+def shaped(kind_and_name: str, settings: Mapping[str, Any]) -> Block:
+    """A block as its settings shape it, with made-up secrets: to ask what it can, and never to ask it.
+
+    Raises:
+        BlockError: as for `make`, but that no environment variable is wanted.
+    """
+    return make(kind_and_name, settings, _AnySecret())
+
+
 def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Block:
     """Build a block such as `varnish/shop`. `{"env": "NAME"}` stands for a secret from the environment.
 

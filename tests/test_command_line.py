@@ -73,7 +73,7 @@ def test_wrong_input_is_told_and_nothing_is_run(command, content, says, tmp_path
         (["inspect", "ftp://a.test/"], "wanted an address such as https://"),
         (["inspect", "demo", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers"),
         (["inspect", "demo", "--json", "/nowhere/at/all.json"], "whose folder is not there"),
-        (["inspect", "demo", "--json", "."], "--json: saw the folder ., wanted a file in it"),
+        (["inspect", "demo", "--json", "."], "--json: saw '.', which is a folder; wanted a file in it"),
         (
             ["inspect", "https://ada:hunter2@a.test/"],
             "https://...@a.test/: SITE: saw a name or password before the host; wanted an address such as",
@@ -164,6 +164,88 @@ def test_every_other_command_answers_a_wrong_word_in_the_same_way(command, words
     )
     assert 3 == found.main(words)
     assert says in capsys.readouterr().err
+
+
+RELEASE = {"version": {"path": "/version"}, "deploy": ["true"], "rollback": ["true"]}
+LAB = site("http://a.test", [articles("a")])
+MEMBERS_ONLY = articles("a", cache={"by": "member"}, examples={"not_cached": ["/articles/a/1"]})
+SITES = {
+    "lab": LAB,
+    "no-edge": {name: value for name, value in LAB.items() if name not in {"edge", "blocks"}} | {"sessions": []},
+    "nginx": site("http://a.test", [articles("a")], edge="nginx/lab"),
+    "releases": {**LAB, "release": RELEASE},
+    "staged": {**LAB, "staging": True, "release": RELEASE},
+    "members": site("http://a.test", [MEMBERS_ONLY]),
+}
+REFUSED = [
+    (["purge", "lab", "/a/*"], "saw '/a/*', wanted a route without `*`"),
+    (["purge", "lab", "/a/*", "--apply"], "saw '/a/*', wanted a route without `*`"),
+    (["purge", "lab", "everything"], "saw 'everything', wanted the routes to purge, one by one"),
+    (["purge", "lab", "http://b.test/a"], "another site is not purged here"),
+    (["purge", "lab", "/b"], "wanted a route that a rule of the site speaks of"),
+    (["purge", "nginx", "/articles/a/one", "--soft"], "saw a soft purge by url at nginx/lab"),
+    (["purge", "lab", *(f"/articles/a/{number}" for number in range(21))], "saw 21 URLs, wanted at most 20"),
+    (["purge", "no-edge", "/articles/a/one"], "saw no edge, wanted one that can be purged"),
+    (["purges", "--now", "no-edge"], "which has no edge; wanted one with `edge: TYPE/NAME` in its file"),
+    (["rehearse", "lab"], "release.version: saw none in the site file"),
+    (["rehearse", "lab", "--apply"], "release.deploy: saw none in the site file"),
+    (["rehearse", "releases"], "staging: saw none in the site file"),
+    (["rehearse", "staged", "--environment", "prod"], "environment: saw 'prod', wanted staging or production"),
+    (["rehearse", "releases", "--environment", "production"], "readers are here; wanted --confirm lab:VERSION"),
+    (["rehearse", "releases", "--environment", "production", "--confirm", "barn:1"], "saw --confirm barn:1, wanted this site"),
+    (["compare", "lab", "--margin", "much"], "--margin: saw 'much', wanted a share above 0, such as 5%"),
+    (["compare", "lab", "--baseline", "http://b.test"], "--candidate: saw only the other address"),
+    (["compare", "lab", "--baseline", "http://u:hunter2@b.test", "--candidate", "http://b.test"], "--baseline: saw 'http://...@b.test'"),
+    (["compare", "lab", "--control", "/nowhere"], "--control: saw '/nowhere', wanted a route that a rule of lab speaks of"),
+    (["compare", "members", "--baseline", "http://b.test", "--candidate", "http://c.test"], "saw only members' pages in lab"),
+    (["inspect", "lab", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers, logged-in-traffic"),
+    (["inspect", "lab", "--only", "response-tme"], "; did you mean response-time?"),
+    (["import", "lab"], "FEED: saw none, and no `catalogue: {feed: ...}` in the file of lab"),
+    (["import", "lab", "nofile"], "FEED: saw no file nofile; wanted a file of JSON lines or CSV"),
+    (["import", "lab", "feed.jsnl"], "FEED: saw no file feed.jsnl; did you mean feed.jsonl?"),
+    (["import", "lab", "feed.example.com/articles"], "did you mean https://feed.example.com/articles?"),
+    (["import", "lab", "htp://feed.example.com/articles"], "did you mean http://feed.example.com/articles?"),
+    (["import", "lab", "ftp://feed.example.com/articles"], "FEED: saw 'ftp://feed.example.com/articles'; wanted an address such as"),
+    (["import", "lab", "https://u:hunter2@feed.example.com/"], "FEED: saw 'https://...@feed.example.com/'; wanted an address such as"),
+    (["import", "lab", "."], "FEED: saw the folder .; wanted a file of JSON lines or CSV in it"),
+    (["import", "lab", "/dev/zero"], "FEED: saw /dev/zero, which is no plain file"),
+    (["import", "lab", "a\0b"], "FEED: saw 'a\\x00b', which can't be read"),
+    (["import", "lab", "feed.jsonl"], "ROUNDSMAN_CATALOGUE_URL: saw nothing; wanted postgresql://"),
+    (["quarantine", "--show", "3"], "saw '3', wanted JOB/ROW as the list has it, such as 3/1042"),
+    (["quarantine", "--in", "NOT_SET"], "--in: NOT_SET: saw nothing; wanted postgresql://"),
+    (["quarantine", "--in", "NO_FILE"], "none.db, which is not there; wanted the database of a batch job"),
+    (["quarantine", "--replay", "lab", "nofile"], "FEED: saw no file nofile"),
+    (["outbox", "--in", "NOT_SET"], "--in: NOT_SET: saw nothing; wanted postgresql://"),
+    (["outbox", "--in", "NO_FILE"], "none.db, which is not there; wanted the database of a batch job"),
+    (["move-ledger", "nofile"], "saw no file nofile; wanted the file of one"),
+    (["move-ledger", "."], "saw ., which is a folder; wanted the file of one"),
+    (["move-ledger", "feed.jsonl"], "saw feed.jsonl, which is no SQLite ledger"),
+    (["lint", "nofile"], "deployments/sites/nofile.yaml: file: saw no such file"),
+    (["review-database", "nofile"], "deployments/databases/nofile.yaml: file: saw no such file"),
+    (["inspect", "lab", "--json", "feed.jsonl/report.json"], "whose folder is not there"),
+    (["inspect", "lab", "--json", "x" * 300], "which can't be written (File name too long)"),
+    (["inspect", "lab", "--json", "a\0b"], "--json: saw 'a\\x00b', which can't be written (embedded null byte)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED, ids=[ascii(" ".join(words)[:60]) for words, _ in REFUSED])
+def test_what_needs_no_server_to_be_refused_starts_none(words, says, tmp_path, ledger, capsys, monkeypatch):
+    monkeypatch.setattr("flows.terminal.start", lambda: pytest.fail("a server was started"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_FILE", f"sqlite:///{tmp_path}/none.db")
+    for variable in ("PREFECT_API_URL", "ROUNDSMAN_CATALOGUE_URL", "NOT_SET"):
+        monkeypatch.delenv(variable, raising=False)
+    for name, content in SITES.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "feed.jsonl").write_text("{}\n")
+    before = {path.name for path in tmp_path.iterdir()}
+    assert 3 == main([f"./{word}.yaml" if word in SITES else word for word in words])
+    told = capsys.readouterr()
+    said = " ".join(f"{told.out}{told.err}".split())
+    assert says in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+    assert before == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_ledger_that_can_not_be_used_is_told_before_anything_is_run(capsys, monkeypatch):

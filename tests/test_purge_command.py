@@ -29,7 +29,7 @@ def written(tmp_path, ledger):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["purge", "demo"], "the following arguments are required: ROUTE"),
+        (["purge", "demo"], "saw no ROUTE, which is required"),
         (["purge", "dmo", "/articles/tomatoes"], "no such file; did you mean demo?"),
         (["purge", "demo", "/a", "--apply", "--dry-run"], "not allowed with argument"),
         (["purge", "demo", "/a", "--json", "/nowhere/at/all.json"], "whose folder is not there"),

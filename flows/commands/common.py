@@ -8,7 +8,10 @@ import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 #: Beside 0, all well, and 1, something failed.
 COULD_NOT_LOOK, WRONG_INPUT, STOPPED = 2, 3, 130
@@ -40,12 +43,29 @@ def add_json(parser: Any, what: str = "the report") -> None:
 
 def writable(path: Path | None) -> None:
     """Refuse a file for `--json` that can't be written, before anything runs."""
-    if path and not path.parent.is_dir():
-        raise InputError(f"--json: saw {path}, whose folder is not there; wanted a file in a folder that is")
-    if path and path.is_dir():
-        raise InputError(f"--json: saw the folder {path}, wanted a file in it")
-    if path and not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"--json: saw {path}, which may not be written; wanted a file that may")
+    if path is None:
+        return
+    shown = str(path)[:300]
+    try:
+        problem = _unwritable(path)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        problem = f"which can't be written ({said}); wanted a file that can"
+    if problem:
+        raise InputError(f"--json: saw {shown!r}, {problem}")
+
+
+def _unwritable(path: Path) -> str:
+    """Why a file can't be written; empty when it can, which is tried, as rights are not all that can forbid it."""
+    if not path.parent.is_dir():
+        return "whose folder is not there; wanted a file in a folder that is"
+    if path.is_dir():
+        return "which is a folder; wanted a file in it"
+    if path.exists():
+        return "" if os.access(path, os.W_OK) else "which may not be written; wanted a file that may"
+    path.touch()
+    path.unlink()
+    return ""
 
 
 def write_json(path: Path | None, read: object) -> None:
@@ -60,6 +80,68 @@ def write_json(path: Path | None, read: object) -> None:
         except OSError as error:
             print(f"--json: {path} could not be written: {error.strerror}", file=sys.stderr)
             raise Ended(COULD_NOT_LOOK) from None
+
+
+def feed_ready(feed: str) -> None:
+    """Refuse a feed that can't be read, before anything runs.
+
+    Raises:
+        InputError: no such file, a folder, a file that may not be read, or an address that nobody can ask.
+    """
+    from flows.rules.first_look import address_meant
+    from flows.rules.nearest import nearest
+    from flows.tasks.site_file import without_login
+
+    if "://" in feed:
+        scheme, _, rest = feed.partition("://")
+        host = re.match(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s]+)(?::[0-9]{1,5})?(?:[/?#]|$)", rest)
+        if scheme.lower() in {"http", "https"} and host:
+            return
+        near = nearest(scheme, ["http", "https"], 1)
+        mend = "wanted an address such as https://feed.example.com/articles, or a file of JSON lines or CSV"
+        if "@" in rest.partition("/")[0]:
+            mend = f"{mend}, without name and password"
+        elif near and host:
+            mend = f"did you mean {near[0]}://{rest}?"
+        raise InputError(f"FEED: saw {without_login(feed)!r}; {mend}")
+    path = Path(feed)
+    try:
+        if path.is_dir():
+            raise InputError(f"FEED: saw the folder {feed}; wanted a file of JSON lines or CSV in it")
+        if path.exists() and not path.is_file():
+            raise InputError(f"FEED: saw {feed}, which is no plain file; wanted one of JSON lines or CSV")
+        with path.open("rb"):
+            return
+    except FileNotFoundError:
+        beside = [str(one) for one in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
+        meant = " or ".join([address_meant(feed)] if address_meant(feed) else nearest(str(path), beside))
+        mend = (
+            f"did you mean {meant}?" if meant else "wanted a file of JSON lines or CSV, or the address of a paged API"
+        )
+        raise InputError(f"FEED: saw no file {feed}; {mend}") from None
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"FEED: saw {feed[:300]!r}, which can't be read ({said}); wanted a readable file") from None
+
+
+def open_database(option: str, variable: str) -> "Engine":
+    """Open the database of a batch job, whose address is in an environment variable. `dispose()` closes it.
+
+    Raises:
+        InputError: nobody says where it is, or it is a file that is not there: who looks shall not make one.
+    """
+    from roundsman.batch import BatchError, open_target
+
+    try:
+        engine = open_target(variable)
+    except BatchError as error:
+        raise InputError(f"{option}: {error}" if option else str(error)) from None
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and file != ":memory:" and not Path(file).is_file():
+        engine.dispose()
+        said = f"saw the file {file}, which is not there; wanted the database of a batch job; correct {variable}"
+        raise InputError(f"{option}: {said}" if option else f"{variable}: {said}")
+    return engine
 
 
 def ledger_ready() -> None:

@@ -38,6 +38,7 @@ def _run(args: argparse.Namespace) -> int:
     how = _how(args)
     quiet_prefect()
     from flows import terminal
+    from flows.rules.interleaving import compared
     from flows.rules.report import as_json
     from flows.tasks.site_file import load
 
@@ -46,6 +47,8 @@ def _run(args: argparse.Namespace) -> int:
     for route in args.control:
         if site.rule_for(route) is None:
             raise InputError(f"--control: saw {route!r}, wanted a route that a rule of {site.site} speaks of")
+    if "baseline" in how and not any(map(compared, site.rules)):
+        raise InputError(f"compare: saw only members' pages in {site.site}, wanted a rule whose pages a stranger gets")
     ledger_ready()
     work = terminal.compare(args.site, **how)
     report = carried_out(work, "the comparison", "nothing was compared, and nothing recorded")
@@ -71,7 +74,8 @@ def _how(args: argparse.Namespace) -> dict[str, Any]:
         if address is None:
             raise InputError(f"--{arm}: saw only the other address, wanted both, or none for before and after")
         if not _ADDRESS.fullmatch(address):
-            raise InputError(f"--{arm}: saw {address!r}, wanted scheme and host, such as http://10.0.0.5:8080")
+            saw = re.sub(r"//.*@", "//...@", address)
+            raise InputError(f"--{arm}: saw {saw!r}, wanted scheme and host, such as http://10.0.0.5:8080")
         how[arm] = address
     if args.release or args.control:
         raise InputError("--release, --control: side by side the releases are where the addresses say; leave them out")

@@ -3,7 +3,15 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, carried_out, ledger_ready, quiet_prefect
+from flows.commands.common import (
+    COULD_NOT_LOOK,
+    InputError,
+    carried_out,
+    feed_ready,
+    ledger_ready,
+    open_database,
+    quiet_prefect,
+)
 
 
 def register(commands: Any) -> None:
@@ -11,7 +19,13 @@ def register(commands: Any) -> None:
     about = "import a feed of articles, and purge the routes that changed; a dry run unless --apply"
     parser = commands.add_parser("import", help=about)
     parser.add_argument("site", metavar="SITE", help="a name in deployments/sites/, or a path to a site file")
-    parser.add_argument("feed", metavar="FEED", help="a file of JSON lines or CSV, or the address of a paged API")
+    parser.add_argument(
+        "feed",
+        metavar="FEED",
+        nargs="?",
+        default="",
+        help="a file of JSON lines or CSV, or the address of a paged API; the site file's when left out",
+    )
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--dry-run", action="store_true", help="say what would change (this is the default)")
     way.add_argument("--apply", action="store_true", help="import, and purge")
@@ -22,13 +36,21 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.jobs.import_catalogue import Imported, import_catalogue
     from flows.rules.text import plain
+    from flows.tasks.catalogue import VARIABLE
     from flows.tasks.site_file import load
 
-    load(args.site)
+    site = load(args.site)
+    feed = args.feed or (site.catalogue.feed if site.catalogue else "")
+    if not feed:
+        raise InputError(
+            f"FEED: saw none, and no `catalogue: {{feed: ...}}` in the file of {site.site}; wanted a file or an address"
+        )
+    feed_ready(feed)
+    open_database("", VARIABLE).dispose()
     ledger_ready()
 
     async def imported() -> tuple[str, bool, Imported | None]:
-        state = await import_catalogue(args.site, args.feed, dry_run=not args.apply, return_state=True)
+        state = await import_catalogue(args.site, feed, dry_run=not args.apply, return_state=True)
         result = await state.aresult(raise_on_failure=False)
         return state.message or "", state.is_completed(), result if isinstance(result, Imported) else None
 

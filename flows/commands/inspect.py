@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+from flows.commands.parser import not_one_of
 
 
 def register(commands: Any) -> None:
@@ -24,7 +25,7 @@ def _run(args: argparse.Namespace) -> int:
 
     known = [check.value for check in Check]
     if unknown := [name for name in args.only if name not in known]:
-        raise InputError(f"--only: saw {unknown[0]!r}, wanted one of {', '.join(known)}")
+        raise InputError(f"--only: {not_one_of(unknown[0], known)}")
     writable(args.json)
     load(args.site)
     ledger_ready()

@@ -15,10 +15,11 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from flows.tasks.ledger import LedgerError, open_ledger
-    from flows.tasks.ledger_move import move
+    from flows.tasks.ledger import LedgerError, ledger_url, open_ledger
+    from flows.tasks.ledger_move import check, move
 
     try:
+        check(args.file, ledger_url().get_backend_name())
         engine = open_ledger()
         try:
             moved = move(args.file, engine)

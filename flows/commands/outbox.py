@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, open_database, quiet_prefect
 
 
 def register(commands: Any) -> None:
@@ -26,12 +26,11 @@ def _run(args: argparse.Namespace) -> int:
     from flows.rules.text import plain
     from flows.tasks.ledger import LedgerError, open_ledger
     from flows.tasks.outbox import dead_letters, replay, undelivered
-    from roundsman.batch import BatchError, open_target
     from roundsman.batch.target import has_tables
 
     try:
-        engine = open_target(args.variable) if args.variable else open_ledger()
-    except (BatchError, LedgerError) as error:
+        engine = open_database("--in", args.variable) if args.variable else open_ledger()
+    except LedgerError as error:
         raise InputError(str(error)) from None
     try:
         if not has_tables(engine):

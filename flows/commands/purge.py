@@ -1,6 +1,7 @@
 """`python -m flows purge SITE ROUTE...`: purge some routes, and prove it."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from flows.commands.common import add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
@@ -23,16 +24,20 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
-    from flows.rules.purge_report import purge_json
+    from flows.rules.purge_report import Purging, purge_json
+    from flows.tasks.purge_plan import refused_by_file
     from flows.tasks.site_file import load
 
     writable(args.json)
-    load(args.site)
-    if args.apply:
-        ledger_ready()
-    done = "what was sent until then is purged, and not proven" if args.apply else "nothing was purged"
-    work = terminal.purge(args.site, args.routes, dry_run=not args.apply, soft=args.soft, changed=args.changed)
-    purging = carried_out(work, "the purge", done)
+    site = load(args.site)
+    if refused := refused_by_file(site, args.routes, soft=args.soft):
+        purging = Purging(site.site, datetime.now(UTC), refused)
+    else:
+        if args.apply:
+            ledger_ready()
+        done = "what was sent until then is purged, and not proven" if args.apply else "nothing was purged"
+        work = terminal.purge(args.site, args.routes, dry_run=not args.apply, soft=args.soft, changed=args.changed)
+        purging = carried_out(work, "the purge", done)
     terminal.show_purge(purging)
     write_json(args.json, purge_json(purging))
     return purging.exit_code

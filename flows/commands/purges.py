@@ -47,7 +47,8 @@ def _purged(site: str) -> int:
     from flows.rules.purge_report import proven
     from flows.tasks.site_file import load
 
-    load(site)
+    if not load(site).edge:
+        raise InputError(f"--now: saw {site}, which has no edge; wanted one with `edge: TYPE/NAME` in its file")
     ledger_ready()
     stopped = "what was not settled is purged again when its lease is over"
     done = carried_out(terminal.published(site), "the purge queue", stopped)

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, feed_ready, open_database, quiet_prefect
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -34,13 +34,12 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError
 
-    from roundsman.batch import BatchError, SourceError, open_target
+    from roundsman.batch import BatchError, SourceError
     from roundsman.batch.target import has_tables
 
-    try:
-        engine = open_target(args.variable)
-    except BatchError as error:
-        raise InputError(str(error)) from None
+    if args.replay:
+        feed_ready(args.replay[1])
+    engine = open_database("--in", args.variable)
     try:
         if not has_tables(engine):
             raise InputError(f"--in {args.variable}: saw a database without a quarantine, wanted that of a batch job")

@@ -1,6 +1,7 @@
 """`python -m flows rehearse SITE`: deploy, roll back and deploy again, and prove each."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
@@ -22,13 +23,21 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_rehearsal as terminal
-    from flows.rules.rehearsal_verdict import rehearsal_json
-    from flows.tasks.site_file import load
+    from flows.rules.rehearsal_plan import plan_by_file
+    from flows.rules.rehearsal_verdict import Rehearsing, rehearsal_json
+    from flows.tasks.site_file import load, without_login
 
     if "://" in args.site:
-        raise InputError(f"rehearse: saw the URL {args.site}, wanted a site file: its commands are written there")
+        saw = without_login(args.site)
+        raise InputError(f"rehearse: saw the URL {saw}, wanted a site file: its commands are written there")
     writable(args.json)
-    load(args.site)
+    site = load(args.site)
+    foreseen = plan_by_file(site, args.environment, args.confirm)
+    if foreseen.refusals:
+        refused = Rehearsing(site.site, datetime.now(UTC), foreseen)
+        terminal.show_rehearsal(refused)
+        write_json(args.json, rehearsal_json(refused))
+        return refused.exit_code
     if args.apply:
         ledger_ready()
     done = "the next rehearsal looks where it stands, and ends it" if args.apply else "no command was run"

@@ -48,6 +48,11 @@ def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> 
     return Plan(here, environment, refusals, variables, running if environment == PRODUCTION else "")
 
 
+def plan_by_file(site: Site, environment: str, confirm: str = "") -> Plan:
+    """The plan as far as the site file alone tells: in production the version that somebody confirms is believed."""
+    return plan(site, environment, confirm, running=confirm.partition(":")[2] or "?")
+
+
 def place(site: Site, environment: str) -> Site:
     """The site as it is in an environment: its promises at that environment's address."""
     values = {name: getattr(site, name) for name in type(site).model_fields}

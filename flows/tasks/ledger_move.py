@@ -33,11 +33,7 @@ def move(file: Path, target: Engine) -> dict[str, int]:
         LedgerError: there is no such file, it is no ledger, the other one is no PostgreSQL or not empty, or refuses a
             row.
     """
-    if not _is_ledger(file):
-        saw = f"{file}, which is no SQLite ledger" if file.exists() else f"no file {file}"
-        raise _refusal(saw, "the file of one", "name it, such as .roundsman/ledger.db")
-    if target.dialect.name != "postgresql":
-        raise _refusal(f"no PostgreSQL behind {VARIABLE}", "an empty database of it", f"name that in {VARIABLE}")
+    check(file, target.dialect.name)
     source = open_ledger(URL.create("sqlite", database=str(file)))
     try:
         make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + AHEAD + 1)
@@ -45,6 +41,24 @@ def move(file: Path, target: Engine) -> dict[str, int]:
             return _copied(old, new)
     finally:
         source.dispose()
+
+
+def check(file: Path, into: str) -> None:
+    """Refuse what can't be moved, or has nowhere to go, before anything is opened or made.
+
+    Raises:
+        LedgerError: there is no such file, it is no ledger, or the other one is no PostgreSQL.
+    """
+    try:
+        is_there = file.exists()
+    except (OSError, ValueError):
+        is_there = False
+    if not is_there or not _is_ledger(file):
+        kind = "a folder" if is_there and file.is_dir() else "no SQLite ledger"
+        saw = f"{file}, which is {kind}" if is_there else f"no file {file}"
+        raise _refusal(saw, "the file of one", "name it, such as .roundsman/ledger.db")
+    if into != "postgresql":
+        raise _refusal(f"no PostgreSQL behind {VARIABLE}", "an empty database of it", f"name that in {VARIABLE}")
 
 
 def _copied(old: Connection, new: Connection) -> dict[str, int]:

@@ -43,11 +43,11 @@ def load(site: str) -> Site:
             return infer(site)
         except ValueError as error:
             saw, _, mend = str(error).rpartition("; ")
-            raise SiteFileError([Problem(_without_password(site), 0, "SITE", saw, mend)]) from None
+            raise SiteFileError([Problem(without_login(site), 0, "SITE", saw, mend)]) from None
     path = Path(site)
     if path.suffix not in {".yaml", ".yml"} and "/" not in site:
         path = SITES / f"{site}.yaml"
-    shown = _without_password(site)
+    shown = without_login(site)
     if shown != site and not _is_there(path):
         raise SiteFileError([Problem(shown, 0, "SITE", "a name or password before a host", "leave it out")])
     if not _is_there(path) and (meant := address_meant(site)):
@@ -77,7 +77,8 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _without_password(address: str) -> str:
+def without_login(address: str) -> str:
+    """An address without a name and password before its host."""
     return re.sub(r"^[^/]*:[^/].*@|//.*@", lambda found: "//...@" if "//" in found[0] else "...@", address)
 
 
