@@ -5,7 +5,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -19,10 +19,11 @@ PASSWORD = "spelled-out-nowhere"
 
 
 class Server:
-    """A running server; `fresh()` makes an empty database and says its URL."""
+    """A running server; `fresh()` makes an empty database and says its URL. `stop()` and `start()` are a restart."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, start: Callable[[], None], stop: Callable[[], None]) -> None:
         self.port = port
+        self.start, self.stop = start, stop
         self._numbers = count(1)
 
     def url(self, database: str, password: str = PASSWORD) -> str:
@@ -68,9 +69,13 @@ def server(*, durable: bool = False) -> Iterator[Server]:
         # Which queries take the most time is counted by a library that has to be there from the start.
         counts = "-c shared_preload_libraries=pg_stat_statements"
         settings = f"{'' if durable else '-F '}{counts} -h 127.0.0.1 -p {port} -k {folder}"
-        run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", "-o", settings)
+
+        def start() -> None:
+            run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", "-o", settings)
+
+        start()
         try:
-            yield Server(port)
+            yield Server(port, start, lambda: run("pg_ctl", "stop", "--wait", "--mode=fast"))
         finally:
             run("pg_ctl", "stop", "--wait", "--mode=immediate")
     finally:

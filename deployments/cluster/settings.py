@@ -47,6 +47,8 @@ def of_client(places: Places) -> dict[str, str]:
         "PREFECT_API_URL": f"http://127.0.0.1:{places.balancer}/api",
         # So long a client is patient with a server that is gone: some minutes.
         "PREFECT_CLIENT_MAX_RETRIES": "8",
+        # While its database restarts, Prefect's API answers 500.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "ROUNDSMAN_LEDGER_URL": places.postgresql("ledger"),

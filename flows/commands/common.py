@@ -185,6 +185,8 @@ EMBEDDED = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    # While its database restarts, Prefect's API answers 500.
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
     # While one writer is at work, a subflow's creation finds SQLite locked, and is tried again only 2 s later. So a
     # round's task runs are written together, at the latest when the server ends; nobody reads its event feed.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",

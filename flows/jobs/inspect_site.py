@@ -21,12 +21,13 @@ from flows.rules.report import Report
 from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
-from flows.rules.subject import could_not_look, summary
+from flows.rules.subject import could_not_look, services_failed, summary
 from flows.rules.verdict import Verdict
 from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.own_services import is_ours
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish, verdicts_of
 from flows.tasks.site_file import load
@@ -116,4 +117,6 @@ async def settle(site: Site, name: str, check: Flow[[Site], Any]) -> list[Verdic
     try:
         return await verdicts_of(check, site)
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
-        return [could_not_look(site, name, f"the check broke down: {type(error).__name__}: {error}")]
+        why = f"the check broke down: {type(error).__name__}: {error}"
+        blind = could_not_look(site, name, why)
+        return [services_failed(blind) if is_ours(error) else blind]

@@ -18,13 +18,14 @@ from flows.rules.database import Database, could_not_review, told_as
 from flows.rules.grouping import group
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.subject import summary
+from flows.rules.subject import services_failed, summary
 from flows.rules.verdict import Verdict
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.database_file import folder_of, load_database
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.own_services import is_ours
 from flows.tasks.report import conclude, log_faults, verdicts_of
 
 log = logging.getLogger("roundsman")
@@ -99,7 +100,9 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
     try:
         return await verdicts_of(check[0], *check[1])
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
-        return [could_not_review(promised, NAMES[part], f"the check broke down: {type(error).__name__}: {error}")]
+        why = f"the check broke down: {type(error).__name__}: {error}"
+        blind = could_not_review(promised, NAMES[part], why)
+        return [services_failed(blind) if is_ours(error, databases=False) else blind]
 
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:

@@ -105,6 +105,20 @@ def job_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(f"{state.upper()}: job {deployment}", lines, link)
 
 
+def services_notice(site: str, faults: Sequence[Group], *, now: datetime, link: str) -> Notice:
+    """The message to Roundsman's operators: its own services kept a round from looking at a site."""
+    what = f"COULD NOT LOOK: Roundsman's own services failed in a round of site {site}"
+    lines = [
+        what,
+        f"since: {_moment(now)}",
+        "expected: Prefect's API and the ledger answer for as long as a round takes.",
+        *(f"observed: {one.check}: {scrubbed(one.saw)}" for one in faults[: ALSO + 1]),
+        "means: nothing is known against the site; the next round looks again. Told once an hour at most.",
+        "first look: whether the databases of Prefect and of the ledger answer, and their logs.",
+    ]
+    return _notice(what, lines, link)
+
+
 def alert_notice(  # noqa: PLR0913 - a message has as many lines
     told: Sequence[Change],
     *,

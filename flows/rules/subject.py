@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from flows.rules.exchange import Exchange
@@ -13,6 +14,10 @@ from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 #: Characters of a redirect's address in a sentence.
 LONGEST_LOCATION = 300
+
+
+#: The claim that fails where Roundsman's own services did.
+SERVICES = "services"
 
 
 def verdict_on(  # noqa: PLR0913 - the two columns are asked for by name
@@ -43,6 +48,21 @@ def could_not_look(site: Site, check: str, why: str, subject: str = "") -> Verdi
     owner = site.owner.partition("<")[0].strip()
     rollback = shlex.join(site.release.rollback) if site.release else ""
     return Verdict(check, subject or site.site, "", owner, "The check ends with a verdict.", rollback, (finding,))
+
+
+def services_failed(verdict: Verdict) -> Verdict:
+    """A verdict on something nobody could look at, because Roundsman's own services failed.
+
+    It says nothing against the site, so its owner is not told.
+    """
+    [finding] = verdict.findings
+    own = Claim(f"{verdict.check}/{SERVICES}", "Roundsman's own services answer.")
+    return replace(verdict, findings=(own.against(finding.saw, "Prefect's API and the ledger", holds=None),))
+
+
+def is_of_services(verdict: Verdict) -> bool:
+    """Whether a verdict says nothing of the site, as Roundsman's own services failed."""
+    return any(finding.claim == f"{verdict.check}/{SERVICES}" for finding in verdict.findings)
 
 
 def unanswered(check: str, seen: Sequence[Exchange]) -> Finding | None:

@@ -6,6 +6,7 @@ pass of the watch.
 """
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,12 @@ from sqlalchemy.orm import Session
 
 from flows.rules.alert import Alert, Kind, Level, Policy, State, advance, is_bad, let_go, notified
 from flows.rules.grouping import group, urgency
-from flows.rules.notice import Change, Notice, Release, alert_notice, lead_of, level_of
+from flows.rules.notice import Change, Notice, Release, alert_notice, lead_of, level_of, services_notice
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
+from flows.rules.subject import is_of_services
 from flows.rules.text import plain
 from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.database_file import load_database
@@ -40,6 +42,8 @@ APART = frozenset({"compare-release", "purge-queue", "purge-sample", "rehearse-r
 Subject = tuple[str, str]
 #: For so long a channel that comes back hears of the end of what it heard the beginning of.
 BACK = timedelta(days=30)
+#: The environment variable with the notification blocks that hear of everything: `TYPE/NAME`, apart by commas.
+OPERATORS = "ROUNDSMAN_NOTIFY"
 #: What the name of a database begins with where it stands in the place of a site's.
 DATABASE = "database-"
 #: States of an alert of which people were told, and that is not well again.
@@ -207,6 +211,7 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
     try:
         with Session(engine.execution_options(writes=True)) as session, session.begin():
             steps = list(_steps(session, site, report, full=full))
+            _tell_operators(session, report, link)
             release = last_release(session, report.site)
             words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
             opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None).order_by(IncidentRow.id)
@@ -219,6 +224,19 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
                 _open(session, site, new, words)
     finally:
         engine.dispose()
+
+
+def _tell_operators(session: Session, report: Report, link: str) -> None:
+    """What Roundsman's own services kept from being looked at is no site owner's trouble."""
+    if ours := group(filter(is_of_services, report.verdicts)):
+        notice = services_notice(report.site, ours, now=report.ended, link=link)
+        key = f"services|{report.ended.astimezone(UTC):%Y-%m-%dT%H}"
+        enqueue(session, notice, dedup_key=key, kind="services", channels=operators(), site="")
+
+
+def operators() -> list[str]:
+    """The blocks that hear of everything, as ROUNDSMAN_NOTIFY names them."""
+    return [name.strip() for name in os.environ.get(OPERATORS, "").split(",") if name.strip()]
 
 
 def _steps(session: Session, site: Site, report: Report, *, full: bool) -> Iterator[_Step]:
@@ -358,6 +376,8 @@ def _by_subject(verdicts: Sequence[Verdict]) -> dict[Subject, Verdict]:
     """The worst verdict on each subject of each check."""
     found: dict[Subject, Verdict] = {}
     for verdict in verdicts:
+        if is_of_services(verdict):
+            continue
         key = plain(verdict.check), plain(verdict.subject)
         if key not in found or _urgency(verdict) < _urgency(found[key]):
             found[key] = verdict
@@ -398,7 +418,7 @@ def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:
     blind = {
         verdict.check
         for verdict in report.verdicts
-        if any(finding.claim == f"{verdict.check}/looked" for finding in verdict.findings)
+        if is_of_services(verdict) or any(one.claim == f"{verdict.check}/looked" for one in verdict.findings)
     }
     return alert.check not in blind and (
         (full and alert.check not in APART) or (alert.subject == site.site and alert.check in looked)

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from flows.rules.rehearsal import Rehearsal
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 VARIABLE = "ROUNDSMAN_LEDGER_URL"
 #: Where it is when nothing says so, under the current folder.
 DEFAULT = Path(".roundsman") / "ledger.db"
+
+#: Seconds for which a deployment's run waits for a ledger that does not answer.
+OUTLAST = 30.0
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -68,6 +72,8 @@ def ready() -> None:
 def open_ledger(url: str | URL | None = None) -> Engine:
     """Open the ledger, with its folder made and its tables brought up to date; `dispose()` closes it.
 
+    A deployment's run waits up to OUTLAST seconds for a PostgreSQL that does not answer, as one that restarts.
+
     Raises:
         LedgerError: it can't be reached, is no ledger, or was written by a newer version of this project.
     """
@@ -75,7 +81,7 @@ def open_ledger(url: str | URL | None = None) -> Engine:
     engine = _engine(where)
     try:
         with _explained(where):
-            _bring_up_to_date(engine)
+            _outlast(lambda: _bring_up_to_date(engine), where)
     except BaseException:
         engine.dispose()
         raise
@@ -250,6 +256,19 @@ def _explained(where: URL) -> Iterator[None]:
             saw = type(error.orig).__name__
         shown = where.database if where.drivername == "sqlite" else f"{where.host}/{where.database}"
         raise _refusal(saw, f"a ledger at {shown}", f"mend {VARIABLE} or the database's rights") from None
+
+
+def _outlast(do: Callable[[], None], where: URL) -> None:
+    """Do something, again and again while the database is being restarted."""
+    patient = where.drivername != "sqlite" and deployment.get_id()  # who runs it by hand is there to hear at once
+    end = time.monotonic() + (OUTLAST if patient else 0.0)
+    while True:
+        try:
+            return do()
+        except OperationalError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.5)
 
 
 def _bring_up_to_date(engine: Engine) -> None:

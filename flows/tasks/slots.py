@@ -1,6 +1,5 @@
 """The ledger's page of promised runs: written ahead of time, and brought up to date by each pass of the watch."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,14 +12,12 @@ from sqlalchemy.orm import Session
 from flows.rules.notice import Notice
 from flows.rules.site_file import SiteFileError
 from flows.rules.slots import EXTRA_RUN, SELF_TEST, TROUBLE, WANT, Kept, Run, Slot, SlotTime, State, kind, lateness
-from flows.tasks.alerts import enqueue
+from flows.tasks.alerts import enqueue, operators
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
 from flows.tasks.site_file import load
 from roundsman.ledger.outbox import OutboxRow
 
-#: The environment variable with the notification blocks that hear of everything: `TYPE/NAME`, apart by commas.
-VARIABLE = "ROUNDSMAN_NOTIFY"
 #: How far ahead slots are written, and how far back they are made up for while nobody watched.
 AHEAD, BACK = timedelta(hours=2), timedelta(days=1)
 #: The same trouble of slot after slot of a deployment is told again after this time.
@@ -106,12 +103,11 @@ Tell = Callable[[Trouble], tuple[Notice, Sequence[str]]]
 
 def channels_for(site_name: str) -> list[str]:
     """The blocks that are told of a site's jobs: its own, and those that hear of everything."""
-    everything = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
     try:
         notify = load(site_name).notify if site_name else None
     except SiteFileError:
         notify = None
-    return list(dict.fromkeys([*(notify.channels if notify else ()), *everything]))
+    return list(dict.fromkeys([*(notify.channels if notify else ()), *operators()]))
 
 
 def looked_at(engine: Engine) -> datetime | None:
