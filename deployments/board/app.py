@@ -1,4 +1,4 @@
-"""The board: the four questions of every site, on a page that needs no script."""
+"""The board: which promises are broken and how every site is, on a page that needs no script."""
 
 import asyncio
 import base64
@@ -26,14 +26,17 @@ from deployments.board.reader import (
     Reason,
     asked,
     drawn,
+    read_answers,
     read_board,
     read_letters,
     read_reasons,
 )
 from deployments.board.releases import RELEASES
 from deployments.board.writes import serve
-from flows.rules.status_facts import Answer
+from flows.rules.status_facts import Answer, Question, Status
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
+from flows.rules.status_promises import as_json, is_alarming
+from flows.rules.verdict import Outcome, worst
 from flows.tasks import picture
 from flows.tasks.route_times import read_overview, read_route
 from flows.tasks.targets import Letters
@@ -61,7 +64,7 @@ Next = Callable[[Request], Awaitable[Response]]
 
 def create() -> FastAPI:
     """Build the board. The token is read from ROUNDSMAN_BOARD_TOKEN now; what is shown is read when it is asked for."""
-    board, reasons = Fresh(read_board), Fresh(read_reasons)
+    board, reasons, answers = Fresh(read_board), Fresh(read_reasons), Fresh(read_answers)
     targets = Fresh(read_letters, "A batch job's database")
     app = FastAPI(title="Roundsman", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_warm)
     token = os.environ.get(VARIABLE, "").strip()
@@ -70,21 +73,26 @@ def create() -> FastAPI:
     serve(app, token, WRITES)
 
     @app.api_route("/health", methods=["GET", "HEAD"])
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         try:
-            found = await reasons.get()
+            found, made = await reasons.get(), await answers.get()
         except LedgerSilentError:
-            found = (Reason("ledger does not answer"),)
+            found, made = (Reason("ledger does not answer"),), ()
+        in_full = _may_read(request, token)
+        sites = [as_json(one.site, one.answers[0], known, in_full=in_full) for one, known in made]
+        outcome = worst(one.answers[0].outcome for one, _ in made) if made else Outcome.UNKNOWN
+        ok = not found and not any(is_alarming(one.answers[0].outcome, one.answers[0].fault) for one, _ in made)
         told = [{"kind": one.kind, "sites": list(one.sites)} for one in found]
-        return JSONResponse({"ok": not found, "reasons": told}, 503 if found else 200)
+        said = {"promises": {"outcome": outcome.value, "sites": sites}, "ok": ok, "reasons": told}
+        return JSONResponse(said, 200 if ok else 503)
 
     @app.api_route("/metrics", methods=["GET", "HEAD"])
     async def metrics() -> Response:
         try:
-            text = exposition(await board.get(), await reasons.get(), await _known(targets))
+            body = exposition(await board.get(), await reasons.get(), await _known(targets))
         except LedgerSilentError:
             return PlainTextResponse("the ledger does not answer\n", 503)
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(body, headers={"Content-Type": CONTENT_TYPE})
 
     return app
 
@@ -107,10 +115,11 @@ def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]
     @app.api_route("/", methods=["GET", "HEAD"])
     async def index() -> Response:
         seen = await board.get()
-        pictures = {one.site: await _drawn(one.answers[0], seen.at) for one in seen.statuses}
+        shown = {one.site: _pictured(one) for one in seen.statuses}
+        pictures = {site: (answer, await _drawn(answer, seen.at)) for site, answer in shown.items()}
         outboxes = [Letters("", seen.dead, seen.dead_count), *await _known(targets)]
-        shown = {"outboxes": outboxes, "kept": seen.kept, "kept_count": seen.queued.get("quarantined", 0)}
-        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **shown)
+        more = {"outboxes": outboxes, "kept": seen.kept, "kept_count": seen.queued.get("quarantined", 0)}
+        return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **more)
 
     @app.api_route("/sites/{site}", methods=["GET", "HEAD"])
     async def one_site(site: str) -> Response:
@@ -157,15 +166,20 @@ def _guard(app: FastAPI, token: str) -> None:
         # What writes asks for the token itself, and always.
         if request.url.path == "/health" or (request.method == "POST" and request.url.path in WRITES):
             answer = await go_on(request)
-        elif token and not _knows(request, token):
+        elif token and not _may_read(request, token):
             answer = PlainTextResponse("This page needs the board's token.\n", 401, _ASKS)
-        elif not token and not is_loopback(request.url.hostname or ""):
+        elif not _may_read(request, token):
             says = f"Without a token the board answers to localhost only; set {VARIABLE}.\n"
             answer = PlainTextResponse(says, 403)
         else:
             answer = await go_on(request)
         answer.headers.update(_HEADERS)
         return answer
+
+
+def _may_read(request: Request, token: str) -> bool:
+    """Whether whoever asks may read the pages."""
+    return _knows(request, token) if token else is_loopback(request.url.hostname or "")
 
 
 def _knows(request: Request, token: str) -> bool:
@@ -180,6 +194,11 @@ def _knows(request: Request, token: str) -> bool:
     elif kind.lower() != "bearer":
         return False
     return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _pictured(status: Status) -> Answer:
+    """The answer whose history stands for a site on the page of all: whether it was up, where that is asked."""
+    return next((one for one in status.answers if one.question is Question.UP), status.answers[0])
 
 
 async def _drawn(answer: Answer, at: datetime) -> str:

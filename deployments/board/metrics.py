@@ -3,19 +3,65 @@
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from deployments.board.reader import Board, Reason
+from flows.rules.standing import Promises
 from flows.rules.verdict import Outcome
 from flows.tasks.targets import Letters
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "exposition"]
 
 Sample = tuple[Mapping[str, str], float]
 
 
-def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters] = ()) -> str:
+def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters] = ()) -> bytes:
     """The board as gauges. Points in time are Unix seconds, durations seconds."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Gauges(one for one in _families(board, reasons, targets) if one.samples))
+    return generate_latest(registry)
+
+
+class _Gauges(Collector):
+    """Gauges that were read already."""
+
+    def __init__(self, families: Iterable[GaugeMetricFamily]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._families
+
+
+def _promises(board: Board) -> Iterator[GaugeMetricFamily]:
+    """What is promised, first of all."""
+    claims = [
+        ({"site": site, "check": check, "outcome": outcome, "severity": severity}, count)
+        for site, known in board.promises.items()
+        for (check, outcome, severity), count in _counts(known).items()
+    ]
+    yield _gauge("claims", "Claims by what came out when each was looked at last.", claims)
+    rounds = [
+        ({"site": site, "outcome": one}, known.outcome is one)
+        for site, known in board.promises.items()
+        if known.outcome
+        for one in Outcome
+    ]
+    yield _gauge("round_outcome", "The outcome of the last round is 1, and each other outcome 0.", rounds)
+
+
+def _counts(known: Promises) -> dict[tuple[str, Outcome, str], int]:
+    """With a zero for what does not occur, so that a rule can tell that from a series that is gone."""
+    checks = sorted({check for check, _, _ in known.counts})
+    return {(check, one, ""): 0 for check in checks for one in Outcome} | dict(known.counts)
+
+
+def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters]) -> Iterator[GaugeMetricFamily]:
     looked = [({"site": facts.site.site}, facts.looks[-1]) for facts in board.facts if facts.looks]
     timed = [(facts.site.site, facts.timed) for facts in board.facts if facts.timed]
     answers = [({"site": one.site, "question": told.question}, told) for one in board.statuses for told in one.answers]
@@ -71,19 +117,14 @@ def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letter
             ],
         ),
     }
-    return "".join(_family(f"roundsman_{name}", *family) for name, family in families.items() if family[1])
+    yield from _promises(board)
+    for name, (says, samples) in families.items():
+        yield _gauge(name, says, samples)
 
 
-def _family(name: str, says: str, samples: Sequence[Sample]) -> str:
-    lines = [f"# HELP {name} {says}", f"# TYPE {name} gauge"]
-    lines += [f"{name}{_labels(labels)} {float(value)!r}" for labels, value in samples]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    pairs = [f'{name}="{_escaped(value)}"' for name, value in labels.items()]
-    return f"{{{','.join(pairs)}}}" if pairs else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _gauge(name: str, says: str, samples: Sequence[Sample]) -> GaugeMetricFamily:
+    labels = list(samples[0][0]) if samples else []
+    family = GaugeMetricFamily(f"roundsman_{name}", says, labels=labels)
+    for named, value in samples:
+        family.add_metric([str(named[label]) for label in labels], float(value))
+    return family

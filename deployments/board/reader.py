@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
 from sqlalchemy import select
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from flows.jobs.publish_status import OWNER
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
-from flows.rules.status import broken, shared, status
+from flows.rules.standing import Promises
+from flows.rules.status import broken, promises, shared, status
 from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
 from flows.rules.status_page import ranked
 from flows.rules.text import scrubbed
@@ -25,8 +26,11 @@ from flows.tasks.ledger import LedgerError, open_ledger
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
 from flows.tasks.purge_queue import Kept, counts, oldest, quarantined
+from flows.tasks.rehearsals import rollback_faults_of
 from flows.tasks.site_file import all_sites, check
-from flows.tasks.status_facts import ROUND, read_facts, read_jobs, stale_at, ui, watched_at
+from flows.tasks.standing import ROUND, read_promises
+from flows.tasks.status import read_reviews
+from flows.tasks.status_facts import read_facts, read_jobs, read_rehearsals, stale_at, ui, watched_at
 from flows.tasks.targets import Letters, letters
 
 log = logging.getLogger("roundsman.board")
@@ -64,6 +68,8 @@ class Board:
     dead_count: int = 0
     kept: tuple[Kept, ...] = ()
     """Changes that could not be purged, the newest first; not more than fit on a page."""
+    promises: Mapping[str, Promises] = field(default_factory=dict)
+    """What is known of the promises of each site and database."""
     queued: Mapping[str, int] = field(default_factory=dict)
     """Changes in the purge queue by their state."""
     oldest: float = 0.0
@@ -127,17 +133,38 @@ def read_board() -> Board:
     now = datetime.now(UTC)
     with _ledger() as session:
         statuses, known = [], []
+        reviews = read_reviews(session, now)
         for name, site, problem in _sites():
             if site:
                 known.append(facts := read_facts(session, site, now))
                 statuses.append(status(facts))
             else:
                 statuses.append(broken(name, now, problem))
+        statuses += [made for made, _ in reviews]
         statuses.append(shared(read_jobs(session, "", now), now, OWNER, ui()))
         engine = session.get_bind().engine
         dead = {"dead": tuple(dead_letters(engine, LETTERS)), "dead_count": undelivered(engine)[1]}
         purges = {"kept": tuple(quarantined(engine, LETTERS)), "queued": counts(engine), "oldest": oldest(engine)}
-        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **dead, **purges)
+        found = {facts.site.site: facts.promises for facts in known} | {made.site: one for made, one in reviews}
+        kept = {"promises": found, **dead, **purges}
+        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **kept)
+
+
+def read_answers() -> tuple[tuple[Status, Promises], ...]:
+    """Whether each site and database keeps its promises, the heaviest first, and nothing else of them."""
+    now = datetime.now(UTC)
+    with _ledger() as session:
+        found = {made.site: (made, known) for made, known in read_reviews(session, now)}
+        for name, site, problem in _sites():
+            if site is None:
+                made, known = broken(name, now, problem), Promises()
+            else:
+                known = read_promises(session, site, now, partial(stale_at, site))
+                proofs, faults = read_rehearsals(session, site), rollback_faults_of(session, name)
+                facts = Facts(site, now, known, rehearsals=proofs, rollback_faults=faults, ui=ui())
+                made = Status(name, now, (promises(facts),))
+            found[name] = made, known
+    return tuple(found[made.site] for made in ranked(made for made, _ in found.values()))
 
 
 def read_letters() -> tuple[Letters, ...]:

@@ -1,4 +1,4 @@
-"""`python -m flows status`: the four questions."""
+"""`python -m flows status`: does each site keep its promises, is it up, is it slow, and so on."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect
 
 def register(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("status", help="the four questions, answered from the ledger")
+    parser = commands.add_parser("status", help="what is broken and how each site is, from the ledger")
     parser.add_argument("sites", nargs="*", metavar="SITE", help="names or paths; else all of deployments/sites/")
     parser.set_defaults(run=_run)
 
@@ -19,9 +19,11 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.rules.ledger_size import crowded
     from flows.rules.status import status
+    from flows.rules.status_page import headline, lines, ranked
+    from flows.rules.text import for_terminal
     from flows.rules.verdict import Outcome, worst
     from flows.tasks.site_file import all_sites, load
-    from flows.tasks.status import find_facts, find_shared_jobs
+    from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]
     if not sites:
@@ -29,10 +31,10 @@ def _run(args: argparse.Namespace) -> int:
         return COULD_NOT_LOOK
     ledger_ready()
     found = [status(asyncio.run(find_facts.fn(site))) for site in sites]
-    for one in found:
-        print(one.site)
-        for answer in one.answers:
-            print(f"  {answer.outcome.upper():8}{answer.question.words}  {answer.says}")
+    if not args.sites:
+        found += asyncio.run(find_reviews.fn())
+    for line in (headline(found), *(line for one in ranked(found) for line in lines(one))):
+        print(for_terminal(line))
     if full := crowded(asyncio.run(find_shared_jobs.fn()).ledger_bytes):
         print(f"WARN: {full}")
     outcome = worst(one.outcome for one in found)

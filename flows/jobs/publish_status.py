@@ -16,6 +16,7 @@ from flows.tasks.ledger import ready
 from flows.tasks.site_file import all_sites, load
 from flows.tasks.status import (
     find_facts,
+    find_reviews,
     find_shared_jobs,
     publish_answers,
     publish_overview,
@@ -43,7 +44,7 @@ TOGETHER = 4
     name="publish-status", flow_run_name="status", persist_result=False, on_failure=[speak_for], on_crashed=[speak_for]
 )
 async def publish_status(site: str = "") -> State[list[Status]]:
-    """Answer for each site: is it up, is it slow, are jobs failing, did the last deployment change anything.
+    """Answer for each site: does it keep its promises, is it up, is it slow, are jobs failing, did a release change it.
 
     Args:
         site: A name in deployments/sites/ or a path to a site file; every site of deployments/sites/ when empty.
@@ -54,6 +55,9 @@ async def publish_status(site: str = "") -> State[list[Status]]:
     told = [await one for one in [asyncio.create_task(_settle(place, turn)) for place in places]]
     statuses = [one for one, _ in told]
     if not site:
+        for review in await find_reviews():
+            await publish_answers(review)
+            statuses.append(review)
         statuses.append(shared(await find_shared_jobs(), datetime.now(UTC), OWNER, ui()))
         await publish_overview(statuses)
     lost = [title(one) for one, well in told if not well]

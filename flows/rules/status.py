@@ -1,4 +1,4 @@
-"""The four questions: is it up, is it slow, are jobs failing, did the last deployment change anything.
+"""The questions: does it keep its promises, is it up, is it slow, are jobs failing, did the last deployment change it.
 
 Without fresh facts an answer is `unknown`: nothing is well because nobody looked.
 """
@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from flows.rules.alert import Policy
 from flows.rules.ledger_size import crowded
-from flows.rules.notice import ago, rehearsed
+from flows.rules.notice import ago
 from flows.rules.releases import deployments
-from flows.rules.report import cannot_go_back
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
 from flows.rules.site import RELEASE
 from flows.rules.slowness import State, remembered
+from flows.rules.standing import Promises
 from flows.rules.status_change import compare, milliseconds, with_speeds
 from flows.rules.status_facts import (
     LOOK_EVERY,
@@ -32,6 +32,8 @@ from flows.rules.status_facts import (
     Told,
 )
 from flows.rules.status_jobs import judge_jobs
+from flows.rules.status_promises import judge as judge_promises
+from flows.rules.status_promises import way_back
 from flows.rules.text import clipped
 from flows.rules.verdict import Outcome, worst
 
@@ -40,9 +42,53 @@ LONGEST = 12
 
 
 def status(facts: Facts) -> Status:
-    """Answer the four questions of a site."""
-    answers = _up(facts), _slow(facts), _jobs(facts), _release(facts)
-    return Status(facts.site.site, facts.now, tuple(_without_false_hope(one, facts) for one in answers))
+    """Answer the questions of a site, the one that matters most first."""
+    answers = (promises(facts), _up(facts), _slow(facts), _jobs(facts), _release(facts))
+    return Status(facts.site.site, facts.now, answers)
+
+
+def promises(facts: Facts) -> Answer:
+    """Whether a site keeps its promises: by the last look at each claim, whichever job looked."""
+    said = judge_promises(facts.promises, facts.now)
+    runbook = {**_runbook(facts), "expected": "Every claim of a round holds."}
+    if said.worst:
+        group = said.worst.group
+        runbook = {"owner": group.owner, "expected": said.worst.expected, **_back(facts, group.rollback, group.rule)}
+    return Answer(
+        Question.PROMISES,
+        said.outcome,
+        said.says,
+        said.since,
+        link=_link(facts.ui, said.worst.flow_run if said.worst else facts.flow_run),
+        history=facts.rounds,
+        details=_few(said.others, 400),
+        fault=said.worst,
+        **runbook,
+    )
+
+
+def unreviewed(database: str, now: datetime, why: str) -> Status:
+    """The status of a database about which nothing can be known."""
+    return Status(database, now, (Answer(Question.PROMISES, Outcome.UNKNOWN, clipped(f"Unknown: {why}", 240)),))
+
+
+def reviewed(database: str, owner: str, known: Promises, now: datetime, ui: str = "") -> Status:
+    """The status of a database: whether it keeps its promises, by its last review."""
+    said = judge_promises(known, now)
+    worst = said.worst
+    answer = Answer(
+        Question.PROMISES,
+        said.outcome,
+        said.says,
+        said.since,
+        owner=worst.group.owner if worst else owner,
+        expected=worst.expected if worst else "Every claim of a review holds.",
+        rollback=worst.group.rollback if worst else "",
+        link=_link(ui, worst.flow_run if worst else ""),
+        details=_few(said.others, 400),
+        fault=worst,
+    )
+    return Status(database, now, (answer,))
 
 
 def broken(site: str, now: datetime, why: str, owner: str = "") -> Status:
@@ -84,17 +130,15 @@ def _since(marks: Sequence[Mark], longest_gap: float = float("inf")) -> datetime
     return since
 
 
-def _without_false_hope(answer: Answer, facts: Facts) -> Answer:
-    """An answer that does not quote a rollback that was found to be missing as if it worked."""
-    fault = facts.rollback_faults.get(answer.rollback)
-    return replace(answer, rollback=cannot_go_back(fault), rehearsed="") if fault else answer
-
-
 def _runbook(facts: Facts) -> dict[str, str]:
     """Whose the site is and how its release goes back."""
     command = shlex.join(facts.site.release.rollback) if facts.site.release else ""
-    proof = rehearsed(facts.rehearsals.get(RELEASE), facts.now) if command else ""
-    return {"owner": facts.site.owner, "rollback": command, "rehearsed": proof}
+    return {"owner": facts.site.owner, **_back(facts, command, RELEASE)}
+
+
+def _back(facts: Facts, command: str, rule: str) -> dict[str, str]:
+    back, proof = way_back(command, rule, facts.rollback_faults, facts.rehearsals, facts.now)
+    return {"rollback": back, "rehearsed": proof}
 
 
 def _link(ui: str, flow_run: str) -> str:
@@ -166,8 +210,7 @@ def _last_slow(facts: Facts) -> Answer:
         says = f"Unknown: the last round that took times began {ago(timed.started, now)}."
         return Answer(Question.SLOW, Outcome.UNKNOWN, says, timed.started, **runbook, **common)
     if outcome is not Outcome.PASS:
-        proof = rehearsed(facts.rehearsals.get(heavy.rule or RELEASE), now) if heavy.rollback else ""
-        runbook = {"owner": heavy.owner, "expected": heavy.expected, "rollback": heavy.rollback, "rehearsed": proof}
+        runbook = {"owner": heavy.owner, "expected": heavy.expected, **_back(facts, heavy.rollback, heavy.rule)}
     off = [one for one in findings if _speed(one.claim, one.outcome) is not Outcome.PASS]
     details = [f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off]
     says = _how_slow(timed, findings, heavy, outcome)
@@ -261,6 +304,6 @@ def _release(facts: Facts) -> Answer:
     return answer(outcome, says, last.seen_at, details)
 
 
-def _few(lines: Sequence[str]) -> tuple[str, ...]:
+def _few(lines: Sequence[str], most: int = 240) -> tuple[str, ...]:
     rest = len(lines) - LONGEST
-    return (*(clipped(line, 240) for line in lines[:LONGEST]), *([f"and {rest} more"] if rest > 0 else []))
+    return (*(clipped(line, most) for line in lines[:LONGEST]), *([f"and {rest} more"] if rest > 0 else []))

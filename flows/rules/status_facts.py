@@ -12,6 +12,7 @@ from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.site import Health, Site, Version
 from flows.rules.slowness import Memory
+from flows.rules.standing import Promises, StandingFault
 from flows.rules.text import plain
 from flows.rules.verdict import Outcome, worst
 
@@ -26,6 +27,7 @@ DAYS = 7
 class Question(StrEnum):
     """What is asked of every site, in this order."""
 
+    PROMISES = "promises"
     UP = "up"
     SLOW = "slow"
     JOBS = "jobs"
@@ -38,6 +40,7 @@ class Question(StrEnum):
 
 
 _WORDS = {
+    Question.PROMISES: "Does the site keep its promises?",
     Question.UP: "Is it up?",
     Question.SLOW: "Is it slow?",
     Question.JOBS: "Are jobs failing?",
@@ -147,6 +150,15 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Unscheduled:
+    """A run that no schedule promised, such as one by hand, and that did its work."""
+
+    job: str
+    at: datetime
+    flow_run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFacts:
     """What became of the runs of some jobs."""
 
@@ -154,6 +166,8 @@ class JobFacts:
     troubles: tuple[Trouble, ...] = ()
     watched_at: datetime | None = None
     """When somebody last noticed what did not run."""
+    unscheduled: tuple[Unscheduled, ...] = ()
+    """Runs by hand that were recorded."""
     ledger_bytes: int = 0
     """How large the ledger is, which jobs that are no single site's keep in shape; 0 where that is no matter."""
 
@@ -164,6 +178,7 @@ class Facts:
 
     site: Site
     now: datetime
+    promises: Promises = field(default_factory=Promises)
     looks: tuple[Look, ...] = ()
     rounds: tuple[Mark, ...] = ()
     timed: Round | None = None
@@ -210,6 +225,8 @@ class Answer:
     moments: tuple[datetime, ...] = ()
     """Deployments, to be drawn into the history."""
     details: tuple[str, ...] = ()
+    fault: StandingFault | None = None
+    """The worst fault of promises, which the answer tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +241,11 @@ class Status:
     def outcome(self) -> Outcome:
         """The worst of its answers; without one nobody could look."""
         return worst(answer.outcome for answer in self.answers) if self.answers else Outcome.UNKNOWN
+
+    @property
+    def breaks_promises(self) -> bool:
+        """Whether a promise is known to be broken."""
+        return any(one.question is Question.PROMISES and one.outcome is Outcome.FAIL for one in self.answers)
 
 
 def is_up(health: Health, seen: Exchange) -> bool:

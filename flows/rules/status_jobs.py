@@ -89,7 +89,7 @@ def judge_jobs(jobs: JobFacts, now: datetime) -> Said:
         says = f"Unknown: nobody has watched for runs that did not come {when}."
         return Said(Outcome.UNKNOWN, says, jobs.watched_at, history=history, details=details)
     if not day:
-        return Said(Outcome.UNKNOWN, "Unknown: no run of the last day has ended.", history=history)
+        return _by_hand(jobs, now, history)
     if paused := [one for one in last.values() if one.wrong == _PAUSED]:
         run = max(paused, key=lambda one: one.at)
         others = f" and {len(paused) - 1} more" if len(paused) > 1 else ""
@@ -103,6 +103,16 @@ def judge_jobs(jobs: JobFacts, now: datetime) -> Said:
         return Said(Outcome.WARN, says, run.at, run.flow_run, *_rollback(run), history, details)
     says = f"No: {_runs(len(day))} of the last day went well."
     return Said(Outcome.PASS, says, _since(events), events[-1].flow_run, _ELSEWHERE, history=history)
+
+
+def _by_hand(jobs: JobFacts, now: datetime, history: tuple[Mark, ...]) -> Said:
+    """What runs that no schedule promised say, when none that one promised has ended."""
+    day = [one for one in jobs.unscheduled if one.at > now - timedelta(days=1)]
+    if not day:
+        return Said(Outcome.UNKNOWN, "Unknown: no run of the last day has ended.", history=history)
+    says = f"No: {_runs(len(day))} by hand went well in the last day, the last {ago(day[-1].at, now)}."
+    marks = tuple(Mark(one.at, Outcome.PASS) for one in jobs.unscheduled)
+    return Said(Outcome.PASS, says, day[0].at, day[-1].flow_run, _ELSEWHERE, history=marks)
 
 
 def _events(jobs: JobFacts) -> list[Event]:

@@ -1,9 +1,10 @@
-"""The answers to the four questions in words: for a page of Markdown, and beside a picture."""
+"""The answers to the questions in words: for a terminal, for a page of Markdown, and beside a picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flows.rules.grouping import urgency
 from flows.rules.notice import ago
 from flows.rules.status_change import milliseconds
 from flows.rules.status_facts import DAYS, Answer, Mark, Question, Status
@@ -17,6 +18,7 @@ CELL = 3 * 3600
 SHAPES = {Outcome.PASS: "✓", Outcome.WARN: "▲", Outcome.UNKNOWN: "?", Outcome.FAIL: "✕"}
 #: What the marks of a question's history are.
 _SEEN = {
+    Question.PROMISES: "rounds",
     Question.UP: "looks at it",
     Question.SLOW: "rounds that timed it",
     Question.JOBS: "runs",
@@ -72,9 +74,13 @@ def title(status: Status) -> str:
 
 def headline(statuses: Sequence[Status]) -> str:
     """All sites in one sentence, for whoever has a second."""
-    bad = {outcome: [title(one) for one in statuses if one.outcome is outcome] for outcome in Outcome}
+    bad = {outcome: [title(one) for one in ranked(statuses) if one.outcome is outcome] for outcome in Outcome}
     if failing := bad[Outcome.FAIL]:
-        return f"{', '.join(failing)} {'needs' if len(failing) == 1 else 'need'} somebody now"
+        breaking = [title(one) for one in ranked(statuses) if one.breaks_promises]
+        broken = f"{', '.join(breaking)} {'breaks' if len(breaking) == 1 else 'break'} promises" if breaking else ""
+        others = [name for name in failing if name not in breaking]
+        needs = f"{', '.join(others)} {'needs' if len(others) == 1 else 'need'} somebody now" if others else ""
+        return "; ".join(filter(None, (broken, needs)))
     if unknown := bad[Outcome.UNKNOWN]:
         return f"Nothing fails, but not all is known of {', '.join(unknown)}"
     if warned := bad[Outcome.WARN]:
@@ -108,8 +114,35 @@ def overview(statuses: Sequence[Status]) -> str:
 
 
 def ranked(statuses: Iterable[Status]) -> list[Status]:
-    """The heaviest first, then by name; those of shared jobs after the sites."""
-    return sorted(statuses, key=lambda one: (-one.outcome.weight, not one.site, one.site))
+    """The heaviest first, of these the broken promises by their harm, then by name; shared jobs after the sites."""
+    return sorted(statuses, key=lambda one: (-one.outcome.weight, *_harm(one), not one.site, one.site))
+
+
+def _harm(status: Status) -> tuple[bool, tuple[int, int]]:
+    fault = next((answer.fault for answer in status.answers if answer.fault), None)
+    return not status.breaks_promises, urgency(fault.group) if fault and status.breaks_promises else (0, 0)
+
+
+def lines(status: Status) -> Iterable[str]:
+    """A site's answers for a terminal; what is no pass with all that whoever reads it needs next."""
+    yield title(status)
+    for answer in status.answers:
+        yield f"  {answer.outcome.upper():8}{answer.question.words}  {answer.says}"
+        if answer.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
+            yield from (f"{'':10}{line}" for line in _next(answer, status.at))
+        if answer.question is Question.PROMISES:
+            yield from (f"{'':10}{line}" for line in answer.details)
+
+
+def _next(answer: Answer, now: datetime) -> Iterable[str]:
+    if answer.since:
+        yield f"since {answer.since:%Y-%m-%d %H:%M} UTC, {lasted(answer.since, now)}"
+    if answer.owner:
+        yield f"owner: {answer.owner}"
+    if answer.rollback and answer.outcome is Outcome.FAIL:
+        yield f"rollback: {answer.rollback}{answer.rehearsed and f' ({answer.rehearsed})'}"
+    if answer.link:
+        yield f"run: {answer.link}"
 
 
 def _badge(outcome: Outcome) -> str:

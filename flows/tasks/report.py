@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from flows.rules.grouping import Group
-from flows.rules.report import Report, line, markdown, message_of, rows
+from flows.rules.report import Report, log_line, markdown, message_of, rows
 from flows.rules.text import for_markdown
 from flows.rules.verdict import Outcome, Verdict, worst
 from flows.tasks.picture import latencies
@@ -40,7 +40,7 @@ def log_faults(site: str, faults: Sequence[Group]) -> None:
     """Write a line for each fault into the run's log: an error for what failed, a warning for what is unknown."""
     heavy = [one for one in faults if one.outcome in _LEVELS]
     for one in heavy[:MOST_LOGGED]:
-        FAULTS.log(_LEVELS[one.outcome], "%s: %s", site, line(one))
+        FAULTS.log(_LEVELS[one.outcome], "%s: %s", site, log_line(one))
     if len(heavy) > MOST_LOGGED:
         FAULTS.error("%s: and %d more faults; see the run's artifact", site, len(heavy) - MOST_LOGGED)
 

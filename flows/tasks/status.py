@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from prefect import task
@@ -10,18 +11,24 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
+from flows.rules.database import told_as
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.notice import Release
 from flows.rules.site import Site
+from flows.rules.site_file import SiteFileError
+from flows.rules.standing import Promises
+from flows.rules.status import reviewed, unreviewed
 from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
 from flows.rules.status_page import headline, markdown, overview, title
-from flows.rules.text import for_markdown, plain
+from flows.rules.text import for_markdown, plain, scrubbed
 from flows.tasks.ask import ask
+from flows.tasks.database_file import all_databases, check_database
 from flows.tasks.ledger import open_ledger
 from flows.tasks.picture import history
 from flows.tasks.releases import keep_release
 from flows.tasks.service_tables import HealthRow
-from flows.tasks.status_facts import read_facts, read_jobs
+from flows.tasks.standing import read_review
+from flows.tasks.status_facts import read_facts, read_jobs, review_stale_at, ui
 
 Found = TypeVar("Found")
 
@@ -72,6 +79,28 @@ async def find_shared_jobs() -> JobFacts:
     """What became of the runs of jobs that are no single site's."""
     now = datetime.now(UTC)
     return await asyncio.to_thread(_read, lambda session: read_jobs(session, "", now))
+
+
+@task(task_run_name="find what reviews of databases found", **_AGAIN)
+async def find_reviews() -> list[Status]:
+    """The status of each database of deployments/databases/."""
+    now = datetime.now(UTC)
+    return [made for made, _ in await asyncio.to_thread(_read, lambda session: read_reviews(session, now))]
+
+
+def read_reviews(session: Session, now: datetime) -> list[tuple[Status, Promises]]:
+    """The status of each database of deployments/databases/, under the name that its alerts have."""
+    found = []
+    for path in all_databases():
+        try:
+            promised = check_database(path)
+        except SiteFileError as error:
+            says = f"its file is wrong: {scrubbed(str(error))}"
+            found.append((unreviewed(f"database-{path.stem}", now, says), Promises()))
+        else:
+            known = read_review(session, promised, partial(review_stale_at, promised))
+            found.append((reviewed(told_as(promised).site, promised.team, known, now, ui()), known))
+    return found
 
 
 @task(task_run_name="publish the status of {status.site}", **_AGAIN)

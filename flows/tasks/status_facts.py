@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_UI_URL
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flows.rules.alert import Policy
+from flows.rules.database import Database
 from flows.rules.notice import Release
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
@@ -35,6 +36,7 @@ from flows.rules.status_facts import (
     Slot,
     Told,
     Trouble,
+    Unscheduled,
 )
 from flows.rules.verdict import Outcome
 from flows.tasks.comparisons import last_ratios
@@ -46,13 +48,14 @@ from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from flows.tasks.site_file import zone
 from flows.tasks.slots import BLIND
+from flows.tasks.standing import REVIEW, ROUND, read_promises
 
-#: Which job's rounds speak for a site.
-ROUND = "inspect-site"
 #: Rows of one kind, at most: a look every five minutes makes 2016 a week.
 MOST = 5000
 #: Seconds after which a round of a site without a schedule is too old to speak for now.
 UNSCHEDULED = 2 * 86400.0
+#: And a review of a database without one.
+UNREVIEWED = 30 * 86400.0
 #: Rounds among which a whole one is looked for, on each side of a deployment.
 NEAR = 10
 
@@ -69,6 +72,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
     return Facts(
         site,
         now,
+        promises=read_promises(session, site, now, partial(stale_at, site)),
         looks=_looks(session, site.site, week),
         rounds=tuple(Mark(run.started_at, Outcome(run.outcome)) for run in reversed(runs)),
         timed=rounds.get(timed.id) if timed else None,
@@ -80,7 +84,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         releases=releases,
         before=rounds.get(before.id) if before else None,
         after=rounds.get(after.id) if after else None,
-        rehearsals=_rehearsals(session, site),
+        rehearsals=read_rehearsals(session, site),
         rollback_faults=rollback_faults_of(session, site.site),
         flow_run=(runs[0].flow_run_id or "") if runs else "",
         ui=ui(),
@@ -102,8 +106,26 @@ def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
         .order_by(JobEventRow.at.desc())
         .limit(MOST)
     ).all()
-    found = tuple(map(_slot, reversed(slots))), tuple(map(_trouble, reversed(events)))
-    return JobFacts(*found, watched_at(session), 0 if site else file_size(session.connection()))
+    return JobFacts(
+        tuple(map(_slot, reversed(slots))),
+        tuple(map(_trouble, reversed(events))),
+        watched_at(session),
+        _unscheduled(session, site, week, {slot.flow_run_id for slot in slots}) if site else (),
+        0 if site else file_size(session.connection()),
+    )
+
+
+def _unscheduled(
+    session: Session, site: str, since: datetime, promised: Collection[str | None]
+) -> tuple[Unscheduled, ...]:
+    """Runs that were recorded and that no slot has."""
+    rows = session.execute(
+        select(RunRow.job, RunRow.ended_at, RunRow.flow_run_id)
+        .where(RunRow.site == site, RunRow.job != REVIEW, RunRow.started_at >= since)
+        .order_by(RunRow.started_at.desc())
+        .limit(MOST)
+    ).all()
+    return tuple(Unscheduled(job, at, run or "") for job, at, run in reversed(rows) if run not in promised)
 
 
 def stale_at(site: Site, started: datetime) -> datetime:
@@ -112,6 +134,14 @@ def stale_at(site: Site, started: datetime) -> datetime:
         return started + timedelta(seconds=UNSCHEDULED)
     expression = cron(site.schedule.inspect, site.site)
     return _second_slot(expression, zone(expression, site.schedule.timezone), started)
+
+
+def review_stale_at(database: Database, started: datetime) -> datetime:
+    """When a review is too old to speak for now, as for the round of a site."""
+    if database.schedule is None:
+        return started + timedelta(seconds=UNREVIEWED)
+    expression = cron(database.schedule.review, f"review-{database.database}")
+    return _second_slot(expression, zone(expression, database.schedule.timezone), started)
 
 
 def ui() -> str:
@@ -304,7 +334,7 @@ def _told(verdict: VerdictRow, finding: FindingRow) -> Told:
     )
 
 
-def _rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
+def read_rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
     """The last rehearsal of each rollback command as it is written now."""
     commands = {rule.name: command_hash(rule.rollback.command) for rule in site.rules}
     if site.release and site.release.rollback:

@@ -20,16 +20,16 @@ from prefect.runtime import flow_run
 from sqlalchemy import Connection, Engine, String, and_, cast, func, or_, select, update
 
 from flows.rules.exchange import Probe
-from flows.rules.grouping import Group, merged
+from flows.rules.grouping import merged
 from flows.rules.site import Site
 from flows.rules.sweep import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
-from flows.rules.verdict import Outcome, Severity, Verdict
+from flows.rules.verdict import Verdict
 from flows.tasks.ask import user_agent
 from flows.tasks.bulk import insert_many
 from flows.tasks.ledger import open_ledger
 from flows.tasks.probe import Prober
 from flows.tasks.sweep_listing import unpacked
-from flows.tasks.sweep_tables import GROUP, PAGE, SHARD, SWEEP, write_groups
+from flows.tasks.sweep_tables import PAGE, SHARD, SWEEP, read_groups, write_groups
 from roundsman.batch.attempt import Batch
 from roundsman.batch.rules import Applied, Status
 from roundsman.batch.running import Report, run
@@ -241,18 +241,9 @@ def conclude(engine: Engine, sweep: int) -> Swept:
         row = connection.execute(select(SWEEP).where(SWEEP.c.id == sweep)).one()
         told = select(PAGE.c.outcome, func.count()).where(PAGE.c.sweep_id == sweep).group_by(PAGE.c.outcome)
         outcomes = counted((weight, count) for weight, count in connection.execute(told))
-        groups = [
-            _group(one) for one in connection.execute(select(GROUP.c.told).where(GROUP.c.sweep_id == sweep)).scalars()
-        ]
+        groups = read_groups(connection, sweep)
         pages, now = sum(outcomes.values()), datetime.now(UTC)
         if pages == row.listed and row.status == "sweeping":
             connection.execute(update(SWEEP).where(SWEEP.c.id == sweep).values(status="done", ended_at=now))
     seconds = ((row.ended_at or now) - row.started_at).total_seconds()
     return Swept(row.site, row.edition, pages, row.listed, outcomes, merged(groups), row.notes, seconds)
-
-
-def _group(told: dict[str, Any]) -> Group:
-    severity = Severity(told["severity"]) if told["severity"] else None
-    return Group(
-        **{**told, "outcome": Outcome(told["outcome"]), "severity": severity, "examples": tuple(told["examples"])}
-    )

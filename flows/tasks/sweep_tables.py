@@ -8,11 +8,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, UniqueConstraint, insert
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, UniqueConstraint, insert, select
 from sqlmodel import Field
 
-from flows.rules.grouping import group
-from flows.rules.verdict import Verdict
+from flows.rules.grouping import Group, group
+from flows.rules.verdict import Outcome, Severity, Verdict
 from flows.tasks.ledger_tables import Json, LedgerTable, UtcTime
 
 #: Stands for the number of a shard where a finding was made while the pages were listed.
@@ -94,3 +94,16 @@ def write_groups(connection: Connection, sweep: int, shard: int, verdicts: Itera
     """Write down what was found wrong, the same fault once."""
     if groups := group(verdicts):
         connection.execute(insert(GROUP), [{"sweep_id": sweep, "shard": shard, "told": asdict(one)} for one in groups])
+
+
+def read_groups(connection: Connection, sweep: int) -> list[Group]:
+    """What was found wrong in each shard."""
+    found = connection.execute(select(GROUP.c.told).where(GROUP.c.sweep_id == sweep)).scalars()
+    return [_group(told) for told in found]
+
+
+def _group(told: dict[str, Any]) -> Group:
+    severity = Severity(told["severity"]) if told["severity"] else None
+    return Group(
+        **{**told, "outcome": Outcome(told["outcome"]), "severity": severity, "examples": tuple(told["examples"])}
+    )

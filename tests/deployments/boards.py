@@ -1,11 +1,11 @@
 """A board over sites and a ledger of a test's own."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.tasks.test_status import RULE
 from tests.tasks.weeks import MINUTE, add, look, release, slot, walk, watch
@@ -67,30 +67,15 @@ def fresh(write_site, open_ledger):
     return open_ledger
 
 
-SAMPLE = re.compile(r'(roundsman_[a-z0-9_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
-
-
 async def metrics_of(board):
-    """Every sample by name and labels, read as strictly as the format is written."""
+    """Every sample by name and labels, in the order of their names, as Prometheus' own parser reads them."""
     answer = await board.get("/metrics")
     assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["content-type"]
-    assert answer.text.endswith("\n")
-    found, known = {}, set()
-    lines = answer.text[:-1].split("\n")
-    for number, line in enumerate(lines):
-        if line.startswith("# HELP "):
-            name = line.split(" ", 3)[2]
-            assert name not in known
-            assert f"# TYPE {name} gauge" == lines[number + 1]
-            known.add(name)
-        elif not line.startswith("# TYPE "):
-            name, labels, value = SAMPLE.fullmatch(line).groups()
-            assert name == family_of(lines, number)
-            assert (name, labels or "") not in found
-            found[name, labels or ""] = float(value)
+    found = {}
+    for family in text_string_to_metric_families(answer.text):
+        assert ("gauge", True) == (family.type, bool(family.documentation))
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            assert (sample.name, labels) not in found
+            found[sample.name, labels] = sample.value
     return found
-
-
-def family_of(lines, number):
-    """The family under whose head a line stands."""
-    return next(line.split(" ")[2] for line in reversed(lines[:number]) if line.startswith("# TYPE "))

@@ -11,15 +11,25 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
+import yaml
 
 from flows.rules.verdict import Outcome
+from flows.tasks.ledger import write_round
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
 from tests.ports import free_port
+from tests.tasks.test_standing import leak, other
 from tests.tasks.weeks import HOUR, MINUTE, add, event, judged, look, release, slot, timed, walk, watch
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 
 DAY = 24 * HOUR
+QUESTIONS = [
+    "Does the site keep its promises?",
+    "Is it up?",
+    "Is it slow?",
+    "Are jobs failing?",
+    "Did the last deployment change anything?",
+]
 TOKEN = "spelled-out-nowhere"
 PAGES = ["/", "/sites/shop", "/metrics", "/nowhere", "/sites/none"]
 
@@ -29,9 +39,15 @@ async def test_each_page_answers_and_shows_each_question(fresh):
         index, site = await board.get("/"), await board.get("/sites/shop")
     assert (200, 200) == (index.status_code, site.status_code)
     for page in (index.text, site.text):
-        for words in ("Is it up?", "Is it slow?", "Are jobs failing?", "Did the last deployment change anything?"):
-            assert words in page
-        for says in ("Yes: /health answers 200", "No: its budget is kept", "No: 1 run of the last day went well", "✓"):
+        card = page[page.index(QUESTIONS[0]) :]
+        assert QUESTIONS == sorted(QUESTIONS, key=card.index)
+        for says in (
+            "Yes: all 2 claims held when last looked at",
+            "Yes: /health answers 200",
+            "No: its budget is kept",
+            "No: 1 run of the last day went well",
+            "✓",
+        ):
             assert says in page
     for word in (
         "Since",
@@ -43,8 +59,44 @@ async def test_each_page_answers_and_shows_each_question(fresh):
         "never rehearsed",
     ):
         assert word in site.text
-    assert 4 == len(re.findall("<figcaption>Last 7 days, [a-z ]+: 1 passed", site.text))
-    assert site.text.count('<img src="data:image/svg+xml;base64,') == 4
+    assert 5 == len(re.findall("<figcaption>Last 7 days, [a-z ]+: 1 passed", site.text))
+    assert site.text.count('<img src="data:image/svg+xml;base64,') == 5
+
+
+async def test_a_broken_promise_is_the_first_thing_on_every_page(fresh, write_site):
+    walk(fresh, now() - 3 * MINUTE, judged(), leak(), run="leaking")
+    write_site("aaa")
+    walk(fresh, now() - 5 * MINUTE, site="aaa")
+    async with client() as board:
+        index, site = await board.get("/"), await board.get("/sites/shop")
+    assert "<h1>shop breaks promises</h1>" in index.text
+    assert index.text.index('href="/sites/shop"') < index.text.index('href="/sites/aaa"')
+    for page in (index.text, site.text):
+        first = page[page.index("Does the site keep its promises?") : page.index("Is it up?")]
+        for words in (
+            "FAIL",
+            "No: CRITICAL logged-in-traffic/leak on /inbox: saw stranger got a page of ada",
+            "privacy",
+        ):
+            assert words in first
+        for words in ("Since", "for 3 minutes", "<code>make back</code> (never rehearsed)"):
+            assert words in first
+
+
+async def test_a_database_whose_review_failed_is_on_the_board(fresh, tmp_path, monkeypatch):
+    from flows.tasks import database_file
+
+    written = {"database": "orders", "owner": "data", "expected_result": "Quick.", "rollback": {"note": "x"}}
+    (tmp_path / "orders.yaml").write_text(yaml.safe_dump(written | {"url": {"env": "ORDERS_URL"}}))
+    monkeypatch.setattr(database_file, "DATABASES", tmp_path)
+    when = {"started_at": now() - MINUTE, "ended_at": now()}
+    write_round(fresh, run_id="r", site="orders", job="review-database", verdicts=[other("indexes", "orders")], **when)
+    async with client() as board:
+        index, page = await board.get("/"), await board.get("/sites/database-orders")
+        found = await metrics_of(board)
+    assert "<h1>database-orders breaks promises</h1>" in index.text
+    assert "No: indexes/claim on orders: saw saw, wanted wanted." in page.text
+    assert 1 == found["roundsman_claims", 'check="indexes",outcome="fail",severity="",site="database-orders"']
 
 
 @pytest.mark.parametrize(
@@ -183,7 +235,7 @@ async def test_whatever_a_server_or_a_file_says_stays_text(write_site, open_ledg
 async def test_a_link_leads_to_the_run_where_prefects_address_is_known(fresh):
     from prefect.settings import PREFECT_UI_URL, temporary_settings
 
-    for address, count in (("https://prefect.example.com", 4), (None, 0), ("javascript:alert(1)//", 0)):
+    for address, count in (("https://prefect.example.com", 5), (None, 0), ("javascript:alert(1)//", 0)):
         with temporary_settings({PREFECT_UI_URL: address} if address else {}):
             async with client() as board:
                 page = (await board.get("/sites/shop")).text

@@ -1,4 +1,4 @@
-"""What machines ask of the board: is the service itself well, and what are its numbers?"""
+"""What machines ask of the board: are promises kept, is the service itself well, and what are its numbers?"""
 
 import asyncio
 import re
@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from flows.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
-from tests.tasks.weeks import add, walk, watch
+from tests.tasks.test_standing import leak
+from tests.tasks.weeks import MINUTE, add, judged, walk, watch
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 
@@ -16,7 +18,7 @@ async def health():
     async with client() as board:
         answer = await board.get("/health")
     told = answer.json()
-    assert {"ok", "reasons"} == set(told)
+    assert ["promises", "ok", "reasons"] == list(told)
     assert (200 if told["ok"] else 503) == answer.status_code
     assert told["ok"] is (not told["reasons"])
     return {reason["kind"]: reason["sites"] for reason in told["reasons"]}
@@ -24,6 +26,59 @@ async def health():
 
 async def test_health_is_fine_while_ledger_rounds_and_watch_are(fresh):
     assert {} == await health()
+
+
+LEAKING = {"check": "logged-in-traffic", "claim": "logged-in-traffic/leak", "outcome": "fail", "severity": "critical"}
+
+
+async def test_health_says_first_that_a_promise_is_broken_and_which(fresh):
+    walk(fresh, now() - 3 * MINUTE, judged(), leak(), run="leaking")
+    async with client() as board:
+        answer = await board.get("/health")
+    assert 503 == answer.status_code
+    told = answer.json()
+    assert (False, []) == (told["ok"], told["reasons"])
+    assert ["promises", "fail"] == [next(iter(told)), told["promises"]["outcome"]]
+    (shop,) = told["promises"]["sites"]
+    assert LEAKING.items() <= shop["worst"].items()
+    assert ("/inbox", "stranger got a page of ada") == (shop["worst"]["where"], shop["worst"]["saw"])
+    assert {"fail": 1, "unknown": 0, "warn": 0, "pass": 1} == shop["claims"]
+    assert ("privacy", "make back", "never rehearsed") == (shop["owner"], shop["rollback"], shop["rehearsed"])
+    assert "since" in shop
+
+
+@pytest.mark.parametrize(
+    ("token", "key", "address", "in_full"),
+    [
+        ("", "", "http://127.0.0.1:8481", True),
+        ("", "", "http://rebound.example.com:8481", False),
+        ("secret", "", "http://127.0.0.1:8481", False),
+        ("secret", "Bearer no", "http://127.0.0.1:8481", False),
+        ("secret", "Bearer secret", "https://board.example.com", True),
+    ],
+)
+async def test_health_names_routes_only_to_those_who_may_read_the_pages(fresh, token, key, address, in_full):
+    walk(fresh, now() - 3 * MINUTE, judged(), leak(), run="leaking")
+    async with client(token, address, headers={"Authorization": key} if key else {}) as board:
+        answer = await board.get("/health")
+    (shop,) = answer.json()["promises"]["sites"]
+    assert (503, LEAKING) == (answer.status_code, {name: shop["worst"][name] for name in LEAKING})
+    assert all((word in answer.text) is in_full for word in ("/inbox", "stranger", "privacy", "make back"))
+
+
+UNSURE = [
+    (Outcome.WARN, 200, "warn"),
+    (Outcome.UNKNOWN, 503, "unknown"),
+    (Outcome.FAIL, 503, "fail"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "code", "says"), UNSURE)
+async def test_health_is_not_well_while_a_claim_failed_or_could_not_be_judged(fresh, outcome, code, says):
+    walk(fresh, now() - 3 * MINUTE, judged(outcome), run="again")
+    async with client() as board:
+        answer = await board.get("/health")
+    assert (code, says) == (answer.status_code, answer.json()["promises"]["outcome"])
 
 
 async def test_health_says_which_site_never_had_a_round_or_has_none_in_time(write_site, open_ledger):
@@ -123,8 +178,22 @@ async def test_metrics_tell_the_same_in_prometheus_own_words(fresh):
     assert 1.0 == found["roundsman_healthy", ""]
     assert 1.0 == found["roundsman_up", 'site="shop"']
     assert 0.012 == found["roundsman_look_first_byte_seconds", 'site="shop"']
-    assert 1.0 == found["roundsman_answer", 'site="shop",question="up",outcome="pass"']
-    assert 0.0 == found["roundsman_answer", 'site="shop",question="up",outcome="fail"']
-    assert 0.04 == found["roundsman_latency_seconds", 'site="shop",path="/a",cache_state="hit",quantile="0.95"']
+    assert 1.0 == found["roundsman_answer", 'outcome="pass",question="up",site="shop"']
+    assert 0.0 == found["roundsman_answer", 'outcome="fail",question="up",site="shop"']
+    assert 0.04 == found["roundsman_latency_seconds", 'cache_state="hit",path="/a",quantile="0.95",site="shop"']
     assert abs(found["roundsman_watch_timestamp_seconds", ""] - now().timestamp()) < 60
-    assert 20 == sum(name == "roundsman_answer" for name, _ in found)
+    assert 24 == sum(name == "roundsman_answer" for name, _ in found)
+
+
+async def test_metrics_count_the_claims_and_tell_how_the_last_round_came_out(fresh):
+    walk(fresh, now() - 3 * MINUTE, judged(), judged(subject="/b"), leak(), run="leaking")
+    async with client() as board:
+        found = await metrics_of(board)
+    claims = {labels: value for (name, labels), value in found.items() if name == "roundsman_claims" and value}
+    assert {
+        'check="logged-in-traffic",outcome="fail",severity="critical",site="shop"': 1,
+        'check="cache-headers",outcome="pass",severity="",site="shop"': 2,
+    } == claims
+    assert 0 == found["roundsman_claims", 'check="cache-headers",outcome="fail",severity="",site="shop"']
+    rounds = {labels for (name, labels), value in found.items() if name == "roundsman_round_outcome" and value}
+    assert {'outcome="fail",site="shop"'} == rounds

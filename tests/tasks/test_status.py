@@ -85,7 +85,7 @@ def test_a_round_without_samples_keeps_none(ledger):
 
 def test_an_empty_ledger_leaves_every_question_unknown(ledger):
     answers = status(facts(ledger)).answers
-    assert [Outcome.UNKNOWN] * 4 == [answer.outcome for answer in answers]
+    assert [Outcome.UNKNOWN] * 5 == [answer.outcome for answer in answers]
 
 
 @pytest.mark.parametrize("rolled_up", [False, True])
