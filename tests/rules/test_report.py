@@ -6,6 +6,7 @@ import pytest
 
 from flows.rules.grouping import group
 from flows.rules.report import Report, as_json, line, markdown, rows
+from flows.rules.text import for_table
 from flows.rules.verdict import Claim, Outcome, Severity, Verdict
 from tests.rules.make import exchange
 
@@ -175,7 +176,7 @@ def test_no_sink_quotes_a_rollback_that_was_found_missing_as_if_it_worked():
     broken = verdict("fail", rollback_fault=MISSING)
     [one] = group([broken])
     assert line(one).endswith(f"  rollback: cannot be run: {MISSING}")
-    assert [f"cannot be run: {MISSING}"] == [row["rollback"] for row in rows([broken])]
+    assert [for_table(f"cannot be run: {MISSING}")] == [row["rollback"] for row in rows([broken])]
     page = markdown(report(broken), "")
     assert "`make cdn-rollback RULE=inbox`" not in page
     assert "cannot be run: no target cdn-rollback" in page
