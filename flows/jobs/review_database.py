@@ -21,10 +21,11 @@ from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.subject import services_failed, summary
 from flows.rules.verdict import Verdict
 from flows.tasks.at_once import tell_at_once
-from flows.tasks.database_file import folder_of, load_database
+from flows.tasks.database_file import check_golden, folder_of, load_database
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready, record
+from flows.tasks.migration_copy import RehearsalError
 from flows.tasks.own_services import is_ours
 from flows.tasks.report import conclude, log_faults, verdicts_of
 
@@ -68,6 +69,7 @@ async def review_database(database: str, only: Sequence[Part] = ()) -> State[Rep
         only: The parts to review; all of them when empty.
     """
     promised, folder = load_database(database), folder_of(database)
+    await asyncio.to_thread(check_golden, promised, database)
     await asyncio.to_thread(ready)
     started = datetime.now(UTC)
     verdicts: list[Verdict] = []
@@ -99,6 +101,8 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
     """Make a check; one that breaks down says `unknown`, and the review goes on."""
     try:
         return await verdicts_of(check[0], *check[1])
+    except RehearsalError as error:
+        return [could_not_review(promised, NAMES[part], str(error))]
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
         why = f"the check broke down: {type(error).__name__}: {error}"
         blind = could_not_review(promised, NAMES[part], why)

@@ -44,6 +44,10 @@ ACCEPTABLE = (
     TIME, READS, WRITES, REWRITES, ROWS, HELD, PATIENCE, STATISTICS, SMOKE, DOWN, SCHEMA, DATA, BACK, SOUND, TWICE,
     GROWTH, HEADS, DRIFT, PRODUCTION, PLANS,
 )  # fmt: skip
+REACH = Claim(f"{CHECK}/db316-reach", "Migrations and the smoke test reach the copy, and no other database.")
+#: What an env.py lacks that writes SQL instead of running it.
+NOT_CONNECTED = "an env.py that connects to the database (`run_migrations_online`), and commits"
+NETWORK = Claim(REACH.id, REACH.says, breach=Outcome.WARN)
 
 
 def seconds(took: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flows.rules.migration_reach import Attempt
 from flows.rules.query_facts import QuerySeen
 
 #: Stands for all tables of an SQLite database, which is locked as a whole.
@@ -97,6 +98,12 @@ class MigrationFacts:
     """Revisions to run with what they say they do, in order."""
     trouble: str = ""
     """Why Alembic could not say what is pending."""
+    remedy: str = ""
+    """What leads Alembic to the copy, where the trouble is that it was led elsewhere; then there is no verdict."""
+    is_idle: bool = False
+    """Alembic said that the migrations ran, and the copy is where it was."""
+    attempts: tuple[Attempt, ...] = ()
+    """What the commands tried to reach beside the copy."""
     before: Snapshot | None = None
     up: Leg | None = None
     upgraded: Snapshot | None = None

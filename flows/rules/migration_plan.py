@@ -1,10 +1,12 @@
 """The section `migrations:` of a database file: what is rehearsed on a copy, and what may wait for how long."""
 
+from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from flows.rules.acceptance import AcceptedMigration
+from flows.rules.migration_reach import PARTS, unknown_parts
 from flows.rules.quantity import Duration
 
 #: A table with how many rows it has in production.
@@ -23,6 +25,28 @@ def _heads(written: object) -> object:
 
 #: How many heads there are, or the labels of the branches that have one each.
 Heads = Annotated[int | tuple[str, ...], BeforeValidator(_heads)]
+
+
+class Protection(StrEnum):
+    """How the live database is kept out of reach of what a rehearsal runs."""
+
+    FULL = "full"
+    """No network, no file of the live database, and on PostgreSQL a role that owns the copy and nothing else."""
+    NETWORK = "network"
+    """The same with the golden database's own role: what that makes the server do is not guarded."""
+    ENVIRONMENT = "environment"
+    """No variable leads to the live database; a written address does."""
+
+
+def _template(written: str) -> str:
+    if unknown := unknown_parts(written):
+        wanted = ", ".join(f"{{{part}}}" for part in PARTS)
+        raise ValueError(f"no part {{{unknown[0]}}} of an address; wanted {wanted}, or text without braces")
+    return written
+
+
+#: The value of a variable, with parts of the copy's address in braces.
+Template = Annotated[str, AfterValidator(_template)]
 
 
 class Budget(BaseModel):
@@ -46,6 +70,16 @@ class Migrations(BaseModel):
     golden: Variable = Field(description="the environment variable with the URL of the database to copy")
     url: Variable = Field(
         default="DATABASE_URL", description="the variable in which Alembic and the smoke test find the copy's URL"
+    )
+    env: dict[Variable, Template] = Field(
+        default_factory=dict,
+        description="more variables for Alembic and the smoke test, such as {POSTGRES_SERVER: '{host}'}: in braces one "
+        "of {url}, {host}, {port}, {user}, {password} and {database} of the copy",
+    )
+    guard: Protection = Field(
+        default=Protection.FULL,
+        description="how the live database is kept out of reach: `full`; `network`, where the golden database's own "
+        "role runs the migrations; `environment`, where only variables are withheld, for want of user namespaces",
     )
     python: str = Field(default="python", description="the Python that has Alembic and what the migrations import")
     smoke: tuple[str, ...] = Field(default=(), description="a command that tries the old release on the new schema")

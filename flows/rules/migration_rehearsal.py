@@ -15,8 +15,11 @@ from flows.rules.migration_claims import (
     GROWTH,
     HEADS,
     HELD,
+    NETWORK,
+    NOT_CONNECTED,
     PATIENCE,
     PRODUCTION,
+    REACH,
     READS,
     REWRITES,
     ROWS,
@@ -30,14 +33,21 @@ from flows.rules.migration_claims import (
 )
 from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
 from flows.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale, unscaled
-from flows.rules.migration_plan import Budget, Migrations
+from flows.rules.migration_plan import Budget, Migrations, Protection
 from flows.rules.migration_queries import judge_queries
+from flows.rules.migration_reach import told
 from flows.rules.migration_return import judge_return
 from flows.rules.query_promise import Queries
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 
 #: Seconds of other work that a lock may be held for.
 _HELD = 0.1
+#: How PostgreSQL's drivers call what only a role with more rights may do.
+_LACKS_RIGHTS = "InsufficientPrivilege"
+_RIGHTS = (
+    "it runs as a role that owns the copy and has no other right; do what needs more in the golden database before "
+    "(CREATE EXTENSION, CREATE ROLE), or write `guard: network`"
+)
 #: A share of a table's rows, and how many more; PostgreSQL's own autovacuum looks at it again after as many.
 _MANY, _FEW = 0.1, 50
 #: Rows that are written anew before anybody notices.
@@ -56,7 +66,7 @@ def judge(
     """Judge a rehearsal of the database `name`: first each migration, in order, then all together."""
     rollback = _rollback(facts)
     about: list[tuple[str, Sequence[Finding]]] = []
-    if facts.up and facts.before:
+    if facts.up and facts.before and not facts.is_idle:
         factors = factors_of(plan, facts)
         before = facts.before
         rehearsed = _Rehearsed(
@@ -110,7 +120,8 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
         yield UPGRADE.against("not reached: one before it failed", "it runs", holds=None)
         return
     if up.error and revision == up.revisions[-1]:
-        yield UPGRADE.against(up.error, "it runs", holds=False)
+        lacks_rights = up.error.startswith(_LACKS_RIGHTS)
+        yield UPGRADE.against(up.error, _RIGHTS if lacks_rights else "it runs", holds=None if lacks_rights else False)
         return
     mine = [one for one in up.statements if one.revision == revision]
     runs = [(leg, [one for one in holds(leg, factors) if one.revision == revision]) for leg in rehearsed.upgrades]
@@ -224,8 +235,10 @@ def _held(leg: Leg, own: Sequence[Hold], factors: Mapping[str, float]) -> _Run:
 
 
 def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
+    yield from _reach(plan, facts)
     if facts.trouble:
-        yield UPGRADE.against(facts.trouble, "Alembic says what is pending", holds=False)
+        wanted = f"Alembic says what is pending{facts.remedy and f'; {facts.remedy}'}"
+        yield UPGRADE.against(facts.trouble, wanted, holds=None if facts.remedy else False)
         return
     yield _heads(plan, facts)
     yield from _production(facts)
@@ -236,6 +249,10 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
         return
     if facts.up is None or facts.before is None:
         raise ValueError("what is pending was not run")
+    if facts.is_idle:
+        saw = "Alembic ended well, and nothing ran on the copy: its revision is still the old one"
+        yield UPGRADE.against(saw, NOT_CONNECTED, holds=None)
+        return
     if not facts.up.error:
         factors = factors_of(plan, facts)
         unknown = unscaled(facts.up.statements, facts.before.rows, factors)
@@ -252,6 +269,28 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
 def _whole_run(leg: Leg, factors: Mapping[str, float], least: str) -> _Run:
     took = projected_seconds(leg, factors)
     return _Run(took, f"{seconds(leg.seconds)} here, {least}{seconds(took)} with production's rows", leg.load)
+
+
+#: What is open in spite of the guard that was chosen.
+_OPEN = {
+    Protection.NETWORK: "what the server itself can be made to do was not guarded (`guard: network`)",
+    Protection.ENVIRONMENT: "network, sockets, files and the server were not guarded, only variables "
+    "(`guard: environment`)",
+}
+
+
+def _reach(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
+    """What was tried in vain is a failure all the same: in production nothing stands in its way."""
+    tried, wanted = told(facts.attempts), "only the copy"
+    if any(one.database for one in facts.attempts):
+        saw = f"{listed(tried)}; it was refused"
+        yield REACH.against(saw, f"{wanted}, by the URL in {plan.url}", holds=None if facts.remedy else False)
+    elif tried:
+        yield NETWORK.against(f"{listed(tried)}; the network is closed to a rehearsal", wanted, holds=False)
+    elif open_still := _OPEN.get(plan.guard):
+        yield NETWORK.against(open_still, f"{wanted}; `guard: full`", holds=False)
+    else:
+        yield REACH.against("nothing else was tried", wanted, holds=True)
 
 
 def _heads(plan: Migrations, facts: MigrationFacts) -> Finding:

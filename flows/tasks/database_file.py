@@ -1,6 +1,7 @@
 """Finding and reading database files."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from flows.rules.named_queries import NamedQuery, read_queries
 from flows.rules.query_review import ACCEPTABLE as QUERY_CLAIMS
 from flows.rules.site import Schedule
 from flows.rules.site_file import Place, Problem, SiteFileError, dotted, read_as
-from flows.tasks.migration_copy import RehearsalError, address
+from flows.tasks import migration_copy
+from flows.tasks.migration_copy import RehearsalError, address, same_database
 from flows.tasks.site_file import schedule_problems, shown_and_text
 
 #: Where the databases of this project are written down.
@@ -169,3 +171,24 @@ def addresses(promised: Database, shown: str) -> None:
             )
     if problems:
         raise SiteFileError(problems)
+    check_golden(promised, shown)
+
+
+def check_golden(promised: Database, shown: str) -> None:
+    """See that the golden database is not the live one, nor a node of it, by whatever name each is called.
+
+    Raises:
+        SiteFileError: it is. Where one of them can't be reached, the review says so later.
+    """
+    plan = promised.migrations
+    for variable in (promised.url.env, *(node.env for node in promised.nodes)) if plan else ():
+        with suppress(RehearsalError):
+            golden, live = address(plan.golden), address(variable)
+            if not same_database(golden, live):
+                continue
+            try:
+                migration_copy.refuse_live_as_golden(golden, live)
+            except RehearsalError as error:
+                saw, _, wanted = str(error).removeprefix("saw ").partition("; ")
+                mend = f"{plan.golden} and {variable} lead to one database; {wanted}"
+                raise SiteFileError([Problem(shown, 1, "migrations.golden", saw, mend)]) from None

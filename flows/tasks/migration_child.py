@@ -114,7 +114,12 @@ def run(order: dict[str, Any], out: Any) -> None:
     config = Config(order["config"])
     config.set_main_option("sqlalchemy.url", written.replace("%", "%%"))
     watcher = (SQLite if url.get_backend_name() == "sqlite" else PostgreSQL)(order["copy"])
-    event.listen(Pool, "connect", lambda raw, _record: watcher.refuse_others(raw))
+
+    def only_the_copy(raw: Any, _record: Any) -> None:
+        watcher.refuse_others(raw)
+        out.write(json.dumps({"kind": "connected"}) + "\n")
+
+    event.listen(Pool, "connect", only_the_copy)
     if order["leg"] == "check":
         from alembic.command import check  # noqa: PLC0415 - asked for once
 
@@ -123,9 +128,10 @@ def run(order: dict[str, Any], out: Any) -> None:
     script = ScriptDirectory.from_config(config)
     recorder = Recorder(out, watcher)
 
-    def steps(current: Any, _context: Any) -> Any:
+    def steps(current: Any, context: Any) -> Any:
         if order["leg"] == "look":
-            recorder.write(kind="look", **_pending(script, current))
+            table = context._version  # noqa: SLF001 - has no other name
+            recorder.write(kind="look", table=[table.schema or "", table.name], **_pending(script, current))
             return
         for step in _upward(script, current) if order["leg"] == "up" else _downward(script, tuple(order["to"])):
             recorder.close(None)
@@ -134,11 +140,15 @@ def run(order: dict[str, Any], out: Any) -> None:
             yield step
 
     recorder.listen()
+    environment = EnvironmentContext(config, script, fn=steps, destination_rev=_destination(order))
     try:
-        with EnvironmentContext(config, script, fn=steps, destination_rev=_destination(order)):
+        with environment:
             script.run_env()
     finally:
         recorder.close(None)
+        context = environment._migration_context  # noqa: SLF001 - get_context() raises where there is none
+        if context is not None and context.connection is None:
+            recorder.write(kind="offline")
         recorder.write(kind="leg", seconds=recorder.now(), wal=max(0, watcher.wal[1] - watcher.wal[0]))
 
 
@@ -204,9 +214,11 @@ def _commands(script: ScriptDirectory, start: tuple[str, ...], made: list[Any]) 
 _PLAIN = (CommandError, NotTheCopy, ImportError)
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, withheld: list[str]) -> str:
     """The error's kind, and its words where they can't hold rows of the database: what Python says often does."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(error, KeyError) and error.args and error.args[0] in withheld:
+        return f"KeyError: the variable {error.args[0]} is withheld, because it leads to a database"
     if isinstance(error, DBAPIError):
         said = without_values(cause)
     else:
@@ -215,16 +227,26 @@ def _why(error: BaseException) -> str:
     return f"{kind}: {said}" if said not in {"", kind} else kind
 
 
+def _find_scripts(config: Path) -> None:
+    """A relative `script_location` is meant from the project's folder; some call Alembic in its file's folder."""
+    location = Config(str(config)).get_main_option("script_location") or ""
+    if not Path(location).exists() and (config.parent / location).exists():
+        os.chdir(config.parent)
+
+
 def main() -> int:
     """Take the order from the environment; 0 when the leg came through."""
     order = json.loads(os.environ.pop("ROUNDSMAN_LEG"))
     logging.basicConfig(level=logging.WARNING)
-    os.chdir(Path(order["config"]).parent)
+    _find_scripts(Path(order["config"]))
     with Path(order["out"]).open("a", encoding="utf-8") as out:
         try:
             run(order, out)
         except BaseException as error:  # noqa: BLE001 - whatever a migration raises is what there is to tell
-            out.write(json.dumps({"kind": "error", "type": type(error).__name__, "says": _why(error)}) + "\n")
+            out.write(
+                json.dumps({"kind": "error", "type": type(error).__name__, "says": _why(error, order["withheld"])})
+                + "\n"
+            )
             return 1
     return 0
 

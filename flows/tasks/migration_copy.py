@@ -5,6 +5,7 @@ Only an SQLite file in WAL mode may be golden and live at once: whoever writes t
 
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +18,8 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from flows.rules.migration_copy import copy_name, is_copy, is_left_over
+from flows.rules.migration_plan import Protection
+from flows.tasks import migration_role
 from flows.tasks.migration_errors import without_values
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
@@ -33,7 +36,11 @@ class RehearsalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy: its URL as the migrations' project writes it, and the name that it must be reached by."""
+    """A copy: its URL, and the name that it must be reached by.
+
+    On PostgreSQL its user may be a role that was made for the copy. Nobody with more rights connects to it once
+    migrations have run: what they left there would run with those.
+    """
 
     url: str = field(repr=False)
     name: str
@@ -84,28 +91,46 @@ def connected(url: URL, *, reads_only: bool = False) -> Iterator[Connection]:
 
 
 @contextmanager
-def copied(project: str, golden: URL, live: URL | None, now: datetime) -> Iterator[Copy]:
+def copied(
+    project: str, golden: URL, live: URL | None, now: datetime, protection: Protection = Protection.ENVIRONMENT
+) -> Iterator[Copy]:
     """A copy of the golden database, dropped at the end.
+
+    Args:
+        project: Whose it is, by name.
+        golden: The database to copy.
+        live: The live one, which must be neither.
+        now: The time, which the copy's name tells.
+        protection: Whether a role of its own owns the copy on PostgreSQL.
 
     Raises:
         RehearsalError: the golden database is the live one and its writers would have to wait, somebody is connected to
-            it, or it can't be copied.
+            it, it can't be copied, or its role could do harm elsewhere.
     """
-    if live is not None and same_database(golden, live):
-        _refuse_golden(golden)
+    if live is not None:
+        refuse_live_as_golden(golden, live)
     name = copy_name(project, now, secrets.token_hex(4))
     url = _beside(golden, name)
     refuse_live(url, live)
     try:
         _make(golden, url, name)
         refuse_live(url, live)
-        yield Copy(url.render_as_string(hide_password=False), url.database or "")
+        copy = Copy(url.render_as_string(hide_password=False), url.database or "")
+        if protection is Protection.FULL and url.get_backend_name() == "postgresql":
+            copy = _owned(copy, url, golden, live)
+        yield copy
     finally:
         drop(golden, name)
 
 
-def _refuse_golden(golden: URL) -> None:
-    """Refuse to copy the live database, but for an SQLite file that can be written to meanwhile."""
+def refuse_live_as_golden(golden: URL, live: URL) -> None:
+    """Refuse to copy the live database, by whatever name, but for an SQLite file that can be written to meanwhile.
+
+    Raises:
+        RehearsalError: the golden database is the live one, or one of them can't be reached.
+    """
+    if not same_database(golden, live):
+        return
     if golden.get_backend_name() == "postgresql":
         raise RehearsalError(
             "saw the live database as golden; wanted one restored from its dump: a server copies a database only "
@@ -118,6 +143,43 @@ def _refuse_golden(golden: URL) -> None:
             f"saw the live database as golden, with its journal in mode {mode}: nobody can write to it while it is "
             "copied; restore a golden one from the backup, or set PRAGMA journal_mode = WAL"
         )
+
+
+_REMEDY = (
+    "give the role of the golden database's URL CREATEROLE, so that it can make one without rights, or write "
+    "`guard: network` in the database file, which leaves what the server does unguarded"
+)
+
+
+def _owned(copy: Copy, url: URL, golden: URL, live: URL | None) -> Copy:
+    """The copy in the hands of a role that can do nothing elsewhere.
+
+    Raises:
+        RehearsalError: there is no such role.
+    """
+    with connected(url) as connection:
+        try:
+            role = migration_role.made(connection, copy.name)
+        except migration_role.RoleError as error:
+            raise RehearsalError(f"saw {error}; wanted a copy without ways to other servers; {_REMEDY}") from None
+        if role is None:
+            if (
+                live is not None
+                and live.get_backend_name() == "postgresql"
+                and _identity(golden)[0] == _identity(live)[0]
+            ):
+                raise RehearsalError(
+                    "saw the live database on the server of the golden one, and a role that can't make another; "
+                    f"wanted a role without rights there: {_REMEDY}"
+                )
+            harm = migration_role.harmful(connection)
+    if role is not None:
+        url = url.set(username=role.name, password=role.password)
+        with connected(url) as connection:
+            harm = migration_role.harmful(connection)
+    if harm:
+        raise RehearsalError(f"saw a role that can reach other databases from the copy: {harm}; {_REMEDY}")
+    return Copy(url.render_as_string(hide_password=False), copy.name)
 
 
 def refuse_live(target: URL, live: URL | None) -> None:
@@ -137,9 +199,8 @@ def _leads_to(target: URL, live: URL) -> bool:
     if target.get_backend_name() == "sqlite":
         return same_database(target, live)
     with connected(target.set(database="postgres"), reads_only=True) as server:
-        ask = text("SELECT count(*) FROM pg_database WHERE datname = :name")
-        there = server.execute(ask, {"name": target.database}).scalar_one()
-    return bool(there) and same_database(target, live)
+        copy = _identity_of(server, target.database or "")
+    return copy[1] is not None and copy == _identity(live)
 
 
 def drop_left_over(project: str, golden: URL, now: datetime, longest: float) -> list[str]:
@@ -148,10 +209,11 @@ def drop_left_over(project: str, golden: URL, now: datetime, longest: float) -> 
     Only what is named as a copy of this project and is older than a rehearsal can last (`longest` seconds).
     """
     if golden.get_backend_name() == "sqlite":
-        found = [path.name.removesuffix(_SUFFIX) for path in _folder(golden).glob(f"rehearsal_*{_SUFFIX}")]
+        found = [path.name.removesuffix(_SUFFIX) for path in _folder(golden).glob("rehearsal_*")]
     else:
         with connected(golden.set(database="postgres")) as server:
-            found = list(server.execute(text("SELECT datname FROM pg_database")).scalars())
+            ask = text("SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles")
+            found = list(server.execute(ask).scalars())
     old = sorted(name for name in found if is_left_over(name, project, now, longest))
     for name in old:
         drop(golden, name)
@@ -167,11 +229,15 @@ def drop(golden: URL, name: str) -> None:
     if not is_copy(name):
         raise RehearsalError(f"saw {name}, which is not named as a copy; it was not dropped")
     if golden.get_backend_name() == "sqlite":
-        for end in ("", "-wal", "-shm", "-journal"):
+        shutil.rmtree(_folder(golden) / name, ignore_errors=True)
+        for end in ("", "-wal", "-shm", "-journal"):  # as an earlier release made them
             (_folder(golden) / f"{name}{_SUFFIX}{end}").unlink(missing_ok=True)
         return
     with connected(golden.set(database="postgres")) as server:
         server.exec_driver_sql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+        # Without the right to make a role it may not be asked to drop one, not even one that is not there.
+        if server.execute(text("SELECT FROM pg_roles WHERE rolname = :name"), {"name": name}).first() is not None:
+            server.exec_driver_sql(f"DROP ROLE {_quoted(name)}")
 
 
 def same_database(one: URL, other: URL) -> bool:
@@ -188,17 +254,23 @@ def same_database(one: URL, other: URL) -> bool:
 def _identity(url: URL) -> tuple[Any, ...]:
     """The server's own number, given when it was set up, and the database's. A standby has its primary's."""
     with connected(url, reads_only=True) as connection:
-        ask = (
-            "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "FROM pg_control_system()"
-        )
-        return tuple(connection.execute(text(ask)).one())
+        return _identity_of(connection)
+
+
+def _identity_of(connection: Connection, name: str = "") -> tuple[Any, ...]:
+    """The same of another database of the server; without a number of its own where it is not there."""
+    ask = (
+        "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = coalesce(nullif(:name, ''), "
+        "current_database())) FROM pg_control_system()"
+    )
+    return tuple(connection.execute(text(ask), {"name": name}).one())
 
 
 def _make(golden: URL, url: URL, name: str) -> None:
     if golden.get_backend_name() == "sqlite":
         # The backup API reads in one transaction; in WAL mode others write meanwhile.
         try:
+            Path(url.database or "").parent.mkdir(mode=0o700)
             os.close(os.open(url.database or "", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise RehearsalError(f"saw {error.strerror} at {url.database}; wanted a folder to copy to") from None
@@ -221,7 +293,8 @@ def _make(golden: URL, url: URL, name: str) -> None:
 
 def _beside(golden: URL, name: str) -> URL:
     if golden.get_backend_name() == "sqlite":
-        return golden.set(database=str(_folder(golden) / f"{name}{_SUFFIX}"))
+        # In a folder of its own, which is all that may be written of the golden database's one.
+        return golden.set(database=str(_folder(golden) / name / f"{name}{_SUFFIX}"))
     return golden.set(database=name)
 
 

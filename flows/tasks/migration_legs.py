@@ -3,18 +3,24 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import make_url
 
+from flows.rules.migration_claims import NOT_CONNECTED, listed
 from flows.rules.migration_facts import Leg, Statement
 from flows.rules.migration_plan import Migrations
+from flows.rules.migration_reach import Attempt, named, of_the_project
 from flows.rules.rehearsal_output import redacted, secrets_of
-from flows.tasks.migration_copy import Copy, address, refuse_live
-from flows.tasks.rehearse_command import Bounds, supervise
+from flows.tasks.commands import path_of
+from flows.tasks.migration_copy import Copy, RehearsalError, address, refuse_live
+from flows.tasks.migration_guard import Guard, begun_in, guarded
+from flows.tasks.migration_place import Place, nowhere
+from flows.tasks.rehearse_command import Bounds, Ran, supervise
 
 _CHILD = Path(__file__).with_name("migration_child.py")
 
@@ -30,11 +36,9 @@ class Rehearsing:
     """The variable with the live database's URL."""
     bounds: Mapping[str, Any] = field(default_factory=dict)
     """What else ends a command; `flows.tasks.rehearse_command.Bounds`."""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a command finds: wherever it looks for a database, the copy."""
-        return dict.fromkeys(filter(None, (self.live, self.plan.golden, self.plan.url)), self.copy.url)
+    place: Place = field(default_factory=lambda: Place({}))
+    attempts: list[Attempt] = field(default_factory=list)
+    """What the commands tried to reach beside the copy."""
 
 
 def walk(at: Rehearsing, way: str, to: Sequence[str] = ()) -> Leg:
@@ -54,11 +58,40 @@ def walk(at: Rehearsing, way: str, to: Sequence[str] = ()) -> Leg:
     )
 
 
-def pending(at: Rehearsing) -> tuple[dict[str, Any], str]:
-    """What Alembic would run: `current`, `heads` and `pending`, and what went wrong, or ""."""
+def pending(at: Rehearsing) -> tuple[dict[str, Any], str, str]:
+    """What Alembic would run, and what went wrong, or "".
+
+    Returns:
+        `current`, `heads`, `ends`, `labels`, `back`, `pending` and `table` (that of the revisions: schema and name);
+        what went wrong; and where that is because Alembic was led to something else than the copy, what to write.
+    """
     lines, trouble = _run(at, "look")
     told = next((line for line in lines if line["kind"] == "look"), {})
-    return told, _error(lines, trouble, at)
+    failed = next((line for line in lines if line["kind"] == "error"), {"type": "", "says": ""})
+    error = failed["type"]
+    led_elsewhere = error == "NotTheCopy" or any(one.database for one in at.attempts)
+    connected = any(line["kind"] == "connected" for line in lines)
+    missing = of_the_project(at.place.withheld - set(at.place.environment))
+    lacks = bool(missing) and error not in _OWN_FAULT
+    if connected:
+        remedy = ""
+    elif "as_sql" in failed["says"] or any(line["kind"] == "offline" for line in lines):
+        remedy = NOT_CONNECTED
+    else:
+        remedy = _remedy(at, missing) if led_elsewhere or lacks else ""
+    return told, _error(lines, trouble, at), remedy
+
+
+#: Errors that have nothing to do with an address.
+_OWN_FAULT = frozenset({"", "CommandError", "ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError"})
+
+
+def _remedy(at: Rehearsing, missing: Sequence[str]) -> str:
+    withheld = f"; withheld, because they lead to a database: {listed(missing)}" if missing else ""
+    return (
+        f"let env.py take the URL from {at.plan.url}, or write `env:` with the variables that it is made of, such as "
+        f"{{POSTGRES_SERVER: '{{host}}', POSTGRES_PORT: '{{port}}', POSTGRES_DB: '{{database}}'}}{withheld}"
+    )
 
 
 def drift(at: Rehearsing) -> str | None:
@@ -74,26 +107,78 @@ def smoke(at: Rehearsing) -> str | None:
     """Try the old release on the copy. What went wrong, "" when nothing; None when there is no such command."""
     if not at.plan.smoke:
         return None
-    return supervise(at.plan.smoke, at.environment, Bounds(at.plan.smoke_timeout, **at.bounds)).trouble
+    with _command(at, "the smoke test") as command:
+        return command.run(at.plan.smoke, {}, at.plan.smoke_timeout).trouble
+
+
+#: Which command of a rehearsal it was, in a sentence.
+_LEGS = {"look": "the look for what is pending", "up": "the upgrade", "down": "the downgrade", "check": "alembic check"}
 
 
 def _run(at: Rehearsing, leg: str, to: Sequence[str] = ()) -> tuple[list[dict[str, Any]], str]:
-    refuse_live(make_url(at.copy.url), address(at.live) if at.live else None)
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
-        out = Path(folder) / "facts"
+    with _command(at, _LEGS[leg]) as command:
+        out = command.folder / "facts"
         out.touch()
         order = {
             "leg": leg,
             "to": list(to),
             "config": str((at.folder / at.plan.config).resolve()),
-            "url": at.copy.url,
+            "url": at.place.environment[at.plan.url],
             "copy": at.copy.name,
             "variable": at.plan.url,
             "out": str(out),
+            "withheld": of_the_project(at.place.withheld - at.place.environment.keys()),
         }
-        more = at.environment | {"ROUNDSMAN_LEG": json.dumps(order)}
-        ran = supervise([at.plan.python, str(_CHILD)], more, Bounds(at.plan.timeout, **at.bounds))
+        ran = command.run([at.plan.python, str(_CHILD)], {"ROUNDSMAN_LEG": json.dumps(order)}, at.plan.timeout)
         return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()], ran.trouble
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    at: Rehearsing
+    folder: Path
+    """May be written."""
+    guard: Guard | None
+
+    def run(self, words: Sequence[str], more: Mapping[str, str], timeout: float) -> Ran:
+        """Run a program of the project in its folder.
+
+        Raises:
+            RehearsalError: it could not be confined; it was not run.
+        """
+        folder = self.at.folder
+        program = str(folder / words[0]) if "/" in words[0] else path_of(words[0])
+        if not program or not os.access(program, os.X_OK):
+            return Ran(0.0, None, f"no program {words[0]}; wanted one on the PATH or in the project", "")
+        argv = [program, *words[1:]]
+        launched = self.guard.argv(folder, argv) if self.guard else begun_in(folder, argv)
+        seen = self.at.place.decoys(self.guard.decoy) if self.guard else {}
+        environment = {**seen, **self.at.place.environment, **nowhere(self.folder), **more}
+        ran = supervise(launched, environment, Bounds(timeout, **self.at.bounds), self.at.place.withheld)
+        if self.guard and self.guard.refused:
+            raise RehearsalError(
+                f"saw a system that can't keep the live database out of reach ({self.guard.refused}), so nothing was "
+                "run; wanted Linux with user namespaces, or `guard: environment` in the database file: the README "
+                "says what that leaves open"
+            )
+        return ran
+
+
+@contextmanager
+def _command(at: Rehearsing, leg: str) -> Iterator[_Command]:
+    """One command of a rehearsal, after a last look that it can't be the live database that it changes."""
+    url = make_url(at.copy.url)
+    target = url if url.get_backend_name() == "sqlite" else address(at.plan.golden).set(database=at.copy.name)
+    refuse_live(target, address(at.live) if at.live else None)
+    if at.place.reach is None:
+        with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+            yield _Command(at, Path(folder), None)
+        return
+    with guarded(at.place.reach) as guard:
+        try:
+            yield _Command(at, guard.folder, guard)
+        finally:
+            at.attempts.extend(named(guard.attempts, leg))
 
 
 def _statement(line: Mapping[str, Any]) -> Statement:
@@ -105,4 +190,4 @@ def _statement(line: Mapping[str, Any]) -> Statement:
 def _error(lines: list[dict[str, Any]], trouble: str, at: Rehearsing) -> str:
     """What went wrong, without the password."""
     said = next((line["says"] for line in lines if line["kind"] == "error"), "")
-    return redacted(said, secrets_of(at.environment)) or trouble
+    return redacted(said, secrets_of(at.place.environment)) or trouble

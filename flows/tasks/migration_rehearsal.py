@@ -2,23 +2,25 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, inspect, make_url, text
 
+from flows.rules.migration_claims import NOT_CONNECTED
 from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_plan import Migrations
 from flows.rules.query_facts import QuerySeen
 from flows.rules.query_promise import Queries
 from flows.tasks.database_file import queries_of
 from flows.tasks.database_read import analyzed, numbered
-from flows.tasks.migration_copy import RehearsalError, address, connected, copied, drop_left_over
+from flows.tasks.migration_copy import Copy, RehearsalError, address, connected, copied, drop_left_over
 from flows.tasks.migration_legs import Rehearsing, drift, pending, smoke, walk
+from flows.tasks.migration_place import find_place
 from flows.tasks.migration_snapshot import snapshot
 from flows.tasks.migration_snapshot_postgresql import shown
 from flows.tasks.query_look import plans_on
@@ -60,21 +62,25 @@ def _rehearse(  # noqa: PLR0913, PLR0917 - as the task above
     golden, production = address(plan.golden), address(live) if live else None
     now = datetime.now(UTC)
     drop_left_over(name, golden, now, LONGEST)
-    with copied(name, golden, production, now) as copy:
-        at = Rehearsing(plan, copy, folder, live, {"stop": stop.is_set})
+    with copied(name, golden, production, now, plan.guard) as copy:
+        place = find_place(plan, copy, folder, live, [production] if production else [])
+        at = Rehearsing(plan, copy, folder, live, {"stop": stop.is_set}, place)
 
         def asked() -> tuple[QuerySeen, ...]:
             return plans_on(make_url(copy.url), queries, named) if queries else ()
 
         legs = _legs(at, asked)
         copied_rows = legs["before"].rows if "before" in legs else {}
+        legs["attempts"] = tuple(at.attempts)
         return MigrationFacts(dialect=golden.get_backend_name(), **legs, **_live(production, golden, copied_rows))
 
 
 def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[str, Any]:
-    told, trouble = pending(at)
+    told, trouble, remedy = pending(at)
     if not told:
-        return {"trouble": trouble or "Alembic said nothing"}
+        if not trouble:
+            trouble, remedy = "Alembic ended well, and asked the copy nothing", NOT_CONNECTED
+        return {"trouble": trouble, "remedy": remedy}
     facts = {
         "start": tuple(told["current"]),
         "heads": tuple(told["heads"]),
@@ -90,6 +96,8 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     up = facts["up"] = walk(at, "up")
     if up.error:
         return facts
+    if sorted(_revisions(at.copy, told["table"])) == told["current"]:
+        return facts | {"is_idle": True}
     facts |= {"upgraded": snapshot(at.copy, before), "queries_after": asked(), "drift": drift(at), "smoke": smoke(at)}
     down = facts["down"] = walk(at, "down", told["current"])
     if down.error:
@@ -101,6 +109,17 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     facts["upgraded_again"] = snapshot(at.copy, before)
     facts["once_more"] = walk(at, "up")
     return facts | {"after_all": snapshot(at.copy, before)}
+
+
+def _revisions(copy: Copy, table: Sequence[str]) -> list[str]:
+    """Where the copy itself says that it is: Alembic's process is not believed in that. `table`: schema and name."""
+    with connected(make_url(copy.url), reads_only=True) as connection:
+        schema, name = table
+        if not inspect(connection).has_table(name, schema=schema or None):
+            return []
+        quoted = connection.dialect.identifier_preparer.quote
+        where = ".".join(quoted(word) for word in (schema, name) if word)
+        return list(connection.exec_driver_sql(f"SELECT version_num FROM {where}").scalars())  # noqa: S608 - quoted
 
 
 #: Rows that no ANALYZE and no VACUUM saw are counted by their writers; -1 stands for what nobody knows.

@@ -5,7 +5,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +66,12 @@ class _Output:
             self.dropped += over
 
 
-def environment_of(more: Mapping[str, str]) -> dict[str, str]:
-    """What a command finds in its environment: ours, and what the site file says of the place."""
-    return {**own_environment(), **more}
+def environment_of(more: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """What a command finds in its environment: ours but for what it goes without, and what the site file says."""
+    return {**{name: value for name, value in own_environment().items() if name not in without}, **more}
 
 
-def supervise(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds) -> Ran:
+def supervise(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds, without: Collection[str] = ()) -> Ran:
     """Run a command to its end. Blocks; to be called in a thread.
 
     At its bounds it is ended with everything it started; when this process is killed it is so within a second.
@@ -79,9 +79,10 @@ def supervise(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds) -> R
     if missing := _missing(argv):
         return Ran(0.0, None, missing, "")
     output, begun = _Output(HEAD + MARGIN, TAIL + MARGIN), time.monotonic()
-    code = _run(argv, more, bounds, output, subprocess.STDOUT)
+    environment = environment_of(more, without)
+    code = _run(argv, environment, bounds, output, subprocess.STDOUT)
     seconds = time.monotonic() - begun
-    said = kept(bytes(output.head), bytes(output.tail), output.dropped, secrets_of(environment_of(more)))
+    said = kept(bytes(output.head), bytes(output.tail), output.dropped, secrets_of(environment))
     if code is None:
         why = "it was stopped" if bounds.stop() else f"no end after {bounds.timeout:g}s"
         return Ran(seconds, None, f"{why}; it was killed with everything it started", said)
@@ -96,7 +97,7 @@ def read_settings(argv: Sequence[str], more: Mapping[str, str], timeout: float) 
     if missing := _missing(argv):
         return b"", missing
     output = _Output(MOST, 0)
-    code = _run(argv, more, Bounds(timeout), output, subprocess.DEVNULL)
+    code = _run(argv, environment_of(more), Bounds(timeout), output, subprocess.DEVNULL)
     if code is None:
         return b"", f"no end after {timeout:g}s"
     if output.dropped:
@@ -108,7 +109,9 @@ def _missing(argv: Sequence[str]) -> str:
     return "" if path_of(argv[0]) else f"no program {argv[0]}; wanted one on the PATH or in the project"
 
 
-def _run(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds, output: _Output, errors: int) -> int | None:
+def _run(
+    argv: Sequence[str], environment: Mapping[str, str], bounds: Bounds, output: _Output, errors: int
+) -> int | None:
     """Its exit code; None when it had to be ended."""
     guard = [sys.executable, "-I", "-S", str(GUARD), str(bounds.patience), str(GRACE), path_of(argv[0]), *argv[1:]]
     with subprocess.Popen(  # noqa: S603 - a command of the site file, as a list of words
@@ -118,7 +121,7 @@ def _run(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds, output: _
         stderr=errors,
         start_new_session=True,
         bufsize=0,
-        env=environment_of(more),
+        env=environment,
     ) as process:
         try:
             ended = _follow(process, output, bounds)
