@@ -139,13 +139,16 @@ def _unknown(kind_and_name: str, name: str, kind: type[Block]) -> BlockError:
     return BlockError(f"{kind_and_name}.{name}", saw, hint)
 
 
-def shaped(kind_and_name: str, settings: Mapping[str, Any]) -> Block:
+def shaped(kind_and_name: str, settings: Mapping[str, Any] | None) -> Block:
     """A block as its settings shape it, with made-up secrets: to ask what it can, and never to ask it.
+
+    Without settings, as Prefect may keep them, it has those of its type alone.
 
     Raises:
         BlockError: as for `make`, but that no environment variable is wanted.
     """
-    return make(kind_and_name, settings, _AnySecret())
+    kind = kinds().get(kind_and_name.partition("/")[0])
+    return kind.model_construct() if kind and settings is None else make(kind_and_name, settings or {}, _AnySecret())
 
 
 def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Block:

@@ -38,6 +38,7 @@ from flows.rules.status_page import SHAPES, caption, headline, lasted, title
 from flows.rules.status_promises import as_json, is_alarming
 from flows.rules.verdict import Outcome, worst
 from flows.tasks import picture
+from flows.tasks.ledger import close_kept_ledger
 from flows.tasks.route_times import read_overview, read_route
 from flows.tasks.targets import Letters
 
@@ -108,7 +109,10 @@ def is_loopback(host: str) -> bool:
 @asynccontextmanager
 async def _warm(_: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(picture.warm_up)
-    yield
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(close_kept_ledger)
 
 
 def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]]) -> None:

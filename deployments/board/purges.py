@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from deployments.board.writes import Asked, RefusedError, Write, site_named
-from flows.rules.purge_queue import Kind, unfit
+from flows.rules.purge_queue import Kind
+from flows.tasks.purge import unpurgeable
 from flows.tasks.purge_queue import KeyReusedError, add
 
 
@@ -25,7 +26,7 @@ def _publish(engine: Engine, asked: Published, request_key: str | None) -> Mappi
     site = site_named(asked.site)
     if not site.edge:
         raise RefusedError(422, f"{site.site} has no edge to purge; add `edge: TYPE/NAME` to its site file")
-    if trouble := unfit(site, asked.routes, asked.keys):
+    if trouble := unpurgeable(site, asked.routes, asked.keys):
         raise RefusedError(422, trouble)
     items = [*((Kind.ROUTE, route) for route in asked.routes), *((Kind.KEY, key) for key in asked.keys)]
     try:

@@ -22,12 +22,12 @@ from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
 from flows.rules.status_page import ranked
 from flows.rules.text import scrubbed
 from flows.tasks import picture
-from flows.tasks.ledger import LedgerError, open_ledger
+from flows.tasks.ledger import LedgerError, kept_ledger
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
 from flows.tasks.purge_queue import Kept, counts, oldest, quarantined
 from flows.tasks.rehearsals import rollback_faults_of
-from flows.tasks.site_file import all_sites, check
+from flows.tasks.site_file import all_sites, cached
 from flows.tasks.standing import ROUND, read_promises
 from flows.tasks.status import read_reviews
 from flows.tasks.status_facts import read_facts, read_jobs, read_rehearsals, stale_at, ui, watched_at
@@ -204,20 +204,15 @@ def _sites() -> Iterator[tuple[str, Site | None, str]]:
     """Each site file of the project: its name, and the site or what is wrong with it."""
     for path in all_sites():
         try:
-            yield path.stem, check(path), ""
+            yield path.stem, cached(path), ""
         except SiteFileError as error:
             yield path.stem, None, f"its site file is wrong: {scrubbed(str(error))}"
 
 
 @contextmanager
 def _ledger() -> Iterator[Session]:
-    """The ledger, opened anew each time: it may have been moved, or have come back."""
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            yield session
-    finally:
-        engine.dispose()
+    with kept_ledger() as engine, Session(engine) as session:
+        yield session
 
 
 @lru_cache(maxsize=512)

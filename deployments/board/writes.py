@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
-from flows.tasks.ledger import LedgerError, open_ledger
-from flows.tasks.site_file import all_sites, check
+from flows.tasks.ledger import LedgerError, kept_ledger
+from flows.tasks.site_file import all_sites, cached
 
 log = logging.getLogger("roundsman.board")
 
@@ -68,7 +68,7 @@ def site_named(name: str) -> Site:
     if path is None:
         raise RefusedError(422, f"site: saw {name[:80]!r}, wanted the name of a file in deployments/sites/")
     try:
-        return check(path)
+        return cached(path)
     except SiteFileError:
         raise RefusedError(503, f"the site file of {name} is wrong; `python -m flows lint` says where") from None
 
@@ -158,8 +158,5 @@ async def _written(write: Write, asked: Asked, key: str | None) -> Mapping[str, 
 
 
 def _write(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
-    engine = open_ledger()
-    try:
+    with kept_ledger() as engine:
         return write.do(engine, asked, key)
-    finally:
-        engine.dispose()

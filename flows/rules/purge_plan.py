@@ -89,18 +89,12 @@ class Plan:
 
 def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
     """Plan a purge. `tiers` are the edges in a request's way, the one nearest to the origin first."""
-    urls, refusals = targets(site, wish)
+    urls, _ = targets(site, wish)
     known = [site.url(route) for rule in site.rules for route in rule.routes]
     expected = tuple(dict.fromkeys(other for powers in tiers for other in _gone(powers, urls, known)))
-    refusals += [*guard(wish, urls), *(refusal for powers in tiers for refusal in _cannot(powers, wish, urls, known))]
-    variants = {url: _variants(site, wish, url) for url in urls} if any(tier.one_variant for tier in tiers) else {}
-    refusals += [refusal for _, refusal in variants.values() if refusal]
-    if not tiers:
-        refusals.append(Refusal("no edge", "one that can be purged", "add `edge: TYPE/NAME` to the site"))
-    refusals = list(dict.fromkeys(refusals))
-    if refusals:
-        return Plan(tuple(urls), refusals=tuple(refusals), expected=expected)
-    wanted = {url: headers for url, (headers, _) in variants.items()}
+    if found := refused(site, wish, tiers):
+        return Plan(tuple(urls), refusals=found, expected=expected)
+    wanted = {url: headers for url, (headers, _) in _every_variant(site, wish, tiers, urls).items()}
     return Plan(
         tuple(urls),
         tuple(_requests(site, wish, tiers, urls, wanted)),
@@ -111,14 +105,32 @@ def plan_purge(site: Site, wish: Wish, tiers: Sequence[Powers]) -> Plan:
     )
 
 
+def refused(site: Site, wish: Wish, tiers: Sequence[Powers]) -> tuple[Refusal, ...]:
+    """Why a plan would purge nothing; empty when it would purge."""
+    urls, refusals = targets(site, wish)
+    known = [site.url(route) for rule in site.rules for route in rule.routes]
+    refusals += [*guard(wish, urls), *(refusal for powers in tiers for refusal in _cannot(powers, wish, urls, known))]
+    refusals += [refusal for _, refusal in _every_variant(site, wish, tiers, urls).values() if refusal]
+    if not tiers:
+        refusals.append(Refusal("no edge", "one that can be purged", "add `edge: TYPE/NAME` to the site"))
+    return tuple(dict.fromkeys(refusals))
+
+
+def _every_variant(
+    site: Site, wish: Wish, tiers: Sequence[Powers], urls: Sequence[str]
+) -> dict[str, tuple[tuple[Headers, ...], Refusal | None]]:
+    """As `_variants`, for each URL; empty where no edge purges one at a time."""
+    return {url: _variants(site, wish, url) for url in urls} if any(tier.one_variant for tier in tiers) else {}
+
+
 def _cannot(powers: Powers, wish: Wish, urls: Sequence[str], known: Sequence[str]) -> Iterator[Refusal]:
     """What this edge can't do, or would do to others as well."""
     for by, items in (("url", urls), ("surrogate key", wish.keys)):
         if not items:
             continue
         if by not in powers.limits:
-            mend = f"it can purge by {', '.join(powers.limits)}"
-            yield Refusal(f"{powers.name} ({powers.kind})", f"an edge that can purge by {by}", mend)
+            saw = f"{', '.join(map(repr, items[:3]))} for {powers.name} ({powers.kind})"
+            yield Refusal(saw, f"an edge that can purge by {by}", f"it can purge by {', '.join(powers.limits)}")
             continue
         if wish.soft and by not in powers.soft:
             yield Refusal(

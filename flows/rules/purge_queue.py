@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from flows.rules.delivery import MOST_ATTEMPTS, Trouble, is_over, pause
 from flows.rules.promises import Audience
-from flows.rules.purge_plan import Powers
-from flows.rules.purge_wish import Wish, misnamed
+from flows.rules.purge_plan import Powers, refused
+from flows.rules.purge_wish import Wish
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.targeted_purge import NEIGHBOUR
@@ -28,6 +28,8 @@ LONGEST_RUN = PASS + 2 * SLOWEST + 600.0
 LATE = 300.0
 #: Characters of one route or key.
 LONGEST = 2000
+#: Refusals that are told in full.
+SHOWN = 5
 
 CHECK = "purge-queue"
 #: Of a purge that was proven. It goes by the site's name: the next sample is of another route, and a round that says
@@ -199,12 +201,18 @@ def halves(items: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     return items[:middle], items[middle:]
 
 
-def unfit(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
-    """Why these are not taken into the queue, in words; empty when they are. What the edge can't do is told later."""
+def unfit(site: Site, routes: Sequence[str], keys: Sequence[str], tiers: Sequence[Powers]) -> str:
+    """Why a run of the queue would never purge these, in words; empty when it would.
+
+    `tiers` are the edges in a request's way, the one nearest to the origin first.
+    """
     for item in (*routes, *keys):
         if not item or len(item) > LONGEST or not item.isprintable():
             return f"saw {item[:80]!r}, wanted 1 to {LONGEST} printable characters"
-    return "; ".join(map(str, misnamed(site, Wish(tuple(routes), tuple(keys), most=len(routes) + len(keys)))))
+    wish = Wish(tuple(routes), tuple(keys), accept=frozenset(site.accept), most=len(routes) + len(keys))
+    found = refused(site, wish, tiers)
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(map(str, found[:SHOWN])) + more
 
 
 def judge(site: Site, done: Pass) -> Verdict:

@@ -88,6 +88,72 @@ def open_ledger(url: str | URL | None = None) -> Engine:
     return engine
 
 
+@contextmanager
+def kept_ledger() -> Iterator[Engine]:
+    """The ledger, opened once for a process that uses it again and again.
+
+    It is opened anew where ROUNDSMAN_LEDGER_URL names another one, where an SQLite file was replaced, and after the
+    database gave an error.
+
+    Raises:
+        LedgerError: as for `open_ledger`.
+    """
+    engine = _kept.get()
+    try:
+        yield engine
+    except DBAPIError:
+        _kept.forget(engine)
+        raise
+
+
+def close_kept_ledger() -> None:
+    """Close what `kept_ledger` keeps open; the next use opens it again."""
+    _kept.forget()
+
+
+class _KeptLedger:
+    """An open ledger, and the database that it is: an SQLite file may be replaced by another one of its name."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._engine: Engine | None = None
+        self._where: tuple[URL, tuple[int, int] | None] | None = None
+
+    def get(self) -> Engine:
+        with self._turn:
+            where = ledger_url()
+            if self._engine is None or self._where != (where, _file_of(where)):
+                self._close()
+                self._engine = open_ledger(where)
+                self._where = where, _file_of(where)
+            return self._engine
+
+    def forget(self, engine: Engine | None = None) -> None:
+        with self._turn:
+            if engine is None or engine is self._engine:
+                self._close()
+
+    def _close(self) -> None:
+        # Who is using it goes on with the connection that it has.
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = None
+
+
+_kept = _KeptLedger()
+
+
+def _file_of(where: URL) -> tuple[int, int] | None:
+    """What tells an SQLite file from another one of its name; None for PostgreSQL, and where there is no file."""
+    if where.drivername != "sqlite":
+        return None
+    try:
+        seen = Path(where.database or "").stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
 def write_round(  # noqa: PLR0913 - the columns of a run
     engine: Engine,
     *,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +12,13 @@ from typing import Protocol
 
 import httpx
 
+from blocks import registry
 from blocks.edge import Edge
-from blocks.purge import Order, PurgeError, Receipt
+from blocks.purge import By, Order, PurgeError, Receipt
 from flows.rules.purge_plan import Plan, Powers, Request
 from flows.rules.purge_proof import Purged
+from flows.rules.purge_queue import unfit
+from flows.rules.purge_wish import Wish, targets
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.tasks.ask import outside
@@ -52,6 +55,37 @@ async def edges_of(site: Site) -> Mapping[str, Edge]:
 def powers_of(edges: Mapping[str, Edge]) -> tuple[Powers, ...]:
     """The same, as a plan takes them."""
     return tuple(Powers(name=name, **edge.powers()) for name, edge in edges.items())
+
+
+def unpurgeable(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
+    """Why no run of the purge queue would ever purge these at this site, in words; empty when one would.
+
+    It needs no secret: a block's own say what it can stands for the block, wherever that is kept.
+    """
+    names = dict.fromkeys(filter(None, (site.shield, site.edge)))
+    edges = {name: registry.shaped(name, site.blocks.get(name)) for name in names}
+    edges = {name: edge for name, edge in edges.items() if isinstance(edge, Edge)}
+    if trouble := unfit(site, routes, keys, powers_of(edges)):
+        return trouble
+    urls, _ = targets(site, Wish(tuple(routes)))
+    items = [*((By.URL, url) for url in urls), *((By.KEY, key) for key in keys)]
+    for name, edge in edges.items():
+        # Of a block that Prefect keeps nothing is known that a request needs.
+        for by, item in items if name in site.blocks else ():
+            if trouble := _unspelled(edge, by, item):
+                return f"saw {item!r} for {name}; {trouble}"
+    return ""
+
+
+def _unspelled(edge: Edge, by: By, item: str) -> str:
+    """Why an edge can't put an item into a request; empty when it can."""
+    try:
+        edge.request(Order(by, (item,), next(iter((*edge.shields, *edge.nodes)), "")))
+    except UnicodeEncodeError:
+        return "no header can carry it: wanted ASCII, encoded where it is not"
+    except (PurgeError, httpx.InvalidURL, ValueError) as error:
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

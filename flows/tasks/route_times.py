@@ -16,7 +16,7 @@ from flows.rules.releases import deployments
 from flows.rules.samples import EDGE, ORIGIN
 from flows.tasks.before_after import past
 from flows.tasks.comparisons import last_ratios
-from flows.tasks.ledger import open_ledger
+from flows.tasks.ledger import kept_ledger
 from flows.tasks.picture_times import Course, courses, forest, spreads
 from flows.tasks.samples import distribution
 
@@ -63,12 +63,8 @@ class Route:
 
 def read_overview(site: str) -> Overview:
     """What the ledger knows of a site's times."""
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            found, compared = past(session, site, ROUNDS), last_ratios(session, site)
-    finally:
-        engine.dispose()
+    with kept_ledger() as engine, Session(engine) as session:
+        found, compared = past(session, site, ROUNDS), last_ratios(session, site)
     keys = sorted({key for walk in found.rounds for key in walk.times})
     lines = sorted((_line(key, found.rounds, found.releases) for key in keys), key=lambda one: not one.changes)
     picture = said = ""
@@ -81,14 +77,10 @@ def read_overview(site: str) -> Overview:
 
 def read_route(site: str, path: str) -> Route | None:
     """The history of one route, and how its times are spread before and since the last release; None without one."""
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            found = past(session, site, ROUNDS)
-            made = deployments(found.releases)
-            spread = _spread(session, site, path, made[-1].seen_at) if made else {}
-    finally:
-        engine.dispose()
+    with kept_ledger() as engine, Session(engine) as session:
+        found = past(session, site, ROUNDS)
+        made = deployments(found.releases)
+        spread = _spread(session, site, path, made[-1].seen_at) if made else {}
     keys = [(path, state) for state in _STATES if any((path, state) in walk.times for walk in found.rounds)]
     if not keys:
         return None

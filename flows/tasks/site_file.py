@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -68,6 +68,32 @@ def check(path: Path) -> Site:
         yield from _block_conflicts(site)
 
     return read(text, shown, also)[0]
+
+
+def cached(path: Path) -> Site:
+    """As `check`, for who asks again and again: a file that has not changed since is not read again.
+
+    Raises:
+        SiteFileError: as for `check`.
+    """
+    try:
+        seen = path.stat()
+    except (OSError, ValueError):
+        return check(path)
+    file = seen.st_dev, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
+    around = SITES, Path.cwd(), "PREFECT_API_URL" in os.environ
+    found = _checked(path, file, around)
+    if isinstance(found, SiteFileError):
+        raise found.with_traceback(None)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _checked(path: Path, _file: tuple[int, ...], _around: tuple[Path, Path, bool]) -> Site | SiteFileError:
+    try:
+        return check(path)
+    except SiteFileError as error:
+        return error
 
 
 def _is_there(path: Path) -> bool:

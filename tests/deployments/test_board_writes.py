@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +132,104 @@ async def test_what_is_wrong_is_told_and_nothing_is_written(shop, sent, code, sa
     assert says in answer.json()["error"]
     assert "no-store" == answer.headers["cache-control"]
     assert not rows(shop)
+
+
+CLOUDFLARE = {"cloudflare/shop": {"zone": "0" * 32, "token": {"env": "NOT_SET_HERE"}}}
+BUNNY = {"bunny/shop": {"zone": "7", "token": {"env": "NOT_SET_HERE"}}}
+GOOGLE = {"google-cdn/shop": {"project": "p", "url_map": "u", "token": {"env": "NOT_SET_HERE"}}}
+VARNISH = EDGE["blocks"]
+WITHOUT_NODES = {"varnish/shop": {}}
+NGINX = {"nginx/shop": {"nodes": ["http://127.0.0.1:9"]}}
+KEPT_IN_PREFECT = {"nginx/other": {}, "varnish/shop": {}}
+#: What an edge, or the plan for it, would refuse when the queue is worked off.
+UNPURGEABLE = [
+    ("a pattern for a key", VARNISH, {"keys": [".*"]}, "saw '.*' for varnish/shop, wanted one exact surrogate key"),
+    ("a pattern among keys", CLOUDFLARE, {"keys": ["author-7", "author-*"]}, "saw 'author-*' for cloudflare/shop"),
+    ("a blank in a key", VARNISH, {"keys": ["author 7"]}, "saw 'author 7' for varnish/shop"),
+    ("a comma in a key", VARNISH, {"keys": ["a,b"]}, "one surrogate key without a comma"),
+    ("a key beyond ASCII in a header", VARNISH, {"keys": ["Müller"]}, "saw 'Müller' for varnish/shop; no header"),
+    ("a key that names no host", WITHOUT_NODES, {"keys": ["author-7"]}, "set `nodes`"),
+    ("a key where there are none", NGINX, {"keys": ["author-7"]}, "saw 'author-7' for nginx/shop (nginx), wanted an"),
+    ("everything as a key", CLOUDFLARE, {"keys": ["everything"]}, "the key 'everything'"),
+    ("a blank in a route", VARNISH, {"routes": ["/articles/a b"]}, "/articles/a b' for varnish/shop, wanted one exact"),
+    ("a slash at the end", BUNNY, {"routes": ["/articles/one/"]}, "bunny.net drops everything below it"),
+    ("a query", GOOGLE, {"routes": ["/articles/one?page=2"]}, "drops every query of a path"),
+    ("a path of which each query goes", GOOGLE, {"routes": [ROUTE]}, "does not tell query apart"),
+    (
+        "a user and a password",
+        VARNISH,
+        {"routes": ["http://u:p@example.test/articles/one"]},
+        "another site is not purged",
+    ),
+    ("the site's name as a beginning", VARNISH, {"routes": ["http://example.test.evil/articles/one"]}, "another site"),
+    ("another port", VARNISH, {"routes": ["http://example.test:81/articles/one"]}, "another site is not purged"),
+    ("a host", VARNISH, {"routes": ["example.test"]}, "a prefix, a host or another site is not purged here"),
+    ("only a fragment", VARNISH, {"routes": ["#top"]}, "a whole site is not purged here"),
+    ("a good one among them", VARNISH, {"routes": [ROUTE, "/articles/*"], "keys": ["k"]}, "'/articles/*'"),
+    ("a block that Prefect keeps", KEPT_IN_PREFECT, {"keys": [".*"]}, "for varnish/kept, wanted one exact"),
+]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "named", "says"), [row[1:] for row in UNPURGEABLE], ids=[row[0] for row in UNPURGEABLE]
+)
+async def test_what_the_queue_could_never_purge_is_refused_at_the_door(write_site, open_ledger, blocks, named, says):
+    edge = "varnish/kept" if blocks is KEPT_IN_PREFECT else next(iter(blocks))
+    write_site("shop", **EDGE | {"edge": edge, "blocks": {} if blocks is KEPT_IN_PREFECT else blocks})
+    answer = await post({"site": "shop", **named})
+    assert (422, True) == (answer.status_code, says in answer.json()["error"]), answer.text
+    assert not rows(open_ledger)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "named"),
+    [
+        (VARNISH, {"routes": ["/articles/é", "/articles/%C3%A9", "/articles/one#part"], "keys": ["author-7"]}),
+        (CLOUDFLARE, {"routes": ["HTTP://EXAMPLE.TEST/articles/one"], "keys": ["Müller"]}),
+        (BUNNY, {"routes": ["/articles/one?page=2"], "keys": ["author-7"]}),
+        (NGINX, {"routes": ["/articles/a%20b"]}),
+    ],
+)
+async def test_what_the_edge_can_purge_is_taken_without_its_secrets(write_site, open_ledger, blocks, named):
+    write_site("shop", **EDGE | {"edge": next(iter(blocks)), "blocks": blocks})
+    answer = await post({"site": "shop", **named})
+    assert 202 == answer.status_code, answer.text
+    assert len(rows(open_ledger)) == sum(map(len, named.values()))
+
+
+async def test_many_refusals_are_told_in_short(shop):
+    answer = await post({"site": "shop", "routes": [f"/else/{number}" for number in range(3000)]})
+    assert answer.json()["error"].endswith("; and 2995 more")
+
+
+async def test_a_site_file_is_read_once_and_again_when_it_was_changed(shop, write_site, monkeypatch):
+    from flows.tasks import site_file
+
+    read = []
+    monkeypatch.setattr(site_file, "read", lambda *told, honest=site_file.read: read.append(1) or honest(*told))
+    assert [202, 202] == [(await post()).status_code for _ in range(2)]
+    write_site("shop", **EDGE | {"edge": None, "schedule": None})
+    assert [422, 422] == [(await post()).status_code for _ in range(2)]
+    write_site("shop", **EDGE | {"health": 7})
+    assert [503, 503] == [(await post()).status_code for _ in range(2)]
+    assert 3 == len(read)
+
+
+async def test_the_ledger_is_opened_once_and_again_when_another_one_is_in_its_place(shop, ledger, monkeypatch):
+    from flows.tasks import ledger as module
+
+    opened = []
+    honest = module.open_ledger
+    monkeypatch.setattr(module, "open_ledger", lambda *told: opened.append(1) or honest(*told))
+    module.close_kept_ledger()
+    async with client(TOKEN, headers=BEARER) as board:
+        answers = [await board.post("/purges", json={"site": "shop", "routes": [f"{ROUTE}{n}"]}) for n in range(4)]
+    assert ([202] * 4, [1]) == ([answer.status_code for answer in answers], opened)
+    if shop.dialect.name == "sqlite":
+        file = Path(shop.url.database)
+        file.rename(file.with_suffix(".old"))
+        answer = await post()
+        assert (202, [1], 2) == (answer.status_code, answer.json()["ids"], len(opened))
 
 
 async def test_one_wrong_route_keeps_all_of_a_request_out(shop):

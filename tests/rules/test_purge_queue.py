@@ -1,5 +1,7 @@
 """What is purged together, what becomes of a change, what is taken in, and which proof beside other purges counts."""
 
+from dataclasses import replace
+
 import pytest
 
 from flows.rules import purge_queue as rules
@@ -12,6 +14,26 @@ from flows.rules.verdict import Verdict
 from tests.rules.make import RULE, site
 
 SHOP = site()
+EDGE = Powers(
+    "varnish/lab",
+    "Varnish",
+    {"url": 1, "surrogate key": 32},
+    radius=lambda url: url.__eq__,
+    batches=lambda items, _: [tuple(items)],
+    too_wide=lambda item, _: "no blank" if " " in item else None,
+)
+
+
+def test_what_the_edge_can_not_do_is_not_taken_in():
+    plain = replace(EDGE, name="nginx/lab", limits={"url": 1})
+    says = "saw 'author-7' for nginx/lab (Varnish), wanted an edge that can purge by surrogate key"
+    assert rules.unfit(SHOP, (), ("author-7",), [plain]).startswith(says)
+    assert "no edge" in rules.unfit(SHOP, ("/a/1",), (), [])
+    folding = replace(EDGE, blind=frozenset({"query"}))
+    assert "does not tell query apart" in rules.unfit(SHOP, ("/a/1",), (), [folding])
+    assert not rules.unfit(site(accept=["query"]), ("/a/1",), (), [folding])
+
+
 MEMBER = {
     **RULE,
     "name": "inbox",
@@ -108,7 +130,11 @@ def test_halving_comes_to_every_single_item(many):
     [
         (("/a/1", "http://example.test/a/2?x=1"), ("author-7",), ""),
         (tuple(f"/a/{number}" for number in range(3000)), (), ""),
-        (("/a/é ü",), (), ""),
+        (("/a/é",), (), ""),
+        (("/a/1#comments",), (), ""),
+        (("/a/é ü",), (), "saw 'http://example.test/a/é ü' for varnish/lab, wanted no blank"),
+        ((), ("author 7",), "saw 'author 7' for varnish/lab, wanted no blank"),
+        (tuple(f"/b/{number}" for number in range(9)), (), "; and 4 more"),
         ((), (), "no routes and no keys"),
         (("",), (), "wanted 1 to 2000 printable characters"),
         (("/a\n",), (), "wanted 1 to 2000 printable characters"),
@@ -123,7 +149,7 @@ def test_halving_comes_to_every_single_item(many):
     ],
 )
 def test_what_no_edge_would_be_asked_is_not_taken_in(routes, keys, says):
-    told = rules.unfit(SHOP, routes, keys)
+    told = rules.unfit(SHOP, routes, keys, [EDGE])
     assert says in told
     assert bool(says) is bool(told)
 
