@@ -1,0 +1,5 @@
+"""What Prefect runs, and the commands."""
+
+from flows.log import guard
+
+guard()

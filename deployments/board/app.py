@@ -36,6 +36,7 @@ from deployments.board.writes import serve
 from flows.rules.status_facts import Answer, Question, Status
 from flows.rules.status_page import SHAPES, caption, headline, lasted, title
 from flows.rules.status_promises import as_json, is_alarming
+from flows.rules.text import visible
 from flows.rules.verdict import Outcome, worst
 from flows.tasks import picture
 from flows.tasks.ledger import close_kept_ledger
@@ -221,6 +222,8 @@ def _message(code: int, says: str, headers: Mapping[str, str] | None = None) -> 
 _TEMPLATES = Environment(
     loader=PackageLoader("deployments.board"),
     autoescape=True,
+    # Before it is escaped; what is markup already stays.
+    finalize=lambda value: visible(value, "\n\t") if type(value) is str else value,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -13,6 +13,8 @@ WIDTH = 200
 
 #: Characters of one value on a page, in a cell or on a line of a terminal, at most.
 LONGEST_SHOWN = 2000
+#: Characters of a label in a picture, at most.
+LONGEST_LABEL = 80
 #: Characters of a text in which secrets are looked for; the rest is left out, as looking takes time.
 LONGEST = 10_000
 
@@ -37,6 +39,8 @@ _MARKDOWN = re.compile(r"[\\*_\[\]|~#!$^=]")
 _CELL = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[*`~\[]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 #: What makes a list, a heading, a quote or a rule at the beginning of a text.
 _BLOCK_START = re.compile(r"^(?:([-+=#>])|(\d+)([.)]))")
+#: What Apprise makes a call of in Slack, even without a `<` before it.
+_CALL = re.compile(r"([!@])(?=[^| .]+(?: *\|.*)?>)")
 #: What a channel obeys: Slack's `<!channel>`, `<@U1>` and `<http://...|text>`, the beginning of an element of HTML (but
 #: for a mail address), calls of everybody, links of Markdown, addresses, which chats fetch a preview of, and templates.
 _MESSAGE = re.compile(
@@ -136,8 +140,10 @@ def for_html(text: str) -> str:
 
 
 def for_picture(text: str) -> str:
-    """A text for matplotlib, in SVG: nothing that XML forbids, and no formula between dollars."""
-    return visible(text, "\n").replace("$", r"\$")
+    """A text for matplotlib, in SVG: nothing that XML forbids, no formula between dollars, and not too long."""
+    line = visible(text)
+    cut = line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return cut.replace("$", r"\$")
 
 
 def for_message(text: str) -> str:
@@ -145,7 +151,8 @@ def for_message(text: str) -> str:
 
     The backslash that it takes changes nothing in a command that is pasted into a shell.
     """
-    return _MESSAGE.sub(lambda found: f"{found[0]}\\", plain(text))
+    line = _CALL.sub(r"\1 ", shortened(plain(text), LONGEST_SHOWN))
+    return _MESSAGE.sub(lambda found: f"{found[0]}\\", line)
 
 
 def without_credentials(text: str) -> str:
@@ -161,6 +168,11 @@ def hidden(text: str) -> str:
     return "\n".join(_unnamed(without_credentials(line)) for line in lines)
 
 
+def hosts_only(text: str) -> str:
+    """A text whose addresses are cut behind the host, as a token can stand in a path."""
+    return _URL.sub(_host_only, text)
+
+
 def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     """A text from somebody else's exception without what is, or may be, a secret: an address keeps its host only."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
@@ -168,7 +180,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     # Only then, or a secret that the cut goes through could not be recognised.
     text = shortened(text, LONGEST)
     # Before it is one line, or what follows a cookie would go with it.
-    text = _URL.sub(_host_only, plain(_COOKIES.sub(r"\1...", text)))
+    text = hosts_only(plain(_COOKIES.sub(r"\1...", text)))
     return _unnamed(without_credentials(text))
 
 

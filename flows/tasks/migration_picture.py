@@ -14,7 +14,7 @@ from flows.rules.migration_facts import MigrationFacts
 from flows.rules.migration_locks import Hold, holds
 from flows.rules.migration_plan import Migrations
 from flows.rules.migration_rehearsal import factors_of
-from flows.rules.text import code_for_markdown, for_markdown, markdown_table, shortened
+from flows.rules.text import code_for_markdown, for_markdown, for_picture, markdown_table, shortened
 from flows.rules.verdict import Outcome, Verdict
 
 #: Told apart by colour-blind readers too; dark enough for white and light enough for black.
@@ -87,7 +87,8 @@ def timeline(taken: Sequence[Hold]) -> str:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(range(len(shown)), [f"{one.revision}  {one.table}  {one.mode}" for one in shown], fontsize=8)
+    names = [for_picture(f"{one.revision}  {one.table}  {one.mode}") for one in shown]
+    axes.set_yticks(range(len(shown)), names, fontsize=8)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlim(0, 1.35 * whole)
     axes.set_xlabel("seconds on the copy")

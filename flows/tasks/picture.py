@@ -10,6 +10,7 @@ from flows.rules.order_statistics import interval, quantile
 from flows.rules.series import Series
 from flows.rules.status_facts import Mark
 from flows.rules.status_page import CELL, strip
+from flows.rules.text import for_picture
 from flows.rules.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def latencies(series: Sequence[Series]) -> str:
         axes.plot([p50 * 1000], [row], marker="o", color=colour, linestyle="none")
         axes.plot([p95 * 1000], [row], marker="|", markersize=14, markeredgewidth=2, color=colour, linestyle="none")
         axes.annotate(f"{p95 * 1000:.1f} ms", (high * 1000, row), (6, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(series)), [f"{one.path}  {one.state}" for one in reversed(series)])
+    axes.set_yticks(range(len(series)), [for_picture(f"{one.path}  {one.state}") for one in reversed(series)])
     axes.set_ylim(-0.7, len(series) - 0.3)
     axes.set_xlim(left=0)
     axes.margins(x=0.15)

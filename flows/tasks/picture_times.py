@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.rules.histogram import Histogram
 from flows.rules.ratio import Ratio
+from flows.rules.text import for_picture
 from flows.rules.verdict import Outcome
 from flows.tasks.picture import COLOURS, GREY, OUTCOMES, as_uri
 
@@ -57,7 +58,7 @@ def forest(ratios: Sequence[Ratio], margin: float) -> str:
     axes.minorticks_off()
     axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     axes.set_xlim(0.8 * min(least, 1 / (1 + margin)), 1.6 * max(most, 1 + margin))
-    axes.set_yticks(range(len(shown)), [f"{one.path}  {one.state}" for one in shown])
+    axes.set_yticks(range(len(shown)), [for_picture(f"{one.path}  {one.state}") for one in shown])
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlabel("times as long as before, with 95 % interval; the margin is shaded")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -112,7 +113,7 @@ def _name_releases(axes: "Axes", named: Sequence[tuple[datetime, str]], begin: d
     wide, free = (end - begin) / 9, end + (end - begin)
     for at, version in reversed(named):
         if at + wide <= free:
-            label = version if len(version) <= 12 else f"{version[:11]}\N{HORIZONTAL ELLIPSIS}"
+            label = for_picture(version if len(version) <= 12 else f"{version[:11]}\N{HORIZONTAL ELLIPSIS}")
             top = ("data", "axes fraction")
             axes.annotate(label, (at, 1), (0, 3), xycoords=top, textcoords="offset points", ha="center", fontsize=8)
             free = at

@@ -84,7 +84,7 @@ def test_a_message_calls_nobody_links_nothing_and_holds_no_element(value):
     assert not re.search(r"(?i)<[!@#/?]|@(everyone|here|channel|all)\b|\]\(|://\w|www\.|\{\{", said)
     assert not UNSEEN.search(said)
     assert all("@" in name for name in elements(said)[0])  # a mail address is no element
-    assert value == said.replace("\\", "") or plain(value).replace("\\", "") == said.replace("\\", "")
+    assert re.sub(r"[\\ ]", "", plain(value)) == re.sub(r"[\\ ]", "", said) or len(value) > 2000
 
 
 @VALUES
