@@ -13,18 +13,21 @@ SECRET = "hush4711hush"
 
 
 @pytest.fixture
-def log():
+def log(monkeypatch):
     """What any logger writes, as a stranger's handler formats it."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
-    root = logging.getLogger()
+    root, prefects = logging.getLogger(), logging.getLogger("prefect")
+    monkeypatch.setattr(root, "handlers", [handler])
+    # Where Prefect has set up its logging, its loggers keep to their own handlers.
+    for logger in (prefects, *(logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "task_runs"))):
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "propagate", True)
     before = root.level
-    root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     yield out
     root.setLevel(before)
-    root.removeHandler(handler)
 
 
 @pytest.mark.parametrize(
