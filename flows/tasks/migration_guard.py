@@ -42,6 +42,8 @@ POSTGRESQL_PORT = 5432
 _RECEIVE, _SEND, _NOTIFICATION_BYTES = 0xC0502100, 0xC0182101, 80
 _PIDFD_GETFD = 438
 _ADDRESS_BYTES = 128
+#: Attempts that are kept: more say nothing more.
+_MOST_ATTEMPTS = 200
 _IN_OPEN = 0x20
 #: What the C library and loggers ask of by themselves: refused like any other, and no attempt at anything.
 _SYSTEM_SOCKETS = ("/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/log")
@@ -126,7 +128,7 @@ class Guard:
 
     def saw(self, attempt: Attempt) -> None:
         """Write down an attempt, once."""
-        if attempt not in self.attempts:
+        if attempt not in self.attempts and len(self.attempts) < _MOST_ATTEMPTS:
             self.attempts.append(attempt)
 
     async def watch(self, control: socket.socket, ready: threading.Event, stop: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from flows.rules.migration_facts import Leg, Statement
 from flows.rules.migration_plan import Migrations
 from flows.rules.migration_reach import Attempt, named, of_the_project
 from flows.rules.rehearsal_output import redacted, secrets_of
+from flows.tasks.commands import environment as own_environment
 from flows.tasks.commands import path_of
 from flows.tasks.migration_copy import Copy, RehearsalError, address, refuse_live
 from flows.tasks.migration_guard import Guard, begun_in, guarded
 from flows.tasks.migration_place import Place, nowhere
 from flows.tasks.rehearse_command import Bounds, Ran, supervise
 
+#: Characters of what was tried to reach: names of databases and hosts have fewer.
+_MOST_OF_A_TARGET = 300
 _CHILD = Path(__file__).with_name("migration_child.py")
 
 
@@ -118,7 +121,6 @@ _LEGS = {"look": "the look for what is pending", "up": "the upgrade", "down": "t
 def _run(at: Rehearsing, leg: str, to: Sequence[str] = ()) -> tuple[list[dict[str, Any]], str]:
     with _command(at, _LEGS[leg]) as command:
         out = command.folder / "facts"
-        out.touch()
         order = {
             "leg": leg,
             "to": list(to),
@@ -129,8 +131,10 @@ def _run(at: Rehearsing, leg: str, to: Sequence[str] = ()) -> tuple[list[dict[st
             "out": str(out),
             "withheld": of_the_project(at.place.withheld - at.place.environment.keys()),
         }
-        ran = command.run([at.plan.python, str(_CHILD)], {"ROUNDSMAN_LEG": json.dumps(order)}, at.plan.timeout)
-        return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()], ran.trouble
+        # Opened before: the command may put something else in its place.
+        with out.open("w+", encoding="utf-8") as facts:
+            ran = command.run([at.plan.python, str(_CHILD)], {"ROUNDSMAN_LEG": json.dumps(order)}, at.plan.timeout)
+            return [json.loads(line) for line in facts], ran.trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +165,28 @@ class _Command:
                 "run; wanted Linux with user namespaces, or `guard: environment` in the database file: the README "
                 "says what that leaves open"
             )
+        _look_at_copy(self.at)
         return ran
+
+
+def _look_at_copy(at: Rehearsing) -> None:
+    """See that the copy is no other database, before anything changes it and after anything could have put one there.
+
+    Raises:
+        RehearsalError: it is.
+    """
+    url = make_url(at.copy.url)
+    is_file = url.get_backend_name() == "sqlite"
+    if is_file and (Path(at.copy.name).is_symlink() or not Path(at.copy.name).is_file()):
+        raise RehearsalError("saw something else in the place of the copy: a migration put it there; wanted its file")
+    target = url if is_file else address(at.plan.golden).set(database=at.copy.name)
+    refuse_live(target, address(at.live) if at.live else None)
 
 
 @contextmanager
 def _command(at: Rehearsing, leg: str) -> Iterator[_Command]:
-    """One command of a rehearsal, after a last look that it can't be the live database that it changes."""
-    url = make_url(at.copy.url)
-    target = url if url.get_backend_name() == "sqlite" else address(at.plan.golden).set(database=at.copy.name)
-    refuse_live(target, address(at.live) if at.live else None)
+    """One command of a rehearsal."""
+    _look_at_copy(at)
     if at.place.reach is None:
         with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
             yield _Command(at, Path(folder), None)
@@ -178,7 +195,9 @@ def _command(at: Rehearsing, leg: str) -> Iterator[_Command]:
         try:
             yield _Command(at, guard.folder, guard)
         finally:
-            at.attempts.extend(named(guard.attempts, leg))
+            secrets = secrets_of(own_environment())
+            known = [replace(one, target=redacted(one.target[:_MOST_OF_A_TARGET], secrets)) for one in guard.attempts]
+            at.attempts.extend(named(known, leg))
 
 
 def _statement(line: Mapping[str, Any]) -> Statement:

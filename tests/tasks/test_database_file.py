@@ -1,21 +1,27 @@
 """A database file: what is wrong in it is told with its line and how to mend it, and no address is ever shown."""
 
+import asyncio
+import sqlite3
 from dataclasses import replace
 from datetime import date
 
 import jsonschema
+import psycopg
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from deployments.render import prefect_yaml, schema
 from deployments.specs import database_specs
 from deployments.validate import problems
+from flows.__main__ import main
+from flows.jobs.review_database import review_database
 from flows.rules.database import Database, told_as
 from flows.rules.database_report import page
 from flows.rules.report import Report
 from flows.rules.site_file import SiteFileError
 from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks.database_file import addresses, check_database, expired, load_database
+from flows.tasks.database_file import addresses, check_database, check_golden, expired, load_database
 from flows.tasks.ledger import open_ledger
 from tests.tasks.telling import START, a_report, a_site, alerts, outbox, told, verdict
 
@@ -68,6 +74,8 @@ WRONG = [
     ("url: {env: SHOP_LIVE}", "url: postgresql://me:hush-1@db/shop", ":6:1: url: saw a login in an address in plain text; wanted `{env: NAME}`"),
     ("{env: SHOP_STANDBY}", "{env: SHOP_LIVE}", "nodes[0].env: saw 'SHOP_LIVE'; it is named already"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_LIVE", "migrations.golden: saw 'SHOP_LIVE'; name a copy that is restored from the backup"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, env: {POSTGRES_SERVER: '{hots}'}", "no part {hots} of an address; wanted {url}, {host}, {port}, {user}, {password}, {database}, or text without braces"),
+    ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, guard: off", "migrations.guard: saw"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, confg: alembic.ini", "did you mean `config`?"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, config: alembik.ini", "migrations.config: saw no file 'alembik.ini'; wanted Alembic's file, from"),
     ("golden: SHOP_GOLDEN", "golden: SHOP_GOLDEN, heads: none", "migrations.heads: saw 'none'; wanted a number from 1 on, or a list of branch labels"),
@@ -129,6 +137,37 @@ def test_a_variable_without_an_address_is_told_and_never_shown(written, monkeypa
     for said in ("url: saw text that is no database URL", "nodes: saw a URL of mysql", "migrations.golden: saw nothing", "set SHOP_GOLDEN where this runs"):  # fmt: skip
         assert said in told
     assert "hush" not in told
+
+
+@pytest.mark.parametrize("spelling", ["127.0.0.1", "localhost", "socket", "a file's link"])
+def test_live_as_golden_is_wrong_input_by_whatever_name(spelling, written, monkeypatch, request, tmp_path, capsys):
+    if spelling == "a file's link":
+        with sqlite3.connect(tmp_path / "live.db") as database:
+            database.execute("CREATE TABLE page (id integer)")
+        database.close()
+        (tmp_path / "golden.db").symlink_to(tmp_path / "live.db")
+        live, golden = (f"sqlite:///{tmp_path}/{name}.db" for name in ("live", "golden"))
+    else:
+        live = request.getfixturevalue("postgres_server").fresh()
+        golden = live.replace("127.0.0.1", spelling)
+        if spelling == "socket":
+            url = make_url(live)
+            with psycopg.connect(live) as connection:
+                folder = connection.execute("SHOW unix_socket_directories").fetchone()[0]
+            golden = f"postgresql://{url.username}:{url.password}@/{url.database}?host={folder}&port={url.port}"
+    monkeypatch.setenv("SHOP_LIVE", live)
+    monkeypatch.setenv("SHOP_STANDBY", live)
+    monkeypatch.setenv("SHOP_GOLDEN", golden)
+    path = written()
+    with pytest.raises(
+        SiteFileError, match=r"migrations.golden: saw the live database as golden.*; SHOP_GOLDEN and SHOP_LIVE lead"
+    ):
+        check_golden(check_database(path), "shop")
+    monkeypatch.setattr("flows.terminal_database.review", lambda *_: pytest.fail("a review was run"))
+    assert 3 == main(["review-database", str(path)])
+    assert "saw the live database as golden" in capsys.readouterr().err
+    with pytest.raises(SiteFileError, match="saw the live database as golden"):
+        asyncio.run(review_database.fn(str(path)))
 
 
 def test_prefect_takes_its_deployment(written):

@@ -316,6 +316,14 @@ def test_a_migration_that_swallows_its_failure_is_found(shop):
     assert before == shop.state()
 
 
+def test_a_copy_that_is_replaced_is_refused(sqlite_shop):
+    shop, _ = sqlite_shop
+    with shop.copy() as at:
+        code = f"import os; p = {at.copy.name!r}; os.unlink(p); os.symlink({shop.url.database!r}, p)"
+        with pytest.raises(RehearsalError, match="something else in the place of the copy"):
+            run(at, [sys.executable, "-c", code])
+
+
 def test_a_system_that_can_not_guard_is_refused_until_the_file_says_so(postgres_shop, monkeypatch, tmp_path):
     shop, at = postgres_shop
     broken = tmp_path / "confine.py"
