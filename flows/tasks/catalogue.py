@@ -21,10 +21,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from blocks import registry
 from flows.rules.delivery import PURGE, Purge
 from flows.rules.site import Site
+from flows.rules.text import without_credentials
 from flows.tasks.outbox import Delivered, deliver, undelivered
 from flows.tasks.progress import everywhere
 from roundsman.batch import (
     Batch,
+    BatchError,
     Csv,
     JsonLines,
     Outcome,
@@ -124,8 +126,14 @@ def _title(routes: Sequence[str]) -> str:
 
 
 def source(feed: str) -> Source:
-    """A feed's rows: a paged API by its address, else a file of CSV or of JSON lines."""
+    """A feed's rows: a paged API by its address, else a file of CSV or of JSON lines.
+
+    Raises:
+        BatchError: a user or a password is in the address, which Prefect shows to everybody among a run's parameters.
+    """
     if feed.startswith(("http://", "https://")):
+        if (shown := without_credentials(feed.partition("?")[0])) != feed.partition("?")[0]:
+            raise BatchError(f"{shown}: saw a user or a password in the feed's address; wanted it without; rotate them")
         return PagedApi(feed)
     return Csv(feed) if feed.endswith(".csv") else JsonLines(feed)
 

@@ -7,6 +7,7 @@ pages that shift while they are read are noticed before anything depends on them
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,8 @@ from roundsman.batch.rules import pause
 FOLDER = Path(".roundsman") / "feeds"
 #: So often a page is asked for, and so often all pages are read until two passes agree.
 ASKS, PASSES = 4, 5
+#: User and password of an address, also a password with a slash, which ends the host too early.
+_LOGIN = re.compile(r"^([a-z]+://)(?:[^/]*@|[^/:]*:(?!\d*(?:/|$)).*@)", re.IGNORECASE)
 #: Bytes of one page, at most, and how many pages there may be.
 LARGEST_PAGE, MOST_PAGES = 32 << 20, 100_000
 
@@ -79,8 +82,9 @@ class PagedApi(JsonLines):
 
     @property
     def name(self) -> str:
-        """The address; of its query, which may hold a key, only what tells it from another one."""
+        """The address without user and password; of its query, which may hold a key, only what tells it from others."""
         where, _, query = self.url.partition("?")
+        where = _LOGIN.sub(r"\1...@", where)
         return f"{where}?{hashlib.sha256(query.encode()).hexdigest()[:8]}" if query else where
 
     def prepare(self, *, fresh: bool) -> None:
@@ -184,7 +188,7 @@ class PagedApi(JsonLines):
             raise BatchError(f"{where}: saw no address under {self.next_page!r}; wanted text, or nothing")
         following = following and urljoin(str(answer.url), following)
         if following and urlsplit(following)[:2] != urlsplit(self.url)[:2]:
-            raise BatchError(f"{where} leads to {urlsplit(following).netloc}; wanted the feed's own host")
+            raise BatchError(f"{where} leads to {urlsplit(following).hostname}; wanted the feed's own host")
         return rows, following
 
     @property
