@@ -266,52 +266,57 @@ class Csv(_File):
     def _odd(self, file: BinaryIO, at: int, seen: Callable[[bytes], None]) -> "_Record":
         """A record that is too long, or has a carriage return where none may be: behind its end the next one begins."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        where, kept, size, lines = _Within.START, bytearray(), 0, 0
-        while piece := file.readline(_PIECE):
-            seen(piece)
-            size += len(piece)
-            kept += piece[: self.longest_row - len(kept)]
-            where = self._walked(where, decoder.decode(piece))
-            if where is _Within.BROKEN:
-                line = _line(file, at) + lines
-                raise BatchError(
-                    f"{self.name}: line {line}: saw text after a closing quote; wanted a quote inside a quoted field "
-                    f"doubled, as {_WANTED}"
-                )
-            lines += piece.endswith(b"\n")
-            if piece.endswith(b"\n") and where is not _Within.QUOTED:
+        within, kept, size, lines = _Within.START, bytearray(), 0, 0
+        while within not in (_Within.BROKEN, _Within.ENDED) and size <= MAX_SKIPPED_BYTES:
+            piece = file.read(_PIECE)
+            text = decoder.decode(piece, final=not piece)
+            within, end = self._walked(within, text)
+            raw = text[:end].encode(errors="surrogateescape")
+            seen(raw)
+            kept += raw[: self.longest_row - len(kept)]
+            size, lines = size + len(raw), lines + text.count("\n", 0, end)
+            if not piece:
                 break
-            if size > MAX_SKIPPED_BYTES:
-                break
-        if where is _Within.QUOTED or size > MAX_SKIPPED_BYTES:
+        if within is _Within.BROKEN:
+            raise BatchError(
+                f"{self.name}: line {_line(file, at) + lines}: saw text after a closing quote; wanted a quote inside a "
+                f"quoted field doubled, as {_WANTED}"
+            )
+        if within is _Within.QUOTED or size > MAX_SKIPPED_BYTES:
             raise BatchError(
                 f"{self.name}: line {_line(file, at)}: saw a record without an end within {size:,} bytes; wanted "
                 f"a closing quote, as {_WANTED}"
             )
+        file.seek(at + size)
         if size > self.longest_row:
             over = f" over {lines:,} lines: a quote without its end?" if lines > 1 else ""
             problem = f"{_LONG} {size:,} bytes{over}; wanted at most {self.longest_row:,}"
             return _Record(bytes(kept[:PAYLOAD]), size, [], problem, complete=False)
         return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
 
-    def _walked(self, where: "_Within", text: str) -> "_Within":
-        """Where in a record one is behind a piece of it. A carriage return alone may be the end of it or not."""
+    def _walked(self, within: "_Within", text: str) -> tuple["_Within", int]:
+        """Where in a record one is behind a piece of it, or behind its end or its fault, and how far into the piece.
+
+        A carriage return alone may be an end or not: text behind it is no row, and a quote there opens a field.
+        """
         at = 0
-        while at < len(text) and where is not _Within.BROKEN:
-            if where is _Within.QUOTED:
-                at = text.find('"', at) + 1 or len(text) + 1
-                where = where if at > len(text) else _Within.CLOSING
-            elif where is _Within.CLOSING:
-                ends = text[at] in f"{self.delimiter}\r\n"
-                where = _Within.QUOTED if text[at] == '"' else _Within.START if ends else _Within.BROKEN
-                at += 1
-            elif where is _Within.START and text[at] == '"':
-                where, at = _Within.QUOTED, at + 1
+        while at < len(text):
+            if within is _Within.QUOTED:
+                at = text.find('"', at) + 1
+                if not at:
+                    return _Within.QUOTED, len(text)
+                within = _Within.CLOSING
+            elif text[at] == '"' and within in (_Within.START, _Within.CLOSING):
+                within, at = _Within.QUOTED, at + 1
+            elif within is _Within.CLOSING and not self._field_end.match(text, at):
+                return _Within.BROKEN, at
             elif found := self._field_end.search(text, at):
-                where, at = _Within.START, found.end()
+                within, at = _Within.START, found.end()
+                if found[0] == "\n":
+                    return _Within.ENDED, at
             else:
-                where, at = _Within.PLAIN, len(text)
-        return where
+                return _Within.PLAIN, len(text)
+        return within, at
 
 
 class _Within(Enum):
@@ -321,7 +326,8 @@ class _Within(Enum):
     PLAIN = "in a field without quotes"
     QUOTED = "in a field with quotes"
     CLOSING = "behind a quote, which ends the field unless it is one of two"
-    BROKEN = "behind text that follows a closing quote"
+    BROKEN = "at text that follows a closing quote"
+    ENDED = "behind its end"
 
 
 @dataclass(frozen=True, slots=True)

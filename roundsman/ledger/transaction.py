@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, select, text
+from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, event, select, text
 from sqlalchemy.ext.compiler import compiles
 
 
@@ -69,7 +69,17 @@ def _begin_postgresql(connection: Connection, patience: float) -> Iterator[None]
     with connection.begin():
         bound = f"{int(patience * 1000)}"
         connection.execute(_BOUNDS, {"bound": bound})
+        if connection.dialect.driver == "psycopg":
+            event.listen(connection, "after_cursor_execute", _bound_again)
         yield
+
+
+def _bound_again(connection: Connection, *executed: Any) -> None:
+    """The server forgets the bound of an idle transaction after a pipeline, which is how psycopg executes many rows."""
+    *_, for_many = executed
+    if for_many:
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute("SELECT 1")
 
 
 _BOUNDS = text(

@@ -160,7 +160,7 @@ def test_killed_by_the_clock_nothing_is_lost_and_nothing_done_twice(engine, url,
     contiguous(engine)
 
 
-def stop_at(url, path, where) -> None:
+def stop_at(url, path, where, **more) -> None:
     """A worker that is stopped by SIGSTOP at a point, as by a machine that sleeps."""
     name, _, times = where.partition(":")
     left = [int(times)]
@@ -174,7 +174,7 @@ def stop_at(url, path, where) -> None:
     engine = opened(url)
     points.hook = stop
     try:
-        asyncio.run(run(transfers(engine, path)))
+        asyncio.run(run(transfers(engine, path, **more)))
     except FencedError:
         os._exit(3)
 
@@ -243,6 +243,32 @@ def test_a_worker_that_was_stopped_within_its_transaction_holds_up_the_next_one_
     assert [0, 0] == [ended(zombie), ended(second)]
     assert expected(20) == balances(engine)
     contiguous(engine)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_stays_stopped_within_its_transaction_is_replaced_or_named(
+    engine, url, tmp_path, monkeypatch
+):
+    """PostgreSQL ends its transaction. SQLite can't, so the next worker says which process it is."""
+    path, short = feed(tmp_path / "feed.jsonl", 20), {"patience": 1.0, "lease": 1.0}
+    zombie = started(url, path, "chunk.applied:2", target=stop_at, **short)
+    until(lambda: stopped(zombie))
+    try:
+        if engine.dialect.name == "postgresql":
+            assert 20 == (await run(transfers(engine, path, **short))).rows
+        else:
+            monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+            hasty = create_engine(url, connect_args={"timeout": 0.05})
+            with pytest.raises(
+                TargetError, match=rf"job 1 \(transfers\) is held by \S+/{zombie.pid}, run \w+, which last"
+            ):
+                await run(transfers(hasty, path))
+            hasty.dispose()
+    finally:
+        os.kill(zombie.pid, signal.SIGCONT)
+    assert (3 if engine.dialect.name == "postgresql" else 0) == ended(zombie)
+    assert 20 == (await run(transfers(engine, path))).rows
+    assert expected(20) == balances(engine)
 
 
 @pytest.fixture
