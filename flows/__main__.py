@@ -1,7 +1,14 @@
 """The command line: `python -m flows inspect SITE`, `purge SITE ROUTE...`, `compare SITE`, `lint`, `status`..."""
 
+import argparse
+import atexit
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from flows.commands import (
     compare,
@@ -23,6 +30,7 @@ from flows.commands import (
 from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError
 from flows.commands.parser import CommandParser
 from flows.rules.site_file import SiteFileError
+from flows.rules.text import visible
 
 #: In the order of the help.
 COMMANDS = (
@@ -55,12 +63,18 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv)
     except SystemExit as stop:
         return WRONG_INPUT if stop.code else 0
+    with _ended_by_signal() as ended:
+        code = _run(args)
+    return 128 + ended[0] if ended and code == STOPPED else code
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         return args.run(args)
     except Ended as early:
         return early.code
     except (SiteFileError, InputError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command prints
+        print(visible(str(error), keep="\n"), file=sys.stderr)  # noqa: T201 - a command prints
         return WRONG_INPUT
     except BrokenPipeError:
         # Whoever read the report has read enough, such as `head`; at its end Python would complain once more.
@@ -73,5 +87,38 @@ def main(argv: list[str] | None = None) -> int:
         return COULD_NOT_LOOK
 
 
+@contextmanager
+def _ended_by_signal() -> Iterator[list[int]]:
+    """Take a request to end, as of `kill`, for a Ctrl-C: Python itself would leave an embedded server behind.
+
+    Gives a list that holds the signal's number once one came.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        stop = signal.getsignal(signal.SIGINT)
+        (stop if callable(stop) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    # What is ignored stays so, as under nohup.
+    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    kept = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield came
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    if exit_code > 128:
+        # Who pressed Ctrl-C does not wait until Python has taken all its modules apart.
+        atexit._run_exitfuncs()  # noqa: SLF001 - as sys.exit does; it has no public name
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)

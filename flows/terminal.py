@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -94,17 +98,73 @@ async def follow(run: Callable[[], Awaitable[Any]], kind: type[Result], console:
 
 
 async def start() -> None:
-    """Get ready what a round would else wait for: the server, if it is embedded; meanwhile ledger, blocks, pictures."""
+    """Get ready what a round would else wait for: the server, if it is embedded; meanwhile ledger, blocks, pictures.
+
+    A server that is not ready yet when this is stopped is killed: it has nothing to lose, and would take its time.
+    """
     from prefect.client.orchestration import get_client
 
     from flows.tasks import ledger, picture, site_file
 
-    async def server() -> None:
+    meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_file.warm_up)]
+    with _killed_unless_ready():
         async with get_client() as client:
             # It listens before it is at ease: its first answer can take a second.
             await client.read_flow_runs(limit=1)
+    await asyncio.gather(*meanwhile)
 
-    await asyncio.gather(server(), *map(asyncio.to_thread, (picture.warm_up, ledger.ready, site_file.warm_up)))
+
+@contextmanager
+def _killed_unless_ready() -> Iterator[None]:
+    """Start Prefect's embedded server, unless there is another one; kill it when what follows does not succeed."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
+
+    if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
+        yield
+        return
+    server: Any = None
+    try:
+        with _interruptible():
+            from prefect.server.api.server import SubprocessASGIServer
+
+            server = SubprocessASGIServer()
+            server.start()
+        yield
+    except BaseException:
+        if server and server.server_process:
+            server.server_process.kill()
+            server.stop()
+        raise
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what blocks the event loop: asyncio would wait until the loop goes on."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if (task := asyncio.current_task()) and task.cancelling():  # it came just before
+            raise KeyboardInterrupt
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
+def _in_a_thread(work: Callable[[], object]) -> asyncio.Future[object]:
+    """Work beside the event loop, which does not hold up the end of the process as `asyncio.to_thread` does."""
+    done: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - who waits for it gets it
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return asyncio.wrap_future(done)
 
 
 class _Progress(logging.Handler):

@@ -3,10 +3,13 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -289,6 +292,35 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly():
     ended = subprocess.run(lint, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     os.close(writing)
     assert (2, "") == (ended.returncode, ended.stderr)
+
+
+def processes_with(variable):
+    """Processes in whose environment this stands."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [path.parent.name] if variable.encode() in path.read_bytes().split(b"\0") else []
+    return found
+
+
+@pytest.mark.harness
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_while_its_server_starts_ends_at_once_and_leaves_nothing(number, code, tmp_path):
+    variables = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    variables |= {"PREFECT_HOME": str(tmp_path), "ROUNDSMAN_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db"}
+    inspect = [sys.executable, "-m", "flows", "inspect", "demo"]
+    with subprocess.Popen(inspect, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+        assert command.stdout.readline().startswith("starting Prefect")
+        while len(processes_with(f"PREFECT_HOME={tmp_path}")) < 2:
+            assert command.poll() is None
+        asked = time.monotonic()
+        command.send_signal(number)
+        said = command.communicate(timeout=60)[1]
+        took = time.monotonic() - asked
+    assert (code, "stopped; the round was not finished, and nothing of it was recorded\n") == (command.returncode, said)
+    assert [] == processes_with(f"PREFECT_HOME={tmp_path}")
+    assert took < 10  # a Ctrl-C that waits for the server takes as long as its start does, up to two minutes
 
 
 def test_a_first_look_at_an_address_needs_no_site_file(prefect, ledger, origin, tmp_path, capsys):

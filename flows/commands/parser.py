@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flows.rules.nearest import did_you_mean
+from flows.rules.text import visible
 
 _REQUIRED = "the following arguments are required: "
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -40,7 +41,7 @@ class CommandParser(argparse.ArgumentParser):
             said = f"saw no {said.removeprefix(_REQUIRED)}, which is required"
         usage = "" if self._commands() else self.format_usage()
         more = f" (`{self.prog} --help` lists the commands)" if self._commands() else ""
-        self.exit(2, f"{usage}{self.prog}: {said}{more}\n")
+        self.exit(2, visible(f"{usage}{self.prog}: {said}{more}\n", keep="\n"))
 
     def _refuse_unknown_options(self, args: Sequence[str]) -> None:
         """A misspelled option is the error, and not what is missing because of it."""
