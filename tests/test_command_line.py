@@ -314,6 +314,7 @@ def test_a_command_that_is_stopped_while_its_server_starts_ends_at_once_and_leav
         assert command.stdout.readline().startswith("starting Prefect")
         while len(processes_with(f"PREFECT_HOME={tmp_path}")) < 2:
             assert command.poll() is None
+            time.sleep(0.05)
         asked = time.monotonic()
         command.send_signal(number)
         said = command.communicate(timeout=60)[1]
