@@ -6,6 +6,7 @@ import sys
 import uvicorn
 
 from deployments.board.app import VARIABLE, create, is_loopback
+from deployments.board.connections import BACKLOG, BoundedProtocol
 from flows.commands.parser import CommandParser, port_number
 
 WRONG_INPUT = 3
@@ -24,7 +25,16 @@ def main(argv: list[str] | None = None) -> int:
         says = f"--host: saw {args.host}, which others can reach; set {VARIABLE} to a long secret, or use 127.0.0.1"
         sys.stderr.write(f"{says}\n")
         return WRONG_INPUT
-    uvicorn.run(create(), host=args.host, port=args.port, log_level="warning", server_header=False)
+    uvicorn.run(
+        create(),
+        host=args.host,
+        port=args.port,
+        http=BoundedProtocol,
+        ws="none",
+        backlog=BACKLOG,
+        log_level="warning",
+        server_header=False,
+    )
     return 0
 
 
