@@ -32,6 +32,8 @@ from flows.tasks.migration_copy import connected
 _CONFINE = Path(__file__).with_name("migration_confine.py")
 #: Of PostgreSQL's first message, "Message Formats": requests for TLS and GSSAPI, a cancellation, and version 3.
 _ASKS_TLS, _ASKS_GSSAPI, _CANCELS, _VERSION_3 = 80877103, 80877104, 80877102, 3
+#: AuthenticationSASL.
+_SASL = 10
 #: Bytes of a first message, at most; the server's own bound.
 _FIRST_MESSAGE_BYTES = 10_000
 #: Seconds for a first message, and to connect to the server.
@@ -367,6 +369,7 @@ class Guard:
             to_server = await _connected(self.reach.upstream)
         try:
             to_server[1].write(first)
+            await _first_answer(to_server[0], writer)
             ways = {
                 asyncio.create_task(_pump(reader, to_server[1])),
                 asyncio.create_task(_pump(to_server[0], writer)),
@@ -389,6 +392,17 @@ async def _readable(one: socket.socket) -> None:
         await come.wait()
     finally:
         loop.remove_reader(one)
+
+
+async def _first_answer(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Pass on what a server says first, without the way to log in that is bound to TLS: there is none on this side."""
+    kind = b"v"  # the version is negotiated
+    while kind == b"v":
+        head = await source.readexactly(5)
+        kind, body = head[:1], await source.readexactly(struct.unpack_from("!I", head, 1)[0] - 4)
+        if kind == b"R" and struct.unpack_from("!I", body)[0] == _SASL:
+            body = body.replace(b"SCRAM-SHA-256-PLUS\0", b"")
+        target.write(kind + struct.pack("!I", len(body) + 4) + body)
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import trustme
 from sqlalchemy import make_url
 
 from flows.rules.migration_plan import Protection
@@ -19,7 +20,7 @@ from flows.tasks.migration_copy import RehearsalError, copied
 from flows.tasks.migration_legs import Rehearsing, _command
 from flows.tasks.migration_place import find_place
 from flows.tasks.migration_rehearsal import _rehearse
-from tests import needs
+from tests import needs, postgres
 from tests.tasks import migrating
 from tests.tasks.migrating import Project, plan
 
@@ -392,6 +393,32 @@ def test_ways_from_the_server_to_others_are_closed_on_the_copy(postgres_server):
             ):  # fmt: skip
                 with pytest.raises(psycopg.Error, match=why):
                     connection.execute(statement)
+
+
+def test_a_golden_database_may_insist_on_tls(tmp_path, monkeypatch):
+    """The way through the guard is in the clear, and the one behind it is not."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    with postgres.server() as server:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            data = Path(connection.execute("SHOW data_directory").fetchone()[0])
+            certificate.private_key_pem.write_to_path(data / "server.key")
+            certificate.cert_chain_pems[0].write_to_path(data / "server.crt")
+            for name in ("server.key", "server.crt"):
+                os.chown(data / name, data.stat().st_uid, data.stat().st_gid)
+                (data / name).chmod(0o600)
+            (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+            connection.execute("ALTER SYSTEM SET ssl = on")
+            connection.execute("SELECT pg_reload_conf()")
+        golden = f"{server.fresh()}?sslmode=verify-full&sslrootcert={tmp_path}/ca.pem"
+        monkeypatch.setenv("SHOP_GOLDEN", golden)
+        url = make_url(golden)
+        with copied("shop", url, None, datetime.now(UTC), Protection.FULL) as copy:
+            at = Rehearsing(plan(), copy, tmp_path, place=find_place(plan(), copy, tmp_path, "", []))
+            code = "import os, psycopg; print(psycopg.connect(os.environ['SHOP_URL']).execute('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()').fetchone())"
+            ran, attempts = run(at, [sys.executable, "-c", code])
+    assert ("", "(True,)", []) == (ran.trouble, ran.output, attempts), ran
 
 
 FROM_PARTS = """
