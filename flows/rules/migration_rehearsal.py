@@ -286,7 +286,9 @@ def _reach(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
         saw = f"{listed(tried)}; it was refused"
         yield REACH.against(saw, f"{wanted}, by the URL in {plan.url}", holds=None if facts.remedy else False)
     elif tried:
-        yield NETWORK.against(f"{listed(tried)}; the network is closed to a rehearsal", wanted, holds=False)
+        yield NETWORK.against(
+            f"{listed(tried)}; a rehearsal has no network, and no right to anything but the copy", wanted, holds=False
+        )
     elif open_still := _OPEN.get(plan.guard):
         yield NETWORK.against(open_still, f"{wanted}; `guard: full`", holds=False)
     else:

@@ -11,13 +11,14 @@ import errno
 import fcntl
 import json
 import os
+import re
 import socket
 import ssl
 import struct
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -34,6 +35,9 @@ _CONFINE = Path(__file__).with_name("migration_confine.py")
 _ASKS_TLS, _ASKS_GSSAPI, _CANCELS, _VERSION_3 = 80877103, 80877104, 80877102, 3
 #: AuthenticationSASL.
 _SASL = 10
+#: In an ErrorResponse: the code of a right that is missing, and the message; the routine at its end is RAISE's or not.
+_INSUFFICIENT_PRIVILEGE = b"\0C42501\0M"
+_DENIED = re.compile(rb"\0C42501\0M([^\0]{1,300})\0(?!(?:[A-Za-z][^\0]*\0)*?Rexec_stmt_raise\0)")
 #: Bytes of a first message, at most; the server's own bound.
 _FIRST_MESSAGE_BYTES = 10_000
 #: Seconds for a first message, and to connect to the server.
@@ -362,6 +366,12 @@ class Guard:
             return f"the database {database} at {where}"
         return "" if user == self.reach.user else f"the copy as {user}"
 
+    def _denied(self, data: bytes) -> None:
+        """Write down what the server refused, but not what a function says: that may be a value."""
+        if _INSUFFICIENT_PRIVILEGE in data:
+            for found in _DENIED.finditer(data):
+                self.saw(Attempt("was refused by the server:", found[1].decode("utf-8", "replace")))
+
     async def _pass_on(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.reach.upstream is None:
             return
@@ -372,7 +382,7 @@ class Guard:
             await _first_answer(to_server[0], writer)
             ways = {
                 asyncio.create_task(_pump(reader, to_server[1])),
-                asyncio.create_task(_pump(to_server[0], writer)),
+                asyncio.create_task(_pump(to_server[0], writer, self._denied)),
             }
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -405,9 +415,13 @@ async def _first_answer(source: asyncio.StreamReader, target: asyncio.StreamWrit
         target.write(kind + struct.pack("!I", len(body) + 4) + body)
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pump(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, look: Callable[[bytes], None] | None = None
+) -> None:
     with suppress(OSError):
         while data := await source.read(65536):
+            if look:
+                look(data)
             target.write(data)
             await target.drain()
         if target.can_write_eof():

@@ -180,10 +180,11 @@ POSTGRESQL = [
     ("psql, from the copy", ["psql", "-c", r"\connect LIVE_NAME", "-c", WRITES], "the database LIVE_NAME at 127.0.0.1:PORT"),
     ("psql, a socket", ["sh", "-c", f'psql -h SOCKETS -p PORT -U keeper LIVE_NAME -c "{WRITES}" || true'], "the socket SOCKETS/.s.PGSQL.PORT"),
     ("psql, COPY PROGRAM", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "COPY page TO PROGRAM 'psql LIVE_URL'"], "pg_execute_server_program"),
-    ("psql, dblink", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "CREATE EXTENSION dblink"], "permission denied to create extension"),
-    ("psql, dropped from the copy", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "DROP DATABASE LIVE_NAME"], "must be owner of database"),
+    ("psql, dblink", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "CREATE EXTENSION dblink"], "it was refused by the server: permission denied to create extension"),
+    ("psql, dropped from the copy", ["sh", "-c", 'psql -c "DROP DATABASE LIVE_NAME" || true'], "it was refused by the server: must be owner of database"),
     ("psql, locked out from the copy", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "ALTER ROLE keeper NOLOGIN"], "must be superuser"),
     ("psql, ended from the copy", ["psql", "-v", "ON_ERROR_STOP=1", "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'keeper' LIMIT 1"], "must be a superuser to terminate"),
+    ("psql, what a function says", ["psql", "-c", "DO $$BEGIN RAISE insufficient_privilege USING MESSAGE = 'ada@example.com'; END$$"], "ada@example.com"),
     ("no network at all", "import urllib.request as u; u.urlopen('http://192.0.2.1:8123/', timeout=3)", "192.0.2.1:8123"),
     ("new namespaces", ["sh", "-c", "unshare --user --map-root-user --net --mount true"], "Read-only file system"),
 ]  # fmt: skip
@@ -222,6 +223,7 @@ def test_live_is_out_of_reach_on_postgresql(says, words, wanted, postgres_shop):
         wanted = wanted.replace(name, said[name])
     assert wanted in " ".join(attempts) + ran.output, (attempts, ran)
     assert attempts or ran.trouble
+    assert "ada@example.com" not in " ".join(attempts)
 
 
 SQLITE3 = "import sqlite3; c = sqlite3.connect({}, timeout=1); c.execute(WRITES); c.commit()"
