@@ -23,6 +23,9 @@ MOST = 60
 #: Which share of the rounds a route must have been timed in; one that was not is compared with nothing.
 WHOLE = 0.9
 
+#: The chance with which spikes alone may make any route slower, of all that are compared together.
+SPIKES = 0.01
+
 #: A route and its cache state.
 Key = tuple[str, str]
 
@@ -145,7 +148,7 @@ def _moved(
     for state in {state for _, state in keys}:
         some = [key for key in keys if key[1] == state]
         fixed = [place for place, (path, _) in enumerate(some) if path in controls]
-        told = moved(logs(some, before), np.median(logs(some, after), axis=1), fixed, len(after))
+        told = moved(logs(some, before), logs(some, after), fixed)
         found |= zip(some, told, strict=True)
     return found
 
@@ -166,7 +169,8 @@ def _settled(made: Sequence[Since], margin: float) -> list[Since]:
     for place, one in enumerate(made):
         own = replace(one.hits, q=next(of_hits)) if one.hits else None
         named = replace(one, q=qs[2 * place], q_tail=qs[2 * place + 1], hits=own)
-        found.append(replace(named, word=_word(named, margin)))
+        word, need = _word(named, margin, len(made))
+        found.append(replace(named, word=word, need=need))
     return found
 
 
@@ -174,16 +178,29 @@ def _table(side: tuple[int, int]) -> tuple[int, int]:
     return side[0], side[1] - side[0]
 
 
-def _word(one: Since, margin: float) -> Word:
+def _word(one: Since, margin: float, tests: int) -> tuple[Word, int]:
+    """What is said of a route, and how many rounds more it takes where spikes could explain what was seen.
+
+    One round in twelve or thirty of many services is slower by a third for no reason. So a route is slower only when
+    more rounds since are so than spikes, as often as the rounds before had them, would bring about; in all `tests`
+    together at most with the chance SPIKES.
+    """
     bound, slow, tail = math.log1p(one.margin(margin)), one.slow, one.tail
     if slow is None or tail is None:
-        return Word.NOT_ENOUGH
-    if one.q <= ALPHA and math.log(slow.low) >= bound:
-        return Word.SLOWER
-    if (one.q <= ALPHA and math.log(slow.ratio) >= bound) or (one.q_tail <= ALPHA and math.log(tail.ratio) >= bound):
-        return Word.PROBABLY_SLOWER
+        return Word.NOT_ENOUGH, 0
+    level = SPIKES / tests
+    # Each round since is held against the near end of the interval, where the busy hours of a day are no spikes.
+    near, near_tail = (max(bound, math.log(moved.low)) for moved in (slow, tail))
+    slower = one.q <= ALPHA and math.log(slow.ratio) >= bound
+    slower_tail = one.q_tail <= ALPHA and math.log(tail.ratio) >= bound
+    if slower and slow.lasts(near, level):
+        return (Word.SLOWER if math.log(slow.low) >= bound else Word.PROBABLY_SLOWER), 0
+    if slower_tail and tail.lasts(near_tail, level):
+        return Word.PROBABLY_SLOWER, 0
+    if slower or slower_tail:
+        return Word.NOT_ENOUGH, slow.windows_needed(near, level) if slower else tail.windows_needed(near_tail, level)
     if math.log(slow.low) >= -bound and math.log(slow.high) <= bound:
-        return Word.UNCHANGED
+        return Word.UNCHANGED, 0
     if one.q <= ALPHA and math.log(slow.ratio) <= -bound:
-        return Word.FASTER
-    return Word.NOT_ENOUGH
+        return Word.FASTER, 0
+    return Word.NOT_ENOUGH, 0

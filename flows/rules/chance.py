@@ -75,6 +75,13 @@ def _log_choose(whole: int, part: int) -> float:
     return math.lgamma(whole + 1) - math.lgamma(part + 1) - math.lgamma(whole - part + 1)
 
 
+def binomial_tail(many: int, count: int, share: float) -> float:
+    """The probability of `many` successes or more in `count` tries, each with the probability `share`."""
+    return math.fsum(
+        math.comb(count, one) * share**one * (1 - share) ** (count - one) for one in range(many, count + 1)
+    )
+
+
 def false_discovery(ps: Sequence[float]) -> list[float]:
     """Benjamini and Hochberg's adjusted p-values (1995), in the order given.
 

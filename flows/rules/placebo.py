@@ -6,11 +6,11 @@ makes a plain test cry wolf one time in five. So the change is measured in the r
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flows.rules.chance import student, student_quantile
+from flows.rules.chance import binomial_tail, student, student_quantile
 
 #: Earlier windows that a route needs; with fewer its own movement is not known.
 HISTORY = 20
@@ -45,6 +45,25 @@ class Moved:
     smallest: float
     as_far: int
     windows: int
+    earlier: tuple[float, ...] = ()
+    """How far each earlier window was off by itself, as logarithms of a factor."""
+    since: tuple[float, ...] = ()
+    """The same of each window since."""
+
+    def spikes(self, bound: float) -> float:
+        """How probable it is that one window alone is off by `bound` (a logarithm) or more, by the earlier ones."""
+        return (sum(one >= bound for one in self.earlier) + 1) / (len(self.earlier) + 1)
+
+    def lasts(self, bound: float, level: float) -> bool:
+        """Whether so many windows since are off by `bound` that spikes alone would do so at most with chance `level`."""
+        many = sum(one >= bound for one in self.since)
+        return binomial_tail(many, len(self.since), self.spikes(bound)) <= level
+
+    def windows_needed(self, bound: float, level: float) -> int:
+        """How many windows more would tell a change from spikes, if all of them are as far off; at least 1."""
+        many, count = sum(one >= bound for one in self.since), len(self.since)
+        chances = (binomial_tail(many + more, count + more, self.spikes(bound)) for more in range(1, 100))
+        return next((more for more, chance in enumerate(chances, 1) if chance <= level), 100)
 
     @property
     def usual(self) -> bool:
@@ -65,10 +84,10 @@ class Moved:
         return f"this route moves by {self.movement:.0%} by itself from window to window; {seen}"
 
 
-def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = (), length: int = 1) -> list[Moved]:
-    """Compare the window after a release with the earlier ones, for each route.
+def moved(history: np.ndarray, since: np.ndarray, controls: Sequence[int] = ()) -> list[Moved]:
+    """Compare the windows since a release with the earlier ones, for each route.
 
-    d = after - median(history); s = 1.4826 MAD(history); p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is
+    d = median(since) - median(history); s = 1.4826 MAD(history); p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is
     worth 37 % of the values that a standard deviation would be, and a median's variance is pi / 2 of a mean's (with
     H-1 and 1/H instead, 7 % of all nothings are called a change at p < .05, and 2 % at p < .01). What all routes, or
     the control routes if there are any, did alike in a window is taken off first: a network or a host, no release.
@@ -79,9 +98,9 @@ def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = (), 
 
     Args:
         history: medians of the logarithms of times in H earlier windows, shape (routes, H), ascending in time.
-        after: the same of the window after the release, shape (routes,).
+        since: the same of the windows since the release, shape (routes, N); their median is the change, and so many
+            at a time the earlier ones are held against it.
         controls: rows of routes that the release did not touch.
-        length: how many windows `after` is the median of; so many at a time the earlier ones are held against it.
 
     Raises:
         ValueError: there are fewer than 20 earlier windows.
@@ -90,19 +109,21 @@ def moved(history: np.ndarray, after: np.ndarray, controls: Sequence[int] = (), 
     if windows < HISTORY:
         raise ValueError(f"saw {windows} earlier windows, wanted {HISTORY}: the route's own movement is not known")
     middle = np.median(history, axis=1)
-    before, change = history - middle[:, None], after - middle
+    before, change = history - middle[:, None], np.median(since, axis=1) - middle
+    each = since - middle[:, None]
     if controls or len(history) >= TOGETHER:
         rows = list(controls) or slice(None)
         before = before - np.median(before[rows], axis=0)
         change = change - np.median(change[rows])
+        each = each - np.median(each[rows], axis=0)
         again = np.median(before, axis=1)
-        before, change = before - again[:, None], change - again
+        before, change, each = before - again[:, None], change - again, each - again[:, None]
     spread = _MAD * np.median(np.abs(before), axis=1) * math.sqrt(1 + math.pi / 2 / windows)
-    together = np.lib.stride_tricks.sliding_window_view(before, min(length, windows // 2), axis=1)
-    earlier = np.median(together, axis=2)
+    together = np.lib.stride_tricks.sliding_window_view(before, min(since.shape[1], windows // 2), axis=1)
+    alike = np.median(together, axis=2)
     return [
-        _moved(float(one), float(wide), windows, alike)
-        for one, wide, alike in zip(change, spread, earlier, strict=True)
+        replace(_moved(float(one), float(wide), windows, those), earlier=tuple(own), since=tuple(later))
+        for one, wide, those, own, later in zip(change, spread, alike, before.tolist(), each.tolist(), strict=True)
     ]
 
 

@@ -48,9 +48,34 @@ BEFORE = walks(40, HIT, MISS)
         ({"slower": {MISS: 0.6}}, {HIT: "unchanged", MISS: "faster"}),
     ],
 )
-@pytest.mark.parametrize("rounds", [1, 12])
+@pytest.mark.parametrize("rounds", [3, 12])
 def test_each_cache_state_is_compared_with_its_own_history(after, wanted, rounds):
     assert wanted == words(BEFORE, walks(rounds, HIT, MISS, seed=9, **after))
+
+
+def test_one_round_alone_can_be_a_spike_and_says_how_many_more_it_takes():
+    [found] = compare(walks(40, MISS), walks(1, MISS, seed=9, slower={MISS: 1.6}))
+    assert ("not enough data", 1) == (found.word, found.need)
+    [now] = compare(walks(40, MISS), walks(1 + found.need, MISS, seed=9, slower={MISS: 1.6}))
+    assert "slower" == now.word
+
+
+@pytest.mark.parametrize("since", [1, 3, 24])
+def test_spikes_of_single_rounds_are_called_no_slow_release(since):
+    """Eight rounds in a hundred are half as slow again, on each of twelve series by themselves."""
+    keys = [(f"/{number}", state) for number in range(6) for state in ("hit", "miss")]
+    false = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        times = 0.02 * np.exp(rng.normal(0, 0.04, (60 + since, 12)) + 0.4 * (rng.random((60 + since, 12)) < 0.08))
+        rounds = [
+            Walk(
+                START + timedelta(hours=hour), {key: Timed(time, 2 * time) for key, time in zip(keys, row, strict=True)}
+            )
+            for hour, row in enumerate(times.tolist())
+        ]
+        false += any(str(one.word) == "slower" for one in compare(rounds[:60], rounds[60:]))
+    assert false <= 2
 
 
 def test_a_route_that_moves_by_itself_is_not_called_slower_for_it():

@@ -15,14 +15,15 @@ def windows(*, tau=0.05, routes=1, count=30, seed=1, together=0.0):
     return own - 3
 
 
-def after(history, ratio=1.0):
-    return np.median(history, axis=1) + math.log(ratio)
+def after(history, ratio=1.0, count=1):
+    """So many windows since, all alike; shape (routes, count)."""
+    return np.repeat((np.median(history, axis=1) + math.log(ratio))[:, None], count, axis=1)
 
 
 def test_the_interval_is_that_worked_out_by_hand():
     """21 windows -.10 ... .10: the median is 0 and half of them are within .05; t(.975, 7) = 2.36462."""
     history = np.linspace(-0.10, 0.10, 21)[None, :]
-    (found,) = moved(history, np.array([0.2]))
+    (found,) = moved(history, np.array([[0.2]]))
     spread = 1.4826 * 0.05 * math.sqrt(1 + math.pi / 42)
     ends = (math.exp(0.2 - 2.36462 * spread), math.exp(0.2 + 2.36462 * spread))
     assert (math.exp(0.2), *ends) == pytest.approx((found.ratio, found.low, found.high), rel=1e-5)
@@ -66,12 +67,12 @@ def test_routes_that_the_release_did_not_touch_say_what_was_common():
 
 def test_a_route_that_never_moves_has_changed_when_it_does():
     still = np.full((1, 20), -3.0)
-    assert [1.0, 0.0] == [moved(still, np.array([to]))[0].p for to in (-3.0, -2.9)]
+    assert [1.0, 0.0] == [moved(still, np.array([[to]]))[0].p for to in (-3.0, -2.9)]
 
 
 def test_a_short_history_is_none():
     with pytest.raises(ValueError, match="saw 19 earlier windows, wanted 20"):
-        moved(windows(count=19), np.array([0.0]))
+        moved(windows(count=19), np.array([[0.0]]))
 
 
 def days(*, high=1.5, count=60):
@@ -94,7 +95,7 @@ def test_it_says_how_many_windows_did_as_well():
 
 def test_a_whole_day_is_held_against_whole_days():
     history = days()
-    (hour,), (day,) = (moved(history, after(history, 1.4), length=length) for length in (1, 24))
+    (hour,), (day,) = (moved(history, after(history, 1.4, count=count)) for count in (1, 24))
     assert (1.0, True) == (hour.p, day.p <= 0.05)
     assert (60, 37) == (hour.windows, day.windows)
 
@@ -108,4 +109,30 @@ def test_a_few_windows_that_went_wrong_hide_no_change():
 def test_one_level_after_another_is_usual_even_where_windows_never_differ():
     still = np.full((1, 60), -3.0)
     still[0, 40:56] = -2.5
-    assert [1.0, 0.0] == [moved(still, np.array([to]))[0].p for to in (-2.5, -2.4)]
+    assert [1.0, 0.0] == [moved(still, np.array([[to]]))[0].p for to in (-2.5, -2.4)]
+
+
+def spiky(share, count=60):
+    """Windows of which so many, evenly spread, are half as slow again."""
+    history = windows(count=count)
+    history[0, :: round(1 / share)] += math.log(1.5)
+    return history
+
+
+SPIKES = [(0.02, 1, False), (0.02, 2, True), (0.1, 2, False), (0.1, 3, True), (0.25, 3, False), (0.25, 6, True)]
+
+
+@pytest.mark.parametrize(("share", "count", "wanted"), SPIKES)
+def test_a_change_lasts_when_spikes_of_the_usual_kind_would_hardly_do_as_much(share, count, wanted):
+    history = spiky(share)
+    (found,) = moved(history, after(history, 1.5, count=count))
+    assert wanted is found.lasts(math.log(1.3), 0.005)
+
+
+def test_it_says_how_many_windows_more_would_tell_a_change_from_spikes():
+    history = spiky(0.1)
+    (found,) = moved(history, after(history, 1.5))
+    needed = found.windows_needed(math.log(1.3), 0.005)
+    (then,) = moved(history, after(history, 1.5, count=1 + needed))
+    (before,) = moved(history, after(history, 1.5, count=needed))
+    assert (True, False) == (then.lasts(math.log(1.3), 0.005), before.lasts(math.log(1.3), 0.005))
