@@ -5,14 +5,18 @@ drift. An arm is asked 300 times in rounds of five, each round shuffled with the
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from flows.rules.aligned_ranks import Rounds, location, shift, tail
-from flows.rules.chance import false_discovery, two_sided
+from flows.rules.before_after import Timed, Walk, compare
+from flows.rules.chance import Z, false_discovery, two_sided
 from flows.rules.change_points import Kind, changes
 from flows.rules.comparison import ALPHA, Speed, Times, Word, measure, settle
+from flows.rules.drift import ROUNDS as LOOKED_BACK
+from flows.rules.drift import warns
 from flows.rules.order_statistics import interval
 from flows.rules.placebo import moved
 from flows.rules.trial import Arm
@@ -26,8 +30,112 @@ SIGMA = 0.5
 SERVICES = ((0.0, 0.0), (0.6, 0.10), (0.9, 0.15))
 
 
+#: Hourly rounds before a release and, at the end of each history, since it; comparisons of each kind and number.
+BEFORE, SINCE, COMPARED = 60, (1, 3, 24), 100
+#: Series that are compared together, and whether they move together: a route, six with hit and miss, twenty likewise.
+TOGETHER = ((1, False), (12, False), (40, True), (40, False))
+#: What an unchanged service does from hour to hour, by the name of the row.
+UNCHANGED = (
+    "white noise", "phi .3", "phi .6", "phi .9", "3 % spikes", "8 % spikes", "sine of 5 %", "sine of 15 %",
+    "x1.2 from nine to five", "x1.5 from nine to five", "creeps by 15 %", "creeps by 40 %",
+)  # fmt: skip
+#: Histories of each kind that drift looks back at, and their days; every third round is judged.
+WATCHED, DAYS, EVERY = 10, 20, 3
+
+
 def rows() -> list[Row]:
-    return [*_side_by_side(), *_tails(), *_coverage(), *_many_routes(), *_before_after(), *_detector()]
+    known = [*_side_by_side(), *_tails(), *_coverage(), *_many_routes(), *_before_after(), *_detector()]
+    return [*known, *_unchanged_releases(), *_unchanged_days(), *_power()]
+
+
+def _unchanged_releases() -> Iterator[Row]:
+    """How often anything at all is called slower although nothing changed, at any number of rounds since."""
+    for place, kind in enumerate(UNCHANGED):
+        rng = np.random.default_rng(500 + place)
+        called = []
+        for series, alike in TOGETHER:
+            for since in SINCE:
+                for _ in range(COMPARED // 4 if series == 40 else COMPARED):
+                    rounds = _rounds_of(_hourly(rng, kind, series, BEFORE + since, alike=alike), rng)
+                    called.append(any(one.word is Word.SLOWER for one in compare(rounds[:BEFORE], rounds[BEFORE:])))
+        yield _false(f"since a release: called slower, unchanged, {kind}", called, 0.05)
+
+
+def _unchanged_days() -> Iterator[Row]:
+    """On how many days drift warns of a service that stays as it is. What creeps by itself is no false alarm."""
+    for place, kind in enumerate(one for one in UNCHANGED if not one.startswith("creeps")):
+        rng = np.random.default_rng(600 + place)
+        warned: dict[tuple[int, int], bool] = {}
+        for history in range(WATCHED):
+            rounds = _rounds_of(_hourly(rng, kind, 1, 24 * DAYS), rng)
+            for end in range(LOOKED_BACK, len(rounds), EVERY):
+                day, seen = (history, end // 24), rounds[end - LOOKED_BACK : end]
+                warned[day] = warned.get(day, False) or warns(next(iter(seen[0].times)), seen, seen[-1].at)
+        yield _false(f"drift: days with a warning, unchanged, {kind}", list(warned.values()), 0.02)
+
+
+def _power() -> Iterator[Row]:
+    """What is seen of a release that is slower; shown, and bound to nothing."""
+    for kind in ("white noise", "phi .6", "8 % spikes", "x1.5 from nine to five"):
+        for slower in (0.1, 0.2, 0.3, 0.5):
+            said = []
+            for since in SINCE[1:]:
+                rng = np.random.default_rng(700)
+                words = []
+                for _ in range(40):
+                    logs = _hourly(rng, kind, 12, BEFORE + since)
+                    logs[0, BEFORE:] += math.log1p(slower)
+                    rounds = _rounds_of(logs, rng)
+                    found = compare(rounds[:BEFORE], rounds[BEFORE:])
+                    words.append(next(one.word for one in found if (one.path, one.state) == ("/0", "hit")))
+                slow = np.mean([one is Word.SLOWER for one in words])
+                hint = np.mean([one is Word.PROBABLY_SLOWER for one in words])
+                said.append(f"{slow:.0%} slower, {hint:.0%} probably after {since} rounds")
+            yield f"since a release: +{slower:.0%}, {kind}", "; ".join(said), "shown only", True
+
+
+def _hourly(rng: np.random.Generator, kind: str, series: int, rounds: int, *, alike: bool = False) -> np.ndarray:
+    """Logarithms of the medians of some series, shape (series, rounds), with the day's hours beginning anywhere."""
+    hours = (np.arange(rounds) + rng.integers(24)) % 24
+    phi = float(kind.removeprefix("phi ")) if kind.startswith("phi") else 0.0
+    own = 1 if alike else series
+    new = rng.normal(0, 1, (rounds, own))
+    logs = np.empty((rounds, own))
+    logs[0] = new[0]
+    for place in range(1, rounds):
+        logs[place] = phi * logs[place - 1] + math.sqrt(1 - phi * phi) * new[place]
+    logs = 0.04 * logs.T
+    if "spikes" in kind:
+        share = float(kind.partition(" ")[0]) / 100
+        logs = logs + (rng.random(logs.shape) < share) * np.log(1.3 + rng.exponential(0.3, logs.shape))
+    if kind.startswith("sine"):
+        logs = logs + float(kind.split()[2]) / 100 * np.sin(hours / 12 * math.pi)
+    if "nine to five" in kind:
+        logs = logs + math.log(float(kind[1:4])) * ((hours >= 9) & (hours < 17))
+    if kind.startswith("creeps"):
+        logs = logs + np.linspace(0, math.log1p(float(kind.split()[2]) / 100), rounds)
+    return np.repeat(logs, series, axis=0) + rng.normal(0, 0.01, (series, rounds)) if alike else logs
+
+
+def _rounds_of(logs: np.ndarray, rng: np.random.Generator) -> list[Walk]:
+    """The rounds of some series, two to a route, hour by hour."""
+    begun = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=int(rng.integers(24)))
+    keys = [(f"/{number // 2}", ("hit", "miss")[number % 2]) for number in range(len(logs))]
+    tails = logs + 0.5 + rng.normal(0, 0.05, logs.shape)
+    return [
+        Walk(begun + timedelta(hours=hour), dict(zip(keys, map(Timed, *np.exp([row, tail]).tolist()), strict=True)))
+        for hour, (row, tail) in enumerate(zip(logs.T - 4, tails.T - 4, strict=True))
+    ]
+
+
+def _false(what: str, called: Sequence[bool], wanted: float) -> Row:
+    """A share of false alarms with its 95 % interval (Wilson 1927)."""
+    share, count = float(np.mean(called)), len(called)
+    centre = share + Z * Z / 2 / count
+    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / 4 / count**2)
+    low, high = ((centre + side * half) / (1 + Z * Z / count) for side in (-1, 1))
+    measured = f"{share:.1%} ({max(0.0, low):.1%} to {high:.1%}) of {count:,}"
+    return what, measured, f"at most {wanted:.0%}", share <= wanted
 
 
 def _side_by_side() -> Iterator[Row]:

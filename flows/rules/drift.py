@@ -4,10 +4,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from flows.rules.before_after import Key, Walk
+from flows.rules.chance import student
 from flows.rules.change_points import LEAST, SHORTEST, Change, Kind, changes, released
 from flows.rules.comparison import TICK
 from flows.rules.notice import Release
+from flows.rules.placebo import HISTORY, moved
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
 from flows.rules.subject import verdict_on
@@ -21,6 +25,12 @@ ROUNDS = 120
 NEWS = timedelta(days=7)
 #: Steps that are told one by one, at most.
 _TOLD = 3
+#: Days on which an hour has to be seen before what is usual at it is known.
+DAYS = 3
+#: The hours of the day explain much when what is left has less than this share of the standard deviation.
+EXPLAINED = 0.75
+#: The chance with which a change may be the route's own movement. Every round looks back at each place, so it is small.
+CHANCE = 0.002
 
 _OF = {"hit": "a hit", "miss": "a miss", "origin": "the origin"}
 _CLAIMS: Mapping[tuple[str, Kind], Claim] = {
@@ -48,10 +58,79 @@ def judge(site: Site, rounds: Sequence[Walk], releases: Sequence[Release], now: 
 
 
 def changed(key: Key, rounds: Sequence[Walk]) -> list[Change]:
-    """The changes of one route and cache state that are more than a clock can tell."""
-    times = [walk.times[key].p50 for walk in rounds]
-    typical = sorted(times)[len(times) // 2]
-    return [one for one in changes([max(time, 1e-6) for time in times]) if abs(one.ratio - 1) * typical >= TICK]
+    """The changes of one route and cache state that are no time of day, and more than the route and a clock do.
+
+    The detector looks at the times without what each hour of the day takes, and each of its changes is held against
+    the rounds before it, as a release is (`flows.rules.placebo`).
+    """
+    times = np.array([max(walk.times[key].p50, 1e-6) for walk in rounds])
+    logs = _without_hours(np.log(times), [walk.at for walk in rounds])
+    typical = float(np.median(times))
+    found = [one for one in changes(np.exp(logs)) if abs(one.ratio - 1) * typical >= TICK]
+    starts = [0, *(one.first for one in found)]
+    return [one for one, start in zip(found, starts, strict=False) if _is_beyond(one, logs, start)]
+
+
+def _without_hours(logs: np.ndarray, moments: Sequence[datetime]) -> np.ndarray:
+    """Logarithms of times less what is usual at their hour of the day, where that explains much of what they do.
+
+    Where it explains little it would only blur a step.
+    """
+    hours = np.array([moment.hour for moment in moments])
+    days = np.array([moment.toordinal() for moment in moments])
+    usual = np.zeros(len(logs))
+    for hour in set(hours.tolist()):
+        here = hours == hour
+        if len(set(days[here].tolist())) >= DAYS:
+            usual[here] = np.median(logs[here]) - np.median(logs)
+    rest = logs - usual
+    return rest if np.std(rest) < EXPLAINED * np.std(logs) else logs
+
+
+def _is_beyond(change: Change, logs: np.ndarray, start: int) -> bool:
+    """Whether a change to the slower is more than the route does by itself: on its last level, and on all before.
+
+    `start`: where the level before the change began.
+    """
+    if change.ratio < 1:
+        return True
+    if change.kind is Kind.DRIFT:
+        return _creeps(logs)
+    if change.first < HISTORY:
+        return False
+    since = logs[None, change.first : change.last]
+    before = logs[start if change.first - start >= HISTORY else 0 : change.first]
+    own = _independent(before - np.median(before))
+    [found], [ever] = moved(before[None, :], since, independent=own), moved(logs[None, : change.first], since)
+    return found.p <= CHANCE and not ever.usual and found.lasts(math.log1p(LEAST), CHANCE)
+
+
+def _creeps(logs: np.ndarray) -> bool:
+    """Whether a straight line through all rounds rises by more than rounds that are alike do by chance."""
+    runs = np.arange(len(logs))
+    slope, level = np.polyfit(runs, logs, 1)
+    rest = logs - level - slope * runs
+    count = len(logs) * _independent(rest)
+    error = max(float(np.std(rest)), 1e-9) * math.sqrt(12 / count)
+    return student(slope * len(logs) / error, max(1, round(count - 2))) <= CHANCE
+
+
+def _independent(rest: np.ndarray) -> float:
+    """The share of some rounds that tell something new, by how alike neighbours are: (1 - rho) / (1 + rho).
+
+    Of few rounds rho is estimated too low, by (1 + 4 rho) / n on average (Kendall 1954), so its upper end is taken.
+    """
+    spread = 1.4826 * float(np.median(np.abs(rest)))
+    calm = np.clip(rest, -2.5 * spread, 2.5 * spread)
+    power, count = float((calm * calm).sum()), len(calm)
+    rho = max(0.0, float((calm[1:] * calm[:-1]).sum()) / power) if power else 0.0
+    rho = min(rho + (1 + 4 * rho) / count + math.sqrt((1 - rho * rho) / count), 0.95)
+    return (1 - rho) / (1 + rho)
+
+
+def warns(key: Key, rounds: Sequence[Walk], now: datetime) -> bool:
+    """Whether a round at some time warns of one route and cache state."""
+    return any(one.outcome is Outcome.WARN for one in _findings(key, rounds, (), now))
 
 
 def attributed(change: Change, rounds: Sequence[Walk], releases: Sequence[Release]) -> str:

@@ -55,7 +55,7 @@ class Moved:
         return (sum(one >= bound for one in self.earlier) + 1) / (len(self.earlier) + 1)
 
     def lasts(self, bound: float, level: float) -> bool:
-        """Whether so many windows since are off by `bound` that spikes alone would do so at most with chance `level`."""
+        """Whether so many windows since are off by `bound` that spikes hardly did it: with chance `level` at most."""
         many = sum(one >= bound for one in self.since)
         return binomial_tail(many, len(self.since), self.spikes(bound)) <= level
 
@@ -84,13 +84,16 @@ class Moved:
         return f"this route moves by {self.movement:.0%} by itself from window to window; {seen}"
 
 
-def moved(history: np.ndarray, since: np.ndarray, controls: Sequence[int] = ()) -> list[Moved]:
+def moved(
+    history: np.ndarray, since: np.ndarray, controls: Sequence[int] = (), independent: float = 1.0
+) -> list[Moved]:
     """Compare the windows since a release with the earlier ones, for each route.
 
-    d = median(since) - median(history); s = 1.4826 MAD(history); p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is
-    worth 37 % of the values that a standard deviation would be, and a median's variance is pi / 2 of a mean's (with
-    H-1 and 1/H instead, 7 % of all nothings are called a change at p < .05, and 2 % at p < .01). What all routes, or
-    the control routes if there are any, did alike in a window is taken off first: a network or a host, no release.
+    d = median(since) - median(history); s = 1.4826 MAD(history);
+    p = 2 P(t(.37 (H-1)) > |d| / (s sqrt(1 + pi / 2H))): a MAD is worth 37 % of the values that a standard deviation
+    would be, and a median's variance is pi / 2 of a mean's (with H-1 and 1/H instead, 7 % of all nothings are called a
+    change at p < .05, and 2 % at p < .01). What all routes, or the control routes if there are any, did alike in a
+    window is taken off first: a network or a host, no release.
 
     A MAD does not see a level that less than half of the windows are on, such as the busy hours of a day. So a change
     is none when more than a twentieth of the earlier windows were beyond the route's own movement as well, and as far
@@ -101,6 +104,7 @@ def moved(history: np.ndarray, since: np.ndarray, controls: Sequence[int] = ()) 
         since: the same of the windows since the release, shape (routes, N); their median is the change, and so many
             at a time the earlier ones are held against it.
         controls: rows of routes that the release did not touch.
+        independent: the share of the earlier windows that tell something new; less than 1 where one is like the next.
 
     Raises:
         ValueError: there are fewer than 20 earlier windows.
@@ -122,13 +126,13 @@ def moved(history: np.ndarray, since: np.ndarray, controls: Sequence[int] = ()) 
     together = np.lib.stride_tricks.sliding_window_view(before, min(since.shape[1], windows // 2), axis=1)
     alike = np.median(together, axis=2)
     return [
-        replace(_moved(float(one), float(wide), windows, those), earlier=tuple(own), since=tuple(later))
+        replace(_moved(float(one), float(wide), windows * independent, those), earlier=tuple(own), since=tuple(later))
         for one, wide, those, own, later in zip(change, spread, alike, before.tolist(), each.tolist(), strict=True)
     ]
 
 
-def _moved(change: float, spread: float, windows: int, earlier: np.ndarray) -> Moved:
-    df = round(_WORTH * (windows - 1))
+def _moved(change: float, spread: float, windows: float, earlier: np.ndarray) -> Moved:
+    df = max(1, round(_WORTH * (windows - 1)))
     half = student_quantile(0.975, df) * spread
     smallest = half + student_quantile(0.8, df) * spread
     as_far = int(np.sum(earlier * math.copysign(1, change) >= max(abs(change) - half, _BEYOND * half)))

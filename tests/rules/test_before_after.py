@@ -69,9 +69,7 @@ def test_spikes_of_single_rounds_are_called_no_slow_release(since):
         rng = np.random.default_rng(seed)
         times = 0.02 * np.exp(rng.normal(0, 0.04, (60 + since, 12)) + 0.4 * (rng.random((60 + since, 12)) < 0.08))
         rounds = [
-            Walk(
-                START + timedelta(hours=hour), {key: Timed(time, 2 * time) for key, time in zip(keys, row, strict=True)}
-            )
+            Walk(NOW + timedelta(hours=hour), {key: Timed(time, 2 * time) for key, time in zip(keys, row, strict=True)})
             for hour, row in enumerate(times.tolist())
         ]
         false += any(str(one.word) == "slower" for one in compare(rounds[:60], rounds[60:]))

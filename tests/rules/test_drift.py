@@ -1,5 +1,6 @@
 """A route's history: steps, with the release that they came with, and creeping."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -34,6 +35,7 @@ def found(rounds, *releases):
     }
 
 
+MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
 STEP = [1.0] * 60 + [1.3] * 12
 CREEP = np.linspace(1, 1.5, 80)
 
@@ -83,7 +85,7 @@ def test_a_new_level_is_news_for_a_week(ago, outcome):
         ([1.0] * 60 + [2.0] * 24 + [1.8] * 12, 1, "warn", 1.8, 20),  # it recovered by half, and less
         ([1.0] * 60 + [2.0] * 24 + [1.0] * 12, 1, "pass", 1.0, 20),
         ([1.0] * 60 + [1.5] * 24 + [3.0] * 12, 1, "warn", 3.0, 20),
-        ([1.0] * 60 + [0.5] * 24 + [0.8] * 12, 1, "pass", 0.8, 20),
+        ([1.0] * 60 + [0.5] * 24 + [0.8] * 12, 1, "pass", 0.5, 20),  # the second one leads to no new level
         ([1.0] * 40 + [2.0] * 20 + [1.8] * 5, 24, "pass", 0.9, 40),  # what was told for its week is told no more
     ],
 )
@@ -102,9 +104,38 @@ def test_steps_are_told_one_by_one():
 
 
 def test_of_many_steps_the_last_ones_are_told():
-    _, saw, _ = found(walks(([1.0] * 8 + [3.0] * 8) * 4))["miss-step"]
-    assert "in 7 steps, at last: x" in saw
+    levels = [level for number in range(5) for level in [1.5**number] * 24]
+    _, saw, _ = found(walks(levels))["miss-step"]
+    assert "in 4 steps, at last: x" in saw
     assert 3 == saw.count("without a release")
+
+
+@pytest.mark.parametrize("high", [1.2, 1.5, 3.0])
+@pytest.mark.parametrize("until", [9, 12, 16, 20])
+def test_the_busy_hours_of_each_day_are_no_step(high, until):
+    """Five days of hourly rounds, slower from nine to five, seen at different hours of the last day."""
+    factors = [high if 9 <= hour % 24 < 17 else 1.0 for hour in range(96 + until)]
+    rounds = [replace(walk, at=MIDNIGHT + timedelta(hours=hour)) for hour, walk in enumerate(walks(factors))]
+    assert "pass" == found(rounds)["miss-step"][0]
+
+
+def test_a_step_is_seen_beside_the_busy_hours():
+    factors = [(1.5 if 9 <= hour % 24 < 17 else 1.0) * (1.4 if hour >= 96 else 1.0) for hour in range(120)]
+    rounds = [replace(walk, at=MIDNIGHT + timedelta(hours=hour)) for hour, walk in enumerate(walks(factors))]
+    outcome, saw, _ = found(rounds)["miss-step"]
+    assert ("warn", "x1.4") == (outcome, saw[:4])
+
+
+def test_a_route_that_wanders_by_itself_makes_no_step():
+    """Each round is much like the one before (0.9), so levels of some hours come and go."""
+    false = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        logs = [0.0]
+        for _ in range(119):
+            logs.append(0.9 * logs[-1] + rng.normal(0, 0.04 * (1 - 0.81) ** 0.5))
+        false += found(walks(np.exp(logs)))["miss-step"][0] == "warn"
+    assert false <= 1
 
 
 def test_less_than_a_clock_can_tell_is_no_change():
