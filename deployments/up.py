@@ -44,6 +44,11 @@ SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # Its file grew by 30 MB an hour for ever, three quarters of it events, which nobody asks for when they are old: the
+    # watch looks for a run's last heartbeat. What rounds found is in the ledger, which is not touched.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(2 * 24 * 3600),  # seconds
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "PT3H",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
     "PREFECT_WORKER_QUERY_SECONDS": "2",

@@ -34,6 +34,24 @@ def test_the_pool_is_the_one_that_is_deployed_to():
     assert specs.POOL == up.POOL
 
 
+def test_what_the_server_keeps_does_not_grow_for_ever():
+    """As a server reads it: one of the two times is in seconds, and the other one may not be."""
+    code = (
+        "from prefect.settings import get_current_settings as now; import json; server = now().server;"
+        "vacuum = server.services.db_vacuum;"
+        "print(json.dumps([sorted(vacuum.enabled_vacuum_types), vacuum.retention_period.total_seconds(), "
+        "server.events.retention_period.total_seconds()]))"
+    )
+    given = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=up.environment(4200, given), capture_output=True, text=True, check=True
+    )
+    kinds, runs, events = json.loads(done.stdout)
+    assert ["events", "flow_runs", "orphans"] == kinds
+    # Automations and the watch look back at events, by a quarter of an hour at most.
+    assert 3600 <= events < runs == 2 * 24 * 3600
+
+
 @pytest.mark.parametrize("option", ["--port", "--board-port"])
 def test_a_port_in_use_is_told_before_anything_starts(option):
     ports = {"--port": free_port(), "--board-port": free_port()}
