@@ -131,10 +131,10 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     closed = await _close_the_dead(client, engine, deployments, now)
     rows = await asyncio.to_thread(slots.open_slots, engine, now)
     begun = await runs.read_begun(client, deployments, max(before, now - slots.BACK) - slots.GAP)
-    extra = await _extra(engine, deployments, begun, now)
+    more = [*slots.unwatched(before, now), *await _extra(engine, deployments, begun, now)]
     judged = await _judged(client, engine, deployments, rows, begun=begun, now=now)
     idle = frozenset(one.name for one in deployments if not one.active)
-    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle, extra)
+    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle, more)
     done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
     for run in done.told:
         await runs.spoken_for(client, run)

@@ -32,6 +32,7 @@ _KINDS = {
     "overlapping": "overlapped with another run",
     "self_test": "missed its self-test",
     "timed_out": "timed out",
+    "unwatched": "did not look for more than a day",
     UNREACHABLE: "could not reach Prefect",
 }
 _ELSEWHERE = "stands in the job's description in Prefect"

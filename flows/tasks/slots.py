@@ -93,8 +93,8 @@ class Findings:
     closed: Sequence[Trouble] = ()
     jobs: Mapping[str, str] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
-    extra: Sequence[Trouble] = ()
-    """Runs that were one too many."""
+    more: Sequence[Trouble] = ()
+    """Troubles that are of no slot."""
 
 
 #: Makes a message of a trouble, and says which blocks are to send it.
@@ -167,6 +167,15 @@ def holders(engine: Engine, begun: Iterable[Run]) -> dict[SlotTime, str]:
         return {(name, at): run if run and start else "" for name, at, run, start in found if (name, at) in wanted}
 
 
+def unwatched(before: datetime, now: datetime) -> list[Trouble]:
+    """The trouble with a pass that comes so late that it can't make up for all slots since the one `before`."""
+    if now - before <= BACK:
+        return []
+    hours = (now - before) / timedelta(hours=1)
+    said = f"nobody watched for {hours:.0f} hours; what ran before {now - BACK:%Y-%m-%d %H:%M} UTC was not looked at"
+    return [Trouble(f"watch:unwatched:{before.isoformat()}", "unwatched", *WATCH, "", now, said)]
+
+
 def foresaw(engine: Engine, at: datetime) -> bool:
     """Whether a pass of the watch wrote down the slots that were promised for a time."""
     looks = select(WatchRow.id).where(~_blind(), WatchRow.at > at - AHEAD, WatchRow.at <= at)
@@ -194,7 +203,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
     A trouble is told by the pass that wrote it first, so two passes at once tell it once.
     """
     with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
-        troubles = [*found.closed, *found.extra]
+        troubles = [*found.closed, *found.more]
         for judged in found.judged:
             troubles += _settle(session, judged, found)
         new = tuple(trouble for trouble in troubles if _insert(session, _event(trouble)))
@@ -203,7 +212,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
         new = (*new, *(trouble for trouble in missed if _insert(session, _event(trouble))))
         new = tuple(trouble for trouble in new if trouble.deployment != SELF_TEST)
         told = _tell(session, new, tell, found.now)
-        fresh = [one for one in new if one.kind == EXTRA_RUN]
+        fresh = [one for one in new if one in found.more]
         closed = [f"{one.deployment}: {one.message}" for one in (*found.closed, *fresh)]
         wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
         done = Pass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)

@@ -161,7 +161,7 @@ def extra(number, at=AT):
 
 def test_a_run_too_many_is_told_once_and_makes_the_pass_red(ledger):
     def look(now, *more):
-        return slots.write(ledger, Findings(now, (), (), JOBS, extra=more), tell, lambda: 0.5)
+        return slots.write(ledger, Findings(now, (), (), JOBS, more=more), tell, lambda: 0.5)
 
     first, second = look(AT, extra(1)), look(minutes(1), extra(1))
     assert ((1, ("inspect-shop: two runs",)), (0, ())) == (
@@ -174,6 +174,19 @@ def test_a_run_too_many_is_told_once_and_makes_the_pass_red(ledger):
     assert [("run-1", "extra_run"), ("run-2", "extra_run")] == rows(
         ledger, JobEventRow, JobEventRow.flow_run_id, JobEventRow.kind
     )
+
+
+def test_a_watch_that_slept_for_more_than_a_day_says_once_what_it_did_not_look_at(ledger):
+    write(ledger, AT)
+    day = minutes(24 * 60)
+    assert [] == slots.unwatched(AT, day)
+    late = AT + 30 * HOURS
+    for now in (late, late + timedelta(seconds=1)):
+        done = slots.write(ledger, Findings(now, more=slots.unwatched(AT, now)), tell, lambda: 0.5)
+    assert () == done.new
+    # The day's self-test, which nobody saw either, is told beside it.
+    (body,) = [body for kind, body in rows(ledger, OutboxRow, OutboxRow.kind, OutboxRow.body) if kind == "unwatched"]
+    assert body == "nobody watched for 30 hours; what ran before 2026-03-10 18:07 UTC was not looked at"
 
 
 def test_the_ledger_knows_which_run_has_begun_for_a_slot(ledger):
