@@ -17,6 +17,7 @@ from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
 from deployments.work_pools import KINDS, ensure
+from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 from flows.tasks.block_types import register_blocks
 
@@ -104,6 +105,7 @@ def _leftovers(file: Path, *, apply: bool) -> None:
 
 def _deploy(args: argparse.Namespace) -> int:
     server.address()
+    home_ready()  # it is written into each deployment
     if wrong := _validate(args):
         return wrong
     print(asyncio.run(ensure(args.pool_type)), flush=True)

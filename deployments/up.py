@@ -18,6 +18,8 @@ import httpx
 from rich.console import Console
 
 from deployments.parts import PartError, Parts, StoppedError
+from flows.commands.common import InputError, ledger_ready
+from flows.commands.home import held, home_ready
 from flows.commands.parser import CommandParser, port_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
@@ -79,9 +81,14 @@ def main(words: list[str] | None = None) -> int:
         sys.stderr.write("\n".join([*problems, ""]))
         return WRONG_INPUT
     variables = environment(args.port, os.environ)
-    # Prefect makes the folder, and not the one that it is in.
-    Path(variables["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
-    return _up(args, variables)
+    try:
+        home_ready(variables)
+        with held(Path(variables["PREFECT_HOME"]).expanduser()):
+            ledger_ready(variables["ROUNDSMAN_LEDGER_URL"])
+            return _up(args, variables)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG_INPUT
 
 
 def environment(port: int, given: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ container and `make up` stop it in this way. A second signal ends it at once.
 """
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 from prefect.variables import Variable
 
 from deployments import drain
+from flows.commands.common import InputError, ledger_ready
+from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
@@ -40,6 +43,13 @@ def main(words: list[str] | None = None) -> int:
         args = parser.parse_args(words)
     except SystemExit as stop:
         return drain.WRONG_INPUT if stop.code else drain.DONE
+    try:
+        home_ready()
+        if os.environ.get("ROUNDSMAN_LEDGER_URL"):
+            ledger_ready()
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return drain.WRONG_INPUT
     return asyncio.run(drain.answered(_work(args.pool, args.drain, args.more), args.pool))
 
 

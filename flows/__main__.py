@@ -28,6 +28,7 @@ from flows.commands import (
     watch,
 )
 from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError
+from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 from flows.rules.site_file import SiteFileError
 from flows.rules.text import visible
@@ -70,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
+        home_ready()
         return args.run(args)
     except Ended as early:
         return early.code

@@ -49,7 +49,9 @@ def show_rehearsal(one: Rehearsing, console: Console | None = None) -> None:
     for verdict in one.report.verdicts:
         for finding in verdict.findings:
             if finding.outcome is not Outcome.PASS or finding.claim.endswith("/proven"):
-                console.print(words(f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}"), soft_wrap=True)
+                wanted = "" if finding.outcome is Outcome.PASS else f", wanted {finding.wanted}"
+                said = f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}{wanted}"
+                console.print(words(said), soft_wrap=True)
     stand = one.rehearsed.stand
     style = "green" if is_safe(stand) else "bold red"
     console.print(words(f"{one.plan.environment}: {where(stand)}", style), soft_wrap=True)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,12 +15,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from deployments import up
 from flows.__main__ import main
-from flows.commands.common import Ended, write_json
+from flows.commands.common import Ended, InputError, write_json
+from flows.commands.home import home_ready
 from flows.rules import ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
+from tests.ports import free_port
 
 __all__ = ["origin"]
 
@@ -294,6 +299,127 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly():
     assert (2, "") == (ended.returncode, ended.stderr)
 
 
+def a_home(tmp_path, kind):
+    """A folder for ROUNDSMAN_HOME of some kind."""
+    home = tmp_path / "home"
+    if kind == "a file":
+        home.touch()
+    elif kind != "missing":
+        home.mkdir()
+    if kind == "the project's":
+        (home / "flows" / "jobs").mkdir(parents=True)
+        (home / "deployments").mkdir()
+    return str(home)
+
+
+HOMES = [
+    (
+        "an empty folder",
+        "home', which is another folder; wanted the project's folder, with flows/ and deployments/ in it",
+    ),
+    ("missing", "home', which is not there; wanted the project's folder"),
+    ("a file", "home', which is no folder; wanted the project's folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("flows.__main__", ["status"]),
+        ("flows.__main__", ["inspect", "demo"]),
+        ("deployments.__main__", ["deploy"]),
+        ("deployments.up", ["--no-demo"]),
+        ("deployments.worker", []),
+    ],
+)
+@pytest.mark.parametrize(("kind", "says"), HOMES)
+def test_a_home_in_which_no_run_could_work_is_told_at_the_start(
+    command, words, kind, says, tmp_path, capsys, monkeypatch
+):
+    found = importlib.import_module(command)
+    for name in ("_up", "_work", "deploy"):
+        monkeypatch.setattr(found, name, lambda *_: pytest.fail("something was started"), raising=False)
+    if command == "deployments.up":
+        words = [*words, "--port", str(free_port()), "--board-port", str(free_port())]
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.setattr("deployments.server.address", lambda: "http://a.test/api")
+    monkeypatch.setattr("deployments.__main__._validate", lambda _: 0)
+    monkeypatch.setenv("ROUNDSMAN_HOME", a_home(tmp_path, kind))
+    assert 3 == found.main(words)
+    said = capsys.readouterr().err
+    assert said.startswith("ROUNDSMAN_HOME: saw '")
+    assert says in said
+    assert 1 == said.count("\n")
+
+
+def test_a_home_that_can_be_used_is_no_matter(tmp_path, ledger, capsys, monkeypatch):
+    monkeypatch.setenv("ROUNDSMAN_HOME", a_home(tmp_path, "the project's"))
+    assert 0 == main(["lint", "demo"])
+    monkeypatch.setattr("os.access", lambda *_: False)
+    home_ready()  # the ledger is elsewhere
+    monkeypatch.delenv("ROUNDSMAN_LEDGER_URL")
+    with pytest.raises(
+        InputError, match="which can't be written; wanted a place for the ledger there, or ROUNDSMAN_LEDGER_URL"
+    ):
+        home_ready()
+    monkeypatch.setenv("ROUNDSMAN_HOME", "")
+    with pytest.raises(InputError, match="ROUNDSMAN_HOME: saw nothing; wanted the project's folder"):
+        home_ready()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://user:hunter2@host/name", "saw a URL of mysql; wanted postgresql://"),
+        ("hunter2", "saw text that is no database URL; wanted postgresql://"),
+        ("postgresql://user:hunter2@127.0.0.1:1/name", "Connection refused"),
+        ("sqlite:////proc/nowhere/ledger.db", "wanted a folder for the ledger"),
+        ("sqlite:///{folder}", "unable to open database file"),
+    ],
+)
+@pytest.mark.parametrize(("command", "words"), [("deployments.up", ["--no-demo"]), ("deployments.worker", [])])
+def test_a_ledger_that_no_run_could_open_is_told_at_the_start(command, words, url, says, tmp_path, capsys, monkeypatch):
+    found = importlib.import_module(command)
+    for name in ("_up", "_work"):
+        monkeypatch.setattr(found, name, lambda *_: pytest.fail("something was started"), raising=False)
+    if command == "deployments.up":
+        words = [*words, "--port", str(free_port()), "--board-port", str(free_port())]
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url.format(folder=tmp_path))
+    assert 3 == found.main(words)
+    said = capsys.readouterr().err
+    assert said.startswith("the ledger can't be opened: saw ")
+    assert says in said
+    assert "hunter2" not in said
+    assert 1 == said.count("\n")
+
+
+def test_a_folder_has_one_server_and_a_killed_process_holds_none(tmp_path, monkeypatch, capsys):
+    """Two of them would find SQLite locked all the time."""
+    code = "import sys, time; from pathlib import Path; from flows.commands.home import held\nwith held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert "held\n" == holder.stdout.readline()
+    ports = ["--port", str(free_port()), "--board-port", str(free_port())]
+    monkeypatch.setattr("deployments.up._up", lambda *_: pytest.fail("a second one was started"))
+    monkeypatch.setattr("flows.terminal.start", lambda: pytest.fail("a server was started"))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert 3 == up.main([*ports, "--no-demo"])
+    said = capsys.readouterr().err
+    assert re.match(
+        rf"PREFECT_HOME: saw {tmp_path}, which `make up` uses \(process {holder.pid}, since 20\S+ \S+ UTC\); wanted a folder",
+        said,
+    )
+    with temporary_settings({PREFECT_HOME: tmp_path, PREFECT_API_URL: None}):
+        assert 3 == main(["inspect", "demo"])
+    assert "set PREFECT_API_URL, such as http://127.0.0.1:4200/api" in capsys.readouterr().err
+    holder.kill()
+    holder.communicate()
+    monkeypatch.setattr("deployments.up._up", lambda *_: 0)
+    assert 0 == up.main([*ports, "--no-demo"])
+
+
 def processes_with(variable):
     """Processes in whose environment this stands."""
     found = []
@@ -326,11 +452,16 @@ def test_a_command_that_is_stopped_while_its_server_starts_ends_at_once_and_leav
 
 def test_a_first_look_at_an_address_needs_no_site_file(prefect, ledger, origin, tmp_path, capsys):
     out = tmp_path / "report.json"
-    assert 0 == main(["inspect", f"{origin.url}/articles/look/one", "--only", "cache-headers", "--json", str(out)])
+    assert 0 == main(["inspect", f"{origin.url}/articles/look/one", "--json", str(out)])
     said = json.loads(out.read_text())
     assert (1, "pass") == (said["schema"], said["outcome"])
     assert "cache-headers/agree" == said["verdicts"][0]["findings"][0]["claim"]
-    assert "1 passed" in capsys.readouterr().out
+    assert ("", "") == (said["verdicts"][0]["owner"], said["verdicts"][0]["rollback"])
+    shown = capsys.readouterr().out
+    assert f"\n{origin.url}/articles/look/one  status 200  pass\n" in shown
+    assert 1 == shown.count("by the RFC")
+    for absent in ("nothing to check", "nobody yet", "rollback"):
+        assert absent not in shown
 
 
 @pytest.mark.harness

@@ -144,16 +144,16 @@ def open_database(option: str, variable: str) -> "Engine":
     return engine
 
 
-def ledger_ready() -> None:
-    """See that the ledger can be written, before anything runs.
+def ledger_ready(url: str | None = None) -> None:
+    """See that the ledger can be written, before anything runs: that of a URL, else of this process's environment.
 
     Raises:
         InputError: it can't.
     """
-    from flows.tasks.ledger import LedgerError, ready
+    from flows.tasks.ledger import LedgerError, open_ledger
 
     try:
-        ready()
+        open_ledger(url).dispose()
     except LedgerError as error:
         raise InputError(str(error)) from None
 
@@ -169,6 +169,13 @@ def carried_out(work: Coroutine[Any, Any, Result], what: str, stopped: str) -> R
     Raises:
         Ended: it was stopped, or broke down.
     """
+    from flows.commands.home import refuse_shared_server
+
+    try:
+        refuse_shared_server()
+    except InputError:
+        work.close()
+        raise
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """`python -m flows inspect SITE`: look at a site now."""
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
@@ -29,8 +30,16 @@ def _run(args: argparse.Namespace) -> int:
     writable(args.json)
     load(args.site)
     ledger_ready()
-    round_ = terminal.walk(args.site, [Check(name) for name in args.only])
+    is_first_look = "://" in args.site
+    # Nothing is promised of an address yet, so that there is nothing else to look at.
+    only = args.only or ([Check.CACHE_HEADERS.value] if is_first_look else [])
+    round_ = terminal.walk(args.site, [Check(name) for name in only])
     report = carried_out(round_, "the round", "the round was not finished, and nothing of it was recorded")
-    terminal.show(report)
+    if is_first_look:
+        nobodys = tuple(replace(one, owner="", rollback="") for one in report.verdicts)
+        report = replace(report, verdicts=nobodys)
+        terminal.show_first_look(report, args.site)
+    else:
+        terminal.show(report)
     write_json(args.json, as_json(report))
     return report.exit_code

@@ -284,6 +284,9 @@ def _engine(where: URL) -> Engine:
         except OSError as error:
             mend = f"make the folder or name another file in {VARIABLE}"
             raise _refusal(f"{folder}: {error.strerror}", "a folder for the ledger", mend) from None
+        file = Path(where.database or "")
+        if not os.access(file if file.is_file() else folder, os.W_OK):
+            raise _refusal(f"{file}, which can't be written", "a file that can", f"name another file in {VARIABLE}")
         engine = create_engine(where, hide_parameters=True, connect_args={"timeout": 30})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -1,0 +1,99 @@
+"""The folders that a command works in: the project's, and that of a Prefect server, which it has to itself."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.commands.common import InputError
+
+#: The folder of the project, into which each run of a worker goes.
+HOME = "ROUNDSMAN_HOME"
+_LEDGER = "ROUNDSMAN_LEDGER_URL"
+_WANTED = "wanted the project's folder, with flows/ and deployments/ in it"
+_LOCK = "up.lock"
+
+
+def home_ready(environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a ROUNDSMAN_HOME that no run could work in, before each of them breaks down there.
+
+    Raises:
+        InputError: it is set, and is empty, no folder, not the project's, or holds the ledger and can't be written.
+    """
+    if (said := environ.get(HOME)) is not None and (problem := _unusable(said, environ)):
+        raise InputError(f"{HOME}: saw {problem}; set it to that folder, or leave it unset")
+
+
+def _unusable(said: str, environ: Mapping[str, str]) -> str:
+    folder, shown = Path(said), repr(said[:300])
+    if not said.strip():
+        return f"nothing; {_WANTED}"
+    try:
+        if not folder.exists():
+            return f"{shown}, which is not there; {_WANTED}"
+        if not folder.is_dir():
+            return f"{shown}, which is no folder; {_WANTED}"
+        if not (folder / "flows" / "jobs").is_dir() or not (folder / "deployments").is_dir():
+            return f"{shown}, which is another folder; {_WANTED}"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{shown}, which can't be read ({why}); {_WANTED}"
+    state = folder / ".roundsman"
+    if not environ.get(_LEDGER) and not os.access(state if state.exists() else folder, os.W_OK):
+        return f"{shown}, which can't be written; wanted a place for the ledger there, or {_LEDGER}"
+    return ""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have a folder to oneself until the end: another process is refused, and a killed one holds nothing.
+
+    Raises:
+        InputError: another process has it, or it can't be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / _LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        saw = f"the folder {folder}, which can't be written ({error.strerror})"
+        raise InputError(f"PREFECT_HOME: saw {saw}; wanted one that can, for the server's database") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"PREFECT_HOME: saw {folder}, which {_holder(folder)}; "
+                "wanted a folder that nobody uses: stop that one first, or set PREFECT_HOME to another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        file.flush()
+        yield
+
+
+def refuse_shared_server() -> None:
+    """Refuse to embed a second server beside that of `make up` in the same folder: each would find SQLite locked.
+
+    Raises:
+        InputError: PREFECT_HOME is in use, and PREFECT_API_URL does not name the server that uses it.
+    """
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+    folder = Path(PREFECT_HOME.value())
+    if PREFECT_API_URL.value() or not (folder / _LOCK).exists():
+        return
+    with suppress(OSError), (folder / _LOCK).open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"PREFECT_HOME: saw {folder}, which {_holder(folder)}; wanted its server or a folder that nobody uses: "
+                "set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or set PREFECT_HOME to another folder"
+            ) from None
+
+
+def _holder(folder: Path) -> str:
+    number, _, since = (folder / _LOCK).read_text(encoding="utf-8").partition(" ")
+    return f"`make up` uses (process {number}, since {since})" if since else "`make up` uses"
