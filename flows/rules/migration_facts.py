@@ -61,6 +61,17 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A column, as whoever writes to it has to know it."""
+
+    type: str
+    required: bool = False
+    """Whether it takes no NULL."""
+    filled: bool = False
+    """Whether it has a value when none is written: a default, a number, or an expression."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A database at rest."""
 
@@ -77,6 +88,12 @@ class Snapshot:
     """What the database itself says is wrong with it."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The columns of each table's primary key."""
+    relations: Mapping[str, Mapping[str, Shape]] = field(default_factory=dict)
+    """The columns of each table and view."""
+    things: frozenset[tuple[str, str, str]] = frozenset()
+    """What else a release may call by its name: kind, name, and the table that it belongs to, or ""."""
+    guards: frozenset[tuple[str, str]] = frozenset()
+    """What refuses rows: a constraint or unique index as it is written, and its table."""
 
 
 @dataclass(frozen=True, slots=True)

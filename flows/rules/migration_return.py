@@ -1,7 +1,8 @@
 """The way back: the old release on the new schema, down, up again, and what all that does to the values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from flows.rules.migration_breaks import breaks, cause, lost
 from flows.rules.migration_claims import (
     BACK,
     DATA,
@@ -20,6 +21,8 @@ from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot
 from flows.rules.migration_plan import Migrations
 from flows.rules.verdict import Claim, Finding
 
+#: Breaks of the old release that one finding names.
+_MOST_BREAKS = 5
 _KEEPS = "nothing changes but what `lossy` names"
 #: What only looks, or only marks a transaction.
 _LOOKS = ("SELECT", "SHOW", "PRAGMA", "BEGIN", "COMMIT", "SET", "WITH")
@@ -32,15 +35,52 @@ def judge_return(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
         for claim in (SMOKE, DOWN, DATA):
             yield claim.against("not reached: the upgrade failed", "an upgrade", holds=None)
         return
-    if facts.smoke is None:
-        yield UNTRIED.against("no smoke test is written", "`smoke:` with a command of the old release", holds=False)
-    else:
-        yield SMOKE.against(facts.smoke or "its smoke test went well", "it works", holds=not facts.smoke)
-    yield _values(DATA, before, upgraded, plan, retyped=True)
+    yield _old_release(facts, before, upgraded)
+    gone = [
+        f"{saw}{cause(facts.up, _names(name))}"
+        for name, saw in lost(before, upgraded, facts.live_rows)
+        if not _may_change(name, before, plan)
+    ]
+    yield _values(DATA, before, upgraded, plan, retyped=True, gone=gone, up=facts.up)
     if upgraded.broken or facts.dialect == "sqlite":
         new = sorted(set(upgraded.broken) - set(before.broken))
         yield SOUND.against(listed(new, 3) or "sound", "nothing that was not wrong before", holds=not new)
     yield from _down(plan, facts, before, upgraded)
+
+
+def _old_release(facts: MigrationFacts, before: Snapshot, upgraded: Snapshot) -> Finding:
+    """Only a smoke test shows that the old release works; without one it is taken to use all that it could."""
+    found = breaks(before, upgraded, facts.dialect)
+    sure = [one for one in found if one.sure]
+    named = "; ".join(f"{one.saw}{cause(facts.up, one.names)}" for one in (sure or found)[:_MOST_BREAKS])
+    more = len(sure or found) - _MOST_BREAKS
+    named += f"; and {more} more" if more > 0 else ""
+    if facts.smoke is not None:
+        saw = facts.smoke and f"{facts.smoke}{f' ({named})' if named else ''}"
+        return SMOKE.against(saw or "its smoke test went well", "it works", holds=not facts.smoke)
+    wanted = "`smoke:` with a command of the old release"
+    if not found:
+        return UNTRIED.against("no smoke test is written", wanted, holds=False)
+    instead = "; ".join(dict.fromkeys(one.instead for one in (sure or found)[:_MOST_BREAKS]))
+    claim, breaks_it = (SMOKE, "breaks where it uses them") if sure else (UNTRIED, "may break")
+    saw = f"no smoke test is written, and the old release {breaks_it}: {named}"
+    return claim.against(saw, f"{instead}; or {wanted} that shows that it works", holds=False)
+
+
+def _names(name: str) -> tuple[str, ...]:
+    table, _, column = name.rpartition(".")
+    bare = table.rpartition(".")[2]
+    return (bare,) if column == "*" else (bare, column)
+
+
+def _may_change(name: str, before: Snapshot, plan: Migrations) -> bool:
+    """Whether the plan has a column in `lossy`, or all of a table's."""
+    table, _, column = name.rpartition(".")
+    lossy = set(plan.lossy)
+    if f"{table}.*" in lossy or name in lossy:
+        return True
+    columns = before.relations.get(table, {}) if column == "*" else {}
+    return bool(columns) and all(f"{table}.{one}" in lossy for one in columns)
 
 
 def _down(plan: Migrations, facts: MigrationFacts, before: Snapshot, upgraded: Snapshot) -> Iterator[Finding]:
@@ -78,11 +118,20 @@ def _twice(leg: Leg, was: Snapshot, now: Snapshot) -> Finding:
     return TWICE.against(saw, "no statement that writes", holds=holds)
 
 
-def _values(claim: Claim, was: Snapshot, now: Snapshot, plan: Migrations, *, retyped: bool = False) -> Finding:
+def _values(  # noqa: PLR0913 - two looks, and what may differ
+    claim: Claim,
+    was: Snapshot,
+    now: Snapshot,
+    plan: Migrations,
+    *,
+    retyped: bool = False,
+    gone: Sequence[str] = (),
+    up: Leg | None = None,
+) -> Finding:
     """Rows and values of what is there in both. `retyped`: a column with another type is the migration's business."""
     lossy = set(plan.lossy)
     counted = [
-        f"{table} has {now.rows[table]} rows, had {rows}"
+        f"{table} has {now.rows[table]} rows, had {rows}{cause(up, (table.rpartition('.')[2],))}"
         for table, rows in was.rows.items()
         if table in now.rows and now.rows[table] != rows and f"{table}.*" not in lossy
     ]
@@ -97,5 +146,5 @@ def _values(claim: Claim, was: Snapshot, now: Snapshot, plan: Migrations, *, ret
         and f"{name.rpartition('.')[0]}.*" not in lossy
         and name.rpartition(".")[0] not in other
     ]
-    told = [*counted, *([f"other values in {listed(changed)}"] if changed else [])]
+    told = [*gone, *counted, *([f"other values in {listed(changed)}"] if changed else [])]
     return claim.against("; ".join(told) or "all values are the same", _KEEPS, holds=not told)

@@ -8,7 +8,7 @@ from itertools import count
 
 from sqlalchemy import Connection
 
-from flows.rules.migration_facts import Snapshot
+from flows.rules.migration_facts import Shape, Snapshot
 
 #: The schema without the server's own, and without Alembic's table, which says where it is and is expected to differ.
 _SCHEMA = """
@@ -54,6 +54,36 @@ WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)'
     AND c.relname !~ '^alembic_version'
 ORDER BY n.nspname, c.relname, a.attname
 """
+_RELATIONS = """
+SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), coalesce(a.attnotnull, false),
+    coalesce(a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', false)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema)'
+    AND c.relname !~ '^alembic_version' ORDER BY 1, 2, a.attnum
+"""
+#: Things with a name: kind, name, and the table that they belong to.
+_THINGS = """
+WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')
+SELECT 'schema', nspname, '', '' FROM n
+UNION ALL SELECT 'function', p.oid::regprocedure::text, '', '' FROM pg_proc p JOIN n ON n.oid = p.pronamespace
+    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+UNION ALL SELECT 'type', format_type(t.oid, NULL), '', '' FROM pg_type t JOIN n ON n.oid = t.typnamespace
+    WHERE t.typtype IN ('e', 'd', 'r')
+UNION ALL SELECT 'value', quote_literal(e.enumlabel) || ' of ' || format_type(e.enumtypid, NULL), '', '' FROM pg_enum e
+    JOIN pg_type t ON t.oid = e.enumtypid JOIN n ON n.oid = t.typnamespace
+UNION ALL SELECT 'sequence', c.oid::regclass::text, '', '' FROM pg_class c JOIN n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i'))
+UNION ALL SELECT 'unique key', c.relname || ' (' || (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', '
+        ORDER BY k) FROM generate_series(1, i.indnkeyatts) k) || ')', n.nspname, c.relname
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN n ON n.oid = c.relnamespace
+    WHERE i.indisunique AND i.indpred IS NULL AND c.relname !~ '^alembic_version'
+"""
+_GUARDS = """
+SELECT n.nspname, c.relname, replace(pg_get_constraintdef(t.oid), ' NOT VALID', '')
+FROM pg_constraint t JOIN pg_class c ON c.oid = t.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE t.contype IN ('c', 'f', 'x') AND n.nspname !~ '^(pg_|information_schema)'
+"""
 _STATISTICS = "SELECT schemaname, tablename, attname FROM pg_stats WHERE schemaname !~ '^(pg_|information_schema)'"
 
 
@@ -70,13 +100,33 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
     rows, sums, types = {}, {}, {}
     for (space, name), columns in kinds.items():
         table = shown(space, name)
-        key = [column for column in first.get(table, keys.get(table, ())) if column in columns]
+        # The key's own column may have another name since then.
+        key = [column for column in first.get(table, ()) if column in columns] or list(keys.get(table, ()))
         rows[table], *found = say(_checksum(space, name, list(columns), key)).one()
         sums |= {f"{table}.{column}": str(total) for column, total in zip(columns, found, strict=True)}
         types |= {f"{table}.{column}": kind for column, kind in columns.items()}
     known = frozenset(f"{shown(space, table)}.{column}" for space, table, column in say(_STATISTICS))
     size = say("SELECT pg_database_size(current_database())").scalar_one()
-    return Snapshot(schema, rows, sums, types, known, size, keys=keys)
+    relations, things, guards = _seen_by_releases(connection)
+    return Snapshot(
+        schema, rows, sums, types, known, size, keys=keys, relations=relations, things=things, guards=guards
+    )  # fmt: skip
+
+
+def _seen_by_releases(
+    connection: Connection,
+) -> tuple[dict[str, dict[str, Shape]], frozenset[tuple[str, str, str]], frozenset[tuple[str, str]]]:
+    """What a release may name or write to: relations, other things, and what refuses rows."""
+    say = connection.exec_driver_sql
+    relations: dict[str, dict[str, Shape]] = {}
+    for space, name, column, kind, required, filled in say(_RELATIONS):
+        columns = relations.setdefault(shown(space, name), {})
+        if column is not None:
+            columns[column] = Shape(kind, required, filled)
+    things = {(kind, name, shown(space, table) if table else "") for kind, name, space, table in say(_THINGS)}
+    guards = {(f"{says} of {shown(space, table)}", shown(space, table)) for space, table, says in say(_GUARDS)}
+    guards |= {(f"{kind} {name}", table) for kind, name, table in things if kind == "unique key"}
+    return relations, frozenset(things), frozenset(guards)
 
 
 def shown(space: str, table: str) -> str:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from flows.rules.migration_facts import Snapshot
+from flows.rules.migration_breaks import EMPTY
+from flows.rules.migration_facts import Shape, Snapshot
 
 #: Rows that are read at a time; a checksum depends on it, so it is the same for all.
 _CHUNK = 2000
@@ -37,7 +39,8 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
         lines += _table(connection, name, columns, sql)
         kinds = {column[1]: column[2] for column in columns if not column[6]}
         keys[name] = tuple(column[1] for column in sorted(columns, key=lambda one: one[5]) if column[5])
-        order = [one for one in first.get(name, keys[name]) if one in kinds]
+        # The key's own column may have another name since then.
+        order = [one for one in first.get(name, ()) if one in kinds] or list(keys[name])
         rows[name], digests = _digests(connection, name, sorted(kinds), order)
         sums |= {f"{name}.{column}": digest for column, digest in digests.items()}
         types |= {f"{name}.{column}": kinds[column] for column in kinds}
@@ -46,9 +49,48 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
     size = say("PRAGMA page_count").scalar_one() * say("PRAGMA page_size").scalar_one()
     broken = [f"{row[0]}: a row refers to none of {row[2]}" for row in say("PRAGMA foreign_key_check")]
     broken += [line for line in say("PRAGMA integrity_check").scalars() if line != "ok"]
+    names = [one[1] for one in mine if one[0] in {"table", "view"}]
+    relations = {name: columns for name in names if (columns := _columns(connection, name)) is not None}
+    things, guards = _keys_and_checks(connection, mine)
     return Snapshot(
-        tuple(sorted(lines)), rows, sums, types, frozenset(known), size, tuple(dict.fromkeys(broken)), keys=keys
-    )
+        tuple(sorted(lines)), rows, sums, types, frozenset(known), size, tuple(dict.fromkeys(broken)), keys=keys,
+        relations=relations, things=things, guards=guards,
+    )  # fmt: skip
+
+
+def _columns(connection: Connection, name: str) -> dict[str, Shape] | None:
+    """The columns of a table or view; None of a view that asks for what is not there."""
+    try:
+        told = connection.exec_driver_sql(f"PRAGMA table_xinfo({_quoted(name)})").all()
+    except DBAPIError:
+        return None
+    # SQLite numbers a key by itself, and makes what has an expression.
+    return {
+        column: Shape(
+            kind.lower(), bool(required), default is not None or bool(key and "INT" in kind.upper()) or bool(hidden)
+        )
+        for _, column, kind, required, default, key, hidden in told
+    }
+
+
+def _keys_and_checks(
+    connection: Connection, master: Sequence[tuple]
+) -> tuple[frozenset[tuple[str, str, str]], frozenset[tuple[str, str]]]:
+    """What a release may count on to be unique, and what refuses rows."""
+    say = connection.exec_driver_sql
+    things, guards = set(), set()
+    for kind, name, _, sql in master:
+        if kind != "table":
+            continue
+        for _, index, unique, _, partial in say(f"PRAGMA index_list({_quoted(name)})").all():
+            if unique and not partial:
+                columns = [row[2] or "an expression" for row in say(f"PRAGMA index_xinfo({_quoted(index)})") if row[5]]
+                things.add(("unique key", f"{name} ({', '.join(columns)})", name))
+        guards |= {(f"CHECK ({check}) of {name}", name) for check in _checks(sql or "")}
+        for key in say(f"PRAGMA foreign_key_list({_quoted(name)})"):
+            guards.add((f"FOREIGN KEY ({key[3]}) REFERENCES {key[2]} of {name}", name))
+    guards |= {(f"unique key {name}", table) for _, name, table in things}
+    return frozenset(things), frozenset(guards)
 
 
 def _table(connection: Connection, name: str, columns: Sequence[tuple], sql: str) -> Iterator[str]:
@@ -144,14 +186,17 @@ def _digests(
     driver.text_factory = bytearray
     raw = driver.cursor()
     raw.execute(f"SELECT {wanted} FROM {_quoted(table)}{order}")  # noqa: S608 - quoted names
-    count = 0
+    count, filled = 0, set[str]()
     while chunk := raw.fetchmany(_CHUNK):
         count += len(chunk)
-        for digest, values in zip(hashes, zip(*chunk, strict=True), strict=True):
+        for column, digest, values in zip(columns, hashes, zip(*chunk, strict=True), strict=True):
             digest.update(repr(values).encode())
+            if column not in filled and any(value is not None for value in values):
+                filled.add(column)
     raw.close()
     driver.text_factory = str
-    return count, {column: digest.hexdigest() for column, digest in zip(columns, hashes, strict=True)}
+    digests = zip(columns, hashes, strict=True)
+    return count, {column: digest.hexdigest() if column in filled else EMPTY for column, digest in digests}
 
 
 def _quoted(name: str) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, inspect, make_url
 
 import flows.tasks
 from flows.rules.migration_advice import safer_statement, split
-from flows.rules.migration_facts import MigrationFacts
+from flows.rules.migration_facts import Leg, MigrationFacts, Statement
 from flows.rules.migration_rehearsal import judge
 from flows.rules.query_promise import Queries
 from flows.tasks.migration_copy import Copy, RehearsalError, copied, drop, drop_left_over, refuse_live
@@ -96,7 +96,7 @@ def state(url):
 #: What it does, how it is undone, and what is no pass of the verdict on all.
 BOTH = [
     ("there and back", "ALTER TABLE page ADD note text", "ALTER TABLE page DROP COLUMN note", {}),
-    ("loses a column", "ALTER TABLE page DROP COLUMN title", "ALTER TABLE page ADD title text", {"db311-data-after-downgrade": "fail"}),
+    ("loses a column", "ALTER TABLE page DROP COLUMN title", "ALTER TABLE page ADD title text", {"db311-data": "fail", "db311-data-after-downgrade": "fail"}),
     ("loses rows", "DELETE FROM page WHERE views = 0", "pass", {"db311-data": "fail", "db311-data-after-downgrade": "fail"}),
     ("changes values", "UPDATE page SET views = views + 1 WHERE id = 7", "UPDATE page SET views = views - 1 WHERE id = 7", {"db311-data": "fail"}),
     ("swaps values", "UPDATE page SET views = 10 - views WHERE views IN (4, 6)", "UPDATE page SET views = 10 - views WHERE views IN (4, 6)", {"db311-data": "fail"}),
@@ -571,6 +571,111 @@ def test_rows_of_production_are_told_by_the_means_that_tell_the_golden_ones(tmp_
     project.add("fills in", "UPDATE event SET age = 2")
     verdicts, facts = rehearse(project, live="SHOP_LIVE", rows={})
     assert ({"event": 100}, "pass") == (facts.live_rows, told(verdicts[0])["db305-rows"][0])
+
+
+TAKES = {
+    "postgresql": [
+        "CREATE TYPE mood AS ENUM ('calm', 'glad')",
+        "CREATE TABLE note (id integer PRIMARY KEY, slug text UNIQUE, kind varchar(20), mood mood, body text NOT NULL DEFAULT '', size integer, empty text)",
+        "INSERT INTO note SELECT i, 'note ' || i, 'kind ' || i, 'calm', 'body ' || i, i FROM generate_series(1, 9) i",
+        "CREATE VIEW titles AS SELECT title FROM page", "CREATE SEQUENCE number",
+        "CREATE FUNCTION twice(n integer) RETURNS integer LANGUAGE sql AS 'SELECT 2 * n'",
+        "CREATE SCHEMA shop", "CREATE TABLE shop.cart (id integer PRIMARY KEY, sum numeric(10, 2))", "INSERT INTO shop.cart VALUES (1, 2)",
+        "CREATE TABLE vacant (id integer PRIMARY KEY, age integer)",
+    ],
+    "sqlite": [
+        "CREATE TABLE note (id integer NOT NULL PRIMARY KEY, slug text UNIQUE, kind varchar(20), mood text, body text NOT NULL DEFAULT '', size integer, empty text)",
+        "INSERT INTO note SELECT id, 'note ' || id, 'kind ' || id, 'calm', 'body ' || id, id, NULL FROM page WHERE id < 10",
+        "CREATE VIEW titles AS SELECT title FROM page", "CREATE TABLE vacant (id integer NOT NULL PRIMARY KEY, age integer)",
+    ],
+}  # fmt: skip
+#: The statements of a release by dialect, or of both; what is gone of the values; what breaks the release before, or may
+#: ("may: ..."); and what to do instead.
+TAKEN = [
+    ("both", ["DROP TABLE note"], "note is gone with 9 rows, by DROP TABLE note in 1", "note is gone, by DROP TABLE note in 1", "drop it one release after"),
+    ("both", ["DROP TABLE vacant"], "", "vacant is gone", ""),
+    ("both", ["DROP VIEW titles", "ALTER TABLE page DROP COLUMN title"], "page.title is gone with the values of 1000 rows, by ALTER TABLE page DROP COLUMN title", "page.title is gone, by ALTER TABLE page DROP", ""),
+    ("both", ["ALTER TABLE note DROP COLUMN empty"], "", "note.empty is gone", ""),
+    ("both", ["DROP VIEW titles"], "", "titles is gone, by DROP VIEW titles", ""),
+    ("both", ["ALTER TABLE note RENAME TO remark"], "", "note is called remark now", "ALTER TABLE note RENAME TO remark; CREATE VIEW note AS SELECT * FROM remark"),
+    ("postgresql", ["ALTER TABLE note RENAME TO remark", "CREATE VIEW note AS SELECT * FROM remark"], "", "", ""),
+    ("sqlite", ["ALTER TABLE note RENAME TO remark", "CREATE VIEW note AS SELECT * FROM remark"], "", "may: note is a view now, which takes no rows", ""),
+    ("both", ["ALTER TABLE note RENAME COLUMN kind TO sort"], "", "note.kind is called sort now", "ALTER TABLE note ADD COLUMN sort "),
+    ("both", ["ALTER TABLE note RENAME COLUMN id TO number"], "", "note.id is called number now", ""),
+    ("both", ["DELETE FROM note"], "note has 0 rows, had 9, by DELETE FROM note in 1", "", ""),
+    ("both", ["ALTER TABLE note ADD colour text"], "", "", ""),
+    ("both", ["ALTER TABLE note ADD colour text NOT NULL DEFAULT 'red'"], "", "", ""),
+    ("both", ["CREATE UNIQUE INDEX of_size ON note (size)"], "", "may: unique key note (size) is new", "add it once no release"),
+    ("postgresql", ["ALTER TABLE note ADD colour text UNIQUE"], "", "", ""),
+    ("postgresql", ["TRUNCATE note"], "note has 0 rows, had 9, by TRUNCATE note in 1", "", ""),
+    ("postgresql", ["DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'no' || 'te'; END $$"], "note is gone with 9 rows", "note is gone", ""),
+    ("postgresql", ["CREATE FUNCTION away() RETURNS void LANGUAGE sql AS 'ALTER TABLE note DROP COLUMN kind'", "SELECT away()"], "note.kind is gone with the values of 9 rows", "note.kind is gone", ""),
+    ("postgresql", ["ALTER TABLE note ADD colour text", "UPDATE note SET colour = 'red'", "ALTER TABLE note ALTER colour SET NOT NULL"], "", "note.colour is new, NOT NULL and without a default", "ALTER TABLE note ADD COLUMN colour text"),
+    ("postgresql", ["ALTER TABLE note ALTER size SET NOT NULL"], "", "note.size takes no NULL any more: a row without it can't be written", ""),
+    ("postgresql", ["ALTER TABLE note ALTER size SET DEFAULT 1", "ALTER TABLE note ALTER size SET NOT NULL"], "", "may: note.size takes no NULL any more", ""),
+    ("postgresql", ["ALTER TABLE note ALTER body DROP DEFAULT"], "", "note.body has no default any more", ""),
+    ("postgresql", ["ALTER TABLE note ALTER size TYPE bigint", "ALTER TABLE note ALTER kind TYPE text"], "", "", ""),
+    ("postgresql", ["ALTER TABLE note ALTER size TYPE text"], "", "note.size is text and was integer", "ALTER TABLE note ADD COLUMN size_new text"),
+    ("postgresql", ["ALTER TABLE note ALTER kind TYPE varchar(10)"], "", "may: note.kind is character varying(10) and was character varying(20)", ""),
+    ("postgresql", ["ALTER TABLE shop.cart ALTER sum TYPE numeric(12, 2)"], "", "", ""),
+    ("postgresql", ["DROP FUNCTION twice"], "", "function twice(integer) is gone", ""),
+    ("postgresql", ["DROP SEQUENCE number"], "", "may: sequence number is gone", ""),
+    ("postgresql", ["DROP SCHEMA shop CASCADE"], "shop.cart is gone with 1 row", "shop.cart is gone", ""),
+    ("postgresql", ["ALTER TYPE mood RENAME TO old_mood", "CREATE TYPE mood AS ENUM ('calm')", "ALTER TABLE note ALTER mood TYPE mood USING mood::text::mood", "DROP TYPE old_mood"], "", "value 'glad' of mood is gone", ""),
+    ("postgresql", ["ALTER TYPE mood ADD VALUE 'sad'"], "", "", ""),
+    ("postgresql", ["ALTER TABLE note DROP CONSTRAINT note_slug_key"], "", "may: unique key note (slug) is gone", ""),
+    ("postgresql", ["ALTER TABLE note ADD CHECK (size < 99)"], "", "may: CHECK ((size < 99)) of note is new", ""),
+    ("postgresql", ["ALTER TABLE note ADD CONSTRAINT of FOREIGN KEY (size) REFERENCES author NOT VALID", "ALTER TABLE note VALIDATE CONSTRAINT of"], "", "may: FOREIGN KEY (size) REFERENCES author(id) of note is new", ""),
+    ("sqlite", ["CREATE TABLE _alembic_tmp_note (id integer NOT NULL PRIMARY KEY, slug text UNIQUE, kind varchar(20), mood text, body text NOT NULL DEFAULT '', size integer)", "INSERT INTO _alembic_tmp_note SELECT id, slug, kind, mood, body, size FROM note", "DROP TABLE note", "ALTER TABLE _alembic_tmp_note RENAME TO note"], "", "note.empty is gone", ""),
+    ("sqlite", ["CREATE TABLE _alembic_tmp_note (id integer NOT NULL PRIMARY KEY, slug text UNIQUE, kind text NOT NULL, mood text, body text NOT NULL DEFAULT '', empty text)", "INSERT INTO _alembic_tmp_note SELECT id, slug, kind, mood, body, empty FROM note", "DROP TABLE note", "ALTER TABLE _alembic_tmp_note RENAME TO note"], "note.size is gone with the values of 9 rows", "note.kind takes no NULL any more: a row without it can't be written", ""),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def takes(postgres_server, tmp_path_factory):
+    """A database of each dialect, to be copied for each row."""
+    template = postgres_server.fresh()
+    fill(template, [*SHOP["postgresql"], *TAKES["postgresql"]])
+    path = tmp_path_factory.mktemp("takes") / "golden.db"
+    return {"postgresql": template, "sqlite": sqlite_database(path, [*SHOP["sqlite"], *TAKES["sqlite"]])}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "statements", "lost", "broken", "instead"),
+    [(dialect, *row[1:]) for row in TAKEN for dialect in ("postgresql", "sqlite") if row[0] in {"both", dialect}],
+)
+def test_what_is_gone_and_what_breaks_the_old_release_is_named_by_what_the_catalogue_shows(
+    dialect, statements, lost, broken, instead, takes
+):
+    with copied("shop", make_url(takes[dialect]), None, datetime.now(UTC)) as copy:
+        before = snapshot(copy)
+        if dialect == "sqlite":
+            sqlite_database(make_url(copy.url).database, statements)
+        else:
+            with psycopg.connect(copy.url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+        after = snapshot(copy, before)
+    up = Leg(tuple(Statement(sql, 0, 0, "1") for sql in statements), revisions=("1",))
+
+    def found(smoke, **more):
+        facts = MigrationFacts(dialect, pending={"1": ""}, before=before, up=up, upgraded=after, smoke=smoke)
+        return {one.claim.partition("/")[2]: one for one in judge("shop", "content", plan(**more), facts)[-1].findings}
+
+    untried = found(None)
+    assert ("fail" if lost else "pass", True) == (untried["db311-data"].outcome, lost in untried["db311-data"].saw), (
+        untried["db311-data"]
+    )
+    release = untried["db309-old-release"]
+    sure = bool(broken) and not broken.startswith("may: ")
+    assert ("fail" if sure else "warn", True) == (release.outcome, broken.removeprefix("may: ") in release.saw), release
+    assert broken or release.saw == "no smoke test is written"
+    assert (instead in release.wanted, "`smoke:`" in release.wanted) == (True, True)
+    assert "pass" == found("")["db309-old-release"].outcome, "a smoke test shows that it works"
+    failed = found("exit 1")["db309-old-release"]
+    assert ("fail", True) == (failed.outcome, broken.removeprefix("may: ") in failed.saw)
+    accepted = found(None, lossy=("note.*", "page.title", "note.kind", "note.size", "shop.cart.*"))
+    assert ("pass", release.outcome) == (accepted["db311-data"].outcome, accepted["db309-old-release"].outcome)
 
 
 #: Statements that keep others waiting, none of which hinders the next.
