@@ -33,7 +33,8 @@ def _run(args: argparse.Namespace) -> int:
     found = [status(asyncio.run(find_facts.fn(site))) for site in sites]
     if not args.sites:
         found += asyncio.run(find_reviews.fn())
-    for line in (headline(found), *(line for one in ranked(found) for line in lines(one))):
+    first = [headline(found)] if len(found) > 1 else []
+    for line in (*first, *(line for one in ranked(found) for line in lines(one))):
         print(for_terminal(line))
     if full := crowded(asyncio.run(find_shared_jobs.fn()).ledger_bytes):
         print(f"WARN: {full}")
