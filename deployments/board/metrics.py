@@ -6,13 +6,14 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deployments.board.reader import Board, Reason
 from flows.rules.standing import Promises
+from flows.rules.status_facts import Round
 from flows.rules.verdict import Outcome
 from flows.tasks.targets import Letters
 
@@ -22,19 +23,19 @@ Sample = tuple[Mapping[str, str], float]
 
 
 def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters] = ()) -> bytes:
-    """The board as gauges. Points in time are Unix seconds, durations seconds."""
+    """The board in numbers. Points in time are Unix seconds, durations seconds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Gauges(one for one in _families(board, reasons, targets) if one.samples))
+    registry.register(_Read(one for one in _families(board, reasons, targets) if one.samples))
     return generate_latest(registry)
 
 
-class _Gauges(Collector):
-    """Gauges that were read already."""
+class _Read(Collector):
+    """Metrics that were read already."""
 
-    def __init__(self, families: Iterable[GaugeMetricFamily]) -> None:
+    def __init__(self, families: Iterable[Metric]) -> None:
         self._families = list(families)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield from self._families
 
 
@@ -61,7 +62,7 @@ def _counts(known: Promises) -> dict[tuple[str, Outcome, str], int]:
     return {(check, one, ""): 0 for check in checks for one in Outcome} | dict(known.counts)
 
 
-def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters]) -> Iterator[GaugeMetricFamily]:
+def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters]) -> Iterator[Metric]:
     looked = [({"site": facts.site.site}, facts.looks[-1]) for facts in board.facts if facts.looks]
     timed = [(facts.site.site, facts.timed) for facts in board.facts if facts.timed]
     answers = [({"site": one.site, "question": told.question}, told) for one in board.statuses for told in one.answers]
@@ -107,19 +108,23 @@ def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters
             "When the last round began.",
             [({"site": facts.site.site}, facts.rounds[-1].at.timestamp()) for facts in board.facts if facts.rounds],
         ),
-        "latency_seconds": (
-            "Time to the first byte by route, cache state and quantile, in the last round that measured it.",
-            [
-                ({"site": site, "path": one.path, "cache_state": one.state, "quantile": quantile}, ms / 1000)
-                for site, walked in timed
-                for one in walked.latencies
-                for quantile, ms in (("0.5", one.p50_ms), ("0.95", one.p95_ms))
-            ],
-        ),
     }
     yield from _promises(board)
     for name, (says, samples) in families.items():
         yield _gauge(name, says, samples)
+    yield _latencies(timed)
+
+
+def _latencies(timed: Iterable[tuple[str, Round]]) -> Metric:
+    """Quantiles, which only a summary may have by the conventions of Prometheus."""
+    says = "Time to the first byte by route, cache state and quantile, in the last round that measured it."
+    family = Metric("roundsman_latency_seconds", says, "summary")
+    for site, walked in timed:
+        for one in walked.latencies:
+            for quantile, ms in (("0.5", one.p50_ms), ("0.95", one.p95_ms)):
+                labels = {"site": site, "path": one.path, "cache_state": one.state, "quantile": quantile}
+                family.add_sample(family.name, labels, ms / 1000)
+    return family
 
 
 def _gauge(name: str, says: str, samples: Sequence[Sample]) -> GaugeMetricFamily:

@@ -131,7 +131,7 @@ def lines(status: Status) -> Iterable[str]:
         if answer.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             yield from (f"{'':10}{line}" for line in _next(answer, status.at))
         if answer.question is Question.PROMISES:
-            yield from (f"{'':10}{line}" for line in answer.details)
+            yield from (f"{'':10}also: {line}" for line in answer.details)
 
 
 def _next(answer: Answer, now: datetime) -> Iterable[str]:

@@ -31,7 +31,7 @@ async def publish(report: Report, page_key: str = "round", table_key: str = "ver
     """Write the round as a page with a picture, and as a table of verdicts. The site's name ends both keys."""
     series = [one for verdict in report.verdicts for one in verdict.series]
     page = markdown(report, latencies(series))
-    summary = for_markdown(f"{report.site}: {report.summary}")
+    summary = for_markdown(f"{report.site}: {report.message}")
     await acreate_markdown_artifact(page, key=f"{page_key}-{report.site}", description=summary)
     await acreate_table_artifact(rows(report.verdicts), key=f"{table_key}-{report.site}", description=summary)
 
