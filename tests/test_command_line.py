@@ -501,7 +501,7 @@ def test_status_of_a_site_that_nobody_looked_at_is_unknown(tmp_path, capsys, mon
     assert 2 == main(["status", path])
     out = capsys.readouterr().out.splitlines()
     assert "lab" == out[0]
-    assert 4 == sum(line.startswith("  UNKNOWN") for line in out)
+    assert 5 == sum(line.startswith("  UNKNOWN") for line in out)
 
 
 def test_status_of_no_site_at_all_is_no_pass(tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the four questions are asked of, and what an answer is."""
+"""What the questions are asked of, and what an answer is."""
 
 import json
 from collections.abc import Mapping

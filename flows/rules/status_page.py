@@ -76,11 +76,12 @@ def headline(statuses: Sequence[Status]) -> str:
     """All sites in one sentence, for whoever has a second."""
     bad = {outcome: [title(one) for one in ranked(statuses) if one.outcome is outcome] for outcome in Outcome}
     if failing := bad[Outcome.FAIL]:
+        needs = f"{', '.join(failing)} {'needs' if len(failing) == 1 else 'need'} somebody now"
         breaking = [title(one) for one in ranked(statuses) if one.breaks_promises]
-        broken = f"{', '.join(breaking)} {'breaks' if len(breaking) == 1 else 'break'} promises" if breaking else ""
-        others = [name for name in failing if name not in breaking]
-        needs = f"{', '.join(others)} {'needs' if len(others) == 1 else 'need'} somebody now" if others else ""
-        return "; ".join(filter(None, (broken, needs)))
+        if not breaking:
+            return needs
+        who = ("it" if len(failing) == 1 else "all") if len(breaking) == len(failing) else ", ".join(breaking)
+        return f"{needs}: {who} {'breaks' if len(breaking) == 1 else 'break'} promises"
     if unknown := bad[Outcome.UNKNOWN]:
         return f"Nothing fails, but not all is known of {', '.join(unknown)}"
     if warned := bad[Outcome.WARN]:

@@ -17,6 +17,7 @@ class RunRow(LedgerTable, table=True):
     __tablename__ = "run"
     __table_args__ = (
         Index(None, "site", "started_at"),
+        Index(None, "site", "job", "started_at"),
         Index(None, "outcome", "started_at"),
         Index(None, "flow_run_id"),
     )

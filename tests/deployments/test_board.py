@@ -1,4 +1,4 @@
-"""The board answers the four questions, to those who may ask, and nothing that a server said becomes markup."""
+"""The board answers the questions, to those who may ask, and nothing that a server said becomes markup."""
 
 import base64
 import hashlib
@@ -69,7 +69,7 @@ async def test_a_broken_promise_is_the_first_thing_on_every_page(fresh, write_si
     walk(fresh, now() - 5 * MINUTE, site="aaa")
     async with client() as board:
         index, site = await board.get("/"), await board.get("/sites/shop")
-    assert "<h1>shop breaks promises</h1>" in index.text
+    assert "<h1>shop needs somebody now: it breaks promises</h1>" in index.text
     assert index.text.index('href="/sites/shop"') < index.text.index('href="/sites/aaa"')
     for page in (index.text, site.text):
         first = page[page.index("Does the site keep its promises?") : page.index("Is it up?")]
@@ -94,7 +94,7 @@ async def test_a_database_whose_review_failed_is_on_the_board(fresh, tmp_path, m
     async with client() as board:
         index, page = await board.get("/"), await board.get("/sites/database-orders")
         found = await metrics_of(board)
-    assert "<h1>database-orders breaks promises</h1>" in index.text
+    assert "<h1>database-orders needs somebody now: it breaks promises</h1>" in index.text
     assert "No: indexes/claim on orders: saw saw, wanted wanted." in page.text
     assert 1 == found["roundsman_claims", 'check="indexes",outcome="fail",severity="",site="database-orders"']
 

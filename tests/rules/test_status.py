@@ -1,4 +1,4 @@
-"""The four questions: each answer by what is known, and unknown where nothing fresh is."""
+"""The questions: each answer by what is known, and unknown where nothing fresh is."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

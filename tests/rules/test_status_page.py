@@ -1,9 +1,11 @@
-"""The answers to the four questions as people read them."""
+"""The answers to the questions as people read them."""
+
+from dataclasses import replace
 
 import pytest
 
 from flows.rules.status import broken, status
-from flows.rules.status_facts import Facts, Mark, Question, Status
+from flows.rules.status_facts import Answer, Facts, Mark, Question, Status
 from flows.rules.status_page import caption, headline, lasted, markdown, overview, ranked, strip
 from tests.rules.test_status import HOUR, NEW, NOW, OLD, SHOP, F, P, U, W, ago, ask, looks
 
@@ -53,6 +55,17 @@ def test_the_heaviest_site_comes_first_and_is_named_in_the_headline():
     assert "Nothing fails, but not all is known of d" == headline([made("d", U), made("a", P)])
     assert "All is well" == headline([made("a", P)])
     assert "There is no site yet" == headline([])
+
+
+def test_the_headline_says_who_breaks_promises():
+    leaking = Status("b", NOW, (Answer(Question.PROMISES, F, "No."),))
+    assert "b needs somebody now: it breaks promises" == headline([made("a", P), leaking])
+    assert "b, c need somebody now: b breaks promises" == headline([made("c", F), leaking])
+    assert "a, b need somebody now: all break promises" == headline([leaking, replace(leaking, site="a")])
+    assert ["b", "c"] == [one.site for one in ranked([made("c", F), leaking])]
+
+
+def test_the_headline_knows_a_site_without_answers():
     assert U is Status("e", NOW, ()).outcome
 
 
