@@ -43,7 +43,7 @@ from rich.console import Console
 from deployments.specs import TAG
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
-from flows.tasks.hooks import FAILED, TOLD
+from flows.tasks.hooks import AUTOMATION, FAILED, TOLD
 from flows.tasks.site_file import all_sites, check
 
 #: Blocks that hear of everything: `TYPE/NAME`, more of them apart by commas.
@@ -132,7 +132,7 @@ def wanted(channels: Sequence[Channel]) -> list[AutomationCore]:
 def _of_jobs(channel: Channel) -> list[AutomationCore]:
     return [
         _automation(
-            "a job could not speak for itself",
+            AUTOMATION.removeprefix(PREFIX).partition(" -> ")[0],
             channel,
             ("{{ event.payload.subject }}", "{{ event.payload.body }}"),
             expect={FAILED},

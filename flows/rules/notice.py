@@ -105,6 +105,18 @@ def job_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(f"{state.upper()}: job {deployment}", lines, link)
 
 
+def job_is_well_notice(deployment: str, site: str, kind: str, *, opened: datetime, now: datetime) -> Notice:
+    """The message for a job that runs well again."""
+    what = f"RESOLVED: job {deployment}"
+    lines = [
+        f"{what}{site and f', site {site}'}",
+        f"since: {_moment(opened)}, {ago(opened, now)}",
+        f"observed: it was {kind.replace('_', ' ')}, and all is well since {_moment(now)}",
+        "first look: nothing to do",
+    ]
+    return _notice(what, lines, "")
+
+
 def services_notice(site: str, faults: Sequence[Group], *, now: datetime, link: str) -> Notice:
     """The message to Roundsman's operators: its own services kept a round from looking at a site."""
     what = f"COULD NOT LOOK: Roundsman's own services failed in a round of site {site}"

@@ -20,7 +20,16 @@ from sqlalchemy.orm import Session
 
 from flows.rules.alert import Alert, Kind, Level, Policy, State, advance, is_bad, let_go, notified
 from flows.rules.grouping import group, urgency
-from flows.rules.notice import Change, Notice, Release, alert_notice, lead_of, level_of, services_notice
+from flows.rules.notice import (
+    Change,
+    Notice,
+    Release,
+    alert_notice,
+    job_is_well_notice,
+    lead_of,
+    level_of,
+    services_notice,
+)
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.report import Report
 from flows.rules.site import Site
@@ -48,7 +57,8 @@ OPERATORS = "ROUNDSMAN_NOTIFY"
 DATABASE = "database-"
 #: States of an alert of which people were told, and that is not well again.
 OPEN = frozenset({State.FIRING, State.RECOVERING})
-TROUBLE = (Kind.FIRING.value, Kind.REMINDER.value)
+#: What the key of a job's trouble begins with; its letters go by the kind of trouble.
+JOB = "job/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,45 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
     return put
 
 
+def tell_of_job(  # noqa: PLR0913 - what an incident is made of
+    session: Session,
+    notice: Notice,
+    *,
+    key: str,
+    kind: str,
+    deployment: str,
+    site: str,
+    channels: Sequence[str],
+    now: datetime,
+    again: bool = True,
+) -> None:
+    """Put what is wrong with a job into the outbox. It is open until `job_is_well`, so channels that come later hear.
+
+    While the same trouble of the same deployment is open it is told of anew, unless `again` says that it need not be.
+    """
+    before = select(IncidentRow).filter_by(check=kind, subject=deployment, resolved_at=None)
+    known = session.scalars(before.where(IncidentRow.key.startswith(JOB)).with_for_update()).first()
+    incident = known or IncidentRow(
+        key=f"{key}/{kind}", site=site, check=kind, subject=deployment, level=Level.ERROR,
+        headline="", body="", as_of=now, opened_at=now,
+    )  # fmt: skip
+    incident.headline, incident.body, incident.as_of = notice.subject, notice.body, now
+    incident.reminders += bool(known and again)
+    session.add(incident)
+    session.flush()
+    spread(session, incident, channels, again=bool(known and again))
+
+
+def job_is_well(session: Session, incident: IncidentRow, channels: Sequence[str], now: datetime) -> None:
+    """Close what was wrong with a job, and tell whoever heard of it."""
+    about = {"deployment": incident.subject, "site": incident.site, "kind": incident.check}
+    notice = job_is_well_notice(**about, opened=incident.opened_at, now=now)
+    incident.headline, incident.body = notice.subject, notice.body
+    incident.as_of = incident.resolved_at = now
+    session.flush()
+    spread(session, incident, channels)
+
+
 def clock(session: Session) -> datetime:
     """The database's time, as those of two workers can differ."""
     return datetime.fromtimestamp(session.scalar(select(NowMs())) / 1000, UTC)
@@ -171,7 +220,7 @@ def spread(
     for channel, letters in known.items():
         kinds = {row.kind for row in letters}
         if incident.resolved_at:
-            heard = kinds & {*TROUBLE} and Kind.RESOLVED not in kinds
+            heard = letters and Kind.RESOLVED not in kinds
             put += _post(session, incident, channel, Kind.RESOLVED) if heard else []
         elif not letters:
             put += _post(session, incident, channel, Kind.FIRING, late=late)
@@ -183,11 +232,13 @@ def spread(
 
 
 def _post(  # noqa: PLR0913 - the columns of a message
-    session: Session, incident: IncidentRow, channel: str, kind: Kind, number: int = 1, *, late: bool = False
+    session: Session, incident: IncidentRow, channel: str, kind: str, number: int = 1, *, late: bool = False
 ) -> list[str]:
     as_of = f"\nas of: {incident.as_of:%Y-%m-%d %H:%M} UTC" if late else ""
     notice = Notice(incident.headline, f"{incident.body}{as_of}")
-    names = {"dedup_key": incident.key, "kind": kind.value, "number": number, "site": incident.site}
+    if incident.key.startswith(JOB) and kind is not Kind.RESOLVED:
+        kind, number = incident.check, number + (kind is Kind.REMINDER)
+    names = {"dedup_key": incident.key, "kind": str(kind), "number": number, "site": incident.site}
     return enqueue(session, notice, **names, channels=[channel])
 
 
@@ -214,7 +265,8 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
             _tell_operators(session, report, link)
             release = last_release(session, report.site)
             words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
-            opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None).order_by(IncidentRow.id)
+            opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None)
+            opened = opened.where(~IncidentRow.key.startswith(JOB)).order_by(IncidentRow.id)
             incidents = list(session.scalars(opened.with_for_update()))
             for incident in incidents:
                 own = [step for step in steps if step.row.incident == incident.key]
@@ -332,12 +384,13 @@ def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
     found = session.execute(select(IncidentRow.key, IncidentRow.site, IncidentRow.resolved_at).where(since)).all()
     names = OutboxRow.dedup_key, OutboxRow.channel, OutboxRow.kind
     letters = session.execute(select(*names).where(OutboxRow.dedup_key.in_([row.key for row in found]))).all()
-    began = {(key, channel) for key, channel, kind in letters if kind in TROUBLE}
+    began = {(key, channel) for key, channel, kind in letters if kind != Kind.RESOLVED}
     ended = {(key, channel) for key, channel, kind in letters if kind == Kind.RESOLVED}
-    channels = {site: channels_of(site) for site in {row.site for row in found}}
+    of_site = {site: channels_of(site) for site in {row.site for row in found}}
     for key, site, resolved_at in found:
-        wanted = began - ended if resolved_at else {(key, channel) for channel in channels[site]} - began
-        if late := tuple(channel for channel in channels[site] if (key, channel) in wanted):
+        channels = dict.fromkeys([*of_site[site], *operators()]) if key.startswith(JOB) else of_site[site]
+        wanted = began - ended if resolved_at else {(key, channel) for channel in channels} - began
+        if late := tuple(channel for channel in channels if (key, channel) in wanted):
             yield key, late
 
 

@@ -20,22 +20,27 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import Event, RelatedResource, Resource
 from prefect.logging import get_logger
 from prefect.utilities.urls import url_for
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Release, job_notice
+from flows.rules.notice import Notice, Release, job_notice
 from flows.rules.rehearsal import Rehearsal
 from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
 from flows.rules.slots import RECORDED
 from flows.rules.text import clipped, scrubbed
+from flows.tasks.alerts import JOB, clock, tell_of_job
 from flows.tasks.ledger import LedgerError, command_hash, known, open_ledger
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
-from flows.tasks.service_tables import JobEventRow, ReleaseRow
+from flows.tasks.service_tables import IncidentRow, JobEventRow, ReleaseRow
+from flows.tasks.slots import channels_for
+from roundsman.ledger.outbox import OutboxRow
 
 #: A run could not speak for itself; the payload holds the message.
 FAILED = "roundsman.job.failed"
+#: The automation that tells a channel of that event.
+AUTOMATION = "roundsman: a job could not speak for itself -> {channel}"
 #: Somebody was, or is being, told of a run's state.
 TOLD = "roundsman.job.told"
 
@@ -122,8 +127,10 @@ async def speak_for(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
             message=message,
         )
         await _send(client, failed, _told(flow_run, state, deployment))
+        channels = channels_for(site)
+        heard = [name for name in channels if await _is_automated(client, name)]
         # Only then: what is not written here, `watch_jobs` tells.
-        await _from_ledger(_write, row)
+        await _from_ledger(_write, row, notice, channels, heard)
 
 
 async def told(flow_run: FlowRun, state: State[Any]) -> None:
@@ -230,8 +237,23 @@ def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook, reco
         )
 
 
-def _write(engine: Engine, row: JobEventRow) -> None:
+def _write(engine: Engine, row: JobEventRow, notice: Notice, channels: list[str], heard: list[str]) -> None:
+    """Write down that a run broke down. Channels that Prefect's automation does not tell get it from the outbox."""
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     new = insert(JobEventRow).values(row.model_dump(exclude={"id"}))
+    new = new.on_conflict_do_nothing(index_elements=["flow_run_id", "kind"]).returning(JobEventRow.id)
     with Session(engine.execution_options(writes=True)) as session, session.begin():
-        session.execute(new.on_conflict_do_nothing(index_elements=["flow_run_id", "kind"]))
+        if session.scalar(new) is None:
+            return
+        key, now = f"{JOB}{row.deployment}/{row.flow_run_id}", clock(session)
+        about = {"deployment": row.deployment, "site": row.site, "kind": row.kind}
+        tell_of_job(session, notice, key=key, **about, channels=channels, now=now)
+        mine = update(OutboxRow).where(OutboxRow.channel.in_(heard), OutboxRow.sent_at.is_(None))
+        letters = select(IncidentRow.key).filter_by(check=row.kind, subject=row.deployment, resolved_at=None)
+        session.execute(mine.where(OutboxRow.dedup_key.in_(letters)).values(sent_at=now))
+
+
+async def _is_automated(client: PrefectClient, channel: str) -> bool:
+    """Whether an automation of Prefect's sends our own event to a channel."""
+    found = await client.read_automations_by_name(AUTOMATION.format(channel=channel))
+    return any(one.enabled for one in found)

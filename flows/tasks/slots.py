@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from flows.rules.notice import Notice
 from flows.rules.site_file import SiteFileError
 from flows.rules.slots import EXTRA_RUN, SELF_TEST, TROUBLE, WANT, Kept, Run, Slot, SlotTime, State, kind, lateness
-from flows.tasks.alerts import enqueue, operators
+from flows.tasks.alerts import JOB, job_is_well, operators, tell_of_job
 from flows.tasks.ledger_tables import RunRow
-from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
+from flows.tasks.service_tables import IncidentRow, JobEventRow, SlotRow, WatchRow
 from flows.tasks.site_file import load
 from roundsman.ledger.outbox import OutboxRow
 
@@ -212,6 +212,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
         new = (*new, *(trouble for trouble in missed if _insert(session, _event(trouble))))
         new = tuple(trouble for trouble in new if trouble.deployment != SELF_TEST)
         told = _tell(session, new, tell, found.now)
+        _close_what_is_well(session, found, noticed=noticed)
         fresh = [one for one in new if one in found.more]
         closed = [f"{one.deployment}: {one.message}" for one in (*found.closed, *fresh)]
         wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
@@ -326,12 +327,38 @@ def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -
         notice, channels = tell(last)
         if len(group) > 1:
             notice = Notice(f"{notice.subject} ({len(group)} times)", notice.body)
-        if not _is_known(session, last, now):
-            key = f"job/{last.deployment}/{last.key}"
-            enqueue(session, notice, dedup_key=key, kind=last.kind, channels=channels, site=last.site)
+        tell_of_job(
+            session,
+            notice,
+            key=f"{JOB}{last.deployment}/{last.key}",
+            kind=last.kind,
+            deployment=last.deployment,
+            site=last.site,
+            channels=channels,
+            now=now,
+            again=not _is_known(session, last, now),
+        )
         if channels:
             told += [one.run for one in group if one.run]
     return tuple(told)
+
+
+def _close_what_is_well(session: Session, found: Findings, *, noticed: bool | None) -> None:
+    """Close the troubles of jobs that have run well since; that of a job without a schedule is forgotten in the end."""
+    still_open = select(IncidentRow).where(IncidentRow.key.startswith(JOB), IncidentRow.resolved_at.is_(None))
+    for incident in session.scalars(still_open.order_by(IncidentRow.id).with_for_update()).all():
+        scheduled = incident.subject in found.jobs.keys() - found.idle
+        if incident.check == "self_test":
+            well = noticed is True
+        elif incident.check == "unreachable":
+            well = True
+        else:
+            last = _last_settled(session, incident.subject) if scheduled else None
+            well = last is not None and last.since > incident.as_of and not _is_wrong(last)
+            if not scheduled and found.now - incident.as_of > REMIND:
+                session.delete(incident)
+        if well:
+            job_is_well(session, incident, channels_for(incident.site), found.now)
 
 
 def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
@@ -357,12 +384,21 @@ def _standing(session: Session, found: Findings) -> list[str]:
     """What is wrong with the last settled slot of each scheduled deployment."""
     said = []
     for name in sorted(found.jobs.keys() - found.idle):
-        settled = select(SlotRow).filter_by(deployment=name).where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
-        row = session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(1)).first()
-        wanted = row and row.state == State.SKIPPED and row.detail.startswith(WANT)
-        if row and (row.state in TROUBLE or wanted or row.overlapped):
+        row = _last_settled(session, name)
+        if row and _is_wrong(row):
             said.append(f"{name} {row.state.replace('_', ' ')}: {row.detail or 'overlapping'}")
     return said
+
+
+def _last_settled(session: Session, deployment: str) -> SlotRow | None:
+    settled = select(SlotRow).filter_by(deployment=deployment)
+    settled = settled.where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
+    return session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(1)).first()
+
+
+def _is_wrong(row: SlotRow) -> bool:
+    wanted = row.state == State.SKIPPED and row.detail.startswith(WANT)
+    return row.state in TROUBLE or wanted or row.overlapped
 
 
 def _self_test(session: Session, now: datetime) -> bool | None:

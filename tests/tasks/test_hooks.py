@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from deployments.automations import find, upsert, wanted
+from deployments.automations import Channel, find, upsert, wanted
 from deployments.specs import ROOT
+from flows.rules.notice import Notice
 from flows.rules.runbook import RUNBOOKS, Command, Runbook
+from flows.tasks import hooks
 from flows.tasks.hooks import bounded, speak_for, told
 from flows.tasks.ledger import command_hash, open_ledger, write_round
 from flows.tasks.ledger_tables import RehearsalRow
-from flows.tasks.service_tables import JobEventRow, ReleaseRow
+from flows.tasks.service_tables import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.ledger.outbox import OutboxRow
 from tests import service
 from tests.receiver import receiver, webhook
 from tests.tasks.rounds import a_round
@@ -63,6 +66,26 @@ def test_of_a_state_the_first_line_is_told_without_what_may_be_a_key(told, messa
 def test_no_secret_and_no_novel_is_told(message):
     assert "hunter2" not in bounded(message)
     assert 200 >= len(bounded(message))
+
+
+def test_a_channel_that_no_automation_tells_hears_of_a_broken_run_from_the_outbox(ledger):
+    """And one that comes later knows what is open."""
+    about = {"deployment": "inspect-shop", "job": "inspect-site", "site": "shop", "message": "it broke"}
+    row = JobEventRow(flow_run_id="run-1", kind="crashed", at=datetime.now(UTC), **about)
+    for _ in range(2):
+        hooks._write(
+            ledger, row, Notice("CRASHED", "body"), ["slack-webhook/ops", "apprise/mail"], ["slack-webhook/ops"]
+        )
+    with Session(ledger) as session:
+        letters = {one.channel: (one.kind, one.sent_at is not None) for one in session.scalars(select(OutboxRow))}
+        [incident] = session.scalars(select(IncidentRow))
+    assert {"slack-webhook/ops": ("crashed", True), "apprise/mail": ("crashed", False)} == letters
+    assert ("inspect-shop", "crashed", None) == (incident.subject, incident.check, incident.resolved_at)
+
+
+def test_the_automation_that_is_asked_for_is_the_one_that_is_deployed():
+    names = {one.name for one in wanted([Channel("slack-webhook/ops", uuid4())])}
+    assert hooks.AUTOMATION.format(channel="slack-webhook/ops") in names
 
 
 def test_a_run_without_a_deployment_is_not_told(monkeypatch):

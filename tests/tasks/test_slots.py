@@ -1,5 +1,6 @@
 """Promised runs are written down ahead of time, settled once, and told once, also by two passes at the same moment."""
 
+import asyncio
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,13 @@ from sqlalchemy.orm import Session
 from flows.rules.notice import Notice
 from flows.rules.slots import EXTRA_RUN, SELF_TEST, Kept, Run, Slot, State
 from flows.tasks import slots
+from flows.tasks.alerts import tell_new_channels
 from flows.tasks.ledger import write_round
-from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
+from flows.tasks.service_tables import IncidentRow, JobEventRow, SlotRow, WatchRow
 from flows.tasks.slots import Findings, Judged, Trouble
 from roundsman.ledger.outbox import OutboxRow
 from tests.tasks.rounds import a_round
+from tests.tasks.telling import a_report, a_site, told
 
 AT = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 JOBS = {"inspect-shop": "inspect_site"}
@@ -267,6 +270,7 @@ def test_the_same_trouble_slot_after_slot_is_told_again_only_after_twelve_hours(
         with Session(ledger) as session, session.begin():
             # The outbox writes down when it was; here that is the pass's own time.
             session.execute(update(OutboxRow).where(OutboxRow.created_at > minutes(2000)).values(created_at=now))
+            session.execute(update(OutboxRow).values(sent_at=now))
         return len(rows(ledger, OutboxRow, OutboxRow.id))
 
     assert [1, 1, 2] == [messages_after_missing(minutes(hour * 60)) for hour in (-11, -10, 2)]
@@ -405,3 +409,77 @@ def test_a_slot_that_was_taken_away_under_a_pass_is_no_trouble(ledger):
     with Session(ledger) as session, session.begin():
         session.execute(delete(SlotRow))
     assert () == write(ledger, minutes(3), *seen).new
+
+
+def missing(engine, at, channels=("slack-webhook/ops",)):
+    """A slot that nobody fills, and the pass that notices it."""
+    slots.promise(engine, [(slot(at), "shop")], at)
+    now = at + timedelta(minutes=3)
+    found = Findings(now, missed(engine, now), (), JOBS)
+    return slots.write(engine, found, lambda trouble: (tell(trouble)[0], list(channels)), lambda: 0.5)
+
+
+def running_well(engine, at):
+    slots.promise(engine, [(slot(at), "shop")], at)
+    (row,) = [row for row in slots.open_slots(engine, at) if row.slot_at == at]
+    return write(engine, at + timedelta(minutes=2), Judged(row, State.FINISHED, "", finished(at)))
+
+
+def letters(engine):
+    return rows(engine, OutboxRow, OutboxRow.kind, OutboxRow.channel, OutboxRow.subject)
+
+
+@pytest.fixture
+def operators(monkeypatch, url):
+    def named(*channels):
+        monkeypatch.setenv("ROUNDSMAN_NOTIFY", ",".join(channels))
+
+    monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
+    named()
+    return named
+
+
+LETTER = "not_started", "slack-webhook/ops", "not_started inspect-shop"
+
+
+def test_a_channel_that_comes_after_a_job_broke_hears_of_it_once(ledger, operators):
+    for hour in range(3):
+        missing(ledger, minutes(60 * hour), channels=())
+    assert 0 == asyncio.run(tell_new_channels.fn())
+    operators("slack-webhook/ops")
+    assert [1, 0] == [asyncio.run(tell_new_channels.fn()) for _ in range(2)]
+    assert [LETTER] == letters(ledger)
+    assert "as of: " in rows(ledger, OutboxRow, OutboxRow.body)[0][0]
+
+
+def test_a_job_that_runs_well_again_is_told_under_the_key_of_its_trouble(ledger, operators):
+    operators("slack-webhook/ops")
+    missing(ledger, AT)
+    running_well(ledger, minutes(60))
+    running_well(ledger, minutes(120))
+    assert [LETTER, ("resolved", "slack-webhook/ops", "RESOLVED: job inspect-shop")] == letters(ledger)
+    assert 1 == len({key for (key,) in rows(ledger, OutboxRow, OutboxRow.dedup_key)})
+    operators("slack-webhook/ops", "slack-webhook/late")
+    assert 0 == asyncio.run(tell_new_channels.fn())
+
+
+def test_what_broke_again_after_it_ran_well_is_told_again(ledger, operators):
+    operators("slack-webhook/ops")
+    missing(ledger, AT)
+    running_well(ledger, minutes(60))
+    missing(ledger, minutes(120))
+    assert ["not_started", "resolved", "not_started"] == [kind for kind, *_ in letters(ledger)]
+
+
+def test_trouble_of_a_job_that_has_no_schedule_any_more_is_let_go_after_twelve_hours(ledger, operators):
+    missing(ledger, AT, channels=())
+    write(ledger, minutes(60 * 11), jobs={})
+    assert "inspect-shop" in {subject for (subject,) in rows(ledger, IncidentRow, IncidentRow.subject)}
+    write(ledger, minutes(60 * 13), jobs={})
+    assert "inspect-shop" not in {subject for (subject,) in rows(ledger, IncidentRow, IncidentRow.subject)}
+
+
+def test_a_round_of_the_site_leaves_the_trouble_of_its_jobs_open(ledger, operators):
+    missing(ledger, AT)
+    told(a_site("ops"), a_report(0))
+    assert [(None,)] == rows(ledger, IncidentRow, IncidentRow.resolved_at)
