@@ -170,6 +170,8 @@ def tell_of_job(  # noqa: PLR0913 - what an incident is made of
     """
     before = select(IncidentRow).filter_by(check=kind, subject=deployment, resolved_at=None)
     known = session.scalars(before.where(IncidentRow.key.startswith(JOB)).with_for_update()).first()
+    if known is None and not again:  # it was told of under another key not long ago
+        return
     incident = known or IncidentRow(
         key=f"{key}/{kind}", site=site, check=kind, subject=deployment, level=Level.ERROR,
         headline="", body="", as_of=now, opened_at=now,
