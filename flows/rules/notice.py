@@ -220,7 +220,7 @@ def _wrong(faults: Sequence[Group]) -> list[str]:
     claims = ", ".join(dict.fromkeys(one.claim for one in others if one not in shown))
     return [
         f"expected: {worst.wanted} ({worst.claim}: {worst.says})",
-        f"observed: {', '.join(filter(None, (worst.outcome, worst.severity)))}: {_seen(worst)}{on}",
+        f"observed: {', '.join(filter(None, (worst.outcome, worst.severity)))}: {seen(worst)}{on}",
         *(f"also: {_also(one, worst.owner)}" for one in shown),
         f"also: {summary(outcomes)} ({claims})" if outcomes else "",
     ]
@@ -230,7 +230,7 @@ def _also(fault: Group, owner: str) -> str:
     """A fault beside the worst one: which claim, where, what was seen, and whose it is if it is somebody else's."""
     whose = f" (owner {fault.owner})" if fault.owner != owner else ""
     harm = ", ".join(filter(None, (fault.outcome, fault.severity)))
-    return f"{harm}: {fault.claim} at {fault.where}: {_seen(fault)}{whose}"
+    return f"{harm}: {fault.claim} at {fault.where}: {seen(fault)}{whose}"
 
 
 def _rollback(
@@ -259,11 +259,6 @@ def _right(told: Sequence[Change]) -> list[str]:
 def _is_out_of_sight(alert: Alert) -> bool:
     """Whether an alert was closed because nobody looks at its subject any more, and not by a good round."""
     return not alert.recent or is_bad(alert.recent[-1])
-
-
-def _seen(fault: Group) -> str:
-    """What was seen. Why nobody could look is an exception's text, and that can quote anything."""
-    return scrubbed(seen(fault)) if fault.claim.endswith("/looked") else seen(fault)
 
 
 def _notice(subject: str, lines: list[str], link: str, *rest: str) -> Notice:

@@ -8,7 +8,7 @@ from typing import Any
 from flows.rules.grouping import Group, group, passed
 from flows.rules.redaction import evidence_json, left_out
 from flows.rules.subject import summary
-from flows.rules.text import clipped, code_for_markdown, for_markdown, for_table, markdown_table
+from flows.rules.text import clipped, code_for_markdown, for_markdown, for_table, markdown_table, scrubbed
 from flows.rules.verdict import Finding, Outcome, Verdict, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
@@ -91,10 +91,14 @@ def cannot_go_back(fault: str) -> str:
 
 
 def seen(one: Group) -> str:
-    """What was seen of a group, in the words of its first example; `e.g.` where the others have other numbers."""
+    """What was seen of a group, in the words of its first example; `e.g.` where the others have other numbers.
+
+    Why nobody could look is an exception's text, and that can quote a secret.
+    """
+    saw = scrubbed(one.saw) if one.claim.endswith("/looked") else one.saw
     if one.varied:
-        return f"e.g. {one.saw}" if one.claim else "all claims hold"
-    return one.saw
+        return f"e.g. {saw}" if one.claim else "all claims hold"
+    return saw
 
 
 def columns(one: Group) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.grouping import group
-from flows.rules.report import Report, as_json, line, markdown, rows
+from flows.rules.report import Report, as_json, line, log_line, markdown, rows
 from flows.rules.text import for_table
 from flows.rules.verdict import Claim, Outcome, Severity, Verdict
 from tests.rules.make import exchange
@@ -65,6 +65,18 @@ MESSAGES = [
 @pytest.mark.parametrize(("verdicts", "message"), MESSAGES)
 def test_a_runs_state_names_the_worst_fault(verdicts, message):
     assert message == report(*verdicts).message
+
+
+def test_why_nobody_could_look_is_told_without_a_secret():
+    finding = Claim("cache-headers/looked", "").against(
+        "no answer: token=hunter2 at http://a.test/?k=1", "x", holds=None
+    )
+    lost = Verdict("cache-headers", "shop", "", "web", "", "", (finding,))
+    [one] = group([lost])
+    for text in (line(one), log_line(one), report(lost).message, markdown(report(lost), ""), str(rows([lost]))):
+        assert "no answer" in text
+        assert "hunter2" not in text
+        assert "k=1" not in text
 
 
 def test_a_runs_state_is_bounded_whatever_a_server_sends():
