@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -117,7 +118,9 @@ async def start() -> None:
 @contextmanager
 def _killed_unless_ready() -> Iterator[None]:
     """Start Prefect's embedded server, unless there is another one; kill it when what follows does not succeed."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_EPHEMERAL_ENABLED
+
+    from flows.commands.home import one_at_a_time
 
     if PREFECT_API_URL.value() or not PREFECT_SERVER_EPHEMERAL_ENABLED.value():
         yield
@@ -128,7 +131,8 @@ def _killed_unless_ready() -> Iterator[None]:
             from prefect.server.api.server import SubprocessASGIServer
 
             server = SubprocessASGIServer()
-            server.start()
+            with one_at_a_time(Path(PREFECT_HOME.value())):
+                server.start()
         yield
     except BaseException:
         if server and server.server_process:

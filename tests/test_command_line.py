@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import tomllib
 from contextlib import suppress
@@ -20,7 +21,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from deployments import up
 from flows.__main__ import main
 from flows.commands.common import Ended, InputError, write_json
-from flows.commands.home import home_ready
+from flows.commands.home import home_ready, one_at_a_time
 from flows.rules import ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
@@ -418,6 +419,32 @@ def test_a_folder_has_one_server_and_a_killed_process_holds_none(tmp_path, monke
     holder.communicate()
     monkeypatch.setattr("deployments.up._up", lambda *_: 0)
     assert 0 == up.main([*ports, "--no-demo"])
+
+
+def test_servers_of_two_commands_start_one_after_the_other(tmp_path):
+    """Each makes the database's tables where there are none yet."""
+    order, entered, leave = [], threading.Event(), threading.Event()
+
+    def first():
+        with one_at_a_time(tmp_path):
+            entered.set()
+            leave.wait()
+            order.append("first")
+
+    def second():
+        with one_at_a_time(tmp_path):
+            order.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    entered.wait()
+    threads[1].start()
+    threads[1].join(0.2)
+    assert [] == order
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert ["first", "second"] == order
 
 
 def processes_with(variable):
