@@ -90,8 +90,12 @@ def feed_ready(feed: str) -> None:
     """
     from flows.rules.first_look import address_meant
     from flows.rules.nearest import nearest
-    from flows.tasks.site_file import without_login
+    from flows.rules.text import without_credentials
+    from flows.rules.written_secrets import what_is_secret
 
+    if what := what_is_secret(feed):
+        mend = "wanted it without, as Prefect shows a run's parameters to everybody; rotate the secret"
+        raise InputError(f"FEED: saw {what}: {without_credentials(feed)}; {mend}")
     if "://" in feed:
         scheme, _, rest = feed.partition("://")
         host = re.match(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s]+)(?::[0-9]{1,5})?(?:[/?#]|$)", rest)
@@ -103,7 +107,7 @@ def feed_ready(feed: str) -> None:
             mend = f"{mend}, without name and password"
         elif near and host:
             mend = f"did you mean {near[0]}://{rest}?"
-        raise InputError(f"FEED: saw {without_login(feed)!r}; {mend}")
+        raise InputError(f"FEED: saw {without_credentials(feed)!r}; {mend}")
     path = Path(feed)
     try:
         if path.is_dir():

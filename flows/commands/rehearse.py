@@ -25,10 +25,11 @@ def _run(args: argparse.Namespace) -> int:
     from flows import terminal_rehearsal as terminal
     from flows.rules.rehearsal_plan import plan_by_file
     from flows.rules.rehearsal_verdict import Rehearsing, rehearsal_json
-    from flows.tasks.site_file import load, without_login
+    from flows.rules.text import without_credentials
+    from flows.tasks.site_file import load
 
     if "://" in args.site:
-        saw = without_login(args.site)
+        saw = without_credentials(args.site)
         raise InputError(f"rehearse: saw the URL {saw}, wanted a site file: its commands are written there")
     writable(args.json)
     site = load(args.site)

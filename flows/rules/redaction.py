@@ -88,6 +88,7 @@ def _size(exchange: Mapping[str, Any]) -> int:
 
 
 def _hidden(exchange: Exchange, secrets: Sequence[str]) -> Exchange:
+    secrets = (*secrets, *_own_secrets(exchange))
     headers = []
     for name, value in exchange.headers:
         if name.lower() == "set-cookie":

@@ -22,6 +22,7 @@ from blocks import registry
 from flows.rules.delivery import PURGE, Purge
 from flows.rules.site import Site
 from flows.rules.text import without_credentials
+from flows.rules.written_secrets import what_is_secret
 from flows.tasks.outbox import Delivered, deliver, undelivered
 from flows.tasks.progress import everywhere
 from roundsman.batch import (
@@ -129,11 +130,13 @@ def source(feed: str) -> Source:
     """A feed's rows: a paged API by its address, else a file of CSV or of JSON lines.
 
     Raises:
-        BatchError: a user or a password is in the address, which Prefect shows to everybody among a run's parameters.
+        BatchError: a secret is in the address, which Prefect shows to everybody among a run's parameters.
     """
     if feed.startswith(("http://", "https://")):
-        if (shown := without_credentials(feed.partition("?")[0])) != feed.partition("?")[0]:
-            raise BatchError(f"{shown}: saw a user or a password in the feed's address; wanted it without; rotate them")
+        if what := what_is_secret(feed):
+            raise BatchError(
+                f"{without_credentials(feed)}: saw {what}; wanted an address without it; rotate the secret"
+            )
         return PagedApi(feed)
     return Csv(feed) if feed.endswith(".csv") else JsonLines(feed)
 

@@ -2,7 +2,6 @@
 
 import codecs
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from flows.rules.nearest import did_you_mean, nearest
 from flows.rules.site import Schedule, Site
 from flows.rules.site_file import Conflict, Place, Problem, SiteFileError, read
 from flows.rules.spread import cron
+from flows.rules.text import without_credentials
 
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
@@ -43,11 +43,11 @@ def load(site: str) -> Site:
             return infer(site)
         except ValueError as error:
             saw, _, mend = str(error).rpartition("; ")
-            raise SiteFileError([Problem(without_login(site), 0, "SITE", saw, mend)]) from None
+            raise SiteFileError([Problem(without_credentials(site), 0, "SITE", saw, mend)]) from None
     path = Path(site)
     if path.suffix not in {".yaml", ".yml"} and "/" not in site:
         path = SITES / f"{site}.yaml"
-    shown = without_login(site)
+    shown = without_credentials(site)
     if shown != site and not _is_there(path):
         raise SiteFileError([Problem(shown, 0, "SITE", "a name or password before a host", "leave it out")])
     if not _is_there(path) and (meant := address_meant(site)):
@@ -101,11 +101,6 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # a name that is too long, or has a NUL in it
         return False
-
-
-def without_login(address: str) -> str:
-    """An address without a name and password before its host."""
-    return re.sub(r"^[^/]*:[^/].*@|//.*@", lambda found: "//...@" if "//" in found[0] else "...@", address)
 
 
 def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from flows.rules.cache_cookies import findings
 from flows.rules.exchange import cookie_of
-from flows.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json
+from flows.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json, hushed
 from flows.rules.report import Report, as_json
 from flows.rules.subject import wrong_status
 from flows.rules.verdict import Claim, Verdict
@@ -76,6 +76,14 @@ def test_no_header_tells_a_secret(headers):
     seen = answer(*headers)
     assert SECRET not in json.dumps(exchange_json(seen))
     assert SECRET not in json.dumps(as_json(report(seen)))
+
+
+def test_a_page_of_a_member_tells_no_cookie_that_another_header_repeats():
+    seen = answer(("Set-Cookie", f"session={SECRET}"), ("ETag", f'"{SECRET}"'))
+    [finding] = report(seen).verdicts[0].findings
+    [kept] = hushed(finding, ()).evidence
+    assert SECRET not in str(kept.headers)
+    assert SECRET not in json.dumps(exchange_json(kept))
 
 
 @pytest.mark.parametrize("name", ["Cookie", "authorization"])

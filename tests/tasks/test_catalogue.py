@@ -20,7 +20,7 @@ def test_a_message_holds_as_many_routes_as_its_edge_purges_in_time(edge, many):
 
 @pytest.mark.parametrize("login", ["u:hush@", "hush@", "u:hu/sh@"])
 def test_a_feed_with_a_password_in_its_address_is_refused_without_quoting_it(login):
-    with pytest.raises(BatchError, match="saw a user or a password") as refused:
+    with pytest.raises(BatchError, match="saw a login in an address") as refused:
         source(f"http://{login}feed.test/rows?key=hush")
     assert "hu" not in str(refused.value).replace("http", "")
 
