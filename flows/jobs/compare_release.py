@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from flows.jobs.inspect_site import run_id
 from flows.rules import before_after, before_after_verdict, comparison
 from flows.rules.comparison_verdict import CHECK, judge_site
 from flows.rules.grouping import group
-from flows.rules.interleaving import compared
+from flows.rules.interleaving import EACH, PILOT_SAMPLES, USUAL_SAMPLES, compared, requests, samples_needed
+from flows.rules.promises import Rule
 from flows.rules.ratio import Ratio
 from flows.rules.report import Report
 from flows.rules.rollback_ready import warned
@@ -34,6 +36,9 @@ from flows.tasks.side_by_side import ask_in_turn
 from flows.tasks.site_file import load
 
 log = logging.getLogger("roundsman")
+
+#: Seconds that a comparison side by side may take when nobody said how many samples it takes.
+MOST_SECONDS = 1800.0
 
 Compared = tuple[list[Verdict], list[Ratio], str]
 
@@ -60,7 +65,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     candidate: Address | None = None,
     version: str = "",
     margin: float | None = None,
-    samples: int = 300,
+    samples: int | None = None,
     controls: Sequence[str] = (),
 ) -> State[Report]:
     """Compare a release with the one before it: side by side at two addresses, or by the rounds before and after it.
@@ -71,7 +76,8 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
         candidate: Where the new one does.
         version: Without addresses: the release whose rounds are compared; the last one when empty.
         margin: A change within this share is none that matters; 5 % side by side, 20 % before and after.
-        samples: Side by side: how often each route is asked, of each release and for each cache state.
+        samples: Side by side: how often each route is asked, of each release and for each cache state. When left out, as
+            often as the margin needs for times that spread as these do, in half an hour at most.
         controls: Before and after: routes that the release did not touch; what they did is taken off the others.
     """
     promised, clock = load(site), Clock()
@@ -105,17 +111,40 @@ def _telling(report: Report) -> Report:
     return replace(report, verdicts=tuple(one for one in report.verdicts if one.outcome is not Outcome.UNKNOWN))
 
 
-async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float, samples: int) -> Compared:
+async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float, samples: int | None) -> Compared:
     trials: dict[str, list[Trial]] = {}
+    rules = [rule for rule in site.rules if compared(rule)]
     for rule in site.rules:
-        if not compared(rule):
+        if rule not in rules:
             log.info("%s: %s is left out: a member's pages are not compared", site.site, rule.name)
-            continue
+    if samples is None:
+        samples = await _enough(site, rules, baseline, candidate, margin)
+    for rule in rules:
         log.info("%s: asking for %s in turn", site.site, rule.name)
         trials |= await ask_in_turn(site, rule, baseline, candidate, samples)
     found = await asyncio.to_thread(comparison.compare, trials, margin)
     verdicts = judge_site(site, found, margin) or [could_not_look(site, CHECK, "no route can be compared")]
     return verdicts, [speed.told for one in found for speed in one.speeds], ""
+
+
+async def _enough(site: Site, rules: Sequence[Rule], baseline: str, candidate: str, margin: float) -> int:
+    """The samples that the margin needs, by a few that are taken first, as far as they fit into the time; it says so."""
+    spread = 0.0
+    for rule in rules:
+        for seen in (await ask_in_turn(site, rule, baseline, candidate, PILOT_SAMPLES)).values():
+            spread = max(spread, comparison.spread_within(seen))
+    wanted = samples_needed(spread, margin)
+    each = sum(requests(rule, EACH) for rule in rules) / EACH / site.manners.rate
+    fit = max(USUAL_SAMPLES, int(MOST_SECONDS / each))
+    samples = min(wanted, fit)
+    minutes = math.ceil(samples * each / 60)
+    said = f"{samples:,} samples of each release, about {minutes} minutes, as times spread by {spread:.0%}"
+    if samples < wanted:
+        said += (
+            f"; to show that nothing changed by more than {margin:.0%} would take {wanted:,}: `--margin` or `--samples`"
+        )
+    log.info("%s: %s", site.site, said)
+    return samples
 
 
 async def _before_after(site: Site, version: str, margin: float, controls: Sequence[str]) -> Compared:

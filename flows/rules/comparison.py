@@ -17,6 +17,7 @@ from flows.rules.cache_status import cache_state
 from flows.rules.chance import NORMAL, Z, false_discovery, fisher
 from flows.rules.content_comparison import Difference, differences
 from flows.rules.exchange import Exchange
+from flows.rules.interleaving import spread_of
 from flows.rules.ratio import Ratio
 from flows.rules.trial import Arm, Trial
 
@@ -28,6 +29,10 @@ TICK = 0.00025
 ALPHA = 0.05
 #: Samples of one cache state that each arm needs for a comparison to be tried at all.
 LEAST = 6
+#: What a state is called where no cache says what it did: a visit with a query of its own, and a plain one.
+FRESH_QUERY, UNLABELLED = "fresh query", "unlabelled"
+#: Plain visits that are quicker by this factor than those with a query of their own come from a cache.
+SILENT_FACTOR = 1.25
 #: How much more it takes to see something four times in five than every other time.
 _POWER = ((Z + NORMAL.inv_cdf(0.8)) / Z) ** 2
 
@@ -117,6 +122,9 @@ class Compared:
     errors: Shares
     hits: Shares
     differences: tuple[Difference, ...]
+    silent: float = 0.0
+    """By what factor plain visits were quicker than those with a query of their own, where no cache says that it
+    answered them; 0 where none is there, or where each says what it did."""
 
 
 def compare(trials: Mapping[str, Sequence[Trial]], margin: float = MARGIN) -> list[Compared]:
@@ -127,7 +135,14 @@ def compare(trials: Mapping[str, Sequence[Trial]], margin: float = MARGIN) -> li
     speeds, shares = settle(measured, [*errors, *hits], margin)
     found = differences(trials)
     return [
-        Compared(path, tuple(one for one in speeds if one.path == path), errors_here, hits_here, found[path])
+        Compared(
+            path,
+            tuple(one for one in speeds if one.path == path),
+            errors_here,
+            hits_here,
+            found[path],
+            _silent_cache(_kept(trials[path])),
+        )
         for path, errors_here, hits_here in zip(trials, shares[: len(trials)], shares[len(trials) :], strict=True)
     ]
 
@@ -209,10 +224,13 @@ def _times(path: str, trials: Sequence[Trial]) -> Iterator[Times]:
 
     Not counted from the due time: arms that are asked in turn would pay for each other's slow answers.
     """
-    kept = [one for one in trials if one.exchange.reused and not _failed(one.exchange)]
+    kept = _kept(trials)
     states: dict[str, list[Trial]] = {}
     for one in kept:
         states.setdefault(_state(one), []).append(one)
+    # One release's cache may be warm where the other's is cold, and nobody can tell a hit from a miss.
+    if _silent_cache(kept):
+        del states[UNLABELLED]
     for state, seen in sorted(states.items()):
         own = sum(one.arm is Arm.CANDIDATE for one in seen)
         if min(own, len(seen) - own) >= LEAST:
@@ -225,11 +243,39 @@ def _times(path: str, trials: Sequence[Trial]) -> Iterator[Times]:
             )
 
 
+def spread_within(trials: Sequence[Trial]) -> float:
+    """How widely the times of one release spread within a cache state, as a standard deviation of logarithms."""
+    states: dict[tuple[bool, str], list[float]] = {}
+    for one in _kept(trials):
+        states.setdefault((one.arm is Arm.CANDIDATE, _state(one)), []).append(one.exchange.phases.first_byte)
+    return max((spread_of(times) for times in states.values() if len(times) >= LEAST), default=0.0)
+
+
+def _kept(trials: Sequence[Trial]) -> list[Trial]:
+    return [one for one in trials if one.exchange.reused and not _failed(one.exchange)]
+
+
+def _silent_cache(kept: Sequence[Trial]) -> float:
+    """By what factor plain visits of either release are quicker than fresh ones, if a cache shows by that alone."""
+    times: dict[tuple[bool, str], list[float]] = {}
+    for one in kept:
+        release = one.arm is Arm.CANDIDATE
+        times.setdefault((release, _state(one)), []).append(one.exchange.phases.first_byte)
+    factors = []
+    for release in (False, True):
+        plain, fresh = times.get((release, UNLABELLED), []), times.get((release, FRESH_QUERY), [])
+        if min(len(plain), len(fresh)) >= LEAST:
+            quick, slow = float(np.median(plain)), float(np.median(fresh))
+            if slow - quick > TICK and slow / max(quick, TICK / 100) >= SILENT_FACTOR:
+                factors.append(slow / max(quick, TICK / 100))
+    return max(factors, default=0.0)
+
+
 def _state(one: Trial) -> str:
     """Where no cache says what it did, what was asked for must do."""
     stored = cache_state(one.exchange).from_store
     if stored is None:
-        return "fresh query" if one.fresh else "unlabelled"
+        return FRESH_QUERY if one.fresh else UNLABELLED
     return "hit" if stored else "miss"
 
 

@@ -41,6 +41,8 @@ def judge(site: Site, rule: Rule, compared: Compared, margin: float) -> Verdict:
     another body and fewer hits only warn, since a release may be made to change them.
     """
     findings = [_speed(one, margin) for one in compared.speeds] or [_no_times()]
+    if compared.silent:
+        findings.append(_silent(compared.silent))
     findings += [_errors(compared.errors), *_hits(compared.hits), *_content(compared.differences)]
     return verdict_on(site, rule, CHECK, compared.path, findings)
 
@@ -70,6 +72,12 @@ def _rounded(count: int) -> str:
     """Two digits are all that such an estimate is worth."""
     digits = max(0, len(str(count)) - 2)
     return f"{round(count, -digits):,}"
+
+
+def _silent(factor: float) -> Finding:
+    claim = Claim(f"{CHECK}/unlabelled-speed", "Plain visits of the candidate are no slower.")
+    saw = f"plain visits {factor:.1f} times as quick as those with a query of their own: a cache that does not say so"
+    return claim.against(saw, "`status_header` in the site file, so that hits are compared with hits", holds=None)
 
 
 def _no_times() -> Finding:

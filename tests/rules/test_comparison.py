@@ -165,3 +165,33 @@ def test_routes_keep_their_own_findings():
 
 def test_nothing_is_compared_with_nothing():
     assert [] == compare({})
+
+
+def silent(quick, slow):
+    """Answers of a cache that says nothing: plain visits take one time, and those with a query of their own another."""
+    plain = trials(candidate=slow[0] / quick, of=lambda *_: {"x_cache": []})
+    fresh = trials(candidate=1.0, fresh=True, of=lambda *_: {"x_cache": []})
+    scaled = [
+        replace(
+            one,
+            exchange=replace(
+                one.exchange,
+                phases=one.exchange.phases._replace(first_byte=one.exchange.phases.first_byte * slow[1] / quick),
+            ),
+        )
+        for one in fresh
+    ]
+    return [*plain, *scaled]
+
+
+def test_where_a_cache_says_nothing_only_what_it_can_not_have_answered_is_compared():
+    """The candidate's cache is cold, so that its plain visits take as long as the origin."""
+    [found] = compare({"/a": silent(1.0, (5.0, 5.0))})
+    assert ["fresh query"] == [one.state for one in found.speeds]
+    assert found.silent == pytest.approx(5.0, rel=0.2)
+
+
+def test_without_a_cache_plain_visits_are_compared_as_well():
+    [found] = compare({"/a": silent(1.0, (1.0, 1.0))})
+    assert ["fresh query", "unlabelled"] == [one.state for one in found.speeds]
+    assert 0 == found.silent

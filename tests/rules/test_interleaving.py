@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from flows.rules.interleaving import WARM_UP, compared, turns
+from flows.rules.interleaving import WARM_UP, compared, requests, samples_needed, spread_of, turns
 from flows.rules.trial import Arm
 from tests.rules.make import site
 
@@ -57,3 +57,21 @@ def test_a_members_pages_are_left_out(by, routes):
     assert routes == compared(rule)
     assert {*routes} == {one.path for one in turns(rule, 5, random.Random(1).shuffle)}
     assert by == "everyone" or not any(one.fresh for one in turns(rule, 5, random.Random(1).shuffle))
+
+
+@pytest.mark.parametrize(
+    ("spread", "margin", "least", "most"),
+    [(0.05, 0.05, 300, 300), (0.3, 0.05, 1000, 1500), (0.5, 0.2, 300, 400), (0.5, 0.05, 3000, 4000)],
+)
+def test_the_samples_follow_from_how_widely_times_spread_and_from_the_margin(spread, margin, least, most):
+    assert least <= samples_needed(spread, margin) <= most
+
+
+def test_a_spike_does_not_widen_the_spread():
+    assert spread_of([0.01] * 20 + [9.0]) == 0
+    assert spread_of([0.01 * 1.1**place for place in range(21)]) == pytest.approx(0.71, abs=0.05)
+
+
+def test_the_requests_of_a_rule_are_counted_as_they_are_asked():
+    rule = site(BOTH).rules[0]
+    assert requests(rule, 20) == len(order(20))
