@@ -76,8 +76,8 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
         candidate: Where the new one does.
         version: Without addresses: the release whose rounds are compared; the last one when empty.
         margin: A change within this share is none that matters; 5 % side by side, 20 % before and after.
-        samples: Side by side: how often each route is asked, of each release and for each cache state. When left out, as
-            often as the margin needs for times that spread as these do, in half an hour at most.
+        samples: Side by side: how often each route is asked, of each release and for each cache state. When left out,
+            as often as the margin needs for times that spread as these do, in half an hour at most.
         controls: Before and after: routes that the release did not touch; what they did is taken off the others.
     """
     promised, clock = load(site), Clock()
@@ -128,7 +128,7 @@ async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float
 
 
 async def _enough(site: Site, rules: Sequence[Rule], baseline: str, candidate: str, margin: float) -> int:
-    """The samples that the margin needs, by a few that are taken first, as far as they fit into the time; it says so."""
+    """The samples that the margin needs, by a few that are taken first; as many as fit into the time. It says so."""
     spread = 0.0
     for rule in rules:
         for seen in (await ask_in_turn(site, rule, baseline, candidate, PILOT_SAMPLES)).values():

@@ -61,10 +61,18 @@ def promises(facts: Facts) -> Answer:
         said.since,
         link=_link(facts.ui, said.worst.flow_run if said.worst else facts.flow_run),
         history=facts.rounds,
-        details=_few(said.others, 400),
+        details=(*_ahead(facts), *_few(said.others, 400)),
         fault=said.worst,
         **runbook,
     )
+
+
+def _ahead(facts: Facts) -> Iterator[str]:
+    """That some rounds are dated ahead of now, so that a clock was wrong."""
+    count, last = facts.ahead
+    if count and last:
+        rounds = "1 round is" if count == 1 else f"{count} rounds are"
+        yield f"{rounds} dated ahead of now, up to {last:%Y-%m-%d %H:%M} UTC, and left out: a clock was wrong"
 
 
 def unreviewed(database: str, now: datetime, why: str) -> Status:

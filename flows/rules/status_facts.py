@@ -179,6 +179,8 @@ class Facts:
     site: Site
     now: datetime
     promises: Promises = field(default_factory=Promises)
+    ahead: tuple[int, datetime | None] = (0, None)
+    """Rounds that are dated ahead of now, and how far the last one is; they are left out of all else."""
     looks: tuple[Look, ...] = ()
     rounds: tuple[Mark, ...] = ()
     timed: Round | None = None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from flows.rules.before_after import MOST, Timed, Walk
@@ -21,7 +21,7 @@ from flows.rules.site import Site
 from flows.rules.status_change import compare
 from flows.rules.status_facts import Facts
 from flows.rules.verdict import Outcome
-from flows.tasks.ledger import open_ledger
+from flows.tasks.ledger import has_happened, open_ledger
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.releases import read_releases
 from flows.tasks.service_tables import LatencyRow
@@ -66,7 +66,7 @@ def around(session: Session, site: Site, version: str, now: datetime) -> Around:
     until = [] if last else [RunRow.started_at < made[place + 1].seen_at]
     # What ran between two looks at the version page nobody knows.
     old_until = last_look_before(session, site.site, release.seen_at) or release.seen_at
-    rounds = select(RunRow.id, RunRow.started_at).where(RunRow.site == site.site, RunRow.job == ROUND).limit(MOST)
+    rounds = _rounds(site.site).limit(MOST)
     before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
     after = rounds.where(RunRow.started_at >= release.seen_at, *until).order_by(RunRow.started_at)
     claims = _claims(release, read_facts(session, site, now)) if last else None
@@ -105,10 +105,15 @@ async def look_back(site: Site, taken: Sequence[Series]) -> Past:
     return await asyncio.to_thread(_look_back, site, taken)
 
 
+def _rounds(site: str) -> Select[tuple[str, datetime]]:
+    """The rounds of a site; one that is dated ahead of now is none, as a clock was wrong."""
+    ours = RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)
+    return select(RunRow.id, RunRow.started_at).where(*ours)
+
+
 def past(session: Session, site: str, count: int) -> Past:
     """As many of the last rounds of a site as timed anything, ascending, and its releases."""
-    rounds = select(RunRow.id, RunRow.started_at).where(RunRow.site == site, RunRow.job == ROUND)
-    last = rounds.order_by(RunRow.started_at.desc()).limit(count)
+    last = _rounds(site).order_by(RunRow.started_at.desc()).limit(count)
     return Past(walks(session, last)[::-1], read_releases(session, site))
 
 

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -39,6 +39,8 @@ DEFAULT = Path(".roundsman") / "ledger.db"
 
 #: Seconds for which a deployment's run waits for a ledger that does not answer.
 OUTLAST = 30.0
+#: By how much two clocks may differ, as a rule.
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -67,6 +69,11 @@ def ready() -> None:
         LedgerError: as for `open_ledger`.
     """
     open_ledger().dispose()
+
+
+def has_happened(moment: Any) -> ColumnElement[bool]:
+    """Whether a column's time is not ahead of now. What was written while a clock was wrong would speak for weeks."""
+    return moment <= datetime.now(UTC) + CLOCKS_DIFFER
 
 
 def open_ledger(url: str | URL | None = None) -> Engine:

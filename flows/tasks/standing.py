@@ -25,6 +25,7 @@ from flows.rules.standing import (
     last_looks,
 )
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
+from flows.tasks.ledger import has_happened
 from flows.tasks.ledger_tables import FindingRow, RunRow, VerdictRow
 from flows.tasks.sweep_tables import SWEEP, read_groups
 
@@ -170,7 +171,12 @@ def _runs(session: Session, name: str, *where: ColumnElement[bool], most: int = 
     """Rounds, the newest first."""
     columns = (RunRow.id, RunRow.job, RunRow.started_at, RunRow.whole, RunRow.flow_run_id, RunRow.outcome)
     newest = (RunRow.started_at.desc(), RunRow.id.desc())
-    found = session.execute(select(*columns).where(RunRow.site == name, *where).order_by(*newest).limit(most))
+    found = session.execute(
+        select(*columns)
+        .where(RunRow.site == name, has_happened(RunRow.started_at), *where)
+        .order_by(*newest)
+        .limit(most)
+    )
     return [_Run(*row) for row in found]
 
 

@@ -40,7 +40,7 @@ from flows.rules.status_facts import (
 )
 from flows.rules.verdict import Outcome
 from flows.tasks.comparisons import last_ratios
-from flows.tasks.ledger import command_hash, file_size, known
+from flows.tasks.ledger import command_hash, file_size, has_happened, known
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import last_rehearsal_of, of_other, rollback_faults_of
 from flows.tasks.releases import read_releases
@@ -72,6 +72,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
     return Facts(
         site,
         now,
+        ahead=_ahead(session, site.site),
         promises=read_promises(session, site, now, partial(stale_at, site)),
         looks=_looks(session, site.site, week),
         rounds=tuple(Mark(run.started_at, Outcome(run.outcome)) for run in reversed(runs)),
@@ -89,6 +90,13 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         flow_run=(runs[0].flow_run_id or "") if runs else "",
         ui=ui(),
     )
+
+
+def _ahead(session: Session, site: str) -> tuple[int, datetime | None]:
+    """How many rounds of a site are dated ahead of now, and how far."""
+    ours = RunRow.site == site, ~has_happened(RunRow.started_at)
+    count, last = session.execute(select(func.count(), func.max(RunRow.started_at)).where(*ours)).one()
+    return count, last
 
 
 def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
@@ -175,7 +183,10 @@ def _trouble(row: JobEventRow) -> Trouble:
 def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
     columns = (HealthRow.at, HealthRow.up, HealthRow.status, HealthRow.first_byte_ms, HealthRow.detail)
     found = session.execute(
-        select(*columns).where(HealthRow.site == site, HealthRow.at >= since).order_by(HealthRow.at.desc()).limit(MOST)
+        select(*columns)
+        .where(HealthRow.site == site, HealthRow.at >= since, has_happened(HealthRow.at))
+        .order_by(HealthRow.at.desc())
+        .limit(MOST)
     ).all()
     return tuple(Look(*row) for row in reversed(found))
 
@@ -184,7 +195,7 @@ def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
     """The rounds of a site, the newest first."""
     return session.scalars(
         select(RunRow)
-        .where(RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since)
+        .where(RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
         .order_by(RunRow.started_at.desc())
         .limit(MOST)
     ).all()
@@ -192,7 +203,7 @@ def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
 
 def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
     """How each round's budgets came out, by run, with its highest p95."""
-    ours = (RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since)
+    ours = (RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
     claims: dict[tuple[str, datetime], list[tuple[str, Outcome]]] = defaultdict(list)
     for run, started, claim, outcome in session.execute(
         select(RunRow.id, RunRow.started_at, FindingRow.claim, FindingRow.outcome)
@@ -278,7 +289,7 @@ def rounds_around(
         return (), ()
     seen = made[-1].seen_at
     old_until = last_look_before(session, site, seen) or seen
-    rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND).limit(NEAR)
+    rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)).limit(NEAR)
     before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
     after = rounds.where(RunRow.started_at >= seen).order_by(RunRow.started_at)
     return session.scalars(before).all(), session.scalars(after).all()
