@@ -1,7 +1,7 @@
 """What stands of each claim, as the ledger has it: whichever job looked last."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -168,3 +168,17 @@ def test_a_review_speaks_for_its_database_and_not_for_the_site_of_the_same_name(
     with Session(ledger) as session:
         known = read_review(session, shop, lambda at: at + timedelta(days=1))
     assert ["indexes/claim"] == [one.group.claim for one in known.faults]
+
+
+def test_a_round_that_is_dated_ahead_of_now_speaks_for_nothing_and_is_reported(ledger):
+    """It was recorded while a clock was wrong; else it would be the last word for weeks."""
+    walk(ledger, NOW - HOUR, judged(), leak())
+    ahead = datetime.now(UTC) + timedelta(days=30)
+    walk(ledger, ahead, judged(), leak(P), timed(), run="ahead")
+    said = answer(ledger)
+    assert F is said.outcome
+    assert (
+        f"1 round is dated ahead of now, up to {ahead:%Y-%m-%d %H:%M} UTC, and left out: a clock was wrong"
+        in said.details
+    )
+    assert answer(ledger, question=Question.SLOW).outcome is not P
