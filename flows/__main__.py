@@ -27,11 +27,10 @@ from flows.commands import (
     sweep,
     watch,
 )
-from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError
+from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError, say, say_broken
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 from flows.rules.site_file import SiteFileError
-from flows.rules.text import visible
 
 #: In the order of the help.
 COMMANDS = (
@@ -76,7 +75,7 @@ def _run(args: argparse.Namespace) -> int:
     except Ended as early:
         return early.code
     except (SiteFileError, InputError) as error:
-        print(visible(str(error), keep="\n"), file=sys.stderr)  # noqa: T201 - a command prints
+        say(error, error=True)
         return WRONG_INPUT
     except BrokenPipeError:
         # Whoever read the report has read enough, such as `head`; at its end Python would complain once more.
@@ -85,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return STOPPED
     except Exception as error:  # noqa: BLE001 - exit code 1 would say that something was found
-        print(f"{args.command} broke down: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        say_broken(args.command, error)
         return COULD_NOT_LOOK
 
 

@@ -215,7 +215,7 @@ REFUSED = [
     (["import", "lab", "feed.example.com/articles"], "did you mean https://feed.example.com/articles?"),
     (["import", "lab", "htp://feed.example.com/articles"], "did you mean http://feed.example.com/articles?"),
     (["import", "lab", "ftp://feed.example.com/articles"], "FEED: saw 'ftp://feed.example.com/articles'; wanted an address such as"),
-    (["import", "lab", "https://u:hunter2@feed.example.com/"], "FEED: saw 'https://...@feed.example.com/'; wanted an address such as"),
+    (["import", "lab", "https://u:hunter2@feed.example.com/"], "FEED: saw a login in an address: https://...@feed.example.com/; wanted it without"),
     (["import", "lab", "."], "FEED: saw the folder .; wanted a file of JSON lines or CSV in it"),
     (["import", "lab", "/dev/zero"], "FEED: saw /dev/zero, which is no plain file"),
     (["import", "lab", "a\0b"], "FEED: saw 'a\\x00b', which can't be read"),

@@ -130,6 +130,20 @@ def test_what_is_going_on_obeys_nothing_from_outside(value, is_terminal):
     assert not re.search("\x1b\\[31m|\x1b\\]8|\x07|\u202e", out.getvalue())
 
 
+@VALUES
+@pytest.mark.parametrize("error", [True, False])
+def test_a_command_says_text(value, error, capsys):
+    from flows.commands.common import say, say_broken
+
+    say(value, error=error)
+    say_broken("the round", ValueError(f"{value} http://u:hush@a.test/"))
+    said = "".join(capsys.readouterr())
+    assert not UNSEEN.search(said.replace("\n", ""))
+    assert not re.search(r"(?im)^\s*::(error|set-env|stop-commands)|##\w*\[|section_(start|end):", said)
+    assert "hush" not in said
+    assert max(map(len, said.splitlines())) < 3_000
+
+
 def test_every_picture_is_an_svg_without_links():
     from flows.tasks import picture, picture_times
     from flows.tasks.migration_picture import timeline

@@ -10,6 +10,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flows.rules.text import LONGEST_SHOWN, for_terminal, hidden
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -29,6 +31,16 @@ class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever call
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+def say(text: object, *, error: bool = False, most: int = LONGEST_SHOWN) -> None:
+    """Print lines of which neither a terminal nor a CI system obeys anything, on standard error if it is an `error`."""
+    print(for_terminal(str(text), "\n", most), file=sys.stderr if error else sys.stdout)
+
+
+def say_broken(what: str, error: BaseException) -> None:
+    """Say what broke down, with what; an exception may quote a password."""
+    say(f"{what} broke down: {type(error).__name__}: {hidden(str(error))}", error=True)
 
 
 def is_number(text: str) -> bool:
@@ -78,7 +90,7 @@ def write_json(path: Path | None, read: object) -> None:
         try:
             path.write_text(json.dumps(read, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            print(f"--json: {path} could not be written: {error.strerror}", file=sys.stderr)
+            say(f"--json: {path} could not be written: {error.strerror}", error=True)
             raise Ended(COULD_NOT_LOOK) from None
 
 
@@ -183,10 +195,10 @@ def carried_out(work: Coroutine[Any, Any, Result], what: str, stopped: str) -> R
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
-        print(f"stopped; {stopped}", file=sys.stderr)
+        say(f"stopped; {stopped}", error=True)
         raise Ended(STOPPED) from None
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
-        print(f"{what} broke down: {type(error).__name__}: {error}", file=sys.stderr)
+        say_broken(what, error)
         raise Ended(COULD_NOT_LOOK) from None
 
 

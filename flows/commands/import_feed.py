@@ -11,6 +11,7 @@ from flows.commands.common import (
     ledger_ready,
     open_database,
     quiet_prefect,
+    say,
 )
 
 
@@ -59,12 +60,12 @@ def _run(args: argparse.Namespace) -> int:
     )
     for change in result.outcome.changes if result else ():
         before = f"{plain(change.before)!r} -> " if change.before else "new: "
-        print(f"{plain(change.key)}  {before}{plain(change.after)!r}")
+        say(f"{plain(change.key)}  {before}{plain(change.after)!r}")
     for position, kind, _ in result.outcome.bad if result else ():
-        print(f"row {position}  would go into quarantine: {kind}")
-    print(plain(said))
+        say(f"row {position}  would go into quarantine: {kind}")
+    say(plain(said))
     if result and result.outcome.quarantined and args.apply:
-        print("what is in quarantine: python -m flows quarantine")
+        say("what is in quarantine: python -m flows quarantine")
     if not well and result is None:
         return COULD_NOT_LOOK
     return 0 if well else 1

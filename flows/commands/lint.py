@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.commands.common import WRONG_INPUT
+from flows.commands.common import WRONG_INPUT, say
 from flows.rules.site_file import SiteFileError
 
 
@@ -25,14 +24,14 @@ def _run(args: argparse.Namespace) -> int:
         try:
             read = load(site)
         except SiteFileError as error:
-            print(error, file=sys.stderr)
+            say(error, error=True)
             wrong = WRONG_INPUT
         else:
             kept = [name for name in (read.edge, *read.sessions) if name and name not in read.blocks]
             note = f"; not looked up, because Prefect keeps them: {', '.join(kept)}" if kept else ""
             note += "" if read.schedule else "; not deployed, because it has no schedule"
             examples = sum(len(rule.routes) for rule in read.rules)
-            print(f"{site}: {len(read.rules)} rules, {examples} examples: fine{note}")
+            say(f"{site}: {len(read.rules)} rules, {examples} examples: fine{note}")
     return wrong
 
 
@@ -45,9 +44,9 @@ def _databases() -> int:
         try:
             promised = check_database(path)
         except SiteFileError as error:
-            print(error, file=sys.stderr)
+            say(error, error=True)
             wrong = WRONG_INPUT
         else:
             late = expired(promised, datetime.now(UTC).date())
-            print(f"{os.path.relpath(path)}: {'; warning: '.join(['fine', *late])}")
+            say(f"{os.path.relpath(path)}: {'; warning: '.join(['fine', *late])}")
     return wrong

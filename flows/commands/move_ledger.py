@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from flows.commands.common import InputError
+from flows.commands.common import InputError, say
 
 
 def register(commands: Any) -> None:
@@ -27,5 +27,5 @@ def _run(args: argparse.Namespace) -> int:
             engine.dispose()
     except LedgerError as error:
         raise InputError(str(error)) from None
-    print(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} keeps them")
+    say(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} keeps them")
     return 0

@@ -1,10 +1,9 @@
 """`python -m flows outbox`: what could not be sent, and sending it again."""
 
 import argparse
-import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, open_database, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, open_database, quiet_prefect, say
 
 
 def register(commands: Any) -> None:
@@ -39,15 +38,15 @@ def _run(args: argparse.Namespace) -> int:
             again = replay(engine, None if args.replay == "all" else int(args.replay))
             if not again and args.replay != "all":
                 raise InputError(f"--replay {args.replay}: no dead message has this number")
-            print(f"{again} will be sent again, with the next delivery")
+            say(f"{again} will be sent again, with the next delivery")
             return 0
         waiting, dead = undelivered(engine)
-        print(f"{waiting} wait, {dead} dead")
+        say(f"{waiting} wait, {dead} dead")
         for one in dead_letters(engine):
             told = f"{one.attempts} attempts until {one.dead_at:%Y-%m-%d %H:%M} UTC"
-            print(f"{one.id:>6}  {one.kind}  {one.channel}  {plain(one.subject)} ({told})\n        {plain(one.error)}")
+            say(f"{one.id:>6}  {one.kind}  {one.channel}  {plain(one.subject)} ({told})\n        {plain(one.error)}")
     except SQLAlchemyError as error:  # its own text may hold the address
-        print(f"the outbox can't be read: {type(error).__name__}", file=sys.stderr)
+        say(f"the outbox can't be read: {type(error).__name__}", error=True)
         return COULD_NOT_LOOK
     finally:
         engine.dispose()

@@ -1,10 +1,9 @@
 """`python -m flows purges`: the purge queue, what can't be purged, and purging it again, or all of it at once."""
 
 import argparse
-import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, is_number, ledger_ready, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, is_number, ledger_ready, quiet_prefect, say
 
 
 def register(commands: Any) -> None:
@@ -36,7 +35,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return _changed(engine, args) if args.replay or args.dismiss else _shown(engine)
     except SQLAlchemyError as error:  # its own text may hold the address
-        print(f"the purge queue can't be read: {type(error).__name__}", file=sys.stderr)
+        say(f"the purge queue can't be read: {type(error).__name__}", error=True)
         return COULD_NOT_LOOK
     finally:
         engine.dispose()
@@ -52,7 +51,7 @@ def _purged(site: str) -> int:
     ledger_ready()
     stopped = "what was not settled is purged again when its lease is over"
     done = carried_out(terminal.published(site), "the purge queue", stopped)
-    print("\n".join(proven(done.verdicts)) or done)
+    say("\n".join(proven(done.verdicts)) or done)
     return done.exit_code
 
 
@@ -66,7 +65,7 @@ def _changed(engine: Any, args: argparse.Namespace) -> int:
         said = f"{many} will be purged again, with the next run"
     if not many and args.replay != "all":
         raise InputError(f"{args.dismiss or args.replay}: no quarantined change has this number")
-    print(said)
+    say(said)
     return 0
 
 
@@ -77,11 +76,11 @@ def _shown(engine: Any) -> int:
 
     found, age = counts(engine), oldest(engine)
     since = f", the oldest for {spoken(round(age))}" if found["waiting"] or found["claimed"] else ""
-    print(
+    say(
         f"{found['waiting']} wait, {found['claimed']} are being purged{since}; "
         f"{found['done']} done, {found['quarantined']} quarantined"
     )
     for one in quarantined(engine):
-        print(f"{one.id:>6}  {one.site}  {one.kind} {plain(one.item)} ({one.attempts} attempts)")
-        print(f"        {plain(one.error)}")
+        say(f"{one.id:>6}  {one.site}  {one.kind} {plain(one.item)} ({one.attempts} attempts)")
+        say(f"        {plain(one.error)}")
     return 1 if found["quarantined"] else 0

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, feed_ready, open_database, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, InputError, feed_ready, open_database, quiet_prefect, say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
     except (BatchError, SourceError) as error:
         raise InputError(str(error)) from None
     except SQLAlchemyError as error:  # its own text may hold the address, or a row
-        print(f"the quarantine can't be read: {type(error).__name__}", file=sys.stderr)
+        say(f"the quarantine can't be read: {type(error).__name__}", error=True)
         return COULD_NOT_LOOK
     finally:
         engine.dispose()
@@ -69,10 +69,10 @@ def _list(engine: "Engine") -> int:
     from roundsman.batch.quarantine import waiting
 
     count, rows = waiting(engine)
-    print(f"{count} in quarantine" + (f", the first {len(rows)}:" if len(rows) < count else ""))
+    say(f"{count} in quarantine" + (f", the first {len(rows)}:" if len(rows) < count else ""))
     for row in rows:
         part = "" if row.complete else ", kept in part"
-        print(f"{f'{row.job}/{row.position}':>12}  {row.kind}  {row.error_class}{part}  {plain(row.source)}")
+        say(f"{f'{row.job}/{row.position}':>12}  {row.kind}  {row.error_class}{part}  {plain(row.source)}")
     return 1 if count else 0
 
 
@@ -82,7 +82,7 @@ def _show(engine: "Engine", job: int, position: int) -> int:
     found = [row for row in waiting(engine, sys.maxsize)[1] if (row.job, row.position) == (job, position)]
     if not found:
         raise InputError(f"--show {job}/{position}: no such row is in quarantine")
-    print(f"{found[0].error_class}: {found[0].error!r}\n{found[0].payload!r}")  # a terminal obeys what is not quoted
+    say(f"{found[0].error_class}: {found[0].error!r}\n{found[0].payload!r}", most=10**9)
     return 0
 
 
@@ -91,7 +91,7 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
     if not dismiss(engine, job, position, by=getpass.getuser()):
         raise InputError(f"--dismiss {job}/{position}: no such row is in quarantine")
-    print(f"{job}/{position} is dismissed")
+    say(f"{job}/{position} is dismissed")
     return 0
 
 
@@ -104,7 +104,7 @@ def _replay(engine: "Engine", site: str, feed: str) -> int:
     batch = catalogue(load(site), feed, engine)
     done = asyncio.run(replay(batch, by=getpass.getuser()))
     said = f"{done.applied} applied, {done.left} left in quarantine; their purges go out with the next import"
-    print(f"{plain(batch.source.name)}: {said}")
+    say(f"{plain(batch.source.name)}: {said}")
     if done.overtaken:
-        print(f"{done.overtaken} not tried: a newer edition of the feed is applied; --dismiss what it has right")
+        say(f"{done.overtaken} not tried: a newer edition of the feed is applied; --dismiss what it has right")
     return 1 if done.left or done.overtaken else 0

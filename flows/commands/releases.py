@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import InputError, add_json, quiet_prefect, writable, write_json
+from flows.commands.common import InputError, add_json, quiet_prefect, say, writable, write_json
 
 
 def register(commands: Any) -> None:
@@ -42,15 +42,15 @@ def _run(args: argparse.Namespace) -> int:
         with Session(engine.execution_options(writes=True)) as session, session.begin():
             if release:
                 new = keep_release(session, site, release)
-                print(f"{site}: {plain(release.version)} {'is written down' if new else 'was known already'}")
+                say(f"{site}: {plain(release.version)} {'is written down' if new else 'was known already'}")
             known = read_releases(session, site)
     finally:
         engine.dispose()
     if not args.version:
         for one in known:
-            print(f"{one.seen_at:%Y-%m-%d %H:%M:%S} UTC  {one.source.value:8}{plain(one.version) or 'not to be read'}")
+            say(f"{one.seen_at:%Y-%m-%d %H:%M:%S} UTC  {one.source.value:8}{plain(one.version) or 'not to be read'}")
         if not known:
-            print(f"{site}: no release is known")
+            say(f"{site}: no release is known")
     rows = [{"version": one.version, "since": one.seen_at.isoformat(), "source": one.source.value} for one in known]
     write_json(args.json, {"schema": 1, "site": site, "releases": rows})
     return 0

@@ -2,10 +2,9 @@
 
 import argparse
 import asyncio
-import sys
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect
+from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect, say
 
 
 def register(commands: Any) -> None:
@@ -20,14 +19,13 @@ def _run(args: argparse.Namespace) -> int:
     from flows.rules.ledger_size import crowded
     from flows.rules.status import status
     from flows.rules.status_page import headline, lines, ranked
-    from flows.rules.text import for_terminal
     from flows.rules.verdict import Outcome, worst
     from flows.tasks.site_file import all_sites, load
     from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]
     if not sites:
-        print("no site: write a file in deployments/sites/, or name one", file=sys.stderr)
+        say("no site: write a file in deployments/sites/, or name one", error=True)
         return COULD_NOT_LOOK
     ledger_ready()
     found = [status(asyncio.run(find_facts.fn(site))) for site in sites]
@@ -35,8 +33,8 @@ def _run(args: argparse.Namespace) -> int:
         found += asyncio.run(find_reviews.fn())
     first = [headline(found)] if len(found) > 1 else []
     for line in (*first, *(line for one in ranked(found) for line in lines(one))):
-        print(for_terminal(line))
+        say(line)
     if full := crowded(asyncio.run(find_shared_jobs.fn()).ledger_bytes):
-        print(f"WARN: {full}")
+        say(f"WARN: {full}")
     outcome = worst(one.outcome for one in found)
     return {Outcome.FAIL: 1, Outcome.UNKNOWN: COULD_NOT_LOOK}.get(outcome, 0)

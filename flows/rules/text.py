@@ -99,9 +99,9 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:most]}... ({left_out:,} characters left out)"
 
 
-def for_terminal(text: str, keep: str = "") -> str:
+def for_terminal(text: str, keep: str = "", most: int = LONGEST_SHOWN) -> str:
     """A text for a terminal or the log of a CI job, neither of which obeys anything in it. Newlines only if kept."""
-    lines = [shortened(line, LONGEST_SHOWN) for line in visible(text, keep).split("\n")]
+    lines = [shortened(line, most) for line in visible(text, keep).split("\n")]
     # A backslash in its middle is enough, as a CI system looks for the whole word.
     return _CI_COMMANDS.sub(lambda found: f"{found[0]}\\", "\n".join(lines))
 
