@@ -17,8 +17,10 @@ from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
 from deployments.work_pools import KINDS, ensure
+from flows.commands.common import say
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
+from flows.rules.text import hidden
 from flows.tasks.block_types import register_blocks
 
 FAILED, WRONG_INPUT = 1, 3
@@ -47,10 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except ValueError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         return WRONG_INPUT
     except httpx.HTTPError as error:
-        print(f"the server did not take it: {type(error).__name__}: {error}", file=sys.stderr)
+        say(f"the server did not take it: {type(error).__name__}: {hidden(str(error))}", error=True)
         return FAILED
 
 
@@ -68,14 +70,14 @@ def _render(args: argparse.Namespace) -> int:
     for path in stale:
         name = path.relative_to(ROOT)
         if args.check:
-            print(f"{name} is stale: saw another text than its sources give; run `make render`", file=sys.stderr)
+            say(f"{name} is stale: saw another text than its sources give; run `make render`", error=True)
         else:
             path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
             print(f"rendered {name}")
     wrong = list(problems(yaml.safe_load(wanted[FILE])))
     for problem in wrong:
-        print(problem, file=sys.stderr)
+        say(problem, error=True)
     if wrong:
         return WRONG_INPUT
     return FAILED if stale and args.check else 0
@@ -84,7 +86,7 @@ def _render(args: argparse.Namespace) -> int:
 def _validate(args: argparse.Namespace) -> int:
     wrong = validate_file(args.file)
     for problem in wrong:
-        print(problem, file=sys.stderr)
+        say(problem, error=True)
     if not wrong:
         print(f"{args.file.name}: fine")
     return WRONG_INPUT if wrong else 0
@@ -100,7 +102,7 @@ def _prune(args: argparse.Namespace) -> int:
 
 def _leftovers(file: Path, *, apply: bool) -> None:
     for leftover in prune(yaml.safe_load(file.read_text(encoding="utf-8")), apply=apply):
-        print(f"{'removed' if apply else 'not in git any more'}: {leftover}")
+        say(f"{'removed' if apply else 'not in git any more'}: {leftover}")
 
 
 def _deploy(args: argparse.Namespace) -> int:

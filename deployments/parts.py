@@ -18,6 +18,8 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
+from flows.rules.text import for_terminal
+
 #: Lines that are told once more of a part that died.
 LAST = 12
 _STYLES = ("cyan", "green", "magenta", "blue", "yellow")
@@ -79,7 +81,7 @@ class Parts:
     def say(self, name: str, line: str) -> None:
         """Print one line of a part."""
         style = _STYLES[sum(name.encode()) % len(_STYLES)]
-        self._console.print(Text.assemble((f"{name:<{self._width}} | ", style), line), soft_wrap=True)
+        self._console.print(Text.assemble((f"{name:<{self._width}} | ", style), for_terminal(line)), soft_wrap=True)
 
     def start(
         self, name: str, command: list[str], environment: Mapping[str, str], *, patience: float = 10, hide: str = "$."
