@@ -470,7 +470,7 @@ _rehearse("shop", plan(), "", Path(sys.argv[1]), threading.Event())
 
 @pytest.mark.slow
 def test_a_copy_left_by_a_killed_rehearsal_is_dropped_by_the_next(golden, project, tmp_path):
-    mark = tmp_path / "under way"
+    mark = project.folder / "under way"
     slow = project.add("waits", f"Path({str(mark)!r}).touch(); import time; time.sleep(300)")
     with subprocess.Popen([sys.executable, "-c", KILLED, str(project.folder)]) as process:
         until(mark.exists)
