@@ -38,6 +38,8 @@ _NORMALIZED = re.compile(
 _MAX_VARIED = 3
 #: A header name that a probe may send (RFC 9110 section 5.6.2); `*` is none.
 _SENDABLE = re.compile(r"(?!\*$)[a-z0-9!#$%&'*+.^_`|~-]+")
+#: Parts that are tried with a random value, which nobody sent before.
+_UNIQUE = ("query ", "header ", "cookie ")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -84,14 +86,15 @@ def steps(  # noqa: C901 - one case for each kind of part
 def findings(rule: Rule, path: str, extra: Extra) -> Iterator[Finding]:
     """What came of each part of the key."""
     base, key = extra.get(BASE, ()), rule.cache.key or Key()
-    for claim, parts, judged in ((SAME, key.same, _same), (APART, key.apart, _apart)):
+    for claim, parts in ((SAME, key.same), (APART, key.apart)):
         for part in parts:
             other, wanted = extra.get(_name(part), ()), "the same copy" if claim is SAME else "another copy"
             evidence = [*base, *other]
             if why := _trouble(path, part) or _unasked(base, other):
                 yield claim.against(f"{part}: {why}", wanted, holds=None, evidence=evidence)
             else:
-                saw, holds = judged(base, other[0])
+                unique = part.startswith(_UNIQUE)
+                saw, holds = _same(base, other[0]) if claim is SAME else _apart(base, other[0], unique=unique)
                 claimed = claim
                 if holds is False and (foremost := extra.get(_first(part))) and _same(base, foremost[0])[1]:
                     saw = f"{saw} behind other parameters, and the same copy before them"
@@ -99,7 +102,7 @@ def findings(rule: Rule, path: str, extra: Extra) -> Iterator[Finding]:
                 yield claimed.against(f"{part}: {saw}", wanted, holds=holds, evidence=evidence)
     for step, other in extra.items():
         if step.startswith(_vary("")) and not _unasked(base, other):
-            saw, holds = _apart(base, other[0])
+            saw, holds = _apart(base, other[0], unique=False)  # an edge may make a few values of many
             name = step.removeprefix(_vary(""))
             shown = f"Vary: {name}, and with another {name}: {saw}"
             yield VARIED.against(shown, "another copy, or none", holds=holds, evidence=[*base, *other])
@@ -133,11 +136,12 @@ def _same(base: Sequence[Exchange], other: Exchange) -> tuple[str, bool | None]:
     )
 
 
-def _apart(base: Sequence[Exchange], other: Exchange) -> tuple[str, bool | None]:
+def _apart(base: Sequence[Exchange], other: Exchange, *, unique: bool) -> tuple[str, bool | None]:
+    """`unique`: the other request has a value that nobody sent before, so that no copy is its own."""
     state, changed = cache_state(other), difference(base[-1], other)
     if changed or state.from_store is False:
         return f"{state}, {changed or 'fetched anew'}", True
-    if state.from_store is None or kept(base[:1]):
+    if state.from_store is None or (kept(base[:1]) and not unique):
         # When even the random parameters did not make a new copy, an equal one can be the other's own.
         return f"{state}, and nothing tells the two apart", None
     return f"{state}, the same copy", False

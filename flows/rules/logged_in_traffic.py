@@ -118,6 +118,8 @@ def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor])
         yield leak
     if not mine:
         yield from _by_body(walk)
+        # A page that is the same for everyone can still hand out a session, if it does so from the store.
+        yield from (one for one in _cookies(steps) if any(map(from_store, one.evidence)))
         return
     law = f"by the RFC {by_rfc(mine[0], targeted_of(site), authorized=actors['A'].authorized)}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]

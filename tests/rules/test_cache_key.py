@@ -90,7 +90,7 @@ APART = [
     (OWN, hit(), "fail", "HIT, the same copy"),
     ([miss(), hit(age="0")], hit(age="1", at=NOW + 1), "fail", "HIT, the same copy"),
     (OWN, hit(body=b"other"), "pass", "HIT, another body"),
-    ([hit(), hit()], hit(), "unknown", "HIT, and nothing tells the two apart"),
+    ([hit(), hit()], hit(), "fail", "HIT, the same copy"),
     ([hit(age="9"), hit(age="9")], hit(age="300"), "pass", "HIT, another birth time"),
     (OWN, exchange(), "unknown", "UNKNOWN, and nothing tells the two apart"),
     (OWN, exchange(body=b"other"), "pass", "UNKNOWN, another body"),
@@ -104,6 +104,13 @@ def test_two_requests_get_one_copy_or_two_as_the_rule_promises(side, base, other
     shop = site(keyed(**{side: ["query page"]}))
     [found] = findings(shop.rules[0], "/a", {"key": base, "key query page": [other]})
     assert (f"cache-headers/key-{side}", outcome, f"query page: {saw}") == (found.claim, found.outcome, found.saw)
+
+
+@pytest.mark.parametrize("part", ["order", "case", "slash", "host www.example.test"])
+def test_where_the_whole_query_is_left_out_another_spelling_may_have_had_its_own_copy_before(part):
+    shop = site(keyed(apart=[part]))
+    [found] = findings(shop.rules[0], "/a", {"key": [hit(), hit()], f"key {part}": [hit()]})
+    assert ("unknown", f"{part}: HIT, and nothing tells the two apart") == (found.outcome, found.saw)
 
 
 def test_without_a_copy_each_part_is_unknown():

@@ -193,6 +193,25 @@ def test_without_sentinels_the_body_alone_still_shows_a_copy_that_goes_round(see
     assert {"personal": "unknown", **wanted} == found(verdict)
 
 
+SHELL = {"body": b"the application"}
+TOKEN = {"set_cookie": "t=eyJhbGciOiJIUzI1NiJ9; Path=/", **SHELL}
+FROM_PAGES_WITHOUT_A_SENTINEL = [
+    ([miss(**TOKEN), *[hit(**TOKEN)] * 5], {"set-cookie": "fail"}),
+    ([miss(**TOKEN), hit(**TOKEN), *[miss(**SHELL)] * 4], {}),
+    # What the origin itself gives everybody is nobody's session.
+    ([miss(**TOKEN)] * 6, {}),
+    ([*[miss(**TOKEN)] * 2, *[hit(**SHELL)] * 4], {}),
+]
+
+
+@pytest.mark.parametrize(("seen", "wanted"), FROM_PAGES_WITHOUT_A_SENTINEL)
+def test_a_page_that_is_the_same_for_everyone_hands_no_session_from_the_store_to_another(seen, wanted):
+    shop = site(MEMBER)
+    walk = replace(walked(seen), proof=(miss(**SHELL), hit(**SHELL), miss(**SHELL)))
+    verdict = judge(shop, shop.rules[0], "/a", walk, [ADA, BEN])
+    assert {"personal": "unknown", **wanted} == found(verdict)
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
