@@ -27,7 +27,16 @@ from flows.commands import (
     sweep,
     watch,
 )
-from flows.commands.common import COULD_NOT_LOOK, STOPPED, WRONG_INPUT, Ended, InputError, say, say_broken
+from flows.commands.common import (
+    COULD_NOT_LOOK,
+    STOPPED,
+    WRONG_INPUT,
+    Ended,
+    InputError,
+    only_json_on_stdout,
+    say,
+    say_broken,
+)
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 from flows.rules.site_file import SiteFileError
@@ -71,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     try:
         home_ready()
-        return args.run(args)
+        with only_json_on_stdout(getattr(args, "json", None)):
+            return args.run(args)
     except Ended as early:
         return early.code
     except (SiteFileError, InputError) as error:

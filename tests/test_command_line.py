@@ -290,6 +290,23 @@ def test_a_report_that_can_not_be_written_was_shown_and_is_told(capsys):
     assert "--json: /dev/full could not be written: No space left on device\n" == capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["releases", "demo"], 0, "demo: no release is known"),
+        (["purge", "demo", "articles"], 3, "nothing was purged"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_json_for_standard_output_stands_there_alone(words, code, says, ledger, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert code == main([*words, "--json", "-"])
+    said = capsys.readouterr()
+    assert "demo" == json.loads(said.out)["site"]
+    assert says in said.err
+    assert [] == [one.name for one in tmp_path.iterdir() if one.name == "-"]
+
+
 def test_a_reader_that_has_read_enough_ends_a_command_quietly():
     """As `python -m flows lint | head -0` does."""
     reading, writing = os.pipe()

@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from flows.rules.text import LONGEST_SHOWN, for_terminal, hidden
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 #: Beside 0, all well, and 1, something failed.
 COULD_NOT_LOOK, WRONG_INPUT, STOPPED = 2, 3, 130
+
+#: The FILE of `--json` that is standard output.
+STDOUT = Path("-")
+_json_goes_to: ContextVar[TextIO | None] = ContextVar("_json_goes_to", default=None)
 
 Result = TypeVar("Result")
 
@@ -50,12 +56,31 @@ def is_number(text: str) -> bool:
 
 def add_json(parser: Any, what: str = "the report") -> None:
     """The option `--json FILE`."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {what} as JSON")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help=f"write {what} as JSON; - is standard output, the text on standard error",
+    )
+
+
+@contextmanager
+def only_json_on_stdout(path: Path | None) -> Iterator[None]:
+    """With `--json -` everything that is printed goes to standard error, so that another program can read the JSON."""
+    if path != STDOUT:
+        yield
+        return
+    token = _json_goes_to.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _json_goes_to.reset(token)
 
 
 def writable(path: Path | None) -> None:
     """Refuse a file for `--json` that can't be written, before anything runs."""
-    if path is None:
+    if path in {None, STDOUT}:
         return
     shown = str(path)[:300]
     try:
@@ -87,8 +112,14 @@ def write_json(path: Path | None, read: object) -> None:
         Ended: it can't be written after all, such as on a full disk; the report was shown.
     """
     if path:
+        text = json.dumps(read, indent=1) + "\n"
         try:
-            path.write_text(json.dumps(read, indent=1) + "\n", encoding="utf-8")
+            if path == STDOUT:
+                print(text, end="", file=_json_goes_to.get(), flush=True)
+            else:
+                path.write_text(text, encoding="utf-8")
+        except BrokenPipeError:
+            raise
         except OSError as error:
             say(f"--json: {path} could not be written: {error.strerror}", error=True)
             raise Ended(COULD_NOT_LOOK) from None
