@@ -1,13 +1,22 @@
-"""Akamai's Fast Purge (https://techdocs.akamai.com/purge-cache/reference/api)."""
+"""Akamai's Fast Purge, read on 2026-12-01.
+
+https://techdocs.akamai.com/purge-cache/reference/api
+https://techdocs.akamai.com/purge-cache/reference/rate-limiting and /429 (how long to wait)
+https://techdocs.akamai.com/purge-cache/docs/purge-content-cache-tag (a tag's characters)
+"""
 
 from typing import ClassVar, Literal
 
 import httpx
 from pydantic import SecretStr
 
+from blocks.asking import written_out
 from blocks.edge import Api, Edge
 from blocks.edgegrid import EdgeGrid
-from blocks.purge import By, Order, Rate
+from blocks.purge import By, Order, Rate, Tags
+
+#: Seconds to wait after a 429, whose answer does not say how long.
+_WAIT_SECONDS = 5.0
 
 
 class Akamai(Edge):
@@ -23,6 +32,12 @@ class Akamai(Edge):
     # Nothing but the size of the request is documented; each item also takes a token from the account's bucket.
     limits: ClassVar[dict[By, int]] = {By.URL: 500, By.KEY: 500}
     soft_by: ClassVar[frozenset[By]] = frozenset({By.URL, By.KEY})
+    tags: ClassVar[Tags] = Tags(
+        "Akamai",
+        128,
+        r"[A-Za-z0-9&'^$!`#%.+~_|/-]",
+        "letters, digits and & ' ^ - $ ! ` # % . + ~ _ | / only",
+    )
     most_bytes: ClassVar[int] = 49_000
     # `estimatedSeconds`; there is nothing that could be asked.
     settles_within: ClassVar[float] = 5.0
@@ -40,7 +55,9 @@ class Akamai(Edge):
         how = "invalidate" if order.soft else "delete"
         what = "url" if order.by is By.URL else "tag"
         address = f"{self.api}/ccu/v3/{how}/{what}/{self.network}"
-        return httpx.Request("POST", address, json={"objects": list(order.items)})
+        # One URL with a letter beyond ASCII has the whole request refused.
+        objects = [written_out(url) for url in order.items] if order.by is By.URL else list(order.items)
+        return httpx.Request("POST", address, json={"objects": objects})
 
     def auth(self) -> httpx.Auth:
         """Sign with EdgeGrid."""
@@ -55,7 +72,13 @@ class Akamai(Edge):
         except (ValueError, LookupError, TypeError, AttributeError):
             return "the answer is not Akamai's JSON; check the address of the API"
 
+    def wait_of(self, response: httpx.Response) -> float | None:
+        """Five seconds after a 429 that does not say how long."""
+        wait = super().wait_of(response)
+        return _WAIT_SECONDS if wait is None and response.status_code == 429 else wait
+
     def rates(self) -> tuple[Rate, ...]:
-        """Requests of all kinds, then the items of the kind that has the smaller bucket."""
+        """Requests of all kinds, and items of each kind apart, for the whole account."""
         see = "https://techdocs.akamai.com/purge-cache/reference/rate-limiting"
-        return (Rate("requests", 50, 100, see), Rate("items", 500 / 60, 5000, see))
+        urls = Rate("items", 12_000 / 60, 10_000, see, frozenset({By.URL}))
+        return (Rate("requests", 50, 100, see), urls, Rate("items", 500 / 60, 5000, see, frozenset({By.KEY})))

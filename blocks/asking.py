@@ -18,6 +18,14 @@ def target_of(url: str) -> str:
     return quote(target, safe=ascii_letters + digits + punctuation)
 
 
+def written_out(url: str) -> str:
+    """A URL with all characters encoded that no request line can carry; what is ASCII stays as it was written."""
+    if url.isascii():
+        return url
+    about = httpx.URL(url)
+    return f"{about.scheme}://{about.netloc.decode('ascii')}{target_of(url)}"
+
+
 def to_raw(method: str, address: str, target: str, headers: dict[str, str]) -> httpx.Request:
     """A request whose target arrives as it is.
 
@@ -67,6 +75,19 @@ def retry_after(response: httpx.Response) -> float | None:
     except (ValueError, TypeError):
         return None
     return max(0.0, wait.total_seconds())
+
+
+def until_reset(response: httpx.Response, header: str) -> float | None:
+    """Seconds until the moment in a header, which is in seconds since 1970; None when the answer does not say.
+
+    By the other side's own clock, as for `retry_after`.
+    """
+    said = response.headers.get(header, "").strip()
+    try:
+        here = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, float(said) - here) if re.fullmatch(r"[0-9]{1,12}", said) else None
 
 
 def mend(status: int) -> str:

@@ -1,16 +1,19 @@
-"""Azure Front Door, Standard and Premium.
+"""Azure Front Door, Standard and Premium, read on 2026-12-01.
 
 https://learn.microsoft.com/en-us/rest/api/frontdoorservice/azurefrontdoorstandardpremium/afd-endpoints/purge-content
+https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/request-limits-and-throttling (429)
+https://learn.microsoft.com/en-us/azure/azure-resource-manager/management/async-operations (how far a purge is)
 """
 
 from typing import Annotated, ClassVar
 
 import httpx
-from pydantic import SecretStr, StringConstraints
+from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, ValidationInfo, field_validator
 
+from blocks.access_token import TokenSource, azure_client, azure_machine
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, PurgeError, too_wide
+from blocks.purge import Blind, By, Order, PurgeError
 
 Id = Annotated[str, StringConstraints(pattern=r"^[\w.()-]+$")]
 
@@ -18,8 +21,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[\w.()-]+$")]
 class AzureFrontDoor(Edge):
     """Azure Front Door: one API for all its nodes. Leave `nodes` empty.
 
-    It drops every query of a path, in upper and lower case alike, so that it takes a URL without a query. The token is
-    an Entra access token, which ends after about an hour.
+    It drops every query of a path, in upper and lower case alike, so that it takes a URL without a query. Whoever asks
+    needs Microsoft.Cdn/profiles/afdEndpoints/purge/action: say who that is by `tenant`, `client_id` and
+    `client_secret`, by `machine_identity`, or by `token`.
     """
 
     _block_type_name = "Azure Front Door"
@@ -34,15 +38,59 @@ class AzureFrontDoor(Edge):
     resource_group: Id
     profile: Id
     endpoint: Id
-    token: SecretStr
+    token: SecretStr | None = None
+    """An Entra access token, which ends after about an hour: for a purge by hand."""
+    tenant: Annotated[str, StringConstraints(pattern=r"^[\w.-]*$")] = ""
+    """The directory of the application that asks, by its ID or its domain."""
+    client_id: Annotated[str, StringConstraints(pattern=r"^[\w-]*$")] = ""
+    """The application that asks; with `machine_identity` a user-assigned identity."""
+    client_secret: SecretStr | None = None
+    """The application's secret; tokens are fetched with it, and renewed."""
+    machine_identity: Annotated[bool, Field(validate_default=True)] = False
+    """Whether to ask as the managed identity of this machine, App Service or pod on Azure."""
+    login: Api = "https://login.microsoftonline.com"
+    """Where Entra is; national clouds have another one, and another `api`."""
     api: Api = "https://management.azure.com"
     api_version: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] = "2023-05-01"
+
+    _source: TokenSource | None = PrivateAttr(default=None)
+
+    @field_validator("machine_identity")
+    @classmethod
+    def _one_way_to_ask(cls, machine: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        said = info.data
+        ways = [said.get("token"), said.get("client_secret"), machine]
+        # What is wrong with another setting is said there.
+        if sum(map(bool, ways)) != 1 and {"token", "client_secret"} <= said.keys():
+            raise ValueError("wanted exactly one of token, client_secret and machine_identity: true")
+        if said.get("client_secret") and not (said.get("tenant", "x") and said.get("client_id", "x")):
+            raise ValueError("wanted tenant and client_id beside client_secret")
+        return machine
+
+    def token_source(self) -> TokenSource | None:
+        """The application's secret, or this machine's managed identity; None with a token that is given."""
+        name = self.get_block_type_name()
+        if self._source is None and self.client_secret:
+            secret, hint = self.client_secret, "check the application, its secret and its role"
+            spell = lambda: azure_client(  # noqa: E731 - it is made once
+                self.login, self.tenant, self.client_id, secret.get_secret_value(), self.api
+            )
+            self._source = TokenSource(name, spell, hint)
+        elif self._source is None and self.machine_identity:
+            hint = "has this machine a managed identity? else set `client_secret`"
+            spell = lambda: azure_machine(self.api, self.client_id)  # noqa: E731
+            self._source = TokenSource(name, spell, hint, machine=True)
+        return self._source
+
+    def later(self, response: httpx.Response) -> bool:
+        """A profile that is being changed answers 409 until that is done."""
+        return super().later(response) or response.status_code == 409
 
     def too_wide(self, item: str, by: By) -> str | None:
         """A query would be dropped without a word."""
         if by is By.URL and "?" in item:
             return "a URL without its query, because Azure Front Door drops every query of a path"
-        return too_wide(item, by)
+        return super().too_wide(item, by)
 
     def together(self, item: str, by: By) -> str:
         """One host a request: every path goes from every domain that a request names."""
@@ -85,4 +133,4 @@ class AzureFrontDoor(Edge):
         return said == "Succeeded"
 
     def _token(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
+        return {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}

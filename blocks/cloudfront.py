@@ -1,4 +1,10 @@
-"""Amazon CloudFront (https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html)."""
+"""Amazon CloudFront, read on 2026-12-01.
+
+https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html
+https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidationForDistributionTenant.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html (paths)
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html
+"""
 
 import importlib
 import logging
@@ -6,18 +12,21 @@ import re
 import uuid
 from collections.abc import Generator
 from typing import Annotated, ClassVar
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import httpx
-from pydantic import SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, PurgeError, Rate
+from blocks.purge import Blind, By, Order, PurgeError, Rate, Tags
 
 #: Codes of an answer of 400 that is about how much was asked, and not about what.
 #: https://docs.aws.amazon.com/cloudfront/latest/APIReference/CommonErrors.html
 _BUSY = frozenset({"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException"})
+#: What RFC 1738 section 2.2 calls unsafe and a path may hold all the same; `%` only where nothing is encoded by it.
+_UNSAFE = re.compile(r"""%(?![0-9A-Fa-f]{2})|[<>"{}|\\^~\[\]`]""")
 _NAMESPACE = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 
 
@@ -25,7 +34,8 @@ class CloudFront(Edge):
     """CloudFront: one API for all its nodes. Leave `nodes` empty; needs the extra `cloudfront`.
 
     A path goes from every host of the distribution, with all its variants. A key is a cache tag, which the
-    distribution has to be set up for. The keys need cloudfront:CreateInvalidation and cloudfront:GetInvalidation.
+    distribution has to be set up for. The keys need cloudfront:CreateInvalidation and cloudfront:GetInvalidation; for
+    the tenant of a multi-tenant distribution they need the actions that end in ForDistributionTenant.
     """
 
     _block_type_name = "CloudFront"
@@ -36,18 +46,34 @@ class CloudFront(Edge):
     settles_within: ClassVar[float] = 900.0
     blind: ClassVar[frozenset[Blind]] = frozenset({Blind.HOST, Blind.SCHEME})
     once: ClassVar[bool] = True
+    tags: ClassVar[Tags] = Tags("CloudFront", 256, r"[\x21-\x2b\x2d-\x7e]", "visible ASCII without a comma")
     see: ClassVar[str] = "https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html"
 
-    distribution: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]+$")]
+    distribution: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]*$")] = ""
+    """The distribution's ID, such as EDFDVBD6EXAMPLE."""
+    distribution_tenant: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$"), Field(validate_default=True)
+    ] = ""
+    """The ID of a distribution tenant, such as dt_2wjDZi3hD1ivOXf6rpZJOSNE1AB, instead of a distribution."""
     access_key_id: SecretStr
     secret_access_key: SecretStr
     session_token: SecretStr | None = None
     """Of temporary credentials."""
     api: Api = "https://cloudfront.amazonaws.com"
 
+    @field_validator("distribution_tenant")
+    @classmethod
+    def _one_place(cls, tenant: str, info: ValidationInfo) -> str:
+        if "distribution" in info.data and bool(tenant) == bool(info.data["distribution"]):
+            raise ValueError("wanted exactly one of distribution and distribution_tenant")
+        return tenant
+
     def request(self, order: Order) -> httpx.Request:
         """Spell POST invalidation; the same order's key and paths once more give the invalidation that is there."""
-        paths = ["/*"] if order.by is By.EVERYTHING else [self._path(item, order.by) for item in order.items]
+        paths = ["/*"]
+        if order.by is not By.EVERYTHING:
+            # Two spellings of a path may become one.
+            paths = list(dict.fromkeys(self._path(item, order.by) for item in order.items))
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?><InvalidationBatch xmlns="{_NAMESPACE}">'
             f"<CallerReference>{escape(order.key or uuid.uuid4().hex)}</CallerReference>"
@@ -90,10 +116,16 @@ class CloudFront(Edge):
 
     @property
     def _at(self) -> str:
-        return f"{self.api}/2020-05-31/distribution/{self.distribution}/invalidation"
+        tenant = self.distribution_tenant
+        where = f"distribution-tenant/{tenant}" if tenant else f"distribution/{self.distribution}"
+        return f"{self.api}/2020-05-31/{where}/invalidation"
 
     def _path(self, item: str, by: By) -> str:
-        return f"#{item}" if by is By.KEY else target_of(item)
+        """A tag, or a path as CloudFront takes it; one path that it does not take has all others refused."""
+        if by is By.KEY:
+            return f"#{item}"
+        # `quote` leaves a tilde as it is.
+        return _UNSAFE.sub(lambda found: quote(found[0], safe="").replace("~", "%7E"), target_of(item))
 
 
 class SigV4(httpx.Auth):

@@ -1,11 +1,12 @@
 """What every edge shares: batching, sending, and saying no. A vendor only spells its requests."""
 
 import asyncio
+import logging
 import re
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from typing import Annotated, Any, ClassVar
 
@@ -13,9 +14,12 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, StringConstraints
 
+from blocks.access_token import TokenSource
 from blocks.asking import DENIED, bounded, mend, retry_after
 from blocks.hiding import secrets_in, struck_out
-from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, folded, too_wide
+from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, Settling, Tags, folded, too_wide
+
+log = logging.getLogger("roundsman")
 
 #: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
 PATIENCE = 10.0
@@ -41,6 +45,8 @@ class Edge(Block):
 
     limits: ClassVar[dict[By, int]]
     """What it can purge by, and how many in one request."""
+    tags: ClassVar[Tags | None] = None
+    """Which surrogate keys the vendor takes; None when it documents no rule."""
     soft_by: ClassVar[frozenset[By]] = frozenset()
     """What of this it can purge softly: the copy becomes stale, and is not gone."""
     most_bytes: ClassVar[int] = 0
@@ -61,15 +67,29 @@ class Edge(Block):
     """Whether the vendor itself does an order with the same key only once."""
     see: ClassVar[str] = ""
     """The vendor's page about purging."""
+    assumed: ClassVar[dict[str, Any]] = {}
+    """Settings that nobody knows of a block that is kept in Prefect, as those that can the most."""
 
     nodes: list[Address] = Field(default_factory=list)
     """Addresses of all its nodes, such as http://127.0.0.1:6081; when empty, the URL's own host is asked."""
     shields: list[Address] = Field(default_factory=list)
     """Addresses of nodes that stand between these and the origin; they are purged first."""
 
+    def within(self) -> Mapping[By, int]:
+        """What this block can purge by, and how many in one request: `limits`, unless its settings change them."""
+        return self.limits
+
+    def blindness(self) -> frozenset[Blind]:
+        """What this block does not tell apart: `blind`, unless its settings change it."""
+        return self.blind
+
+    def instead(self, by: By) -> str:  # noqa: ARG002 - a hook; most have nothing to add
+        """What to do where it can't purge by this kind, beside naming another kind; empty when there is nothing."""
+        return ""
+
     @abstractmethod
     def request(self, order: Order) -> httpx.Request:
-        """Spell one request: at most `limits[by]` checked items, for one of `nodes` or, when there are none, for ""."""
+        """Spell one request: at most `within()[by]` checked items, for one of `nodes`, or for "" where it has none."""
 
     def refused(self, response: httpx.Response, order: Order) -> str | None:  # noqa: ARG002 - most say it by status
         """Say why an answer with a good status is a refusal all the same; None when it is not."""
@@ -83,9 +103,16 @@ class Edge(Block):
         """Whether an answer means that there was no copy."""
         return response.status_code in self.absent
 
+    def wait_of(self, response: httpx.Response) -> float | None:
+        """Seconds to wait after an answer that means "later"; None when nobody says."""
+        return retry_after(response)
+
     def too_wide(self, item: str, by: By) -> str | None:
-        """What should stand in place of an item that could drop more than it says; None when it is exact."""
-        return too_wide(item, by)
+        """What should stand in place of an item that could drop more than it says, or that the vendor does not take.
+
+        None when it is exact.
+        """
+        return too_wide(item, by) or (self.tags.wanted(item) if self.tags and by is By.KEY else None)
 
     def together(self, item: str, by: By) -> str:  # noqa: ARG002 - a hook; most take any items in one request
         """Items with different answers never share a request."""
@@ -97,6 +124,10 @@ class Edge(Block):
 
     def auth(self) -> httpx.Auth | None:
         """What signs the spelled request; None when the request carries its token itself."""
+        return None
+
+    def token_source(self) -> TokenSource | None:
+        """Where access tokens come from that end after a while; None when the request carries all it needs."""
         return None
 
     def rates(self) -> tuple[Rate, ...]:
@@ -117,16 +148,17 @@ class Edge(Block):
 
     def radius(self, url: str) -> Callable[[str], bool]:
         """Which URLs lose their copy when this one is purged, itself among them."""
-        mine = folded(url, self.blind)
-        return lambda other: folded(other, self.blind) == mine
+        blind = self.blindness()
+        mine = folded(url, blind)
+        return lambda other: folded(other, blind) == mine
 
     def powers(self) -> dict[str, Any]:
-        """What it can, in plain values and three pure functions, for those who know no blocks."""
+        """What it can, in plain values and four pure functions, for those who know no blocks."""
         return {
             "kind": self.get_block_type_name(),
-            "limits": {str(by): limit for by, limit in self.limits.items()},
+            "limits": {str(by): limit for by, limit in self.within().items()},
             "soft": frozenset(map(str, self.soft_by)),
-            "blind": frozenset(map(str, self.blind)),
+            "blind": frozenset(map(str, self.blindness())),
             "one_variant": self.one_variant,
             "refills": self.refills,
             "settles_within": self.settles_within,
@@ -136,6 +168,7 @@ class Edge(Block):
             "radius": self.radius,
             "batches": lambda items, by: self.batches(items, By(by)),
             "too_wide": lambda item, by: self.too_wide(item, By(by)),
+            "instead": lambda by: self.instead(By(by)),
         }
 
     async def purge(
@@ -174,15 +207,21 @@ class Edge(Block):
 
     def batches(self, items: Iterable[str], by: By = By.URL) -> list[tuple[str, ...]]:
         """Check some items and divide them into requests; ValueError, TypeError and PurgeError as for `purge`."""
-        groups: dict[str, list[tuple[str, ...]]] = {}
+        groups: dict[str, list[list[str]]] = {}
+        sizes: dict[str, int] = {}
+        most = self.within()
         for item in self._checked(items, by):
-            batches = groups.setdefault(self.together(item, by), [()])
+            group = self.together(item, by)
+            batches = groups.setdefault(group, [[]])
             # Each item has its quotes, comma or tags around it.
-            size = sum(len(one.encode()) + 24 for one in (*batches[-1], item))
-            if len(batches[-1]) == self.limits[by] or (self.most_bytes and batches[-1] and size > self.most_bytes):
-                batches.append(())
-            batches[-1] += (item,)
-        return [batch for batches in groups.values() for batch in batches]
+            size = len(item.encode()) + 24
+            together = sizes.get(group, 0) + size
+            if len(batches[-1]) == most[by] or (self.most_bytes and batches[-1] and together > self.most_bytes):
+                batches.append([])
+                together = size
+            sizes[group] = together
+            batches[-1].append(item)
+        return [tuple(batch) for batches in groups.values() for batch in batches]
 
     async def send(self, order: Order, client: httpx.AsyncClient, *, patient: bool = True) -> Receipt:
         """Send one order; ValueError, TypeError and PurgeError as for `purge`. `patient`: a 429 is waited for once."""
@@ -226,33 +265,42 @@ class Edge(Block):
         return True
 
     async def settled(self, receipt: Receipt, client: httpx.AsyncClient) -> bool | None:
-        """Ask once whether a purge is done on every node; None when nobody says, so that only waiting helps.
+        """Ask once whether a purge is done on every node, as `settling` does, for those who only need its `done`."""
+        return (await self.settling(receipt, client)).done
 
-        A question without an answer, or with one that means "later", is no news of the purge: it goes on.
+    async def settling(self, receipt: Receipt, client: httpx.AsyncClient) -> Settling:
+        """Ask once how far an accepted purge is.
+
+        Only the operation itself can say that the purge failed. A question that nobody answers, or that means "later",
+        is no news of it, and one that is refused leaves nothing but to wait for as long as the vendor promises.
 
         Raises:
-            PurgeError: The purge failed after all, or the question is refused for good.
+            PurgeError: The purge failed after all.
         """
         if not receipt.ticket:
-            return None if self.settles_within else True
-        request = self.question(receipt.ticket)
+            return Settling(done=None if self.settles_within else True)
         try:
-            response = await self._answer(request, client)
+            response = await self._answer(self.question(receipt.ticket), client)
         except PurgeError as error:
-            if error.permanent:
-                raise
-            return False
+            return self._unanswered(str(error), permanent=error.permanent, wait=error.retry_after)
         if self.later(response):
-            return False
+            return Settling(done=False, heard=False, wait=self.wait_of(response) or 0.0)
         if not response.is_success:
-            raise self._failure(response, _origin(request), self._hidden(response.text, request)[:200])
-        return self.finished(response)
+            said = f"{self.get_block_type_name()} answered {response.status_code}"
+            return self._unanswered(said, permanent=True, wait=None)
+        return Settling(done=self.finished(response))
+
+    def _unanswered(self, why: str, *, permanent: bool, wait: float | None) -> Settling:
+        if not permanent:
+            return Settling(done=False, heard=False, wait=wait or 0.0)
+        log.warning("the purge was accepted, and whether it is done can't be asked: %s", why)
+        return Settling(done=None, heard=False)
 
     def _checked(self, items: Iterable[str], by: By) -> tuple[str, ...]:
         name = self.get_block_type_name()
-        if by not in self.limits:
-            can = ", ".join(self.limits)
-            raise PurgeError(f"{name} cannot purge by {by}; it can purge by {can}", permanent=True)
+        if by not in self.within():
+            can = "; ".join(filter(None, [f"it can purge by {', '.join(self.within())}", self.instead(by)]))
+            raise PurgeError(f"{name} cannot purge by {by}; {can}", permanent=True)
         if isinstance(items, str):
             raise TypeError("saw one string, wanted a list of items to purge; put it in a list")
         wanted = tuple(dict.fromkeys(items))
@@ -264,7 +312,20 @@ class Edge(Block):
         return wanted
 
     async def _answer(self, request: httpx.Request, client: httpx.AsyncClient) -> httpx.Response:
-        """The response with a bounded body, in bounded time."""
+        """The response with a bounded body, in bounded time; asked with a token that has not ended."""
+        if (source := self.token_source()) is None:
+            return await self._asked(request, client)
+        used = await source.token(client)
+        request.headers["Authorization"] = f"Bearer {used}"
+        response = await self._asked(request, client)
+        if response.status_code == 401:
+            # It was taken back before its time.
+            source.forget(used)
+            request.headers["Authorization"] = f"Bearer {await source.token(client)}"
+            response = await self._asked(request, client)
+        return response
+
+    async def _asked(self, request: httpx.Request, client: httpx.AsyncClient) -> httpx.Response:
         for header, value in (("User-Agent", "roundsman"), ("Accept-Encoding", "identity")):
             request.headers.setdefault(header, value)
         for header in [header for header, value in request.headers.items() if not value]:
@@ -306,10 +367,11 @@ class Edge(Block):
         status = response.status_code
         later = self.later(response)
         # Varnish sends Retry-After with every error, so it only counts where waiting can help.
-        wait = response.headers.get("retry-after") if later else None
-        seen = f"{status} (Retry-After: {wait[:40]})" if wait else str(status)
+        said = response.headers.get("retry-after") if later else None
+        seen = f"{status} (Retry-After: {said[:40]})" if said else str(status)
         told = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
-        denied = self.denies(response)
+        # A quota that is used up is often a 403.
+        denied = not later and self.denies(response)
         # Where the page itself is the answer, what is gone is that page, and no address of an API.
         astray = (status == 404 or response.is_redirect) and not self.refills
         what = "purge again later" if later else mend(401 if denied and status not in DENIED else status)
@@ -317,11 +379,11 @@ class Edge(Block):
         return PurgeError(
             f"{says}. It said: {told}" if told else says,
             permanent=not later,
-            shut_out=denied or astray or status == 405,
+            shut_out=denied or (astray and not later) or status == 405,
             denied=denied,
             # Somebody on the way gave up waiting, or it broke half-way.
             unknown=status in {500, 502, 504},
-            retry_after=retry_after(response) if wait else None,
+            retry_after=self.wait_of(response) if later else None,
         )
 
     def _hidden(self, text: str, request: httpx.Request) -> str:

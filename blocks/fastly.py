@@ -1,13 +1,18 @@
-"""Fastly's purge API (https://www.fastly.com/documentation/reference/api/purging/)."""
+"""Fastly's purge API, read on 2026-12-01.
+
+https://www.fastly.com/documentation/reference/api/purging/
+https://www.fastly.com/documentation/reference/http/http-headers/Surrogate-Key (a key's length)
+https://www.fastly.com/documentation/reference/api/#rate-limiting (how long to wait)
+"""
 
 from typing import Annotated, ClassVar
 
 import httpx
 from pydantic import SecretStr, StringConstraints
 
-from blocks.asking import target_of, to_raw
+from blocks.asking import target_of, to_raw, until_reset
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, Rate
+from blocks.purge import Blind, By, Order, Rate, Tags
 
 
 class Fastly(Edge):
@@ -21,6 +26,8 @@ class Fastly(Edge):
 
     limits: ClassVar[dict[By, int]] = {By.URL: 1, By.KEY: 256, By.EVERYTHING: 1}
     soft_by: ClassVar[frozenset[By]] = frozenset({By.URL, By.KEY})
+    # Keys stand in a header with blanks between them.
+    tags: ClassVar[Tags] = Tags("Fastly", 1024, r"[^\s]", "without blanks")
     # About 150 ms around the world.
     settles_within: ClassVar[float] = 1.0
     # The API names a URL without its scheme.
@@ -57,6 +64,11 @@ class Fastly(Edge):
             return None if said["status"] == "ok" else f"it said status: {said['status']}"[:200]
         except (ValueError, LookupError, TypeError, AttributeError):
             return "the answer is not Fastly's JSON; check the address of the API"
+
+    def wait_of(self, response: httpx.Response) -> float | None:
+        """Until Fastly-RateLimit-Reset, where it does not say Retry-After."""
+        wait = super().wait_of(response)
+        return until_reset(response, "fastly-ratelimit-reset") if wait is None else wait
 
     def rates(self) -> tuple[Rate, ...]:
         """Purges an hour, for the whole account."""

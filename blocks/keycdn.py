@@ -1,4 +1,4 @@
-"""KeyCDN's API (https://www.keycdn.com/api#purge-zone-url)."""
+"""KeyCDN's API (https://www.keycdn.com/api#purge-zone-url and #rate-limiting), read on 2026-12-01."""
 
 from typing import Annotated, ClassVar
 
@@ -7,7 +7,10 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, Rate
+from blocks.purge import Blind, By, Order, Rate, Tags
+
+#: Seconds to wait after a 429 that does not say how long: calls are counted by the minute.
+_WAIT_SECONDS = 60.0
 
 
 class KeyCDN(Edge):
@@ -21,6 +24,7 @@ class KeyCDN(Edge):
 
     # Nothing but the size of the request is documented for URLs; of tags it took 128 characters.
     limits: ClassVar[dict[By, int]] = {By.URL: 100, By.KEY: 1, By.EVERYTHING: 1}
+    tags: ClassVar[Tags] = Tags("KeyCDN", 128, r"[\x21-\x2b\x2d-\x7e]", "visible ASCII without a comma")
     most_bytes: ClassVar[int] = 60_000
     # Nothing is promised.
     settles_within: ClassVar[float] = 10.0
@@ -55,6 +59,11 @@ class KeyCDN(Edge):
             return None if said["status"] == "success" else str(said.get("description", "no reason"))[:200]
         except (ValueError, LookupError, TypeError, AttributeError):
             return "the answer is not KeyCDN's JSON; check the address of the API"
+
+    def wait_of(self, response: httpx.Response) -> float | None:
+        """A minute after a 429 that does not say how long."""
+        wait = super().wait_of(response)
+        return _WAIT_SECONDS if wait is None and response.status_code == 429 else wait
 
     def rates(self) -> tuple[Rate, ...]:
         """Calls of the whole API; X-Rate-Limit-Limit in its answers says what an account has."""

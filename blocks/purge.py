@@ -18,10 +18,14 @@ class By(StrEnum):
 
 
 class Blind(StrEnum):
-    """What an edge does not tell apart in a URL that it purges: copies that differ only in this go together."""
+    """What an edge does not tell apart in a URL that it purges: copies that differ only in this go together.
+
+    With SHARED_QUERY there is nothing to tell apart: one copy answers every query of a path.
+    """
 
     CASE = "case"
     QUERY = "query"
+    SHARED_QUERY = "shared query"
     EMPTY_QUERY = "empty query"
     HOST = "host"
     SCHEME = "scheme"
@@ -31,13 +35,39 @@ class Blind(StrEnum):
 class Rate:
     """How often a vendor lets itself be asked: a token bucket of `burst`, refilled by `per_second`.
 
-    `of` is what takes a token: requests or items. `see` is the vendor's page that says so.
+    `of` is what takes a token: requests or items. `see` is the vendor's page that says so. `by` are the kinds of purge
+    that share the bucket; empty means all of them.
     """
 
     of: str
     per_second: float
     burst: float
     see: str
+    by: frozenset[By] = frozenset()
+
+    @property
+    def counts(self) -> str:
+        """What the bucket counts, in words: `requests`, or `items by url`."""
+        return " ".join([self.of, *(["by", ", ".join(sorted(self.by))] if self.by else [])])
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The surrogate keys that a vendor takes: at most so many bytes, all of characters that match `allowed`.
+
+    `allowed` is a regular expression for one character, and `says` is the vendor's rule in words.
+    """
+
+    vendor: str
+    most_bytes: int
+    allowed: str
+    says: str
+
+    def wanted(self, key: str) -> str | None:
+        """What should stand in place of a key that the vendor does not take; None when it takes it."""
+        if len(key.encode()) <= self.most_bytes and re.fullmatch(f"(?:{self.allowed})+", key):
+            return None
+        return f"a tag as {self.vendor} takes it: at most {self.most_bytes} bytes, {self.says}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +105,19 @@ class Receipt:
     absent: bool
     answer: str
     ticket: str = ""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How far an accepted purge is. `done` is None when nobody can say, so that only waiting helps.
+
+    `heard` is False when the question was not answered, which says nothing about the purge. `wait` are the seconds
+    after which to ask again at the earliest.
+    """
+
+    done: bool | None
+    heard: bool = True
+    wait: float = 0.0
 
 
 class PurgeError(Exception):
@@ -154,7 +197,7 @@ def folded(url: str, blind: frozenset[Blind]) -> str:
     path = re.sub(r"^[^/?]*", "", rest)
     host = rest.removesuffix(path).lower()
     path = path if path.startswith("/") else f"/{path}"
-    if Blind.QUERY in blind:
+    if blind & {Blind.QUERY, Blind.SHARED_QUERY}:
         path = path.partition("?")[0]
     if Blind.EMPTY_QUERY in blind:
         path = path.removesuffix("?")

@@ -142,13 +142,15 @@ def _unknown(kind_and_name: str, name: str, kind: type[Block]) -> BlockError:
 def shaped(kind_and_name: str, settings: Mapping[str, Any] | None) -> Block:
     """A block as its settings shape it, with made-up secrets: to ask what it can, and never to ask it.
 
-    Without settings, as Prefect may keep them, it has those of its type alone.
+    Without settings, as Prefect may keep them, it has those of its type alone, which can what any such block can.
 
     Raises:
         BlockError: as for `make`, but that no environment variable is wanted.
     """
     kind = kinds().get(kind_and_name.partition("/")[0])
-    return kind.model_construct() if kind and settings is None else make(kind_and_name, settings or {}, _AnySecret())
+    if kind and settings is None:
+        return kind.model_construct(**(kind.assumed if issubclass(kind, Edge) else {}))
+    return make(kind_and_name, settings or {}, _AnySecret())
 
 
 def make(kind_and_name: str, settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Block:

@@ -1,9 +1,10 @@
-"""One server that speaks as eight vendors' purge APIs do, and purges real caches behind it, or pretends to."""
+"""One server that speaks as ten vendors' purge APIs do, and purges real caches behind it, or pretends to."""
 
 import asyncio
 import base64
 import contextlib
 import json
+import math
 import re
 import socket
 import threading
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import uvicorn
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 #: What a vendor is asked with; an API that is asked without it says 401 or 403, as the real one does.
 TOKEN = "hush-4711"
@@ -49,9 +52,12 @@ class VendorApi:
     """Set what goes wrong; `caches` are addresses of Varnishes with the lab's VCL, each of which is a node.
 
     `refuse` is a status for every request from now on, `limited` are Retry-After values, one for each request that
-    is answered 429. `unsuccessful` says a good status and means no. `polls` questions are answered "not yet", and the
+    is answered 429. `errors` are whole answers, one for each request to come. `unsuccessful` says a good status and means no. `polls` questions are answered "not yet", and the
     purge is only done then, or by `catch_up()`. `drop` purges nothing, `only` this one node, and `also` are URLs that
     are purged with every other. What was asked is in `asked`.
+
+    Where `trusts` is set (a service account's public key, an application's secret, or the machine that asks), tokens
+    are given out that are good for `lifetime` seconds and in `issued`; whatever is in `revoked` is not taken.
     """
 
     def __init__(self, caches=(), site="https://www.example.com"):
@@ -60,6 +66,11 @@ class VendorApi:
         self.asked: list[Asked] = []
         self.refuse = 0
         self.limited: list[str] = []
+        self.errors: list[Said] = []
+        self.trusts: object = None
+        self.lifetime = 3600
+        self.issued: list[str] = []
+        self.revoked: set[str] = set()
         self.unsuccessful = False
         self.polls = 0
         self.drop = False
@@ -71,10 +82,17 @@ class VendorApi:
     async def answer(self, asked: Asked) -> Said:
         self.asked.append(asked)
         path = asked.target.partition("?")[0]
+        for method, pattern, give in _TOKENS:
+            if method == asked.method and re.fullmatch(pattern, path):
+                return give(self, asked)
         for method, pattern, speak in _ROUTES:
             if method == asked.method and (match := re.fullmatch(pattern, path)):
                 if TOKEN not in credentials(asked):
                     return Said(403, {"error": "no rights"})
+                if any(token in credentials(asked) for token in self.revoked):
+                    return Said(401, {"error": {"code": 401, "status": "UNAUTHENTICATED"}})
+                if self.errors:
+                    return self.errors.pop(0)
                 if self.limited:
                     return Said(429, {"error": "too many requests"}, (("retry-after", self.limited.pop(0)),))
                 if self.refuse:
@@ -113,6 +131,11 @@ class VendorApi:
                 if keys:
                     header = "xkey-softpurge" if soft else "xkey-purge"
                     await client.request("PURGE", cache, headers={header: " ".join(keys)})
+
+    def issue(self, **more) -> Said:
+        """A new token, and what stands beside it."""
+        self.issued.append(f"{TOKEN}-{len(self.issued)}")
+        return Said(200, {"access_token": self.issued[-1], "token_type": "Bearer", **more})
 
     def known(self, name: str) -> bool:
         return name in self._open
@@ -172,13 +195,13 @@ def credentials(asked):
     return " ".join([said, asked.headers.get("fastly-key", ""), asked.headers.get("accesskey", "")])
 
 
-async def _cloudflare(api, asked):
+async def _cloudflare(api, asked, how):
     what = asked.json
     if api.unsuccessful:
         errors = [{"code": 1012, "message": "Request must contain one of the known keys"}]
         return Said(200, {"success": False, "errors": errors, "messages": [], "result": None})
     urls = [item["url"] if isinstance(item, dict) else item for item in what.get("files", [])]
-    await api.purged(urls, what.get("tags", []))
+    await api.purged(urls, what.get("tags", []), soft=how == "invalidate")
     return Said(
         200, {"success": True, "errors": [], "messages": [], "result": {"id": "9a7806061c88ada191ed06f989cc3dac"}}
     )
@@ -212,7 +235,7 @@ async def _cloudfront(api, asked, distribution):
             [path[1:] for path in paths if path.startswith("#")],
         )
         api.opened(name)
-    where = f"https://cloudfront.amazonaws.com/2020-05-31/distribution/{distribution}/invalidation/{name}"
+    where = f"https://cloudfront.amazonaws.com/2020-05-31/{distribution}/invalidation/{name}"
     return Said(201, _invalidation(name, "InProgress"), (("location", where),))
 
 
@@ -297,14 +320,101 @@ async def _azure_status(api, asked, name):
     return Said(404) if done is None else Said(200, {"status": "Succeeded" if done else "InProgress"})
 
 
+async def _vercel(api, asked, how):
+    soft = how.startswith("invalidate")
+    assert parse_qs(asked.target.partition("?")[2])["projectIdOrName"]
+    await _tagged(api, asked.json["tags"], soft=soft)
+    return Said(400, {"error": {"code": "bad_request", "message": "no"}}) if api.unsuccessful else Said(200)
+
+
+async def _netlify(api, asked):
+    assert asked.json["site_id"]
+    await _tagged(api, asked.json.get("cache_tags", []))
+    return Said(400, {"code": 400, "message": "no"}) if api.unsuccessful else Said(202)
+
+
+async def _tagged(api, tags, *, soft=False):
+    """Pages of this site have `page:` and their path as a tag."""
+    pages = [api.here(tag.removeprefix("page:")) for tag in tags if tag.startswith("page:")]
+    await api.purged(pages, [tag for tag in tags if not tag.startswith("page:")], soft=soft)
+
+
+def _google_token(api, asked):
+    """RFC 7523: an assertion that the service account's key has signed."""
+    form = parse_qs(asked.body.decode())
+    head, claims, signature = form["assertion"][0].split(".")
+    if form["grant_type"] != ["urn:ietf:params:oauth:grant-type:jwt-bearer"] or api.trusts is None:
+        return Said(400, {"error": "invalid_request"})
+    with contextlib.suppress(Exception):
+        api.trusts.verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        said = json.loads(_decoded(claims))
+        assert json.loads(_decoded(head))["alg"] == "RS256"
+        assert said["iss"] == "roundsman@p.iam.gserviceaccount.com"
+        assert said["aud"].endswith("/token")
+        assert "cloud-platform" in said["scope"]
+        assert math.isclose(said["iat"], time.time(), abs_tol=60)
+        assert said["exp"] - said["iat"] <= 3600
+        return api.issue(expires_in=api.lifetime)
+    return Said(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+
+
+def _decoded(part):
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _google_machine(api, asked):
+    if asked.headers.get("metadata-flavor") != "Google":
+        return Said(403, "Missing required header: Metadata-Flavor")
+    return api.issue(expires_in=api.lifetime) if api.trusts == "machine" else Said(404, "no service account")
+
+
+def _azure_client(api, asked):
+    form = {name: values[0] for name, values in parse_qs(asked.body.decode()).items()}
+    proof = form.get("client_secret") or form.get("client_assertion")
+    wanted = {
+        "grant_type": "client_credentials",
+        "client_id": "app-1",
+        "scope": "https://management.azure.com/.default",
+    }
+    if proof != api.trusts or not wanted.items() <= form.items():
+        described = f"AADSTS7000215: Invalid client secret provided: {proof}"
+        return Said(401, {"error": "invalid_client", "error_description": described})
+    return api.issue(expires_in=api.lifetime)
+
+
+def _azure_machine(api, asked):
+    query = parse_qs(asked.target.partition("?")[2])
+    if asked.headers.get("metadata") != "true" or query["resource"] != ["https://management.azure.com"]:
+        return Said(400, {"error": "invalid_request"})
+    # Its numbers are text.
+    return (
+        api.issue(expires_in=str(api.lifetime)) if api.trusts == "machine" else Said(400, {"error": "invalid_request"})
+    )
+
+
+def _azure_app_service(api, asked):
+    if asked.headers.get("x-identity-header") != api.trusts:
+        return Said(401, {"error": "unauthorized"})
+    return api.issue(expires_on=str(int(time.time()) + api.lifetime))
+
+
+_TOKENS = [
+    ("POST", "/token", _google_token),
+    ("GET", "/computeMetadata/v1/instance/service-accounts/default/token", _google_machine),
+    ("POST", "/tenant-1/oauth2/v2.0/token", _azure_client),
+    ("GET", "/metadata/identity/oauth2/token", _azure_machine),
+    ("GET", "/msi/token", _azure_app_service),
+]
 _ROUTES = [
-    ("POST", "/client/v4/zones/[^/]+/purge_cache", _cloudflare),
+    ("POST", "/client/v4/zones/[^/]+/(purge|invalidate)_cache", _cloudflare),
     ("POST", "/purge/.+", _fastly_url),
     ("POST", "/service/([^/]+)/purge", _fastly_keys),
     ("POST", "/service/([^/]+)/purge_all", _everything),
-    ("POST", "/2020-05-31/distribution/([^/]+)/invalidation", _cloudfront),
-    ("GET", "/2020-05-31/distribution/[^/]+/invalidation/([^/]+)", _cloudfront_status),
+    ("POST", "/2020-05-31/(distribution(?:-tenant)?/[^/]+)/invalidation", _cloudfront),
+    ("GET", "/2020-05-31/distribution(?:-tenant)?/[^/]+/invalidation/([^/]+)", _cloudfront_status),
     ("POST", "/ccu/v3/(delete|invalidate)/(url|tag)/(?:production|staging)", _akamai),
+    ("POST", "/v1/edge-cache/(invalidate-by-tags|dangerously-delete-by-tags)", _vercel),
+    ("POST", "/api/v1/purge", _netlify),
     ("POST", "/purge", _bunny),
     ("POST", "/pullzone/([^/]+)/purgeCache", _bunny_tag),
     ("DELETE", r"/zones/purge(url|tag)/([^/]+)\.json", _keycdn),

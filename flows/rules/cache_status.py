@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from flows.rules import vendor_status as vendor
 from flows.rules.cache_status_field import cache_status
-from flows.rules.cache_words import HIT, CacheState, OriginContacted, Told, stacked
+from flows.rules.cache_words import FASTLY_WORDS, HIT, NO_WORDS, CacheState, OriginContacted, Told, stacked
 from flows.rules.exchange import Exchange
 
 __all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "edges", "in_words", "read"]
@@ -30,6 +30,7 @@ _BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
     "fastly": (vendor.fastly,),
     "google-cdn": (vendor.google,),
     "keycdn": (vendor.keycdn,),
+    "netlify": (cache_status,),
     "nginx": (vendor.nginx,),
     "nginx-refresh": (vendor.nginx,),
     "squid": (vendor.squid,),
@@ -164,7 +165,7 @@ def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
     said: dict[str, str] = {}
     for name, value in zip(heard.names, values, strict=True):
         said[name] = f"{said[name]}, {value}" if name in said else value
-    readers = [_BY_NAME.get(own) or vendor.worded(own)] if own else []
+    readers = [_BY_NAME.get(own) or vendor.worded(own, FASTLY_WORDS if edge == "fastly" else NO_WORDS)] if own else []
     found: list[Told] = []
     for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
         # That of an edge which asked nobody is history.

@@ -4,6 +4,7 @@ HIT a fresh copy, MISS fetched, EXPIRED a stale copy was fetched anew, REVALIDAT
 stale copy was served, BYPASS the cache stood aside on purpose, DYNAMIC not a thing it caches, UNKNOWN it does not say.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,6 +86,8 @@ NOT_CACHEABLE = Tier(CacheState.DYNAMIC, OriginContacted.YES)
 MADE_AT_THE_EDGE = Tier(CacheState.DYNAMIC, OriginContacted.NO)
 REFUSED = Tier(CacheState.UNKNOWN, OriginContacted.NO)
 UNSAID = Tier(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+#: The edge made an error page itself; whether it had asked the origin is not said.
+ERROR_PAGE = Tier(CacheState.DYNAMIC, OriginContacted.UNKNOWN)
 
 #: Words that mean the same wherever they are said. What a vendor means otherwise stands with that vendor.
 _SAID_FOR: Mapping[Tier, str] = {
@@ -106,6 +109,25 @@ _SAID_FOR: Mapping[Tier, str] = {
     REFUSED: "TCP_DENIED TCP_COOKIE_DENY LIMITEXCEEDED CAPACITYEXCEEDED N/A",
     UNSAID: "UNKNOWN NONE NONE/UNKNOWN ERROR",
 }
+#: The words of `fastly_info.state` before their suffixes, the longest first. That a request went through another server
+#: of its data centre (CLUSTER, REMOTE) or waited for another one (WAIT) changes nothing; REFRESH is said after a 304.
+#: https://www.fastly.com/documentation/reference/vcl/variables/miscellaneous/fastly-info-state/, read on 2026-12-01
+_FASTLY_STATES: Mapping[str, Tier] = MappingProxyType(
+    {
+        "BG-ERROR": STALE_FOR_WANT_OF_BETTER,
+        "HIT-STALE": STALE_WHILE_FETCHING,
+        "HIT-SYNTH": MADE_AT_THE_EDGE,
+        "HITPASS": BYPASS,
+        "UPGRADE": NOT_CACHEABLE,
+        "ERROR": ERROR_PAGE,
+        "HIT": HIT,
+        "MISS": MISS,
+        "PASS": BYPASS,
+    }
+)
+_FASTLY_SUFFIXES = "(-(CLUSTER|REMOTE|WAIT|REFRESH|LOSTHDR|PASS|RECV|ERROR))"
+#: What Fastly means otherwise than others do by the same word.
+FASTLY_WORDS: Mapping[str, Tier] = MappingProxyType({name: _FASTLY_STATES[name] for name in ("HIT-STALE", "ERROR")})
 _WORDS = MappingProxyType({word: tier for tier, words in _SAID_FOR.items() for word in words.split()})
 NO_WORDS: Mapping[str, Tier] = MappingProxyType({})
 
@@ -119,10 +141,20 @@ def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
     # Some put Squid's word, which is the more exact one, behind a plain one.
     exact = words[1] if len(words) > 1 and words[1].startswith("TCP_") else "".join(words[:1])
     word = exact.strip("\"'()[];:")
-    if (found := own.get(word) or _WORDS.get(word)) or not word.startswith("TCP_"):
+    if found := own.get(word) or _WORDS.get(word) or _fastly_state(word):
         return found
+    if not word.startswith("TCP_"):
+        return None
     # Squid's family puts more and more between these two.
     return HIT if word.endswith("_HIT") else MISS if word.endswith("_MISS") else None
+
+
+def _fastly_state(word: str) -> Tier | None:
+    """What a state with suffixes says, such as `HIT-STALE-CLUSTER`."""
+    for name, found in _FASTLY_STATES.items():
+        if re.fullmatch(rf"{name}{_FASTLY_SUFFIXES}*", word):
+            return REVALIDATED if word.endswith("-REFRESH") else found
+    return None
 
 
 def tiers(value: str, own: Mapping[str, Tier] = NO_WORDS) -> list[Tier]:

@@ -27,7 +27,8 @@ class Powers:
     """What an edge can, as its block states it, and the name by which the site knows it.
 
     `limits` are items in one request by what a purge names; `radius(url)` tells which URLs lose their copy with it,
-    `batches(items, by)` divides items into requests, `too_wide(item, by)` says what should stand in place of an item.
+    `batches(items, by)` divides items into requests, `too_wide(item, by)` says what should stand in place of an item,
+    and `instead(by)` how to do without a kind that it can't purge by.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Powers:
     radius: Callable[[str], Callable[[str], bool]]
     batches: Callable[[Sequence[str], str], list[tuple[str, ...]]]
     too_wide: Callable[[str, str], str | None]
+    instead: Callable[[str], str] = lambda _: ""
     soft: frozenset[str] = frozenset()
     blind: frozenset[str] = frozenset()
     one_variant: bool = False
@@ -130,7 +132,9 @@ def _cannot(powers: Powers, wish: Wish, urls: Sequence[str], known: Sequence[str
             continue
         if by not in powers.limits:
             saw = f"{', '.join(map(repr, items[:3]))} for {powers.name} ({powers.kind})"
-            yield Refusal(saw, f"an edge that can purge by {by}", f"it can purge by {', '.join(powers.limits)}")
+            can = f"it can purge by {', '.join(powers.limits)}"
+            advice = "; ".join(filter(None, [can, powers.instead(by)]))
+            yield Refusal(saw, f"an edge that can purge by {by}", advice)
             continue
         if wish.soft and by not in powers.soft:
             yield Refusal(
@@ -258,5 +262,9 @@ def _page_notes(site: Site, wish: Wish, url: str) -> Iterator[str]:
 
 
 def _others(blind: Iterable[str]) -> str:
-    words = {"host": "the same path goes from every host of it", "empty query": "a path with an empty `?` goes as well"}
+    words = {
+        "host": "the same path goes from every host of it",
+        "empty query": "a path with an empty `?` goes as well",
+        "shared query": "one copy answers every query of a path, and goes (set `queries_apart` if there are several)",
+    }
     return ", ".join(words[part] for part in sorted(blind) if part in words)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from flows.rules.cache_words import (
     BYPASS,
     EXPIRED,
+    FASTLY_WORDS,
     HIT,
     HIT_PERHAPS_CONFIRMED,
     MISS,
@@ -18,7 +19,6 @@ from flows.rules.cache_words import (
     REFUSED,
     REVALIDATED,
     STALE_FOR_WANT_OF_BETTER,
-    STALE_WHILE_FETCHING,
     UNSAID,
     CacheState,
     Tier,
@@ -110,7 +110,7 @@ def fastly(said: Said) -> Told | None:
     """
     servers = _last(said.get("x-served-by", ""))
     # The words of fastly_info.state, which some write into X-Cache.
-    if found := tiers(said.get("x-cache", ""), {"HIT-STALE": STALE_WHILE_FETCHING, "ERROR": UNSAID}):
+    if found := tiers(said.get("x-cache", ""), FASTLY_WORDS):
         return told(found, "x-cache", servers)
     seen = _FASTLY_DEBUG.findall(said.get("fastly-debug-ttl", ""))
     states = [HIT if letter in "Hh" else MISS for letter, _ in reversed(seen)]

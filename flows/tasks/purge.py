@@ -14,7 +14,7 @@ import httpx
 
 from blocks import registry
 from blocks.edge import Edge
-from blocks.purge import By, Order, PurgeError, Receipt
+from blocks.purge import By, Order, PurgeError, Receipt, Settling
 from flows.rules.purge_plan import Plan, Powers, Request
 from flows.rules.purge_proof import Purged
 from flows.rules.purge_queue import unfit
@@ -34,11 +34,11 @@ _NO_TURN = nullcontext()
 class Gate(Protocol):
     """What each request of a purge waits for, and is told of each refusal."""
 
-    async def wait(self, name: str, edge: Edge, items: int) -> None:
-        """Return when a request with so many items may be sent."""
+    async def wait(self, name: str, edge: Edge, items: int, by: By = By.URL) -> None:
+        """Return when a request with so many items of a kind may be sent."""
 
-    async def told(self, name: str, edge: Edge, error: PurgeError) -> None:
-        """Hear what an edge said in place of a success."""
+    async def told(self, name: str, edge: Edge, error: PurgeError, by: By = By.URL) -> None:
+        """Hear what an edge said in place of a success to a purge of a kind."""
 
 
 #: Set where several workers have to keep to a vendor's rate together.
@@ -187,33 +187,36 @@ async def until_done(
     for edge, receipt in taken.open:
         until = begun + min(edge.settles_within, patience)
         pause = 0.25
-        while (settled := await _settled(edge, receipt, client, turn)) is False:
+        while (seen := await _settling(edge, receipt, client, turn)).done is False:
             if now() >= until:
+                if not seen.heard and patience >= edge.settles_within:
+                    # Nobody answers, and the time that the vendor promises is over: as where nobody can be asked.
+                    break
                 name, took = edge.get_block_type_name(), spoken(round(now() - begun))
                 return unsettled or f"{name} took the purge, and had not done it after {took}"
-            await asyncio.sleep(min(pause, max(0.0, until - now())))
+            await asyncio.sleep(min(max(pause, seen.wait), max(0.0, until - now())))
             pause = min(10.0, 2 * pause)
-        if settled is None and linger:
+        if seen.done is None and linger:
             await asyncio.sleep(max(0.0, until - now()))
     return unsettled
 
 
-async def _settled(
+async def _settling(
     edge: Edge, receipt: Receipt, client: httpx.AsyncClient, turn: AbstractAsyncContextManager
-) -> bool | None:
+) -> Settling:
     async with turn:
-        return await edge.settled(receipt, client)
+        return await edge.settling(receipt, client)
 
 
 async def _send(edge: Edge, request: Request, client: httpx.AsyncClient) -> Receipt:
     """One request of a plan, when it is its turn."""
     if (turns := gate.get()) is None:
         return await edge.send(_order(request), client)
-    await turns.wait(request.edge, edge, len(request.items))
+    await turns.wait(request.edge, edge, len(request.items), By(request.by))
     try:
         return await edge.send(_order(request), client, patient=False)
     except PurgeError as error:
-        await turns.told(request.edge, edge, error)
+        await turns.told(request.edge, edge, error, By(request.by))
         raise
 
 

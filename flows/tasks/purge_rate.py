@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks.edge import Edge
-from blocks.purge import PurgeError, Rate
+from blocks.purge import By, PurgeError, Rate
 from flows.rules.token_bucket import Bucket, Level, blocked, full, take
 from flows.tasks.purge import gate
 from flows.tasks.purge_queue_tables import BUCKET
@@ -29,29 +29,29 @@ class Pace:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def wait(self, name: str, edge: Edge, items: int) -> None:
-        """Return when a request with so many items may be sent.
+    async def wait(self, name: str, edge: Edge, items: int, by: By = By.URL) -> None:
+        """Return when a request with so many items of a kind may be sent.
 
         Raises:
             PurgeError: that takes too long; it says how long.
         """
-        seconds = await self._missing(name, edge, items)
+        seconds = await self._missing(name, edge, items, by)
         while seconds:
             if seconds > LONGEST:
                 raise PurgeError(f"{name} wants to be left alone for {seconds:.0f} s", retry_after=seconds)
             await asyncio.sleep(min(max(seconds, 0.01), LOOK_AGAIN))
-            seconds = await self._missing(name, edge, items)
+            seconds = await self._missing(name, edge, items, by)
 
-    async def _missing(self, name: str, edge: Edge, items: int) -> float:
+    async def _missing(self, name: str, edge: Edge, items: int, by: By = By.URL) -> float:
         """Seconds until there are tokens; 0 when they are taken."""
-        rates = edge.rates()
+        rates = _of_kind(edge, by)
         return await asyncio.to_thread(_take, self._engine, name, rates, items) if rates else 0.0
 
-    async def told(self, name: str, edge: Edge, error: PurgeError) -> None:
-        """Leave an edge alone for as long as it asked for: none of the workers asks it before."""
-        if edge.rates() and error.retry_after:
+    async def told(self, name: str, edge: Edge, error: PurgeError, by: By = By.URL) -> None:
+        """Leave an edge alone for as long as it asked for: none of the workers asks it for the same kind before."""
+        if (rates := _of_kind(edge, by)) and error.retry_after:
             rest = min(error.retry_after, LONGEST_REST)
-            await asyncio.to_thread(_block, self._engine, name, edge.rates(), rest)
+            await asyncio.to_thread(_block, self._engine, name, rates, rest)
 
 
 @contextmanager
@@ -62,6 +62,11 @@ def paced(engine: Engine) -> Iterator[None]:
         yield
     finally:
         gate.reset(before)
+
+
+def _of_kind(edge: Edge, by: By) -> tuple[Rate, ...]:
+    """The rates that a purge of a kind counts for."""
+    return tuple(rate for rate in edge.rates() if not rate.by or by in rate.by)
 
 
 def _take(engine: Engine, name: str, rates: Sequence[Rate], items: int) -> float:
@@ -89,11 +94,11 @@ def _levels(connection: Connection, name: str, rates: Sequence[Rate]) -> tuple[f
     """The database's time, and the levels as they are, locked until the end of the transaction."""
     buckets = {rate: Bucket.below(rate.per_second, rate.burst) for rate in rates}
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = [{"name": f"{name} {rate.of}", "tokens": bucket.burst, "at_ms": 0} for rate, bucket in buckets.items()]
+    new = [{"name": f"{name} {rate.counts}", "tokens": bucket.burst, "at_ms": 0} for rate, bucket in buckets.items()]
     connection.execute(dialect.insert(BUCKET).on_conflict_do_nothing(), new)
     found = {}
-    for rate, bucket in sorted(buckets.items(), key=lambda one: one[0].of):
-        row = connection.execute(select(BUCKET).filter_by(name=f"{name} {rate.of}").with_for_update()).one()
+    for rate, bucket in sorted(buckets.items(), key=lambda one: one[0].counts):
+        row = connection.execute(select(BUCKET).filter_by(name=f"{name} {rate.counts}").with_for_update()).one()
         found[rate] = bucket, Level(row.tokens, row.at_ms / 1000)
     # The clock is read once all rows are ours: before, it could be older than what they say.
     now = connection.execute(select(NowMs())).scalar_one() / 1000
@@ -103,4 +108,4 @@ def _levels(connection: Connection, name: str, rates: Sequence[Rate]) -> tuple[f
 def _write(connection: Connection, name: str, rate: Rate, level: Level) -> None:
     # Rounded up: rounded down, the same moment would fill it twice.
     values = {"tokens": level.tokens, "at_ms": ceil(round(level.at * 1000, 3))}
-    connection.execute(update(BUCKET).filter_by(name=f"{name} {rate.of}").values(**values))
+    connection.execute(update(BUCKET).filter_by(name=f"{name} {rate.counts}").values(**values))

@@ -4,11 +4,13 @@ from dataclasses import asdict
 
 import pytest
 
+from blocks.akamai import Akamai
 from blocks.azure_front_door import AzureFrontDoor
 from blocks.bunny import Bunny
 from blocks.cloudflare import Cloudflare
 from blocks.cloudfront import CloudFront
 from blocks.google_cdn import GoogleCDN
+from blocks.netlify import Netlify
 from blocks.nginx import Nginx
 from blocks.purge import Order
 from blocks.squid import Squid
@@ -31,6 +33,9 @@ NGINX = powers(Nginx(nodes=["http://one:81"]), "nginx/shop")
 CLOUDFLARE = powers(Cloudflare(zone="abc", token="x"), "cloudflare/shop")
 CLOUDFRONT = powers(CloudFront(distribution="E1", access_key_id="x", secret_access_key="x"), "cloudfront/shop")
 BUNNY = powers(Bunny(zone="1", token="x"), "bunny/shop")
+AKAMAI = powers(Akamai(api="https://a.example", client_token="x", client_secret="x", access_token="x"), "akamai/shop")
+NETLIFY = powers(Netlify(site="s", token="x"), "netlify/shop")
+TAGGED = powers(Netlify(site="s", token="x", route_tag="page:{path}"), "netlify/shop")
 GOOGLE = powers(GoogleCDN(project="p", url_map="m", token="x"), "google-cdn/shop")
 AZURE = powers(AzureFrontDoor(subscription="s", resource_group="r", profile="p", endpoint="e", token="x"), "azure/shop")
 
@@ -54,8 +59,8 @@ def test_each_node_is_asked_for_each_url():
 
 
 def test_a_vendor_s_api_is_asked_in_batches_and_a_url_twice_is_one():
-    planned = plan(CLOUDFLARE, routes=(*(f"/a/{number}" for number in range(40)), f"{BASE}/a/1"))
-    assert [30, 10] == [len(request.items) for request in planned.requests]
+    planned = plan(CLOUDFLARE, routes=(*(f"/a/{number}" for number in range(140)), f"{BASE}/a/1"), most=140)
+    assert [100, 40] == [len(request.items) for request in planned.requests]
     assert {""} == {request.node for request in planned.requests}
     assert planned.settles_within == 5.0
 
@@ -199,7 +204,10 @@ def test_everything_is_refused(route):
         (VARNISH, {"accept": frozenset({"everything"})}, "saw accept: everything, wanted one of case, query"),
         (NGINX, {"keys": ("article-1",)}, "an edge that can purge by surrogate key; it can purge by url"),
         (NGINX, {"soft": True}, "saw a soft purge by url at nginx/shop (nginx), wanted a hard one"),
-        (BUNNY, {"routes": ("/a/",)}, "a URL without a slash at its end, because bunny.net drops everything below it"),
+        (AKAMAI, {"keys": ("type:article",)}, "saw 'type:article' for akamai/shop, wanted a tag as Akamai takes it: at most 128 bytes, letters, digits"),
+        (NETLIFY, {}, "saw 'http://example.test/a/b' for netlify/shop (Netlify), wanted an edge that can purge by url; it can purge by surrogate key, everything; tag every page with its path"),
+        (TAGGED, {}, "netlify/shop (Netlify), which does not tell case or query apart"),
+        (TAGGED, {"routes": ("/a/" + "b" * 1024,), "accept": frozenset({"case", "query"})}, "wanted a tag as Netlify takes it: at most 1024 bytes"),
         (GOOGLE, {"routes": ("/a/b?x=1",), "accept": frozenset({"query"})}, "a URL without its query"),
     ],
 )  # fmt: skip
@@ -263,12 +271,23 @@ def test_no_edge_is_a_refusal():
         (VARNISH, {"by": "everyone", "browser_ttl": ">=1h"}, "keep it for as long as its header says"),
         (VARNISH, {"by": "everyone", "key": {"apart": ["host www.example.test"]}}, "the copy under www.example.test is another one, and stays"),
         (CLOUDFRONT, {"by": "everyone"}, "cloudfront/shop: the same path goes from every host of it"),
+        (BUNNY, {"by": "everyone"}, "bunny/shop: one copy answers every query of a path, and goes (set `queries_apart`"),
         (NGINX, {"by": "everyone"}, "look after each round, and purge again what is still old"),
     ],
 )  # fmt: skip
 def test_a_plan_tells_what_no_request_can_change(edge, cache, note):
     shop = site({"cache": cache, "examples": {"not_cached": ["/a"]}})
     assert [told for told in plan(edge, shop=shop).notes if note in told]
+
+
+@pytest.mark.parametrize("route", ["/a/", "/a/deep/"])
+def test_a_page_with_a_slash_at_its_end_is_purged_at_bunny_with_its_queries(route):
+    """`exactPath` is sent, and a zone that ignores queries has one copy for all of them, so that nothing else goes."""
+    shop = site({"examples": {"cached": [route, f"{route}?x=1", f"{route}below"]}})
+    planned = plan(BUNNY, shop=shop, routes=(route,))
+    assert [f"bunny/shop: purge by url: {BASE}{route}"] == lines(planned)
+    assert (f"{BASE}{route}?x=1",) == planned.expected
+    assert () == plan(powers(Bunny(zone="1", token="x", queries_apart=True)), shop=shop, routes=(route,)).expected
 
 
 def test_a_plain_plan_has_nothing_to_tell():

@@ -7,7 +7,7 @@ import pytest
 from blocks.cloudflare import Cloudflare
 from blocks.edge import Edge
 from blocks.member import Member
-from blocks.registry import BlockError, channels, edges, faults, kinds, make, members
+from blocks.registry import BlockError, channels, edges, faults, kinds, make, members, shaped
 from flows.rules import cache_status
 
 
@@ -22,6 +22,12 @@ def test_blocks_are_found_by_their_slugs():
 
 def test_every_edge_that_can_purge_has_a_reader_of_its_own():
     assert set(edges()) <= set(cache_status._BY_EDGE)
+
+
+def test_a_block_that_is_kept_elsewhere_is_not_said_to_lack_what_its_settings_may_give_it():
+    """An edge of tags may have a tag for each path; one whose settings are known either has or has not."""
+    assert "url" in shaped("netlify/shop", None).powers()["limits"]
+    assert "url" not in shaped("netlify/shop", {"site": "s", "token": {"env": "T"}}).powers()["limits"]
 
 
 def test_every_notification_block_of_prefect_is_a_channel_and_so_is_our_own():

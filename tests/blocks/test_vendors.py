@@ -11,16 +11,18 @@ import uuid
 import httpx
 import pytest
 
-from blocks.cloudfront import SigV4
+from blocks.cloudfront import CloudFront, SigV4
 from blocks.edgegrid import EdgeGrid
+from blocks.netlify import Netlify
 from blocks.nginx import NginxRefresh
 from blocks.purge import By, Order, PurgeError
 from blocks.squid import Squid
 from blocks.varnish import Varnish
+from blocks.vercel import Vercel
 from tests.blocks.vendors import NODE, SECRET, hosted
 from tests.blocks.wire import Wire
 
-CLOUDFLARE, FASTLY, CLOUDFRONT, AKAMAI, BUNNY, KEYCDN, GOOGLE, AZURE_FD = hosted()
+CLOUDFLARE, FASTLY, CLOUDFRONT, AKAMAI, BUNNY, KEYCDN, GOOGLE, AZURE_FD, VERCEL, NETLIFY = hosted()
 WWW = "https://www.example.com"
 FAST = "https://api.fastly.com"
 ZONE = "https://api.cloudflare.com/client/v4/zones/abc123/purge_cache"
@@ -30,6 +32,7 @@ AFD = (
     "https://management.azure.com/subscriptions/subid/resourceGroups/RG/providers/Microsoft.Cdn/profiles/profile1"
     "/afdEndpoints/endpoint1/purge?api-version=2023-05-01"
 )
+EDGE_CACHE = "https://api.vercel.com/v1/edge-cache"
 SOFT = {"fastly-soft-purge": "1"}
 
 
@@ -42,14 +45,28 @@ def order(by, *items, **more):
     [
         (CLOUDFLARE, order(By.URL, f"{WWW}/a"), f"POST {ZONE}", {"authorization": f"Bearer {SECRET}"}, {"files": [f"{WWW}/a"]}),
         (CLOUDFLARE, order(By.URL, f"{WWW}/a", headers=(("CF-Device-Type", "mobile"),)), f"POST {ZONE}", {}, {"files": [{"url": f"{WWW}/a", "headers": {"CF-Device-Type": "mobile"}}]}),
+        (CLOUDFLARE, order(By.URL, f"{WWW}/é"), f"POST {ZONE}", {}, {"files": [f"{WWW}/%C3%A9"]}),
+        (CLOUDFLARE, order(By.URL, f"{WWW}/a", soft=True), f"POST {ZONE.replace('purge_', 'invalidate_')}", {}, {"files": [f"{WWW}/a"]}),
+        (CLOUDFLARE, order(By.KEY, "a", "b", soft=True), f"POST {ZONE.replace('purge_', 'invalidate_')}", {}, {"tags": ["a", "b"]}),
+        (VERCEL, order(By.KEY, "a", "b"), f"POST {EDGE_CACHE}/dangerously-delete-by-tags?projectIdOrName=prj_1&teamId=team_1", {"authorization": f"Bearer {SECRET}"}, {"tags": ["a", "b"], "target": "production"}),
+        (VERCEL, order(By.KEY, "a", soft=True), f"POST {EDGE_CACHE}/invalidate-by-tags?projectIdOrName=prj_1&teamId=team_1", {}, {"tags": ["a"], "target": "production"}),
+        (VERCEL, order(By.URL, f"{WWW}/a/é?x=1"), f"POST {EDGE_CACHE}/dangerously-delete-by-tags?projectIdOrName=prj_1&teamId=team_1", {}, {"tags": ["page:/a/%C3%A9"], "target": "production"}),
+        (Vercel(project="shop", token=SECRET, target="preview"), order(By.KEY, "a"), f"POST {EDGE_CACHE}/dangerously-delete-by-tags?projectIdOrName=shop", {}, {"tags": ["a"], "target": "preview"}),
+        (NETLIFY, order(By.KEY, "a", "b"), "POST https://api.netlify.com/api/v1/purge", {"authorization": f"Bearer {SECRET}"}, {"site_id": "3970e0fe", "cache_tags": ["a", "b"]}),
+        (NETLIFY, order(By.URL, f"{WWW}/a"), "POST https://api.netlify.com/api/v1/purge", {}, {"site_id": "3970e0fe", "cache_tags": ["page:/a"]}),
+        (NETLIFY, order(By.EVERYTHING, "everything"), "POST https://api.netlify.com/api/v1/purge", {}, {"site_id": "3970e0fe"}),
+        (Netlify(site="s", token=SECRET, deploy_alias="next"), order(By.KEY, "a"), "POST https://api.netlify.com/api/v1/purge", {}, {"site_id": "s", "deploy_alias": "next", "cache_tags": ["a"]}),
         (FASTLY, order(By.URL, "https://www.example.com/image.jpg"), f"POST {FAST}/purge/www.example.com/image.jpg", {"fastly-key": SECRET, "accept": "application/json"}, None),
         (FASTLY, order(By.URL, f"{WWW}/a/../b?c=%2a", soft=True), f"POST {FAST}/purge/www.example.com/a/../b?c=%2a", SOFT, None),
         (FASTLY, order(By.KEY, "key_1", "key_2"), f"POST {FAST}/service/SU1Z0isxPaozGVKXdv0eY/purge", {"fastly-key": SECRET}, {"surrogate_keys": ["key_1", "key_2"]}),
         (FASTLY, order(By.KEY, "key_1", soft=True), f"POST {FAST}/service/SU1Z0isxPaozGVKXdv0eY/purge", SOFT, {"surrogate_keys": ["key_1"]}),
         (FASTLY, order(By.EVERYTHING, "everything"), f"POST {FAST}/service/SU1Z0isxPaozGVKXdv0eY/purge_all", {}, None),
         (AKAMAI, order(By.URL, "https://foo1.bar.com/some/path", "http://foo2.bar.com/some/other/path", soft=True), f"POST {CCU}/invalidate/url/production", {"content-type": "application/json"}, {"objects": ["https://foo1.bar.com/some/path", "http://foo2.bar.com/some/other/path"]}),
+        (AKAMAI, order(By.URL, f"{WWW}/devóps?[a]=%2a"), f"POST {CCU}/delete/url/production", {}, {"objects": [f"{WWW}/dev%C3%B3ps?[a]=%2a"]}),
         (AKAMAI, order(By.KEY, "black-friday"), f"POST {CCU}/delete/tag/production", {}, {"objects": ["black-friday"]}),
         (BUNNY, order(By.URL, "https://shop.b-cdn.net/css/a.css?x=1&y"), "POST https://api.bunny.net/purge?url=https%3A%2F%2Fshop.b-cdn.net%2Fcss%2Fa.css%3Fx%3D1%26y&async=false&exactPath=true", {"accesskey": SECRET}, None),
+        (BUNNY, order(By.URL, f"{WWW}/assets/"), "POST https://api.bunny.net/purge?url=https%3A%2F%2Fwww.example.com%2Fassets%2F&async=false&exactPath=true", {}, None),
+        (BUNNY, order(By.URL, f"{WWW}/é"), "POST https://api.bunny.net/purge?url=https%3A%2F%2Fwww.example.com%2F%25C3%25A9&async=false&exactPath=true", {}, None),
         (BUNNY, order(By.KEY, "product-123"), "POST https://api.bunny.net/pullzone/42/purgeCache", {"accesskey": SECRET, "content-type": "application/json"}, {"CacheTag": "product-123"}),
         (BUNNY, order(By.EVERYTHING, "everything"), "POST https://api.bunny.net/pullzone/42/purgeCache", {}, None),
         (KEYCDN, order(By.URL, f"{WWW}/lorem.css", f"{WWW}/lorem.jpg?a"), "DELETE https://api.keycdn.com/zones/purgeurl/42.json", {"content-type": "application/json"}, {"urls": ["demo-1.kxcdn.com/lorem.css", "demo-1.kxcdn.com/lorem.jpg?a"]}),
@@ -76,7 +93,12 @@ def test_a_vendor_is_asked_as_its_documentation_says(vendor, wanted, line, heade
 @pytest.mark.parametrize(
     ("by", "items", "paths"),
     [
-        (By.URL, [f"{WWW}/image1.jpg", f"{WWW}/a?b=1&c=<é>"], ["/image1.jpg", "/a?b=1&amp;c=&lt;%C3%A9&gt;"]),
+        (By.URL, [f"{WWW}/image1.jpg", f"{WWW}/a?b=1&c=<é>"], ["/image1.jpg", "/a?b=1&amp;c=%3C%C3%A9%3E"]),
+        # RFC 1738 section 2.2, as CloudFront asks for; what is encoded stays so, and two spellings are one path.
+        (By.URL, [f"{WWW}/~ann/a[1].html?f[]=1|2"], ["/%7Eann/a%5B1%5D.html?f%5B%5D=1%7C2"]),
+        (By.URL, [f"{WWW}/%7Eann/%5b1%5D?x=%25&y=100%&z=%zz"], ["/%7Eann/%5b1%5D?x=%25&amp;y=100%25&amp;z=%25zz"]),
+        (By.URL, [f'{WWW}/{{a}}^`\\"', f"{WWW}/~", f"{WWW}/%7E"], ["/%7Ba%7D%5E%60%5C%22", "/%7E"]),
+        (By.URL, [f"{WWW}/a;b=c,d@e:f!$&'()+"], ["/a;b=c,d@e:f!$&amp;'()+"]),
         (By.KEY, ["blog"], ["#blog"]),
         (By.EVERYTHING, ["everything"], ["/*"]),
     ],
@@ -92,6 +114,14 @@ def test_cloudfront_is_asked_in_xml(by, items, paths):
         f"<CallerReference>run-1</CallerReference><Paths><Items>{listed}</Items>"
         f"<Quantity>{len(paths)}</Quantity></Paths></InvalidationBatch>"
     )
+
+
+def test_a_distribution_tenant_is_purged_and_asked_about_in_its_own_place():
+    """Its pages are its own, and not those of the distribution that it shares with others."""
+    tenant = CloudFront(distribution_tenant="dt_1", access_key_id="x", secret_access_key="x")
+    at = "https://cloudfront.amazonaws.com/2020-05-31/distribution-tenant/dt_1/invalidation"
+    assert at == str(tenant.request(order(By.URL, f"{WWW}/a")).url)
+    assert f"{at}/I1" == str(tenant.question("I1").url)
 
 
 async def test_keycdn_takes_its_key_for_the_user():

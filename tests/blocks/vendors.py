@@ -11,10 +11,12 @@ from blocks.demo_edge import DemoEdge
 from blocks.fastly import Fastly
 from blocks.google_cdn import GoogleCDN
 from blocks.keycdn import KeyCDN
+from blocks.netlify import Netlify
 from blocks.nginx import Nginx, NginxRefresh
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
+from blocks.vercel import Vercel
 from tests.blocks.wire import GOOD
 from tests.vendor_api import TOKEN, VendorApi, credentials
 
@@ -40,6 +42,8 @@ def hosted(api=None):
         KeyCDN(zone="42", host="demo-1.kxcdn.com", token=SECRET, **at),
         GoogleCDN(project="p", url_map="m", token=SECRET, **({"api": f"{api}/compute/v1"} if api else {})),
         AzureFrontDoor(**AZURE, token=SECRET, **at),
+        Vercel(project="prj_1", team="team_1", token=SECRET, route_tag="page:{path}", **at),
+        Netlify(site="3970e0fe", token=SECRET, route_tag="page:{path}", **({"api": f"{api}/api/v1"} if api else {})),
     ]
 
 

@@ -136,6 +136,9 @@ async def test_what_is_wrong_is_told_and_nothing_is_written(shop, sent, code, sa
 
 CLOUDFLARE = {"cloudflare/shop": {"zone": "0" * 32, "token": {"env": "NOT_SET_HERE"}}}
 BUNNY = {"bunny/shop": {"zone": "7", "token": {"env": "NOT_SET_HERE"}}}
+NETLIFY = {"netlify/shop": {"site": "s", "token": {"env": "NOT_SET_HERE"}}}
+TOKENS = {name: {"env": "NOT_SET_HERE"} for name in ("client_token", "client_secret", "access_token")}
+AKAMAI = {"akamai/shop": {"api": "https://a.example", **TOKENS}}
 GOOGLE = {"google-cdn/shop": {"project": "p", "url_map": "u", "token": {"env": "NOT_SET_HERE"}}}
 VARNISH = EDGE["blocks"]
 WITHOUT_NODES = {"varnish/shop": {}}
@@ -152,7 +155,14 @@ UNPURGEABLE = [
     ("a key where there are none", NGINX, {"keys": ["author-7"]}, "saw 'author-7' for nginx/shop (nginx), wanted an"),
     ("everything as a key", CLOUDFLARE, {"keys": ["everything"]}, "the key 'everything'"),
     ("a blank in a route", VARNISH, {"routes": ["/articles/a b"]}, "/articles/a b' for varnish/shop, wanted one exact"),
-    ("a slash at the end", BUNNY, {"routes": ["/articles/one/"]}, "bunny.net drops everything below it"),
+    (
+        "a key beyond ASCII in a tag",
+        CLOUDFLARE,
+        {"keys": ["Müller"]},
+        "a tag as Cloudflare takes it: at most 1024 bytes",
+    ),
+    ("a colon in a tag", AKAMAI, {"keys": ["type:article"]}, "a tag as Akamai takes it: at most 128 bytes"),
+    ("a route where there are tags only", NETLIFY, {"routes": [ROUTE]}, "set `route_tag` in the edge's block"),
     ("a query", GOOGLE, {"routes": ["/articles/one?page=2"]}, "drops every query of a path"),
     ("a path of which each query goes", GOOGLE, {"routes": [ROUTE]}, "does not tell query apart"),
     (
@@ -185,8 +195,10 @@ async def test_what_the_queue_could_never_purge_is_refused_at_the_door(write_sit
     ("blocks", "named"),
     [
         (VARNISH, {"routes": ["/articles/é", "/articles/%C3%A9", "/articles/one#part"], "keys": ["author-7"]}),
-        (CLOUDFLARE, {"routes": ["HTTP://EXAMPLE.TEST/articles/one"], "keys": ["Müller"]}),
-        (BUNNY, {"routes": ["/articles/one?page=2"], "keys": ["author-7"]}),
+        (CLOUDFLARE, {"routes": ["HTTP://EXAMPLE.TEST/articles/one"], "keys": ["type:article"]}),
+        (BUNNY, {"routes": ["/articles/one?page=2", "/articles/one/"], "keys": ["author-7"]}),
+        (AKAMAI, {"routes": ["/articles/é"], "keys": ["author-7"]}),
+        (NETLIFY, {"keys": ["type:article"]}),
         (NGINX, {"routes": ["/articles/a%20b"]}),
     ],
 )

@@ -95,6 +95,43 @@ def test_a_header_that_the_site_names_is_heard_before_all_others(value):
     assert said("HIT", "no", header="x-front") == found
 
 
+#: https://www.fastly.com/documentation/reference/vcl/variables/miscellaneous/fastly-info-state/
+FASTLY_STATES = [
+    ("NONE", "UNKNOWN", "unknown"),
+    ("HIT", "HIT", "no"),
+    ("HIT-CLUSTER", "HIT", "no"),
+    ("HIT-WAIT", "HIT", "no"),
+    ("HIT-WAIT-CLUSTER", "HIT", "no"),
+    ("HIT-REMOTE", "HIT", "no"),
+    ("HIT-STALE", "STALE", "background"),
+    ("HIT-STALE-CLUSTER", "STALE", "background"),
+    ("HIT-SYNTH", "DYNAMIC", "no"),
+    ("HITPASS", "BYPASS", "yes"),
+    ("MISS", "MISS", "yes"),
+    ("MISS-CLUSTER", "MISS", "yes"),
+    ("MISS-WAIT", "MISS", "yes"),
+    ("HIT-REFRESH", "REVALIDATED", "yes"),
+    ("MISS-CLUSTER-REFRESH", "REVALIDATED", "yes"),
+    ("PASS", "BYPASS", "yes"),
+    ("PASS-CLUSTER", "BYPASS", "yes"),
+    ("UPGRADE", "DYNAMIC", "yes"),
+    ("ERROR", "DYNAMIC", "unknown"),
+    ("ERROR-LOSTHDR", "DYNAMIC", "unknown"),
+    ("BG-ERROR-PASS", "STALE", "tried"),
+    ("HIT-TOMORROW", "UNKNOWN", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("word", "state", "contacted"), FASTLY_STATES)
+def test_every_state_of_fastly_is_read_behind_the_header_of_a_site_s_own_vcl(word, state, contacted):
+    """With the suffixes that say how a server of the data centre came by its answer."""
+    for named in (word, word.lower()):
+        found = heard("fastly", "X-State", x_state=named)
+        assert (state, contacted) == (found.state, found.origin_contacted)
+        written = heard("fastly", x_cache=named)
+        assert (state, contacted) == (written.state, written.origin_contacted)
+
+
 def test_a_named_header_that_is_absent_or_says_nothing_is_passed_over():
     assert said("MISS", "yes", header="x-cache") == heard("", "X-Front", x_cache="MISS")
     assert said("MISS", "yes", header="x-cache") == heard("", "X-Front", x_cache="MISS", x_front="what?")

@@ -22,7 +22,7 @@ RULE = {
     "expected_result": "A reader gets a copy at most an hour old.",
     "rollback": {"note": "kept beside it", "command": ["true"]},
 }
-#: Its rate at Cloudflare: requests a second, and at once.
+#: Its rate at Cloudflare for keys: requests a second, and at once.
 PLAN, PER_SECOND, BURST = "pro", 5, 25
 
 #: Children are forked from a process that has all of this imported: starting Python anew takes a second each.
@@ -51,6 +51,11 @@ class TimedApi(VendorApi):
     def urls(self) -> list[list[str]]:
         """What each request named."""
         return [asked.json["files"] for asked in self.asked]
+
+    @property
+    def keys(self) -> list[list[str]]:
+        """The same of requests that named keys."""
+        return [asked.json["tags"] for asked in self.asked]
 
 
 class SlowApi(VendorApi):

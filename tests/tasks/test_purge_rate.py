@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from blocks.cloudflare import Cloudflare
-from blocks.purge import PurgeError, Rate
+from blocks.purge import By, PurgeError, Rate
 from blocks.varnish import Varnish
 from flows.tasks.purge import gate
 from flows.tasks.purge_rate import Pace, paced
@@ -25,8 +25,8 @@ def edge(*rates):
     return cloudflare
 
 
-def rate(of="requests", per_second=10.0, burst=10.0):
-    return Rate(of, per_second, burst, "https://example.com/limits")
+def rate(of="requests", per_second=10.0, burst=10.0, by=()):
+    return Rate(of, per_second, burst, "https://example.com/limits", frozenset(by))
 
 
 def left(engine):
@@ -41,6 +41,20 @@ async def test_requests_and_items_are_counted_apart_and_taken_together(ledger):
     # Where one of them has too few, none is taken of the other.
     assert await Pace(ledger)._missing(NAME, both, 40) > 30
     assert left(ledger)[f"{NAME} requests"] == 7.0
+
+
+async def test_kinds_of_purge_that_are_counted_apart_wait_apart(ledger):
+    """What a vendor asks for after too many tags does not hold up URLs."""
+    apart = edge(rate("items", 5.0, 50.0, {By.URL}), rate(per_second=0.1, burst=2.5, by={By.KEY, By.HOST}))
+    for _ in range(2):
+        await Pace(ledger).wait(NAME, apart, 1, By.KEY)
+    assert await Pace(ledger)._missing(NAME, apart, 1, By.HOST) > 5
+    await Pace(ledger).wait(NAME, apart, 30, By.URL)
+    assert {f"{NAME} items by url", f"{NAME} requests by host, surrogate key"} == set(left(ledger))
+    await Pace(ledger).told(NAME, apart, PurgeError("too many", retry_after=90), By.KEY)
+    await Pace(ledger).wait(NAME, apart, 1, By.URL)
+    with pytest.raises(PurgeError, match="left alone"):
+        await Pace(ledger).wait(NAME, apart, 1, By.KEY)
 
 
 async def test_one_s_own_caches_have_no_rate(ledger):
