@@ -120,8 +120,8 @@ def _mounts(order: dict[str, Any]) -> None:
         _mount(order["resolver"], str(Path("/etc/resolv.conf").resolve(strict=True)), "", _MS_BIND)
     devices = _devices(Path(order["devices"]))
     _attributes("/", _READ_ONLY | _NO_DEVICES | _NO_SUID, 0, recursive=True)
-    for folder in {*order["writable"], "/dev/shm"} - {*order["read_only"]}:  # noqa: S108 - a mount of its own
-        _attributes(folder, 0, _READ_ONLY)
+    for path in {*order["writable"], *order["hidden"], "/dev/shm"} - {*order["read_only"]}:  # noqa: S108 - its own mount
+        _attributes(path, 0, _READ_ONLY)
     for device in devices:
         _attributes(device, 0, _NO_DEVICES)
 
@@ -150,12 +150,18 @@ def _listeners(ports: list[int]) -> list[socket.socket]:
     names.bind(("127.0.0.1", 53))
     inside = [names]
     for port in ports:
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind(("0.0.0.0", port))
-        one.listen(128)
-        inside.append(one)
+        inside.append(_listening(socket.AF_INET, "0.0.0.0", port))
+        with suppress(OSError):  # a system without IPv6
+            inside.append(_listening(socket.AF_INET6, "::1", port))
     return inside
+
+
+def _listening(family: int, host: str, port: int) -> socket.socket:
+    one = socket.socket(family)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind((host, port))
+    one.listen(128)
+    return one
 
 
 def _first(control: socket.socket, inside: list[socket.socket], argv: list[str]) -> int:

@@ -31,8 +31,10 @@ from flows.rules.migration_reach import Attempt
 from flows.tasks.migration_copy import connected
 
 _CONFINE = Path(__file__).with_name("migration_confine.py")
-#: Of PostgreSQL's first message, "Message Formats": requests for TLS and GSSAPI, a cancellation, and version 3.
-_ASKS_TLS, _ASKS_GSSAPI, _CANCELS, _VERSION_3 = 80877103, 80877104, 80877102, 3
+#: Of PostgreSQL's first message, "Message Formats": requests for TLS and GSSAPI, and a cancellation.
+_ASKS_TLS, _ASKS_GSSAPI, _CANCELS = 80877103, 80877104, 80877102
+#: The only major version of the protocol in which a database is named as it is read here.
+_PROTOCOL = 3
 #: AuthenticationSASL.
 _SASL = 10
 #: In an ErrorResponse: the code of a right that is missing, and the message; the routine at its end is RAISE's or not.
@@ -44,8 +46,8 @@ _FIRST_MESSAGE_BYTES = 10_000
 _FIRST_MESSAGE_SECONDS, _CONNECT_SECONDS = 60.0, 10.0
 #: Where a server listens unless it is told otherwise.
 POSTGRESQL_PORT = 5432
-#: linux/seccomp.h: SECCOMP_IOCTL_NOTIF_RECV and _SEND, and the size of what is received.
-_RECEIVE, _SEND, _NOTIFICATION_BYTES = 0xC0502100, 0xC0182101, 80
+#: linux/seccomp.h: SECCOMP_IOCTL_NOTIF_RECV, _SEND and _ID_VALID, and the size of what is received.
+_RECEIVE, _SEND, _STILL_WAITS, _NOTIFICATION_BYTES = 0xC0502100, 0xC0182101, 0x40082102, 80
 _PIDFD_GETFD = 438
 _ADDRESS_BYTES = 128
 #: Attempts that are kept: more say nothing more.
@@ -166,7 +168,7 @@ class Guard:
             connection, _ = await loop.sock_accept(control)
             with connection:
                 await _readable(connection)
-                said, descriptors, _, _ = socket.recv_fds(connection, 1000, 16)
+                said, descriptors, _, _ = socket.recv_fds(connection, 1000, 32)
             if not descriptors:
                 self.refused = said.decode("utf-8", "replace") or "it ended before it was confined"
                 continue
@@ -209,48 +211,75 @@ class Guard:
         except OSError:  # nobody waits any more
             asyncio.get_running_loop().remove_reader(calls)
             return
-        call, process = struct.unpack_from("=QI", notification)
+        call, thread = struct.unpack_from("=QI", notification)
         number, address, length = struct.unpack_from("=3Q", notification, 32)
-        error = self._connect(process, number & 0xFFFFFFFF, address, length & 0xFFFFFFFF)
+
+        def waits() -> bool:
+            """Whether it is still his number: another process may have got it since."""
+            try:
+                fcntl.ioctl(calls, _STILL_WAITS, struct.pack("=Q", call))
+            except OSError:
+                return False
+            return True
+
+        error = self._connect(thread, number & 0xFFFFFFFF, address, length & 0xFFFFFFFF, waits)
         with suppress(OSError):  # he was killed meanwhile
             fcntl.ioctl(calls, _SEND, struct.pack("=QqiI", call, 0, -error, 0))
 
-    def _connect(self, process: int, number: int, address: int, length: int) -> int:
-        """Connect a socket of another process. Returns an error's number, or 0."""
+    def _connect(self, thread: int, number: int, address: int, length: int, waits: Callable[[], bool]) -> int:
+        """Connect a socket of a thread of another process. Returns an error's number, or 0."""
         try:
-            memory = os.open(f"/proc/{process}/mem", os.O_RDONLY)
+            memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY)
             try:
                 target = os.pread(memory, min(length, _ADDRESS_BYTES), address)
             finally:
                 os.close(memory)
-            owner = os.pidfd_open(process)
+            owner = os.pidfd_open(_process_of(thread))
             try:
                 copy = libc.syscall(_PIDFD_GETFD, owner, number, 0)
             finally:
                 os.close(owner)
-        except (OSError, OverflowError):
+        except (OSError, ValueError, OverflowError):
             return errno.EACCES
         if copy < 0:
             return ctypes.get_errno()
         try:
-            return self._allowed(copy, target) or (
-                0 if libc.connect(copy, target, len(target)) == 0 else ctypes.get_errno()
-            )
+            return self._connect_socket(copy, target) if waits() else errno.EACCES
         finally:
             os.close(copy)
 
-    def _allowed(self, descriptor: int, target: bytes) -> int:
-        """0 where a connection may be made, else the error's number."""
+    def _connect_socket(self, descriptor: int, target: bytes) -> int:
         try:
             with socket.socket(fileno=os.dup(descriptor)) as one:
                 family = one.family
         except OSError as error:
             return error.errno or errno.EACCES
-        if family == socket.AF_UNIX:
-            self._unix(os.fsdecode(target[2:].partition(b"\0")[0]))
+        # A Unix socket without a file belongs to the network, and that is the command's own.
+        if family == socket.AF_UNIX and target[2:3] != b"\0":
+            return self._connect_file(descriptor, os.fsdecode(target[2:].partition(b"\0")[0]))
+        if family not in {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}:
             return errno.EACCES
-        if family not in {socket.AF_INET, socket.AF_INET6}:
-            return errno.EACCES
+        return (family != socket.AF_UNIX and self._allowed(target)) or _made(descriptor, target)
+
+    def _connect_file(self, descriptor: int, path: str) -> int:
+        """Connect to a socket of the command's own folder, into which none can be brought; to no other."""
+        if Path(path).is_relative_to(self.folder):
+            try:
+                found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except OSError as error:
+                return error.errno or errno.EACCES
+            try:
+                # What was opened stays what it is, whatever is put in its place meanwhile.
+                if Path(f"/proc/self/fd/{found}").readlink().is_relative_to(self.folder.resolve()):
+                    return _made(descriptor, struct.pack("=H", socket.AF_UNIX) + f"/proc/self/fd/{found}\0".encode())
+            finally:
+                os.close(found)
+        if path and not path.startswith(_SYSTEM_SOCKETS):
+            self.saw(Attempt("tried to reach", f"the socket {path}", database=".s.PGSQL." in path))
+        return errno.EACCES
+
+    def _allowed(self, target: bytes) -> int:
+        """0 where a connection to an Internet address may be made, else the error's number."""
         if len(target) < 8 or (asked := struct.unpack_from("=H", target)[0]) == socket.AF_UNSPEC:
             return 0
         [port] = struct.unpack_from("!H", target, 2)
@@ -264,17 +293,10 @@ class Guard:
         if host.is_loopback:
             if (name := self._names.get(str(host))) and not database:
                 self.saw(Attempt("tried to reach", f"{self._called(name)}:{port}"))
-            elif database and host.version == 6:
-                return errno.ECONNREFUSED
             return 0
         if port not in {0, 53}:
-            where = f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
-            self.saw(Attempt("tried to reach", where, database=database))
+            self.saw(Attempt("tried to reach", _endpoint(str(host), port), database=database))
         return errno.ENETUNREACH
-
-    def _unix(self, path: str) -> None:
-        if path and not path.startswith(_SYSTEM_SOCKETS):
-            self.saw(Attempt("tried to reach", f"the socket {path}", database=".s.PGSQL." in path))
 
     # Names
 
@@ -312,11 +334,11 @@ class Guard:
     async def _relay(self, connection: socket.socket) -> None:
         """Pass a connection on to the copy, or refuse it in the server's own words."""
         host, port = connection.getsockname()[:2]
-        where = f"{self._called(self._names.get(host, host))}:{port}"
+        where = _endpoint(self._called(self._names.get(host, host)), port)
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
-                first = await self._first_message(reader, writer, where)
+                first = await self._first_message(reader, writer, host, where)
             if first is None:
                 return
             [version] = struct.unpack_from("!I", first, 4)
@@ -334,7 +356,7 @@ class Guard:
             writer.close()
 
     async def _first_message(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, where: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, where: str
     ) -> bytes | None:
         """What says the database; None when there was no such thing."""
         for _ in range(3):
@@ -346,7 +368,7 @@ class Guard:
                 message = head + await reader.readexactly(size - 8)
             except (asyncio.IncompleteReadError, ValueError):
                 # TLS from the first byte, a connection that wants TLS and nothing else, or a look at the port.
-                if not where.startswith("127.0.0.1:"):
+                if host not in {"127.0.0.1", "::1"}:
                     self.saw(Attempt("tried to reach", where, database=True))
                 return None
             if code not in {_ASKS_TLS, _ASKS_GSSAPI}:
@@ -355,7 +377,10 @@ class Guard:
         return None
 
     def _not_the_copy(self, first: bytes, where: str) -> str:
-        """Which other database a first message asks for, or ""."""
+        """What else than the copy a first message asks for, or ""."""
+        [major] = struct.unpack_from("!H", first, 4)
+        if major != _PROTOCOL:
+            return f"{where} with version {major} of the protocol"
         words = [os.fsdecode(word) for word in first[8:].split(b"\0")]
         said = dict(zip(words[::2], words[1::2], strict=False))
         user = said.get("user", "")
@@ -392,6 +417,22 @@ class Guard:
                     way.cancel()
         finally:
             to_server[1].close()
+
+
+def _made(descriptor: int, target: bytes) -> int:
+    """Connect. Returns an error's number, or 0."""
+    return 0 if libc.connect(descriptor, target, len(target)) == 0 else ctypes.get_errno()
+
+
+def _endpoint(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _process_of(thread: int) -> int:
+    """Whose thread it is: Linux has descriptors for threads only since 6.9."""
+    status = Path(f"/proc/{thread}/status").read_text(encoding="utf-8", errors="replace")
+    [process] = re.findall(r"^Tgid:\s*(\d+)$", status, re.MULTILINE)
+    return int(process)
 
 
 async def _readable(one: socket.socket) -> None:
@@ -499,7 +540,7 @@ def guarded(reach: Reach) -> Iterator[Guard]:
         own, inside = Path(folder) / "own", Path(folder) / "tmp"
         own.mkdir(mode=0o700)
         inside.mkdir(mode=0o700)
-        (own / "decoy").touch(mode=0o400)
+        (own / "decoy").touch(mode=0o600)  # opening it for writing is seen like any other; what is written is lost
         (own / "dev").mkdir()
         (own / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n", encoding="ascii")
         guard, ready, loop = Guard(reach, inside, own), threading.Event(), asyncio.SelectorEventLoop()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
+import flows
+import roundsman
 from flows.rules.migration_plan import Migrations, Protection
 from flows.rules.migration_reach import Address, decoy_host, decoys, filled, of_the_project, withheld
 from flows.tasks.commands import environment as own_environment
@@ -67,7 +70,16 @@ def find_place(plan: Migrations, copy: Copy, folder: Path, live: str, addresses:
         ports = tuple(dict.fromkeys([port, *(one.port for one in known if one.port), POSTGRESQL_PORT]))
         aliases = {decoy_host(name): f"the address in {name}" for name in of_the_project(without)}
         names = frozenset(host for one in known for host in one.hosts)
-        reach = Reach(copy.name, user, server, ports, (folder.resolve(),), live_names=names, aliases=aliases)
+        reach = Reach(
+            copy.name,
+            user,
+            server,
+            ports,
+            writable=(folder.resolve(),),
+            read_only=_run_later(folder.resolve()),
+            live_names=names,
+            aliases=aliases,
+        )
         query = {name: value for name, value in url.query.items() if name not in _OF_THE_WAY and "ssl" not in name}
         url = url.set(username=user, password=password, host="127.0.0.1", port=port, query=query)
     written = url.render_as_string(hide_password=False)
@@ -127,13 +139,24 @@ def _reach_file(copy: Copy, folder: Path, addresses: Collection[URL], plan: Migr
     hidden = [path for file in files for path in _names(file, folder)]
     beside = [Path(f"{path}{end}") for path in hidden for end in ("-wal", "-shm", "-journal")]
     there = tuple(dict.fromkeys(path for path in (*hidden, *beside) if path.is_file()))
+    top = folder.resolve()
     closed = tuple(dict.fromkeys(path.parent for path in (*hidden, golden)))
+    # A folder that is mounted can't be renamed, and neither must one be that leads to it.
+    between = tuple(dict.fromkeys(path for one in closed for path in one.parents if top in path.parents))
     return Reach(
         ports=(POSTGRESQL_PORT,),
-        writable=(Path(copy.name).parent.resolve(), folder.resolve()),
-        read_only=closed,
+        writable=(Path(copy.name).parent.resolve(), top, *between),
+        read_only=(*closed, *_run_later(top)),
         hidden=there,
     )
+
+
+def _run_later(folder: Path) -> tuple[Path, ...]:
+    """Folders in the project's one with what runs later without a guard, such as the guard's own code."""
+    own = {Path(roundsman.__file__).parent, Path(flows.__file__).parent, Path(sys.prefix)}
+    environments = {path.parent for path in folder.glob("*/pyvenv.cfg")}
+    found = {path.resolve() for path in (*own, *environments, folder / ".git") if path.is_dir()}
+    return tuple(sorted(path for path in found if folder in path.parents))
 
 
 def _names(file: Path, folder: Path) -> Iterator[Path]:

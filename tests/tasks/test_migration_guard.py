@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def made(folder, live, golden, patch):
     patch.setenv("SHOP_LIVE", live)
     patch.setenv("SHOP_GOLDEN", golden)
     patch.setenv("PROD_URL", live)
-    (folder / "project").mkdir()
+    (folder / "project").mkdir(exist_ok=True)
     (folder / "project/.env").write_text(f"LIVE_URL={live}\n")
     if not url.host:
         patch.setenv("LIVE_FILE", url.database)
@@ -108,15 +109,19 @@ def postgres_opened(postgres_server, tmp_path_factory):
         yield shop
 
 
+def fill_file(path):
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as database:
+        for statement in TABLE:
+            database.execute(statement)
+    database.close()
+
+
 @pytest.fixture(scope="module")
 def sqlite_opened(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     for name in ("live", "golden"):
-        (folder / name).mkdir()
-        with sqlite3.connect(folder / name / "shop.db") as database:
-            for statement in TABLE:
-                database.execute(statement)
-        database.close()
+        fill_file(folder / name / "shop.db")
     os.link(folder / "live/shop.db", folder / "live/other-name.db")
     (folder / "link.db").symlink_to(folder / "live/shop.db")
     with opened(folder, f"sqlite:///{folder}/live/shop.db", f"sqlite:///{folder}/golden/shop.db") as shop:
@@ -163,6 +168,9 @@ POSTGRESQL = [
     ("psycopg, replication", PSYCOPG.format("'replication=database'"), "the replication of 127.0.0.1:PORT"),
     ("psycopg, a host by name", PSYCOPG.format("'postgresql://keeper:x@db.prod.example.com/live'"), "the database live at db.prod.example.com:PORT"),
     ("psycopg, a standby by address", PSYCOPG.format("'postgresql://keeper:x@192.0.2.7:6543/live?sslmode=require'"), "192.0.2.7:6543"),
+    ("psycopg, IPv6", PSYCOPG.format("'host=::1 port=PORT dbname=LIVE_NAME user=keeper password=spelled-out-nowhere'"), "the database LIVE_NAME at [::1]:PORT"),
+    ("psycopg, several hosts", PSYCOPG.format("'postgresql://keeper:x@192.0.2.9:1,127.0.0.1:PORT/LIVE_NAME'"), "the database LIVE_NAME at 127.0.0.1:PORT"),
+    ("psycopg, in a thread, swallowed", QUIET + "from concurrent.futures import ThreadPoolExecutor as T; T(1).submit(psycopg.connect, LIVE).result()".replace("psycopg", "__import__('psycopg')"), "the database LIVE_NAME at 127.0.0.1:PORT"),
     ("psycopg, parts of the environment", PSYCOPG.format("'host=' + os.environ['POSTGRES_SERVER'] + ' password=' + os.environ['LIVE_PASSWORD']"), ""),
     ("psycopg, a DSN in the environment", PSYCOPG.format("os.environ['PROD_DSN']"), ""),
     ("psycopg, a socket", PSYCOPG.format("'host=SOCKETS port=PORT dbname=LIVE_NAME user=keeper password=spelled-out-nowhere'"), "the socket SOCKETS/.s.PGSQL.PORT"),
@@ -174,6 +182,7 @@ POSTGRESQL = [
     ("asyncpg, a socket", ASYNCPG.format("host='SOCKETS', port=PORT, database='LIVE_NAME', user='keeper', password='spelled-out-nowhere'"), "the socket SOCKETS/.s.PGSQL.PORT"),
     ("dotenv", "from dotenv import load_dotenv; load_dotenv()\n" + PSYCOPG.format("os.environ['LIVE_URL']"), "the database LIVE_NAME at 127.0.0.1:PORT"),
     ("the wire", WIRE.format("socket.create_connection(('127.0.0.1', PORT))"), "the database LIVE_NAME at 127.0.0.1:PORT"),
+    ("the wire, an older protocol", WIRE.replace('said = b"user\\0keeper\\0database\\0LIVE_NAME\\0\\0"', 'said = "\\0".join(["LIVE_NAME", "", "user", os.environ["PGUSER"], "database", os.environ["PGDATABASE"], ""]).encode()').replace("196608", "2 << 16").format("socket.create_connection(('127.0.0.1', PORT))"), "127.0.0.1:PORT with version 2 of the protocol"),
     ("the wire, a socket", WIRE.format("socket.socket(socket.AF_UNIX); s.connect('SOCKETS/.s.PGSQL.PORT')"), "the socket SOCKETS/.s.PGSQL.PORT"),
     ("psql", ["sh", "-c", 'psql "$PROD_URL" -c "$WRITES" || true'], "the database live at the address in PROD_URL:5432"),
     ("psql, the URL written down", ["psql", "LIVE_URL", "-c", WRITES], "the database LIVE_NAME at 127.0.0.1:PORT"),
@@ -246,7 +255,8 @@ SQLITE = [
     ("a journal beside it", "open('LIVE_NAME-journal', 'wb').write(b'x' * 512)", "Read-only file system"),
     ("removed", "os.unlink('LIVE_NAME')", "Read-only file system"),
     ("replaced", "os.rename('THE_COPY', 'LIVE_NAME')", "cross-device"),
-    ("truncated", "open('LIVE_NAME', 'wb')", "Read-only file system"),
+    ("truncated", "open('LIVE_NAME', 'wb')", OPENED),
+    ("written over, swallowed", QUIET + "os.write(os.open('LIVE_NAME', os.O_RDWR), b'x')", OPENED),
     ("the mount undone", ["sh", "-c", "umount LIVE_NAME"], "must be superuser"),
     ("golden", SQLITE3.format("'FOLDER/golden/shop.db'"), "readonly database"),
 ]  # fmt: skip
@@ -285,6 +295,62 @@ assert u.urlopen(f"http://localhost:{s.server_port}/alembic.ini", timeout=10).st
 """
     ran, attempts = run(postgres_shop[1], [sys.executable, "-c", code])
     assert ("", []) == (ran.trouble, attempts), ran
+
+
+def test_a_command_reaches_the_copy_and_its_own_processes_from_any_thread(postgres_shop):
+    shop, at = postgres_shop
+    (shop.project.folder / "threads.py").write_text("""
+import multiprocessing, os, psycopg
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+if __name__ == "__main__":
+    with ThreadPoolExecutor(1) as threads:
+        for host in ("127.0.0.1", "localhost", "::1"):
+            threads.submit(psycopg.connect, os.environ["SHOP_URL"], host=host).result().close()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as processes:
+        assert processes.submit(int, "7").result() == 7
+""")
+    ran, attempts = run(at, [sys.executable, "threads.py"])
+    assert ("", []) == (ran.trouble, attempts), ran
+
+
+def test_a_socket_elsewhere_is_reached_by_no_link_in_the_commands_own_folder(postgres_shop):
+    code = """
+import os, socket
+from pathlib import Path
+link = Path(os.environ["TMPDIR"], "link")
+link.symlink_to("SOCKETS")
+socket.socket(socket.AF_UNIX).connect(f"{link}/.s.PGSQL.PORT")
+"""
+    words, said = fitted(*postgres_shop, code)
+    ran, attempts = run(postgres_shop[1], [word.replace("SOCKETS", said["SOCKETS"]) for word in words])
+    assert "Permission denied" in ran.trouble
+    assert f"/link/.s.PGSQL.{said['PORT']}" in attempts[0]
+
+
+def test_no_folder_on_the_way_to_the_live_file_is_moved(tmp_path, monkeypatch):
+    live = tmp_path / "project/var/data/shop.db"
+    for path in (live, tmp_path / "golden/shop.db"):
+        fill_file(path)
+    with opened(tmp_path, f"sqlite:///{live}", f"sqlite:///{tmp_path}/golden/shop.db") as (shop, at):
+        monkeypatch.setenv("SHOP_LIVE", shop.live)
+        before = shop.state()
+        ran, _ = run(at, ["sh", "-c", "touch var/own && mv var gone"])
+        assert before == shop.state()
+        assert "busy" in ran.trouble
+        assert (tmp_path / "project/var/own").exists()
+
+
+def test_what_runs_later_without_a_guard_is_read_only(shop, monkeypatch):
+    shop, at = shop
+    for name in (".git/hooks", "env", "library/roundsman"):
+        (shop.project.folder / name).mkdir(parents=True, exist_ok=True)
+    (shop.project.folder / "env/pyvenv.cfg").touch()
+    monkeypatch.setattr("roundsman.__file__", str(shop.project.folder / "library/roundsman/__init__.py"))
+    url = [shop.url]
+    at = replace(at, place=find_place(shop.plan, at.copy, shop.project.folder, "SHOP_LIVE", url))
+    for name in (".git/hooks/pre-commit", "env/sitecustomize.py", "library/roundsman/guard.py"):
+        ran, _ = run(at, ["touch", name])
+        assert "Read-only file system" in ran.trouble, name
 
 
 def test_what_it_leaves_running_is_gone_with_it(postgres_shop, tmp_path):
