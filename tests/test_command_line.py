@@ -132,6 +132,7 @@ WRONG_WORDS = [
         "python -m flows inspect: saw the unknown option --jsno; did you mean --json?",
     ),
     (["inspect", "--jsno=x"], "python -m flows inspect: saw the unknown option --jsno; did you mean --json?"),
+    (["inspect", "--versoin"], "python -m flows inspect: saw the unknown option --versoin\n"),
     (["purge", "--aply"], "python -m flows purge: saw the unknown option --aply; did you mean --apply?"),
     (["inspect"], "python -m flows inspect: saw no SITE, which is required"),
     (["inspect", "shop", "barn"], "python -m flows inspect: saw 'barn', which is one word too many"),
@@ -205,6 +206,8 @@ REFUSED = [
     (["compare", "lab", "--margin", "much"], "--margin: saw 'much', wanted a share above 0, such as 5%"),
     (["compare", "lab", "--baseline", "http://b.test"], "--candidate: saw only the other address"),
     (["compare", "lab", "--baseline", "http://u:hunter2@b.test", "--candidate", "http://b.test"], "--baseline: saw 'http://...@b.test'"),
+    (["compare", "lab", "--baseline", "http://b.test:99999", "--candidate", "http://b.test"], "--baseline: saw 'http://b.test:99999'"),
+    (["compare", "lab", "--baseline", "http://b.test", "--candidate", "http://[::1"], "--candidate: saw 'http://[::1'"),
     (["compare", "lab", "--control", "/nowhere"], "--control: saw '/nowhere', wanted a route that a rule of lab speaks of"),
     (["compare", "members", "--baseline", "http://b.test", "--candidate", "http://c.test"], "saw only members' pages in lab"),
     (["inspect", "lab", "--only", "cache"], "--only: saw 'cache', wanted one of cache-headers, logged-in-traffic"),
@@ -218,6 +221,7 @@ REFUSED = [
     (["import", "lab", "https://u:hunter2@feed.example.com/"], "FEED: saw a login in an address: https://...@feed.example.com/; wanted it without"),
     (["import", "lab", "."], "FEED: saw the folder .; wanted a file of JSON lines or CSV in it"),
     (["import", "lab", "/dev/zero"], "FEED: saw /dev/zero, which is no plain file"),
+    (["import", "lab", "/nope.csv"], "FEED: saw no file /nope.csv; wanted a file of JSON lines or CSV"),
     (["import", "lab", "a\0b"], "FEED: saw 'a\\x00b', which can't be read"),
     (["import", "lab", "feed.jsonl"], "ROUNDSMAN_CATALOGUE_URL: saw nothing; wanted postgresql://"),
     (["quarantine", "--show", "3"], "saw '3', wanted JOB/ROW as the list has it, such as 3/1042"),
@@ -231,6 +235,10 @@ REFUSED = [
     (["move-ledger", "feed.jsonl"], "saw feed.jsonl, which is no SQLite ledger"),
     (["lint", "nofile"], "deployments/sites/nofile.yaml: file: saw no such file"),
     (["review-database", "nofile"], "deployments/databases/nofile.yaml: file: saw no such file"),
+    (["review-database", "postgresql://u:hunter2@h/shop"], "postgresql://...@h/shop: DATABASE: saw an address; name a file"),
+    (["lint", "feed.jsonl"], "feed.jsonl:1:1: site: saw nothing"),
+    (["inspect", ""], "SITE: saw no name; known sites: demo"),
+    (["status", " "], "SITE: saw no name; known sites: demo"),
     (["inspect", "lab", "--json", "feed.jsonl/report.json"], "whose folder is not there"),
     (["inspect", "lab", "--json", "x" * 300], "which can't be written (File name too long)"),
     (["inspect", "lab", "--json", "a\0b"], "--json: saw 'a\\x00b', which can't be written (embedded null byte)"),
@@ -252,6 +260,7 @@ def test_what_needs_no_server_to_be_refused_starts_none(words, says, tmp_path, l
     told = capsys.readouterr()
     said = " ".join(f"{told.out}{told.err}".split())
     assert says in said
+    assert said.count("FEED: saw") < 2
     assert "hunter2" not in said
     assert "Traceback" not in said
     assert before == {path.name for path in tmp_path.iterdir()}

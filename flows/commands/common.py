@@ -154,10 +154,11 @@ def feed_ready(feed: str) -> None:
     path = Path(feed)
     try:
         if path.is_dir():
-            raise InputError(f"FEED: saw the folder {feed}; wanted a file of JSON lines or CSV in it")
-        if path.exists() and not path.is_file():
-            raise InputError(f"FEED: saw {feed}, which is no plain file; wanted one of JSON lines or CSV")
-        with path.open("rb"):
+            problem = f"saw the folder {feed}; wanted a file of JSON lines or CSV in it"
+        elif path.exists() and not path.is_file():
+            problem = f"saw {feed}, which is no plain file; wanted one of JSON lines or CSV"
+        else:
+            path.open("rb").close()
             return
     except FileNotFoundError:
         beside = [str(one) for one in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
@@ -169,6 +170,7 @@ def feed_ready(feed: str) -> None:
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"FEED: saw {feed[:300]!r}, which can't be read ({said}); wanted a readable file") from None
+    raise InputError(f"FEED: {problem}")
 
 
 def open_database(option: str, variable: str) -> "Engine":

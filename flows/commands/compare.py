@@ -7,7 +7,7 @@ from typing import Any
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
 from flows.commands.parser import whole_number
 
-_ADDRESS = re.compile(r"https?://[^/?#@\s]+")
+_ADDRESS = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 def register(commands: Any) -> None:
@@ -76,7 +76,8 @@ def _how(args: argparse.Namespace) -> dict[str, Any]:
         address = getattr(args, arm)
         if address is None:
             raise InputError(f"--{arm}: saw only the other address, wanted both, or none for before and after")
-        if not _ADDRESS.fullmatch(address):
+        found = _ADDRESS.fullmatch(address)
+        if not found or not 0 < int(found["port"] or 80) < 65536:
             saw = re.sub(r"//.*@", "//...@", address)
             raise InputError(f"--{arm}: saw {saw!r}, wanted scheme and host, such as http://10.0.0.5:8080")
         how[arm] = address

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from flows.rules.nearest import did_you_mean
+from flows.rules.nearest import did_you_mean, nearest
 from flows.rules.text import visible
 
 _REQUIRED = "the following arguments are required: "
@@ -54,7 +54,10 @@ class CommandParser(argparse.ArgumentParser):
                 continue
             begins = any(one.startswith(option) for one in known) if option.startswith("--") else option[:2] in known
             if not begins:
-                self.error(f"saw the unknown option {option}" + _hint(option, [one for one in known if len(one) > 2]))
+                # Without the dashes, which are what all options have in common.
+                near = nearest(option.lstrip("-"), [one.lstrip("-") for one in known if len(one) > 2])
+                hint = f"; did you mean {' or '.join(f'--{one}' for one in near)}?" if near else ""
+                self.error(f"saw the unknown option {option}{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Argparse's hook for a value that is not one of the choices."""

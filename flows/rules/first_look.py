@@ -31,7 +31,9 @@ def address_meant(word: str) -> str:
     """
     found = _ADDRESS.fullmatch(word) or _ONE_SLASH.fullmatch(word)
     ending = word.rpartition(".")[2]
-    if not found or ("/" not in word and len(ending) > 2 and difflib.get_close_matches(ending, _FILE_TYPES, 1, 0.75)):
+    if not found or (
+        "/" not in word.lstrip("/") and len(ending) > 2 and difflib.get_close_matches(ending, _FILE_TYPES, 1, 0.75)
+    ):
         return ""
     try:
         host = found["host"] if found["host"].isascii() else found["host"].encode("idna").decode()

@@ -49,11 +49,21 @@ _MESSAGE = re.compile(
 
 # Everything behind it can be a secret, whatever it is called: as a header, in a dictionary, as a pair, from a jar.
 # (Possessive: else a long word costs its length squared.)
-_COOKIES = re.compile(r"(?i)(cookies?[\w-]*+(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=)[ \t]*).*(?:\n[ \t]+.+)*")
+_COOKIES = re.compile(
+    r"(?i)(cookies?[\w-]*+(?:\\?['\"]?[ \t]*[=:]|['\"],|[ \t]+[^\s=;]+=|\((?=\w+=))[ \t]*).*(?:\n[ \t]+.+)*"
+)
 _COOKIES_OF_LINE = re.compile(_COOKIES.pattern.removesuffix(r"(?:\n[ \t]+.+)*"))
 _SECRET = re.compile(
-    r"(?i)(?<![\w-])([\w-]*(?:passw(?:or)?d|pwd|secret|token|api[-_]?key|cookie|session|sessid)[\w-]*+|(?:[\w-]*[_-])?sid)"
-    r"(['\"]?\s*[=:]\s*)[^\s,;&]+"
+    r"(?i)(?<![\w-])([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|(?:api|access|private)[-_]?key|credential|signature"
+    r"|nonce|cookie|session|sessid)[\w-]*+|(?:[\w-]*[_-])?si[dg]|__(?:host|secure)-[\w.-]*+)(['\"]?\s*[=:]\s*)[^\s,;&]+"
+)
+#: A secret that is the next word of a command, as text or as the list that an exception quotes.
+_OPTION = re.compile(
+    r"(?i)((?<!\S)['\"\[]*--?(?:[\w-]*-)?(?:password|passwd|secret|token|api-?key)(?:['\"],)?\s+)[^\s,]+"
+)
+_AUTHORIZATION = re.compile(
+    r"(?i)(\b(?:proxy-)?authorization['\"]?\s*[=:]\s*['\"]?)(?:[a-z][\w-]*[ \t]+)?[^\s,]+"
+    r"(?:,\s*[\w-]+=(?:\"[^\"]*+\"|[^\s,]*+))*+"
 )
 _BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]*+)://(\S*)")
@@ -63,6 +73,8 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?")
 _USERINFO = re.compile(
     r"(?<![^\s/\\'\"<>(\[=,;|])(?!mailto:)[^\s/\\'\"<>(\[=,;|@]{1,200}:[^\s@/]{0,500}@(?=[\w\[])|(?<=//)[^\s/?#@]{1,500}@"
 )
+#: The same in an address that is percent-encoded, as within another address.
+_QUOTED_USERINFO = re.compile(r"(?i)(?<=%2f%2f)[^\s/?#@&]{1,500}?%40")
 #: Schemes behind which a host stands, or a file; behind others a token can stand in its place, such as in Apprise's.
 _KNOWN_SCHEME = re.compile(r"(?i)(?:https?|wss?|ftp|file|(?:sqlite|postgres(?:ql)?|rediss?)(?:\+\w+)?)?")
 
@@ -159,6 +171,8 @@ def without_credentials(text: str) -> str:
     """A text whose addresses have neither user and password, nor a query or fragment, in which tokens stand."""
     if "://" in text:
         text = _URL.sub(_path_only, text)
+    if "%40" in text:
+        text = _QUOTED_USERINFO.sub("...%40", text)
     return _USERINFO.sub("...@", text) if "@" in text else text
 
 
@@ -186,7 +200,8 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
 
 def _unnamed(text: str) -> str:
     """A text without the values of what has a secret's name."""
-    return _SECRET.sub(r"\1\2...", _BEARER.sub(r"\1\2...", text))
+    text = _BEARER.sub(r"\1\2...", _AUTHORIZATION.sub(r"\1...", text))
+    return _OPTION.sub(r"\1...", _SECRET.sub(r"\1\2...", text))
 
 
 def _written_out(character: str) -> str:

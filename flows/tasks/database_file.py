@@ -13,6 +13,7 @@ from flows.rules.named_queries import NamedQuery, read_queries
 from flows.rules.query_review import ACCEPTABLE as QUERY_CLAIMS
 from flows.rules.site import Schedule
 from flows.rules.site_file import Place, Problem, SiteFileError, dotted, read_as
+from flows.rules.text import without_credentials
 from flows.tasks import migration_copy
 from flows.tasks.migration_copy import RehearsalError, address, same_database
 from flows.tasks.site_file import schedule_problems, shown_and_text
@@ -27,7 +28,14 @@ def all_databases() -> list[Path]:
 
 
 def path_of(database: str) -> Path:
-    """Where the file of a name in deployments/databases/ is; a path is one itself."""
+    """Where the file of a name in deployments/databases/ is; a path is one itself.
+
+    Raises:
+        SiteFileError: it is an address.
+    """
+    if "://" in database:
+        mend = "name a file of deployments/databases/ or a path to one; the address stands there as `url: {env: NAME}`"
+        raise SiteFileError([Problem(without_credentials(database), 0, "DATABASE", "an address", mend)])
     path = Path(database)
     return path if path.suffix in {".yaml", ".yml"} or "/" in database else DATABASES / f"{database}.yaml"
 

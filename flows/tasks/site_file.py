@@ -44,8 +44,11 @@ def load(site: str) -> Site:
         except ValueError as error:
             saw, _, mend = str(error).rpartition("; ")
             raise SiteFileError([Problem(without_credentials(site), 0, "SITE", saw, mend)]) from None
+    if not site.strip():
+        hint = f"known sites: {', '.join(one.stem for one in all_sites()) or 'none'}"
+        raise SiteFileError([Problem("SITE", 0, "SITE", "no name", hint)])
     path = Path(site)
-    if path.suffix not in {".yaml", ".yml"} and "/" not in site:
+    if path.suffix not in {".yaml", ".yml"} and "/" not in site and not path.is_file():
         path = SITES / f"{site}.yaml"
     shown = without_credentials(site)
     if shown != site and not _is_there(path):

@@ -148,6 +148,24 @@ def test_what_is_kept_stays():
         ("bearer hush-hush failed", "bearer ... failed"),
         ("said quiet-please twice: quiet-please", "said ... twice: ..."),
         ("a page in 3 s, status 503", "a page in 3 s, status 503"),
+        ("__Host-id=hush; __Secure-a.b: hush", "__Host-id=...; __Secure-a.b: ..."),
+        ("jar: Cookie(version=0, name='a', value='hush')", "jar: Cookie(..."),
+        ("2 cookie(s) were set", "2 cookie(s) were set"),
+        ("authorization: token hush, twice", "authorization: ..., twice"),
+        ('Authorization: Digest username="ada", response="hush"', "Authorization: ..."),
+        ("{'Authorization': 'ApiKey hush', 'Accept': '*/*'}", "{'Authorization': '..., 'Accept': '*/*'}"),
+        ('WWW-Authenticate: Digest realm="a", nonce="hush"', 'WWW-Authenticate: Digest realm="a", nonce=...'),
+        (
+            "passphrase=hush AWS_SECRET_ACCESS_KEY=hush private_key: hush",
+            "passphrase=... AWS_SECRET_ACCESS_KEY=... private_key: ...",
+        ),
+        ("X-Amz-Signature=hush&sig=hush&size=3", "X-Amz-Signature=...&sig=...&size=3"),
+        ("deploy --token hush --api-key=hush --retries 3", "deploy --token ... --api-key=... --retries 3"),
+        (
+            "Command '['psql', '--password', 'hush', 'shop']' failed",
+            "Command '['psql', '--password', ..., 'shop']' failed",
+        ),
+        ("to /login/https%3A%2F%2Fu%3Ahush%40a.test%2F", "to /login/https%3A%2F%2F...%40a.test%2F"),
     ],
 )
 def test_what_may_be_a_secret_is_left_out(text, scrub):
