@@ -306,6 +306,14 @@ def _own_policy(seen: Sequence[Exchange]) -> str:
     return f"; {f'the edge ({found[0]}, by its headers)' if found else 'an edge'} may have a setting for it"
 
 
+def _keeper(stored: Sequence[Exchange]) -> str:
+    """Who has kept some answers, by what the edge says of itself."""
+    by_edge = {at_edge(exchange).from_store for exchange in stored}
+    if True in by_edge:
+        return "the edge"
+    return "the edge or a cache behind it" if None in by_edge else "a cache behind the edge"
+
+
 def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str], *, unsaid: bool = False) -> Finding:
     """The two columns in one sentence. Promise or none, a page that is kept although it says not to contradicts.
 
@@ -317,7 +325,7 @@ def agreement(seen: Sequence[Exchange], visitor: Visitor, targeted: Sequence[str
     # No such field lets an edge keep what a token asked for, unless it says so itself.
     hidden = "" if visitor.authorized else _hidden(seen, targeted) or (_own_policy(seen) if unsaid else "")
     if stored and not answer.yes:
-        who = "the edge" if any(at_edge(exchange).from_store for exchange in stored) else "a cache behind the edge"
+        who = _keeper(stored)
         harm = "keeps it and may give it to strangers" if visitor.authorized else "keeps it all the same"
         shown = f"{shown}: {who} {harm}{hidden}" if unsaid else f"{shown}{hidden or f': {who} {harm}'}"
     holds = answer.yes or (not stored if stored or tells(seen) else None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from flows.rules import host_status as hosts
 from flows.rules import vendor_status as vendor
 from flows.rules.cache_status_field import cache_status
 from flows.rules.cache_words import FASTLY_WORDS, HIT, NO_WORDS, CacheState, OriginContacted, Told, stacked
@@ -18,6 +19,7 @@ from flows.rules.exchange import Exchange
 __all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "edges", "in_words", "read"]
 
 _NUMBER = re.compile(r"\d+")
+_COUNTS = re.compile(r"\s(?:dirn|mlen):\S*|(?<=hit|int)(?:[/(]|:\s?)\d+\)?|(?<=miss|pass)[/(]\d+\)?", re.IGNORECASE)
 _TTL = re.compile(r"(?<=ttl=)\d+|(?<=ttl=-)\d+")
 #: By the type of the site's edge; the first that says something counts.
 _BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
@@ -38,28 +40,50 @@ _BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
     "varnish": (vendor.varnish,),
     "vercel": (vendor.vercel,),
 }
+
+
+def _likely(said: vendor.Said) -> Told | None:
+    """A header with a likely name and a plain word in it, where nobody else says anything; no vendor's own is one."""
+    names = [name for name in said if name not in _HEARD and hosts.is_likely(name)]
+    return next(
+        (found for name in names if (found := vendor.worded(name)(said)) and found.state.from_store is not None), None
+    )
+
+
 _ANYBODY: tuple[vendor.Reader, ...] = (
     cache_status,
     vendor.cloudflare,
+    *hosts.CDNS.values(),
     vendor.vercel,
     vendor.bunny,
     vendor.google,
     vendor.known_cdn,
+    hosts.tencent,
     vendor.nginx,
     vendor.x_cache,
     vendor.akamai,
     vendor.traffic_server,
+    *hosts.HOSTS.values(),
+    _likely,
+    hosts.counted,
     vendor.server_timing,
     vendor.age,
 )
+#: Who is asked only when nobody else has said anything.
+_LAST_RESORT = frozenset({_likely, hosts.counted, vendor.age})
 #: The headers that speak of the same cache as a reader's own: whoever reads them next would hear it twice.
 _SPOKEN: Mapping[vendor.Reader, frozenset[str]] = {
     vendor.cloudflare: frozenset(["cf-cache-status", "server-timing"]),
-    vendor.varnish: frozenset(["x-cache", "x-varnish"]),
+    hosts.CDNS["x-77-cache"]: frozenset(["x-cache"]),
+    hosts.CDNS["x-ec-cache"]: frozenset(["x-cache"]),
+    hosts.HOSTS["x-drupal-cache"]: frozenset(["x-drupal-dynamic-cache"]),
+    vendor.varnish: frozenset(["x-cache", "x-varnish", "x-varnish-cache", "x-cache-detail"]),
     vendor.squid: frozenset(["x-cache", "x-cache-lookup", "age"]),
-    vendor.x_cache: frozenset(["x-cache", "x-varnish", "x-cache-lookup"]),
-    vendor.known_cdn: frozenset(["x-cache", "x-cache-remote", "fastly-debug-ttl", "akamai-cache-status"]),
-    vendor.fastly: frozenset(["x-cache", "fastly-debug-ttl"]),
+    vendor.x_cache: frozenset(["x-cache", "x-varnish", "x-varnish-cache", "x-cache-lookup", "x-cache-detail"]),
+    vendor.known_cdn: frozenset(
+        ["x-cache", "x-cache-remote", "fastly-debug-ttl", "akamai-cache-status", "x-fastly-cache-status"]
+    ),
+    vendor.fastly: frozenset(["x-cache", "fastly-debug-ttl", "x-fastly-cache-status"]),
     vendor.akamai: frozenset(["x-cache", "x-cache-remote", "akamai-cache-status", "x-check-cacheable"]),
     vendor.cloudfront: frozenset(["x-cache", "server-timing"]),
     vendor.traffic_server: frozenset(["via", "x-cache"]),
@@ -71,6 +95,8 @@ _AGE_MARGIN_SECONDS = 1.0
 _BY_AGE = Told(CacheState.HIT, OriginContacted.NO, layers=(HIT,), header="age", held_by="age")
 #: A site may name one of these as its own header; any other is read word by word.
 _BY_NAME: Mapping[str, vendor.Reader] = {
+    **hosts.CDNS,
+    **hosts.HOSTS,
     "cache-status": cache_status,
     "cf-cache-status": vendor.cloudflare,
     "server-timing": vendor.server_timing,
@@ -94,11 +120,15 @@ def at_edge(exchange: Exchange) -> CacheState:
 
 
 def in_words(exchange: Exchange) -> str:
-    """What became of one request, and where: `HIT`, or `HIT behind DYNAMIC (x-vercel-cache)`."""
+    """What became of one request, and where: `HIT`, or `HIT behind DYNAMIC (x-vercel-cache)`.
+
+    An edge that does not say what it did, as `Error from cloudfront`, may itself have had the copy that an Age shows.
+    """
     told = read(exchange)
     if not told.held_by or told.held_by == told.header:
         return told.state
-    return f"{told.state} behind {told.layers[0].state} ({told.held_by})"
+    before = f" behind {edge}" if (edge := told.layers[0].state) is not CacheState.UNKNOWN else ""
+    return f"{told.state}{before} ({told.held_by})"
 
 
 def edges(exchange: Exchange) -> tuple[str, ...]:
@@ -155,8 +185,11 @@ class _Heard:
 def _heard(names: tuple[str, ...], own: str) -> _Heard:
     own = own.lower()
     wanted = _HEARD.keys() | {own} - {""}
-    known = [(place, name) for place, name in enumerate(map(str.lower, names)) if name in wanted]
-    return _Heard(own, tuple(name for _, name in known), tuple((place, _HEARD.get(name)) for place, name in known))
+    known = [
+        (place, name) for place, name in enumerate(map(str.lower, names)) if name in wanted or hosts.is_likely(name)
+    ]
+    shortened = tuple((place, _HEARD.get(name, None if name == own else hosts.first_words)) for place, name in known)
+    return _Heard(own, tuple(name for _, name in known), shortened)
 
 
 @lru_cache(maxsize=1024)
@@ -169,8 +202,10 @@ def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
     found: list[Told] = []
     for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
         # That of an edge which asked nobody is history.
-        if found and (found[-1].origin_contacted is OriginContacted.NO or reader is vendor.age):
+        if found and found[-1].origin_contacted is OriginContacted.NO:
             break
+        if found and reader in _LAST_RESORT:
+            continue
         if one := reader(said):
             found.append(one)
             for name in {one.header} | _SPOKEN.get(reader, frozenset()):
@@ -211,8 +246,21 @@ def _without_ttl(value: str) -> str:
     return _TTL.sub("1", value)
 
 
+@lru_cache(maxsize=4096)
+def _without_counts(value: str) -> str:
+    """X-Cache without what Alibaba says of its disks, and how often Wikimedia and WP Engine used a copy."""
+    return _COUNTS.sub("", value)
+
+
+@lru_cache(maxsize=4096)
+def _letters(via: str) -> str:
+    """Via where Traffic Server's letters stand in it; others write times there."""
+    return via if vendor.has_letters(via) else ""
+
+
 #: Every header that a reader looks at, with what takes out of it that which differs from answer to answer.
 _HEARD: Mapping[str, Callable[[str], str] | None] = {
+    **hosts.HEARD,
     **dict.fromkeys(vendor.NGINX_NAMES),
     "age": _aged,
     "akamai-cache-status": None,
@@ -225,10 +273,10 @@ _HEARD: Mapping[str, Callable[[str], str] | None] = {
     "perma-cache": None,
     "server": None,
     "server-timing": _metrics,
-    "via": None,
+    "via": _letters,
     "x-amz-cf-pop": None,
     "x-azure-ref": lambda _: "",
-    "x-cache": None,
+    "x-cache": _without_counts,
     "x-cache-lookup": None,
     "x-cache-remote": None,
     "x-check-cacheable": None,

@@ -84,6 +84,8 @@ STALE_FOR_WANT_OF_BETTER = Tier(CacheState.STALE, OriginContacted.TRIED)
 BYPASS = Tier(CacheState.BYPASS, OriginContacted.YES)
 NOT_CACHEABLE = Tier(CacheState.DYNAMIC, OriginContacted.YES)
 MADE_AT_THE_EDGE = Tier(CacheState.DYNAMIC, OriginContacted.NO)
+#: A copy that a cache keeps for one visitor alone, which no shared store answered.
+OWN_COPY = Tier(CacheState.DYNAMIC, OriginContacted.NO)
 REFUSED = Tier(CacheState.UNKNOWN, OriginContacted.NO)
 UNSAID = Tier(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
 #: The edge made an error page itself; whether it had asked the origin is not said.
@@ -93,7 +95,7 @@ ERROR_PAGE = Tier(CacheState.DYNAMIC, OriginContacted.UNKNOWN)
 _SAID_FOR: Mapping[Tier, str] = {
     HIT: (
         "HIT HIT-FRESH PRERENDER ORIGINSHIELDHIT TCP_HIT TCP_MEM_HIT TCP_IMS_HIT TCP_INM_HIT TCP_NEGATIVE_HIT"
-        " TCP_REMOTE_HIT TCP_OFFLINE_HIT TCP_PARTIAL_HIT"
+        " TCP_REMOTE_HIT TCP_OFFLINE_HIT TCP_PARTIAL_HIT HIT-FRONT HIT-LOCAL HIT-REMOTE"
     ),
     MISS: "MISS FETCH TCP_MISS TCP_SWAPFAIL_MISS TCP_CLIENT_REFRESH_MISS",
     # Traffic Server's hit-stale: the copy was stale, the origin was asked, and the visitor got what it answered.
@@ -105,7 +107,9 @@ _SAID_FOR: Mapping[Tier, str] = {
     STALE_FOR_WANT_OF_BETTER: "HITSTALE TCP_REFRESH_FAIL_HIT TCP_REFRESH_FAIL TCP_REFRESH_FAIL_OLD",
     BYPASS: "BYPASS PASS PIPE SKIPPED DISABLED CONFIG_NOCACHE",
     NOT_CACHEABLE: "DYNAMIC UNCACHEABLE NOTCACHEABLE PRIVATE_NOSTORE",
-    MADE_AT_THE_EDGE: "SYNTH CONSTRUCTED REDIRECT LAMBDAGENERATEDRESPONSE FUNCTIONGENERATEDRESPONSE",
+    MADE_AT_THE_EDGE: (
+        "SYNTH CONSTRUCTED REDIRECT LAMBDAGENERATEDRESPONSE FUNCTIONGENERATEDRESPONSE INT INT-FRONT INT-LOCAL"
+    ),
     REFUSED: "TCP_DENIED TCP_COOKIE_DENY LIMITEXCEEDED CAPACITYEXCEEDED N/A",
     UNSAID: "UNKNOWN NONE NONE/UNKNOWN ERROR",
 }
@@ -130,6 +134,9 @@ _FASTLY_SUFFIXES = "(-(CLUSTER|REMOTE|WAIT|REFRESH|LOSTHDR|PASS|RECV|ERROR))"
 FASTLY_WORDS: Mapping[str, Tier] = MappingProxyType({name: _FASTLY_STATES[name] for name in ("HIT-STALE", "ERROR")})
 _WORDS = MappingProxyType({word: tier for tier, words in _SAID_FOR.items() for word in words.split()})
 NO_WORDS: Mapping[str, Tier] = MappingProxyType({})
+#: A server's name without a domain, as it stands before its word; and how often a copy was used, behind the word.
+_SERVER = re.compile(r"[A-Z]+\d+")
+_COUNT = re.compile(r"(?<=[A-Z])[/(]\d+\)?$")
 
 
 def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
@@ -137,7 +144,7 @@ def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
 
     `own` holds, in upper case, the words that this vendor means differently. None when the word means nothing here.
     """
-    words = said.upper().split(None, 2)
+    words = _verdict(said.upper())
     # Some put Squid's word, which is the more exact one, behind a plain one.
     exact = words[1] if len(words) > 1 and words[1].startswith("TCP_") else "".join(words[:1])
     word = exact.strip("\"'()[];:")
@@ -155,6 +162,14 @@ def _fastly_state(word: str) -> Tier | None:
         if re.fullmatch(rf"{name}{_FASTLY_SUFFIXES}*", word):
             return REVALIDATED if word.endswith("-REFRESH") else found
     return None
+
+
+def _verdict(said: str) -> list[str]:
+    """The words of an entry, the cache's verdict first: of `CACHE HIT`, Wikimedia's `CP3066 HIT/6`, `CP3066 HIT(6)`."""
+    words = said.split(None, 2)
+    if len(words) == 2 and (words[0] == "CACHE" or _SERVER.fullmatch(words[0])):
+        words.reverse()
+    return [_COUNT.sub("", words[0]), *words[1:]] if words else []
 
 
 def tiers(value: str, own: Mapping[str, Tier] = NO_WORDS) -> list[Tier]:

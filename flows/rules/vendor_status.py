@@ -159,6 +159,11 @@ def traffic_server(said: Said) -> Told | None:
     return told(found, "via", node) or told(tiers(said.get("x-cache", "")), "x-cache")
 
 
+def has_letters(via: str) -> bool:
+    """Whether Traffic Server's letters stand in a Via."""
+    return bool(_VIA_CODES.search(via))
+
+
 def _by_letters(lookup: str, server: str) -> Tier:
     """`lookup` of the copy and the answer of the `server`: S(erved), N(ot modified), E(rror), blank when not asked.
 
@@ -233,6 +238,24 @@ def age(said: Said) -> Told | None:
 #: What gives a kind of edge away, the outermost first: a header that it alone sends, or what `server` begins with.
 _SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("cloudflare", ("cf-ray", "cf-cache-status"), "cloudflare"),
+    ("edgeone", ("eo-cache-status", "eo-log-uuid"), "tencentedgeone"),
+    ("sucuri", ("x-sucuri-cache", "x-sucuri-id"), "sucuri"),
+    ("imperva", ("x-iinfo",), ""),
+    ("cdn77", ("x-77-cache", "x-77-pop"), "cdn77"),
+    ("quic-cloud", ("x-qc-cache", "x-qc-pop"), ""),
+    ("hostinger", ("x-hcdn-cache-status", "x-hcdn-request-id"), "hcdn"),
+    ("ddos-guard", ("ddg-cache-status",), "ddos-guard"),
+    ("gocache", ("x-gocache-cachestatus",), "gocache"),
+    ("stackcache", ("x-cdn-cache-status",), ""),
+    ("smoxy", ("s-cache",), ""),
+    ("arvancloud", ("ar-cache",), "arvancloud"),
+    ("tencent", ("x-nws-log-uuid",), "nws_"),
+    ("alibaba", ("eagleid", "x-swift-cachetime"), ""),
+    ("huawei", ("x-hcs-proxy-type", "x-ccdn-cachettl"), ""),
+    ("baidu", ("ohc-cache-hit",), ""),
+    ("volcengine", ("x-bdcdn-cache-status",), ""),
+    ("stackpath", ("x-hw",), ""),
+    ("edgecast", ("x-ec-cache",), "ecacc"),
     ("cloudfront", ("x-amz-cf-id", "x-amz-cf-pop"), "cloudfront"),
     ("fastly", ("fastly-debug-ttl", "x-fastly-request-id"), ""),
     ("akamai", ("akamai-cache-status", "x-akamai-transformed", "akamai-grn"), "akamai"),
@@ -241,6 +264,12 @@ _SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("keycdn", ("x-edge-location",), "keycdn"),
     ("vercel", ("x-vercel-id", "x-vercel-cache"), "vercel"),
     ("netlify", ("x-nf-request-id",), "netlify"),
+    ("wordpress-com", ("x-ac",), ""),
+    ("fly", ("fly-request-id",), "fly/"),
+    ("kinsta", ("x-kinsta-cache",), ""),
+    ("pagely", ("x-gateway-cache-status",), "pagely"),
+    ("platform-sh", ("x-platform-cache", "x-platform-cluster"), ""),
+    ("litespeed", ("x-litespeed-cache",), "litespeed"),
 )
 
 

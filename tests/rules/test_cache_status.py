@@ -308,6 +308,163 @@ def test_a_cache_behind_a_cache_is_heard_and_named(headers, state, layers, held_
     assert (state, layers, held_by) == (found.state, " ".join(one.state for one in found.layers), found.held_by)
 
 
+OF_HOSTS = [
+    # A copy that LiteSpeed keeps for one visitor is no shared one.
+    ({"x_litespeed_cache": "hit"}, "HIT", "no"),
+    ({"x_litespeed_cache": "hit,private"}, "DYNAMIC", "no"),
+    ({"x_litespeed_cache": "hit, litemage"}, "HIT", "no"),
+    ({"x_litespeed_cache": "miss"}, "MISS", "yes"),
+    ({"x_litespeed_cache": "bkd"}, "DYNAMIC", "yes"),
+    ({"x_litespeed_cache": "no-vary"}, "UNKNOWN", "unknown"),
+    ({"x_lsadc_cache": "hit,private"}, "DYNAMIC", "no"),
+    ({"x_qc_cache": "hit"}, "HIT", "no"),
+    ({"x_kinsta_cache": "HIT"}, "HIT", "no"),
+    ({"x_kinsta_cache": "BYPASS"}, "BYPASS", "yes"),
+    ({"ki_cf_cache_status": "SAVING"}, "MISS", "yes"),
+    ({"x_sucuri_cache": "EXPIRED"}, "EXPIRED", "yes"),
+    # Each layer at Tencent adds a word, the origin's side first; the edge names whom it asked.
+    ({"x_cache_lookup": "Cache Hit"}, "HIT", "no"),
+    ({"x_cache_lookup": "Cache Miss"}, "MISS", "yes"),
+    ({"x_cache_lookup": "Hit From MemCache"}, "HIT", "no"),
+    ({"x_cache_lookup": "Hit From Disktank3, Hit From Inner Cluster"}, "HIT", "no"),
+    ({"x_cache_lookup": ["Cache Miss", "Hit From Inner Cluster"]}, "MISS", "yes"),
+    ({"x_cache_lookup": "Hit From Inner Cluster"}, "HIT", "no"),
+    ({"x_cache_lookup": "Hit From Upstream, Cache Miss, Hit From Inner Cluster"}, "MISS", "yes"),
+    ({"x_cache": "Cache Hit", "x_cache_lookup": "Cache Hit"}, "HIT", "no"),
+    ({"eo_cache_status": "RefreshHit"}, "REVALIDATED", "yes"),
+    ({"eo_cache_status": "Cache Hit"}, "HIT", "no"),
+    ({"x_hcs_proxy_type": "1"}, "HIT", "no"),
+    ({"x_hcs_proxy_type": "0", "x_ccdn_cachettl": "0"}, "MISS", "yes"),
+    ({"x_bdcdn_cache_status": "TCP_MISS,TCP_MISS"}, "MISS", "yes"),
+    ({"x_qnm_cache": "Hit"}, "HIT", "no"),
+    ({"x_qnm_cache": "RawProxy"}, "BYPASS", "yes"),
+    ({"x_iinfo": "9-49176764-0 0CNN RT(1426425483129 667) q(0 -1 -1 -1) r(0 -1)"}, "HIT", "no"),
+    ({"x_iinfo": "4-152072-152074 PVNN RT(1415979066955 4498) q(0 0 0 -1) r(2 2)"}, "REVALIDATED", "yes"),
+    ({"x_iinfo": "5-152772522-152772614 SNNN RT(1513979929 0)"}, "MISS", "yes"),
+    ({"x_iinfo": "what?"}, "UNKNOWN", "unknown"),
+    ({"x_77_cache": "HIT", "x_cache": "HIT", "x_77_age": "10"}, "HIT", "no"),
+    ({"cache": "HIT", "x_id": "m9-up-e245"}, "HIT", "no"),
+    ({"x_hcdn_cache_status": "DYNAMIC"}, "DYNAMIC", "yes"),
+    ({"ddg_cache_status": "MISS"}, "MISS", "yes"),
+    ({"x_gocache_cachestatus": "BYPASS"}, "BYPASS", "yes"),
+    ({"x_cdn_cache_status": "HIT"}, "HIT", "no"),
+    ({"s_cache": "HIT"}, "HIT", "no"),
+    ({"ar_cache": "BYPASS"}, "BYPASS", "yes"),
+    ({"x_ec_cache": "TCP_MISS from ECAcc (lac/55B8)", "x_ec_cache_remote": "TCP_HIT from ECAcc (ns/1)"}, "HIT", "no"),
+    ({"x_gateway_cache_status": "HIT"}, "HIT", "no"),
+    ({"x_fastly_cache_status": "HIT-STALE-CLUSTER"}, "STALE", "background"),
+    ({"x_fastly_cache_status": "PASS", "x_cache": "MISS", "x_served_by": "cache-ams2-AMS"}, "MISS", "yes"),
+    ({"x_hs_cf_cache_status": "REVALIDATED"}, "REVALIDATED", "yes"),
+    ({"section_io_cache": "Miss"}, "MISS", "yes"),
+    ({"fly_cache_status": "HIT"}, "HIT", "no"),
+    ({"x_platform_cache": "BYPASS"}, "BYPASS", "yes"),
+    ({"x_runcloud_cache": "HIT"}, "HIT", "no"),
+    ({"x_srcache_fetch_status": "BYPASS"}, "BYPASS", "yes"),
+    # A server's name and no word behind it says nothing.
+    ({"x_ac": "3.dca_atomic_dca STALE"}, "STALE", "background"),
+    ({"x_ac": "3.sea _atomic_bur MISS"}, "MISS", "yes"),
+    ({"x_ac": "3.dfw _atomic_dfw"}, "UNKNOWN", "unknown"),
+    ({"x_nc": "HIT ord 2"}, "HIT", "no"),
+    ({"x_nananana": "Batcache-Hit"}, "HIT", "no"),
+    ({"x_nananana": "Batcache-Set"}, "MISS", "yes"),
+    ({"wp_super_cache": "Served supercache file from PHP"}, "HIT", "no"),
+    ({"wpo_cache_status": "cached"}, "HIT", "no"),
+    ({"wpo_cache_status": "saving to cache"}, "MISS", "yes"),
+    ({"x_rocket_nginx_serving_static": "Yes"}, "HIT", "no"),
+    ({"x_nitro_cache": "HIT"}, "HIT", "no"),
+    ({"x_magento_cache_debug": "HIT-GRACE"}, "STALE", "background"),
+    ({"x_magento_cache_debug": "UNCACHEABLE"}, "DYNAMIC", "yes"),
+    ({"x_magento_cache_debug": "MISS"}, "MISS", "yes"),
+    ({"x_nextjs_cache": "STALE"}, "STALE", "background"),
+    ({"x_nextjs_cache": "REVALIDATED"}, "EXPIRED", "yes"),
+    ({"x_opennext_cache": "HIT"}, "HIT", "no"),
+    # What the dynamic page cache keeps is filled in for each visitor.
+    ({"x_drupal_cache": "HIT", "x_drupal_dynamic_cache": "MISS"}, "HIT", "no"),
+    ({"x_drupal_cache": "UNCACHEABLE (request policy)"}, "DYNAMIC", "yes"),
+    ({"x_drupal_dynamic_cache": "HIT"}, "DYNAMIC", "yes"),
+    ({"x_symfony_cache": "GET /a?b=1: miss, store; GET /menu: fresh"}, "MISS", "yes"),
+    ({"x_symfony_cache": "GET /a: stale, valid, store"}, "REVALIDATED", "yes"),
+    ({"x_symfony_cache": "stale/invalid/store"}, "EXPIRED", "yes"),
+    ({"x_rack_cache": "fresh"}, "HIT", "no"),
+    ({"x_rack_cache": "invalidate, pass"}, "BYPASS", "yes"),
+    ({"x_rack_cache": "stale, stale-if-error"}, "STALE", "tried"),
+    ({"x_rack_cache": "what?"}, "UNKNOWN", "unknown"),
+    ({"x_discourse_cached": "true"}, "HIT", "no"),
+    ({"x_discourse_cached": "store"}, "MISS", "yes"),
+    ({"x_discourse_cached": "skip"}, "BYPASS", "yes"),
+    ({"x_cache_detail": '"conditional cache hit: entity refreshed" from host'}, "REVALIDATED", "yes"),
+    ({"x_cache_detail": '"cache hit" from host'}, "HIT", "no"),
+    ({"x_cache_detail": '"cache miss: attempting entity save" from host'}, "MISS", "yes"),
+    ({"x_cache": "REVALIDATE from host", "x_cache_detail": '"conditional cache hit: entity refreshed" from host'}, "REVALIDATED", "yes"),
+    ({"x_cache": "HIT: 5"}, "HIT", "no"),
+    # Wikimedia's servers before their words, and how often they used the copy behind them.
+    ({"x_cache": "cp3066 miss, cp3067 hit/6"}, "HIT", "no"),
+    ({"x_cache": "cp1053 hit(7), cp3039 miss(0)"}, "HIT", "no"),
+    ({"x_cache": "cp3066 miss, cp3067 pass"}, "BYPASS", "yes"),
+    ({"x_cache_status": "hit-front"}, "HIT", "no"),
+    ({"x_cache_status": "int-front"}, "DYNAMIC", "no"),
+    # Names and words that speak for themselves, where nobody else does.
+    ({"x_acme_cache": "HIT"}, "HIT", "no"),
+    ({"x_acme_cache_status": "miss; 3 ms"}, "MISS", "yes"),
+    ({"x_cache_action": "HIT", "x_cache_hits": "295"}, "HIT", "no"),
+    ({"x_acme_cache": "0f3c"}, "UNKNOWN", "unknown"),
+    ({"x_object_cache": "HIT"}, "UNKNOWN", "unknown"),
+    ({"x_acme_cache": "HIT", "x_cache": "MISS"}, "MISS", "yes"),
+    ({"x_cache_hits": "3"}, "HIT", "no"),
+    ({"x_cache_hits": "0, 2"}, "HIT", "no"),
+    ({"x_cache_hits": "0"}, "MISS", "yes"),
+    ({"x_cache_hits": "many"}, "UNKNOWN", "unknown"),
+    ({"x_cache_hits": "9", "x_cache": "MISS"}, "MISS", "yes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "state", "contacted"), OF_HOSTS)
+def test_a_host_or_content_system_is_read_in_its_own_words(headers, state, contacted):
+    found = heard(**headers)
+    assert (state, contacted) == (found.state, found.origin_contacted)
+
+
+IN_LAYERS = [
+    ({"cf_cache_status": "DYNAMIC", "x_kinsta_cache": "HIT", "x_drupal_cache": "MISS"}, "DYNAMIC HIT"),
+    ({"cf_cache_status": "DYNAMIC", "x_litespeed_cache": "hit,private"}, "DYNAMIC DYNAMIC"),
+    ({"x_hcdn_cache_status": "MISS", "x_litespeed_cache": "miss", "wpo_cache_status": "cached"}, "MISS MISS HIT"),
+    ({"x_cache": "Miss from cloudfront", "x_nextjs_cache": "HIT"}, "MISS HIT"),
+    ({"x_cache": "MISS", "x_served_by": "cache-ams2-AMS", "fly_cache_status": "HIT"}, "MISS HIT"),
+    ({"x_cache": "MISS TCP_MISS dirn:-2:-2", "x_qnm_cache": "Hit"}, "MISS HIT"),
+    ({"x_ac": "3.dca_atomic_dca MISS", "x_nananana": "Batcache-Hit"}, "MISS HIT"),
+    ({"x_sucuri_cache": "HIT", "x_litespeed_cache": "miss"}, "HIT"),
+    ({"eo_cache_status": "MISS", "x_vercel_cache": "HIT"}, "MISS HIT"),
+    # Two headers of one cache are one layer.
+    ({"x_77_cache": "MISS", "x_cache": "MISS"}, "MISS"),
+    ({"x_drupal_cache": "MISS", "x_drupal_dynamic_cache": "MISS"}, "MISS"),
+    ({"x_cache": "MISS from a", "x_cache_detail": '"cache miss: attempting entity save" from a'}, "MISS"),
+    ({"x_varnish": "3", "x_varnish_cache": "MISS"}, "MISS"),
+]
+
+
+@pytest.mark.parametrize(("headers", "layers"), IN_LAYERS)
+def test_a_cdn_is_outside_of_a_host_and_a_host_outside_of_its_content_system(headers, layers):
+    assert layers == " ".join(layer.state for layer in heard(**headers).layers)
+
+
+KINDS = [
+    ({"eo_cache_status": "MISS", "x_vercel_id": "fra1::x"}, ("edgeone", "vercel")),
+    ({"server": "Sucuri/Cloudproxy"}, ("sucuri",)),
+    ({"cf_ray": "1-AMS", "x_kinsta_cache": "HIT"}, ("cloudflare", "kinsta")),
+    ({"x_iinfo": "1-2-3 0CNN RT(1 2)"}, ("imperva",)),
+    ({"server": "hcdn", "x_litespeed_cache": "hit"}, ("hostinger", "litespeed")),
+    ({"x_ac": "3.dfw _atomic_dfw"}, ("wordpress-com",)),
+    ({"x_nws_log_uuid": "1"}, ("tencent",)),
+    ({"eagleid": "1"}, ("alibaba",)),
+    ({"server": "nginx"}, ()),
+]
+
+
+@pytest.mark.parametrize(("headers", "kinds"), KINDS)
+def test_headers_give_the_kind_of_edge_away(headers, kinds):
+    assert kinds == cache_status.edges(exchange(**headers))
+
+
 @pytest.mark.parametrize(("age", "state"), [("0", "MISS"), ("4", "MISS"), ("5", "HIT")])
 def test_an_age_that_a_slow_answer_explains_shows_no_cache(age, state):
     """A cache may count the time that its own question took."""
@@ -413,19 +570,30 @@ def test_what_differs_from_answer_to_answer_does_not_make_a_new_shape():
             cache_status=f"edge; hit; ttl={number}",
             x_azure_ref=str(number),
             server_timing=f"db;dur={number}",
+            via=f"cache{number}.l2hk1[0,304-0,H], cache9.de1[{number},0]",
+            x_cache=f"HIT TCP_MEM_HIT dirn:{number}:1 mlen:{number}, cp{6} hit/{number}, HIT: {number}",
+            x_cache_hits=f"{number}, 0",
+            x_iinfo=f"9-{number}-0 0CNN RT({number} 667)",
+            x_symfony_cache=f"GET /{number}: miss, store; GET /menu/{number}: fresh",
+            x_acme_cache=f"HIT; {number} ms",
         )
     assert 1 == cache_status._told.cache_info().misses
 
 
 def test_the_headers_that_explain_a_state_are_kept_as_evidence():
-    # An application writes what it likes there.
-    assert {"server-timing"} == set(cache_status._HEARD) - TELLING
+    # An application writes what it likes there, or the addresses that it asked itself for.
+    assert {"server-timing", "x-symfony-cache"} == set(cache_status._HEARD) - TELLING
     seen = exchange(x_front="HIT", x_true_cache_key="/a?token=secret", cache_tag="user-7", server_timing="u;desc=ada")
     named = replace(seen, probe=replace(seen.probe, status_header="X-Front"))
     assert [["x-front", "HIT"]] == exchange_json(named)["headers"]
     assert [] == exchange_json(seen)["headers"]
     risky = exchange(set_cookie="sid=secret")
     assert "secret" not in str(exchange_json(replace(risky, probe=replace(risky.probe, status_header="Set-Cookie"))))
+
+
+def test_an_edge_that_says_nothing_may_have_had_the_copy_that_age_shows():
+    assert "HIT (age)" == cache_status.in_words(exchange(x_cache="Error from cloudfront", age="260"))
+    assert "HIT behind MISS (age)" == cache_status.in_words(exchange(x_cache="Miss from cloudfront", age="260"))
 
 
 def test_the_state_alone_is_the_state_that_was_told():
