@@ -290,6 +290,8 @@ def _command(command: str, rehearsal: Rehearsal | None, now: datetime) -> str:
     proof = rehearsed(rehearsal, now)
     if not command:
         return "none is written down"
-    if len(command) > WIDTH - 60 or plain(command) != command:
+    # Between quotes the backslashes that disarm a message would be part of the command.
+    is_changed = plain(command) != command or ("'" in command and for_message(command) != command)
+    if len(command) > WIDTH - 60 or is_changed:
         return f"its command does not fit a message, see the site file ({proof})"
     return f"{command} ({proof})"

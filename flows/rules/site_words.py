@@ -9,7 +9,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, W
 #: RFC 9110 section 5.6.2.
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+def _without_controls(text: str) -> str:
+    """ValueError for a control character, which no command takes, no terminal shows and PostgreSQL does not keep."""
+    if any(not (one.isprintable() or one in "\n\r\t") and ord(one) < ord("\xa0") for one in text):
+        raise ValueError("wanted text without control characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_without_controls)]
 
 
 def _like(pattern: str, wanted: str) -> Any:
@@ -18,6 +26,8 @@ def _like(pattern: str, wanted: str) -> Any:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"wanted {wanted}")
+        if not text.isprintable():
+            raise ValueError(f"wanted {wanted}, without characters that can't be seen")
         return text
 
     return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]

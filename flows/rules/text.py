@@ -161,7 +161,7 @@ def for_picture(text: str) -> str:
 def for_message(text: str) -> str:
     """A line for a chat, a mail or a pager, whichever it is: nobody is called, nothing is a link, an image or HTML.
 
-    The backslash that it takes changes nothing in a command that is pasted into a shell.
+    The backslash that it takes changes nothing in a command that is pasted into a shell, unless it stands in quotes.
     """
     line = _CALL.sub(r"\1 ", shortened(plain(text), LONGEST_SHOWN))
     return _MESSAGE.sub(lambda found: f"{found[0]}\\", line)

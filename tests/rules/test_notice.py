@@ -101,7 +101,9 @@ def test_a_way_back_says_what_it_is_worth(rehearsal, says):
     assert f"rollback: {says}" in notice(on=verdict(), rehearsal=rehearsal).body.splitlines()
 
 
-@pytest.mark.parametrize("command", ["make " + "x" * WIDTH, "make 'a\nb'", "make a  b"])
+@pytest.mark.parametrize(
+    "command", ["make " + "x" * WIDTH, "make 'a\nb'", "make a  b", "curl 'https://a.test/x?y'", "sh -c 'echo @here'"]
+)
 def test_half_a_command_is_not_shown(command):
     line = next(line for line in notice(on=verdict(rollback=command)).body.splitlines() if line.startswith("rollback"))
     assert (
