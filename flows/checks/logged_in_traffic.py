@@ -3,7 +3,7 @@ from prefect import flow
 from flows.rules.logged_in_traffic import judge
 from flows.rules.site import Site
 from flows.rules.verdict import Verdict
-from flows.rules.walk import order, routes
+from flows.rules.walk import routes
 from flows.tasks.report import concluding
 from flows.tasks.sessions import walk
 from flows.tasks.vendors import log_in
@@ -19,7 +19,7 @@ from flows.tasks.vendors import log_in
 async def check_logged_in_traffic(site: Site) -> list[Verdict]:
     """Can a stranger, or another member, get a member's page?"""
     rules = [rule for rule in site.rules if routes(rule)]
-    members = await log_in(site) if any(order(rule) for rule in rules) else ()
+    members = await log_in(site) if rules else ()
     verdicts = []
     for rule in rules:
         walks = await walk(site, rule, members)

@@ -6,6 +6,7 @@ Costs one request for each promised coding, one conditional request, and one HEA
 import re
 from collections.abc import Iterator, Sequence
 
+from flows.rules.cache_control import directives, lifetime
 from flows.rules.cache_copy import Extra, Step, observed, silence
 from flows.rules.exchange import UNPACKED, Exchange, Probe
 from flows.rules.promises import Encoding, Rule
@@ -54,6 +55,10 @@ WORTH = 1000
 REPEATED = ("cache-control", "content-type", "vary", "etag", "last-modified", "content-encoding", "content-length")
 #: What a 304 has to repeat (RFC 9110 section 15.4.5).
 _RULING = ("cache-control", "content-location", "etag", "expires", "vary")
+#: Seconds by which two lifetimes may differ that end at one time.
+_NEAR_SECONDS = 60
+#: Directives that say whether a copy may be used at all.
+_DECISIVE = frozenset({"no-cache", "no-store", "private"})
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OPTIONAL = frozenset({"vary", "etag", "last-modified", "content-encoding", "content-length"})
 
@@ -151,7 +156,7 @@ def _validator(last: Exchange, conditional: Sequence[Exchange]) -> Finding:
 
 
 def _refreshes(last: Exchange, conditional: Sequence[Exchange]) -> Iterator[Finding]:
-    """Whether a 304 has what the 200 had: a cache that lacks it goes by another lifetime, or by another key."""
+    """Whether a 304 has what the 200 had: a cache that lacks it, or gets another one, goes by that from then on."""
     if not conditional or conditional[0].status != 304:
         return
     answer = conditional[0]
@@ -160,8 +165,23 @@ def _refreshes(last: Exchange, conditional: Sequence[Exchange]) -> Iterator[Find
     if last.header("vary").strip().lower() == "accept-encoding":
         missing = [name for name in missing if name != "vary"]
     saw = f"304 without {', '.join(missing)}" if missing else "304 with all of them"
+    if not missing and _rules_otherwise(last, answer):
+        said, told = last.header("cache-control"), answer.header("cache-control")
+        missing, saw = ["cache-control"], f"304 with {told}, where the 200 has {said}"
     wanted = "each of Cache-Control, Content-Location, ETag, Expires and Vary that the 200 has"
     yield REFRESHES.against(saw, wanted, holds=not missing, evidence=[last, answer])
+
+
+def _rules_otherwise(last: Exchange, answer: Exchange) -> bool:
+    """Whether a 304 gives the copy another policy. A lifetime that ends at a fixed time may be a little shorter."""
+    said, told = (directives(one.header("cache-control")) for one in (last, answer))
+    if (said.keys() ^ told.keys()) & _DECISIVE:
+        return True
+    for shared in (True, False):
+        long, now = (lifetime(one, shared=shared) or 0 for one in (last, answer))
+        if max(long, now) > 2 * min(long, now) + _NEAR_SECONDS:
+            return True
+    return False
 
 
 def _tags(whole: Sequence[Exchange]) -> Finding:

@@ -69,6 +69,8 @@ def _findings(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[V
             yield from _personal(site, rule, walk, actors)
         elif walk.asked:
             yield from _shared(rule, walk.steps, actors)
+    elif walk.steps:
+        yield from _in_passing(walk.steps, actors)
     if silent:
         yield silent
     else:
@@ -118,8 +120,8 @@ def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor])
         yield leak
     if not mine:
         yield from _by_body(walk)
-        # A page that is the same for everyone can still hand out a session, if it does so from the store.
-        yield from (one for one in _cookies(steps) if any(map(from_store, one.evidence)))
+        # A page that is the same for everyone can still hand out a session.
+        yield from _replayed(steps)
         return
     law = f"by the RFC {by_rfc(mine[0], targeted_of(site), authorized=actors['A'].authorized)}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]
@@ -135,6 +137,13 @@ def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor])
     if "B" not in actors:
         yield MEMBERS.against("one test member", "two", holds=None)
     yield from _cookies(steps)
+
+
+def _in_passing(steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
+    """What a member leaves on a page for everyone whose rule speaks of no member."""
+    if actors["A"].sentinels:
+        yield _leak(steps, actors)
+    yield from _replayed(steps)
 
 
 def _by_body(walk: Walk) -> Iterator[Finding]:
@@ -224,6 +233,11 @@ def _cookies(steps: Steps) -> Iterator[Finding]:
     saw = f"{names} with the same value for two visitors" if twice else f"{names} with a value for each visitor"
     evidence = list({id(one): one for cookie in twice or owners for one in carriers[cookie]}.values())
     yield COOKIE.against(saw, "a value for each visitor", holds=not twice, evidence=evidence)
+
+
+def _replayed(steps: Steps) -> Iterator[Finding]:
+    """As `_cookies`, of those that came from the store; what the origin gives everybody is nobody's session."""
+    return (one for one in _cookies(steps) if any(map(from_store, one.evidence)))
 
 
 def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,11 @@ HEADERS = {
     "X-Forwarded-Server": "{name}.invalid",
     "Forwarded": "host={name}.invalid",
     "X-Forwarded-Scheme": "{name}",
+    "X-Forwarded-Proto": "{name}",
+    "X-Forwarded-Port": "{name}",
+    "X-Forwarded-Prefix": "/{name}",
+    # A method that nobody has changes nothing.
+    "X-HTTP-Method-Override": "{name}",
     "X-Original-URL": "/{name}",
     "X-Rewrite-URL": "/{name}",
 }
@@ -81,7 +86,7 @@ def findings(query: Query, seen: Sequence[Injection], usual: Exchange) -> Iterat
         return
     for one in seen:
         if one.again is not None and stayed(one, usual):
-            what = "its host" if shows(one.again, [one.name]) else f"status {one.again.status}"
+            what = "what it said" if shows(one.again, [one.name]) else f"status {one.again.status}"
             saw = f"{one.header}: the next visitor got {what}, {cache_state(one.again)}"
             yield INJECTED.against(saw, wanted, holds=False, evidence=[one.first, one.again])
             return

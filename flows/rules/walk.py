@@ -18,6 +18,8 @@ from flows.rules.visitor import Step, Visitor, cast, leaks
 #: Who asks, in order: A and B are the members, N is nobody.
 PERSONAL_ORDER = "AABNNA"
 SHARED_ORDER = "NNAN"
+#: On a page for everyone whose rule speaks of no member: what one leaves to the next stranger.
+PASSING_ORDER = "AN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,10 @@ def walk(
     """Walk one route. `names` are random, 32 hexadecimal digits each.
 
     Requests at most: 3 for the proof of a key of its own and 6 visits; on a member's page 24 in disguise; on the first
-    shared route of a rule 14 with unkeyed headers. After a leak no member asks again.
+    shared route of a rule 22 with unkeyed headers. After a leak no member asks again.
     """
-    compares = bool(order(rule) and members) and not any(member.problem for member in members)
+    can_log_in = bool(members) and not any(member.problem for member in members)
+    compares = bool(order(rule)) and can_log_in
     if not (compares or reflects(rule, path)):
         return Walk()
     name, proof = yield from prove(site, path, names)
@@ -86,6 +89,8 @@ def walk(
         steps = yield from _visits(site, asked, order(rule), actors, warm)
         if rule.cache.by is Audience.MEMBER and _personal(steps, actors) and not leaks(steps, actors):
             disguises = yield from deception.attempt(site, path, actors["A"], names)
+    if can_log_in and not order(rule) and query is Query.APART:
+        steps = yield from _visits(site, own(path, next(names)), PASSING_ORDER, actors, [])
     if reflects(rule, path) and query is Query.APART and not leaks(steps, actors):
         injections = yield from reflection.attempt(site, path, proof[0], names)
     return Walk(proof, asked, steps, disguises, injections)

@@ -218,11 +218,34 @@ def test_a_member_who_gets_the_shared_copy_is_found_where_it_is_safe_to_try(edge
     assert ("own-key" in wanted) == (edge.members_at() == [])
 
 
+@pytest.mark.parametrize(
+    ("edge", "members", "wanted", "asked"),
+    [
+        ({}, (ADA, BEN), {"leak", "unkeyed-header"}, 1),
+        ({"key": by_session}, (ADA, BEN), set(), 1),
+        ({"keeps": no_members}, (ADA, BEN), set(), 1),
+        ({"greets": False}, (ADA, BEN), set(), 1),
+        ({}, (), set(), 0),
+        ({}, (ADA, replace(BEN, problem="login failed: 403")), set(), 0),
+        ({}, (replace(ADA, sentinels=()), replace(BEN, sentinels=())), set(), 1),
+        # Without a key of the run's own a reader could get what the member leaves.
+        ({"key": by_path}, (ADA, BEN), set(), 0),
+        ({"keeps": never}, (ADA, BEN), set(), 0),
+    ],
+)
+def test_what_a_member_leaves_on_a_page_for_everyone_is_found_although_no_bypass_is_named(edge, members, wanted, asked):
+    edge = Edge(**edge)
+    _, verdict = go(edge, site(), members)
+    assert wanted == found(verdict)
+    assert asked == len(edge.members_at())
+    assert all(f"{NAME}=" in place for place in edge.members_at())
+
+
 def test_a_made_up_host_stays_only_in_copies_of_our_own():
     edge = Edge(greets=False, repeats=True)
     seen, verdict = go(edge, site(), ())
     assert {"unkeyed-header"} == found(verdict)
-    assert "X-Forwarded-Host: the next visitor got its host, HIT" == verdict.findings[0].saw
+    assert "X-Forwarded-Host: the next visitor got what it said, HIT" == verdict.findings[0].saw
     assert 1 == len(seen.injections)
     assert all(f"{NAME}=" in url for url, _ in edge.asked)
     assert all(value.endswith(".invalid") for _, headers in edge.asked for value in headers.values())
