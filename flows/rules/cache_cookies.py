@@ -3,16 +3,19 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from urllib.parse import unquote
 
 from flows.rules.cache_copy import kept, states
 from flows.rules.exchange import Exchange, cookie_of
 from flows.rules.text import shortened
+from flows.rules.vendor_cookies import OF_EDGE, STICKY
 from flows.rules.verdict import Claim, Finding, Outcome
 
 RFC = "https://www.rfc-editor.org/rfc/rfc9111#section-7.3"
 SET_COOKIE = Claim("cache-headers/set-cookie", "A page for everyone sets no cookie, and no copy has one.", RFC)
-#: At least 16 characters, with a digit and a letter among them.
-_TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s;]{16,}")
+#: At least 16 characters in a row, with a digit and a letter among them; where a visitor is has shorter parts.
+_TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=.~-]{16,}")
+_BETWEEN = re.compile(r"[^\w+/=.~-]+")
 UNKEPT = Claim(SET_COOKIE.id, SET_COOKIE.says, RFC, breach=Outcome.WARN)
 
 
@@ -31,8 +34,14 @@ def replays_token(seen: Sequence[Exchange]) -> bool:
     owners: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in seen:
         for cookie in exchange.all("set-cookie"):
-            owners[cookie_of(cookie)[1]].append(exchange)
-    return any(_TOKEN.fullmatch(value) and len(carriers) > 1 and kept(carriers) for value, carriers in owners.items())
+            name, value = cookie_of(cookie)
+            if not (OF_EDGE.fullmatch(name) or STICKY.fullmatch(f"{name}={value}")):
+                owners[value].append(exchange)
+    return any(_like_session(value) and len(carriers) > 1 and kept(carriers) for value, carriers in owners.items())
+
+
+def _like_session(value: str) -> bool:
+    return any(map(_TOKEN.fullmatch, _BETWEEN.split(unquote(value))))
 
 
 def findings(seen: Sequence[Exchange]) -> Iterator[Finding]:

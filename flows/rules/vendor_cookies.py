@@ -1,4 +1,4 @@
-"""Cookies by which load balancers send a visitor to the same backend again, as their vendors write them."""
+"""Cookies of vendors that are nobody's session at a site: those of load balancers, and of an edge's bot protection."""
 
 import re
 
@@ -24,6 +24,21 @@ STICKY = re.compile(
     |ApplicationGatewayAffinity(?:CORS)?=.*
     # https://cloud.google.com/load-balancing/docs/backend-service#session_affinity
     |GCLB=.*
+    """,
+    re.VERBOSE,
+)
+
+#: What an edge marks a visitor's browser with, to tell robots from people. Read on 2026-12-01.
+OF_EDGE = re.compile(
+    r"""
+    # https://developers.cloudflare.com/fundamentals/reference/policies-compliances/cloudflare-cookies/
+    __cf(?:_bm|duid|lb|ruid|seq|waitingroom)|_cfuvid|cf_(?:clearance|ob_info|use_ob)
+    # https://www.flowconsent.com/en/services/security/akamai-bot-manager
+    |_abck|bm_(?:sz|sv|mi|so|lso)|ak_bmsc
+    # https://blog.crawlex.net/blog/imperva-incapsula-bot-detection
+    |(?:visid_incap|incap_ses|nlbi)_[0-9_]+|___utmv[a-zA-Z]+|reese84
+    # https://docs.humansecurity.com/applications-and-accounts/docs/cookies
+    |_px(?:vid|hd|mvid|de|[0-9]?)|pxcts
     """,
     re.VERBOSE,
 )
