@@ -157,13 +157,16 @@ class Csv(_File):
         super().__init__(path, longest_row=longest_row)
         self.delimiter = delimiter
         self._field_end = re.compile(f"[{re.escape(delimiter)}\r\n]")
+        self._spaces = " \t".replace(delimiter, "")
+        self._perhaps_late = re.compile(rf'(?:^|{re.escape(delimiter)})[{self._spaces}]+"'.encode())
 
     def fingerprint(self) -> str:
         """SHA-256 of the whole file, which was read to its end by then.
 
         Raises:
             SourceError, SourceChangedError: as any file.
-            BatchError: a quote has no end, or text follows a closing one; or the header is none.
+            BatchError: a quote has no end, text follows a closing one, or spaces stand before an opening one; or the
+                header is none.
         """
         found = super().fingerprint()
         with self._opened() as file:
@@ -250,6 +253,10 @@ class Csv(_File):
                 for fields in csv.reader(lines(), delimiter=self.delimiter, strict=True):
                     raw = b"".join(taken)
                     taken.clear()
+                    if self._perhaps_late.search(raw):
+                        text = raw.decode(errors="surrogateescape")
+                        within, end = self._walked(_Within.START, text)
+                        self._refuse(within, file, at, text.count("\n", 0, end))
                     at += len(raw)
                     if fields:
                         seen(raw)
@@ -267,7 +274,7 @@ class Csv(_File):
         """A record that is too long, or has a carriage return where none may be: behind its end the next one begins."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         within, kept, size, lines = _Within.START, bytearray(), 0, 0
-        while within not in (_Within.BROKEN, _Within.ENDED) and size <= MAX_SKIPPED_BYTES:
+        while within not in (_Within.BROKEN, _Within.LATE, _Within.ENDED) and size <= MAX_SKIPPED_BYTES:
             piece = file.read(_PIECE)
             text = decoder.decode(piece, final=not piece)
             within, end = self._walked(within, text)
@@ -277,11 +284,7 @@ class Csv(_File):
             size, lines = size + len(raw), lines + text.count("\n", 0, end)
             if not piece:
                 break
-        if within is _Within.BROKEN:
-            raise BatchError(
-                f"{self.name}: line {_line(file, at) + lines}: saw text after a closing quote; wanted a quote inside a "
-                f"quoted field doubled, as {_WANTED}"
-            )
+        self._refuse(within, file, at, lines)
         if within is _Within.QUOTED or size > MAX_SKIPPED_BYTES:
             raise BatchError(
                 f"{self.name}: line {_line(file, at)}: saw a record without an end within {size:,} bytes; wanted "
@@ -293,6 +296,16 @@ class Csv(_File):
             problem = f"{_LONG} {size:,} bytes{over}; wanted at most {self.longest_row:,}"
             return _Record(bytes(kept[:PAYLOAD]), size, [], problem, complete=False)
         return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
+
+    def _refuse(self, within: "_Within", file: BinaryIO, at: int, lines: int) -> None:
+        """Refuse a file in which nobody can tell where a record ends, so many lines behind the beginning of one."""
+        if within is _Within.BROKEN:
+            saw, wanted = "text after a closing quote", "a quote inside a quoted field doubled"
+        elif within is _Within.LATE:
+            saw, wanted = "spaces before an opening quote", "a quote at the very beginning of its field"
+        else:
+            return
+        raise BatchError(f"{self.name}: line {_line(file, at) + lines}: saw {saw}; wanted {wanted}, as {_WANTED}")
 
     def _walked(self, within: "_Within", text: str) -> tuple["_Within", int]:
         """Where in a record one is behind a piece of it, or behind its end or its fault, and how far into the piece.
@@ -310,6 +323,10 @@ class Csv(_File):
                 within, at = _Within.QUOTED, at + 1
             elif within is _Within.CLOSING and not self._field_end.match(text, at):
                 return _Within.BROKEN, at
+            elif within in (_Within.START, _Within.SPACED) and text[at] in self._spaces:
+                within, at = _Within.SPACED, at + 1
+            elif within is _Within.SPACED and text[at] == '"':
+                return _Within.LATE, at
             elif found := self._field_end.search(text, at):
                 within, at = _Within.START, found.end()
                 if found[0] == "\n":
@@ -323,6 +340,8 @@ class _Within(Enum):
     """Where in a CSV record one is."""
 
     START = "at the beginning of a field"
+    SPACED = "behind spaces at the beginning of a field"
+    LATE = "at a quote behind them, which opens a field to some readers and not to others"
     PLAIN = "in a field without quotes"
     QUOTED = "in a field with quotes"
     CLOSING = "behind a quote, which ends the field unless it is one of two"

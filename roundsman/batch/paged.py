@@ -176,9 +176,11 @@ class PagedApi(JsonLines):
     def _taken(self, answer: httpx.Response, body: bytes, number: int) -> tuple[list[Any], str]:
         where = f"{self.name}: page {number}"
         try:
-            told = json.loads(body)
+            told = json.loads(body, object_pairs_hook=_all_kept)
         except (ValueError, RecursionError):
             raise SourceError(f"{where} is no JSON, or ends too early; nothing of the feed was applied") from None
+        if isinstance(told, _Repeated):
+            raise BatchError(f"{where}: saw a key more than once beside its rows; wanted each once")
         rows = told.get(self.items) if isinstance(told, dict) else told
         if not isinstance(rows, list):
             raise BatchError(f"{where} has no list of rows under {self.items!r}")
@@ -213,6 +215,23 @@ class PagedApi(JsonLines):
         if kept is None or kept.digest != last.digest:  # else somebody may be reading it
             last.path.replace(self.path)
         index.replace(self._index)
+
+
+class _Repeated(dict[str, Any]):
+    """An object with a key more than once, which is written as it was read: who reads it as a row refuses it."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> Any:
+        """All of them."""
+        return self._pairs
+
+
+def _all_kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeated(pairs)
 
 
 def _bounded(pieces: Iterable[bytes], where: str) -> bytes:

@@ -115,7 +115,8 @@ async def test_a_line_of_100_megabytes_costs_no_memory_and_nothing_behind_it(she
     path = tmp_path / f"feed.{kind}"
     with path.open("wb") as file:
         rows = [article(0), article(1)] if kind == "jsonl" else [b"id,name", b"0,zero", b"1,one"]
-        file.write(b"\n".join(rows[:-1]) + b"\n" + b'{"id": 9, "name": "')
+        begin = b'{"id": 9, "name": "' if kind == "jsonl" else b"9,seventeen letters"
+        file.write(b"\n".join(rows[:-1]) + b"\n" + begin)
         for _ in range(100):
             file.write(b"x" * (1 << 20))
         file.write(b"\n" + rows[-1] + b"\n")
@@ -289,6 +290,9 @@ async def test_records_of_a_csv_may_have_line_ends_and_bad_ones_are_kept_one_by_
         ('7,"he said "hi,\n777777,injected\nthere", bye"', 9, "text after a closing quote"),
         ('7,"seven\n77,"777777"', 10, "text after a closing quote"),
         ('7,"seven\r\n77,7\r7,"7"', 10, "text after a closing quote"),
+        ('7, "seven\n7,777777\n"', 9, "spaces before an opening quote"),
+        ('7,"se\nven" ""\n', 10, "text after a closing quote"),
+        (' \t"7","seven\n7,777777\n"', 9, "spaces before an opening quote"),
     ],
 )
 @pytest.mark.parametrize("longest", [20, 1 << 20])
@@ -369,6 +373,9 @@ def test_a_delimiter_that_is_none_is_refused(delimiter):
         ('id,name\n1,"o\rne"\n', {}, [["1", "o\rne"]]),
         ("id,name\n1,o\0ne\n", {}, [["1", "o\0ne"]]),
         ('id,name\n1,5" nails\n', {}, [["1", '5" nails']]),
+        ('id,name\n1," ""one"", ""two"""\n', {}, [["1", ' "one", "two"']]),
+        ('id,name\n1," \n ""one"""\n', {}, [["1", ' \n "one"']]),
+        ('id\tname\n1\t"one"\n', {"delimiter": "\t"}, [["1", "one"]]),
         ('id,name\n1,""""\n2,""\n', {}, [["1", '"'], ["2", ""]]),
         ('id,name\n1,"one"', {}, [["1", "one"]]),
     ],

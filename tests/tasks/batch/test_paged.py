@@ -150,15 +150,34 @@ async def test_a_job_that_was_stopped_goes_on_with_what_it_began_with(api, feed,
         ),
         (b'{"items": [], "next": "/feed"}', BatchError, "page 1 leads back to an earlier one"),
         (b'{"items": [], "next": 7}', BatchError, "page 1: saw no address under 'next'"),
+        (b'{"items": [{"id": 0}], "items": []}', BatchError, "page 1: saw a key more than once beside its rows"),
         (b'{"items": ["' + b"x" * 2000 + b'"]}', BatchError, "page 1 has more than 1,000 bytes"),
     ],
-    ids=["torn", "other", "elsewhere", "circle", "number", "large"],
+    ids=["torn", "other", "elsewhere", "circle", "number", "twice", "large"],
 )
 async def test_a_page_that_is_none_is_told(api, feed, engine, monkeypatch, body, error, why):
     monkeypatch.setattr(paged, "LARGEST_PAGE", 1000)
     api.trouble = lambda _offset, _asked: (200, [], body)
     with pytest.raises(error, match=why):
         await run(transfers(engine, feed()))
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b'{"id": 1, "v": 2, "v": 3, "n": 9}', "no JSON: key 'v' more than once"),
+        (b'{"id": 1, "v": {"a": 1, "a": 2}, "n": 9}', "no JSON: key 'a' more than once"),
+        (b'{"id": 1, "v": -1e999, "n": 9}', "no JSON: -Infinity is no number in JSON"),
+        (b'{"id": 1, "v": [NaN], "n": 9}', "no JSON: NaN is no number in JSON"),
+    ],
+)
+async def test_a_row_of_a_page_that_is_no_json_is_quarantined_alone(api, feed, engine, row, why):
+    body = b'{"items": [' + row + b', {"id": 0, "v": 1, "n": 0}]}'
+    api.trouble = lambda _offset, _asked: (200, [], body)
+    outcome = await run(transfers(engine, feed()))
+    assert (2, 1) == (outcome.rows, outcome.quarantined)
+    with engine.connect() as connection:
+        assert [why] == connection.exec_driver_sql("SELECT error FROM import_row_error").scalars().all()
 
 
 async def test_the_key_of_an_api_is_sent_and_shown_nowhere(api, feed, engine, caplog, tmp_path):
