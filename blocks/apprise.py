@@ -54,7 +54,7 @@ class Apprise(NotificationBlock):
         try:
             client = apprise.Apprise()
             if not client.add(self.url.get_secret_value()):
-                raise AppriseError("saw a URL that Apprise has no service for; mend `url`")
+                raise AppriseError("saw a URL that Apprise has no service for; correct `url`")
             if not by(client):
                 why = self._without_secrets("; ".join(said.lines)) or "it did not say why"
                 raise AppriseError(f"Apprise could not send the message: {why}")

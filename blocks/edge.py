@@ -237,7 +237,7 @@ class Edge(Block):
         except UnicodeEncodeError:  # of what is spelled, or of what signs it
             raise self._unspeakable(order) from None
         except httpx.InvalidURL as trouble:
-            raise PurgeError(f"{name} can't be asked by this address ({trouble}); mend it", permanent=True) from None
+            raise PurgeError(f"{name} can't be asked by this address ({trouble}); correct it", permanent=True) from None
         wait = retry_after(response)
         if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
             # A 429 was not done, so it may be sent again; a second one is told.

@@ -184,7 +184,7 @@ def _made(kind_and_name: str, kind: type[Block], settings: Mapping[str, Any], en
         saw = f"settings that it can't be started with ({_without_secrets(str(error), kind, values)})"
         # A placeholder that no setting fills does not hang on the value of a secret.
         refusal = BlockError if isinstance(error, KeyError) else _StartError
-        raise refusal(kind_and_name, saw, "mend its settings") from None
+        raise refusal(kind_and_name, saw, "correct its settings") from None
     found = [
         BlockError(
             ".".join(map(str, (kind_and_name, *one["loc"]))), _seen(kind, one), one["msg"].removeprefix("Value error, ")

@@ -83,7 +83,7 @@ class OutgoingWebhook(NotificationBlock):
                 response = await bounded(await client.send(request, stream=True), MOST)
         except (UnicodeEncodeError, httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             # Once the block is mended the message can be sent, so it is not dead by this. What is wrong is a secret.
-            raise WebhookError("saw an address or a header that can't be used; mend the block's settings") from None
+            raise WebhookError("saw an address or a header that can't be used; correct the block's settings") from None
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             raise WebhookError(f"saw no answer ({type(error).__name__}), wanted 2xx") from None
         if not response.is_success:

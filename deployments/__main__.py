@@ -63,7 +63,7 @@ def _render(args: argparse.Namespace) -> int:
             args.out.write_text(text, "utf-8")
         except OSError as error:
             raise ValueError(f"--out {args.out}: saw {error.strerror}, wanted a file that can be written") from None
-        print(f"rendered {args.out}")
+        say(f"rendered {args.out}")
         return 0
     wanted = rendered(project_specs())
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
@@ -74,7 +74,7 @@ def _render(args: argparse.Namespace) -> int:
         else:
             path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
-            print(f"rendered {name}")
+            say(f"rendered {name}")
     wrong = list(problems(yaml.safe_load(wanted[FILE])))
     for problem in wrong:
         say(problem, error=True)
@@ -88,7 +88,7 @@ def _validate(args: argparse.Namespace) -> int:
     for problem in wrong:
         say(problem, error=True)
     if not wrong:
-        print(f"{args.file.name}: fine")
+        say(f"{args.file.name}: fine")
     return WRONG_INPUT if wrong else 0
 
 
@@ -110,12 +110,12 @@ def _deploy(args: argparse.Namespace) -> int:
     home_ready()  # it is written into each deployment
     if wrong := _validate(args):
         return wrong
-    print(asyncio.run(ensure(args.pool_type)), flush=True)
+    say(asyncio.run(ensure(args.pool_type)))
     if deploy(args.file):
         return FAILED
     asyncio.run(register_blocks())
     names = [one["name"] for one in yaml.safe_load(args.file.read_text(encoding="utf-8"))["deployments"]]
-    print(f"deployed: {', '.join(names)}", flush=True)
+    say(f"deployed: {', '.join(names)}")
     _leftovers(args.file, apply=False)
     return 0
 

@@ -18,7 +18,7 @@ import httpx
 from rich.console import Console
 
 from deployments.parts import PartError, Parts, StoppedError
-from flows.commands.common import InputError, ledger_ready
+from flows.commands.common import InputError, ledger_ready, say
 from flows.commands.home import held, home_ready
 from flows.commands.parser import CommandParser, port_number
 
@@ -78,7 +78,7 @@ def main(words: list[str] | None = None) -> int:
         return WRONG_INPUT if stop.code else DONE
     ports = {"--port": args.port, "--board-port": args.board_port} | ({"--no-demo": DEMO_PORT} if args.demo else {})
     if problems := [problem for option, port in ports.items() if (problem := _taken(option, port, ports))]:
-        sys.stderr.write("\n".join([*problems, ""]))
+        say("\n".join(problems), error=True)
         return WRONG_INPUT
     variables = environment(args.port, os.environ)
     try:
@@ -87,7 +87,7 @@ def main(words: list[str] | None = None) -> int:
             ledger_ready(variables["ROUNDSMAN_LEDGER_URL"])
             return _up(args, variables)
     except InputError as error:
-        sys.stderr.write(f"{error}\n")
+        say(error, error=True)
         return WRONG_INPUT
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from prefect.variables import Variable
 
 from deployments import drain
-from flows.commands.common import InputError, ledger_ready
+from flows.commands.common import InputError, ledger_ready, say
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
 
@@ -48,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
         if os.environ.get("ROUNDSMAN_LEDGER_URL"):
             ledger_ready()
     except InputError as error:
-        sys.stderr.write(f"{error}\n")
+        say(error, error=True)
         return drain.WRONG_INPUT
     return asyncio.run(drain.answered(_work(args.pool, args.drain, args.more), args.pool))
 

@@ -118,6 +118,24 @@ def test_every_flow_and_task_is_async():
     assert found > 10
 
 
+def test_what_is_printed_goes_through_say():
+    """It makes text of whatever was seen. The demo and the cluster print their own words; the guard writes into a pipe."""
+    commands = {*ROOT.glob("flows/**/*.py"), *ROOT.glob("deployments/**/*.py")}
+    commands -= {*ROOT.glob("deployments/demo/*.py"), *ROOT.glob("deployments/cluster/*.py")}
+    printing = {
+        str(path.relative_to(ROOT))
+        for path in commands
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "sys.stdout.write", "sys.stderr.write"}
+    }
+    assert {
+        "flows/commands/common.py",
+        "flows/commands/parser.py",
+        "flows/jobs/watch_jobs.py",
+        "flows/tasks/rehearse_guard.py",
+    } == printing
+
+
 def test_what_a_job_says_is_heard_whichever_job_is_imported():
     """Prefect's own configuration of logging leaves a process at WARNING."""
     code = "import logging, flows.jobs.watch_jobs; assert logging.getLogger('roundsman').isEnabledFor(logging.INFO)"

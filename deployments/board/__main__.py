@@ -7,6 +7,7 @@ import uvicorn
 
 from deployments.board.app import VARIABLE, create, is_loopback
 from deployments.board.connections import BACKLOG, BoundedProtocol
+from flows.commands.common import say
 from flows.commands.parser import CommandParser, port_number
 
 WRONG_INPUT = 3
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         return WRONG_INPUT if stop.code else 0
     if not is_loopback(args.host) and not os.environ.get(VARIABLE, "").strip():
         says = f"--host: saw {args.host}, which others can reach; set {VARIABLE} to a long secret, or use 127.0.0.1"
-        sys.stderr.write(f"{says}\n")
+        say(says, error=True)
         return WRONG_INPUT
     uvicorn.run(
         create(),

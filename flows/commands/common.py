@@ -41,7 +41,7 @@ class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever call
 
 def say(text: object, *, error: bool = False, most: int = LONGEST_SHOWN) -> None:
     """Print lines of which neither a terminal nor a CI system obeys anything, on standard error if it is an `error`."""
-    print(for_terminal(str(text), "\n", most), file=sys.stderr if error else sys.stdout)
+    print(for_terminal(str(text), "\n", most), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def say_broken(what: str, error: BaseException) -> None:

@@ -30,6 +30,7 @@ from flows.rules.slots import (
     lateness,
     overlaps,
 )
+from flows.rules.text import for_terminal
 from flows.tasks import runs, slots
 from flows.tasks.alerts import tell_new_channels
 from flows.tasks.hooks import speak_for
@@ -96,7 +97,7 @@ async def watch(ping: str = "") -> int:
         said, code = f"{slots.BLIND}{error}", COULD_NOT_LOOK
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
         said, code = f"{slots.BLIND}{type(error).__name__}", COULD_NOT_LOOK
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(for_terminal(f"{said}\n", "\n"))
     await _ping(ping, "/fail" if code else "")
     return code
 

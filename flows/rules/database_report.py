@@ -57,7 +57,7 @@ def _item(verdict: Verdict, one: Finding) -> str:
         return f"{what} {owner}\n\n{markdown_table(('before', 'now'), [plans])}\n"
     mend, _, cost = one.wanted.partition("; cost: ")
     if cost:
-        more = f"Mend: {code_for_markdown(mend)} {for_markdown(f'(cost: {cost}).')}"
+        more = f"Fix: {code_for_markdown(mend)} {for_markdown(f'(cost: {cost}).')}"
     else:
         more = for_markdown(f"Wanted {mend}.")
     return f"{what}: {for_markdown(f'{one.saw}.')} {more} {owner}"

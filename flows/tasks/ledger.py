@@ -268,10 +268,10 @@ def _usable(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise _refusal("text that is no database URL", _WANTED, f"mend {VARIABLE}") from None
+        raise _refusal("text that is no database URL", _WANTED, f"correct {VARIABLE}") from None
     driver = {"postgresql": "postgresql+psycopg"}.get(parsed.drivername, parsed.drivername)
     if driver not in {"sqlite", "postgresql+psycopg"}:
-        raise _refusal(f"a URL of {driver}", _WANTED, f"mend {VARIABLE}")
+        raise _refusal(f"a URL of {driver}", _WANTED, f"correct {VARIABLE}")
     if driver == "sqlite" and (parsed.database or ":memory:") == ":memory:":
         raise _refusal("a database in memory, which forgets", _WANTED, "name a file")
     if driver != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
@@ -331,7 +331,7 @@ def _explained(where: URL) -> Iterator[None]:
         if any(secret and str(secret) in saw for secret in secrets):
             saw = type(error.orig).__name__
         shown = where.database if where.drivername == "sqlite" else f"{where.host}/{where.database}"
-        raise _refusal(saw, f"a ledger at {shown}", f"mend {VARIABLE} or the database's rights") from None
+        raise _refusal(saw, f"a ledger at {shown}", f"correct {VARIABLE} or the database's rights") from None
 
 
 def _outlast(do: Callable[[], None], where: URL) -> None:

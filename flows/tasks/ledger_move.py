@@ -75,7 +75,7 @@ def _copied(old: Connection, new: Connection) -> dict[str, int]:
             insert_values(new, table, columns, counted)
         except DataError as error:
             saw = f"a row of {table.name} that PostgreSQL refuses ({str(error.orig).partition(chr(10))[0]})"
-            raise _refusal(saw, "rows that it takes", "mend or delete it in the file") from None
+            raise _refusal(saw, "rows that it takes", "correct or delete it in the file") from None
         many[table.name] = counted.many
         number = table.autoincrement_column
         if number is not None and counted.many:

@@ -99,20 +99,20 @@ def environment(monkeypatch):
             "set it",
         ),
         ("cloudflare/a", {"token": {"env": "HOLLOW"}}, "cloudflare/a.token", "an empty environment variable", "set it"),
-        ("ms-teams-webhook/a", {"url": "hush"}, "ms-teams-webhook/a", "settings that it can't be started with", "mend"),
+        ("ms-teams-webhook/a", {"url": "hush"}, "ms-teams-webhook/a", "settings that it can't be started with", "correct its settings"),
         (
             "twilio-sms/a",
             {"account_sid": "x", "auth_token": {"env": "SET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]},
             "twilio-sms/a",
             "can't be started with",
-            "mend its settings",
+            "correct its settings",
         ),
         (
             "custom-webhook/a",
             {"name": "a", "url": "{{nothing}}", "secrets": {"a": {"env": "SET"}}},
             "custom-webhook/a",
             "can't be started with (\"url/Placeholder(full_match='{{nothing}}'",
-            "mend its settings",
+            "correct its settings",
         ),
         (
             "member/a",

@@ -253,14 +253,19 @@ def test_a_loopback_address_is_told_from_others(host, yes):
     assert yes is is_loopback(host)
 
 
-@pytest.mark.parametrize("words", [["--host", "0.0.0.0"], ["--host", "board.example.com"], ["--port", "x"], ["--what"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--host", "0.0.0.0"], ["--host", "board.example.com"], ["--host", "a\x1b[31m"], ["--port", "x"], ["--what"]],
+)
 def test_what_would_not_be_safe_is_refused_before_anything_is_served(words, capsys, monkeypatch):
     from deployments.board.__main__ import main
 
     monkeypatch.setenv("ROUNDSMAN_BOARD_TOKEN", " ")
     assert 3 == main(words)
     if "--host" in words:
-        assert "set ROUNDSMAN_BOARD_TOKEN" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "set ROUNDSMAN_BOARD_TOKEN" in said
+        assert "\x1b" not in said
 
 
 @pytest.mark.slow

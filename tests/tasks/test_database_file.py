@@ -198,4 +198,4 @@ def test_a_changed_plan_stands_beside_the_one_before_on_the_page():
     verdicts = (Verdict("query-plans", "shop latest", "", "content", "", "", (finding, mend)),)
     text = page(Report("1", "shop", START, START, verdicts))
     assert "| Index Scan using a\\|b on page, cost 1 as before | Sort<br>Seq Scan on page, cost 9 since today |" in text
-    assert "Mend: `CREATE INDEX x` (cost: 3 MB)." in text
+    assert "Fix: `CREATE INDEX x` (cost: 3 MB)." in text

@@ -81,7 +81,9 @@ def test_a_row_that_can_not_be_taken_leaves_nothing_behind(ledger, file):
     source = open_ledger(f"sqlite:///{file}")
     add(source, event(TODAY, message="a\0b"))
     source.dispose()
-    with pytest.raises(LedgerError, match=r"saw a row of job_event that PostgreSQL refuses \(.*NUL.*mend or delete it"):
+    with pytest.raises(
+        LedgerError, match=r"saw a row of job_event that PostgreSQL refuses \(.*NUL.*correct or delete it"
+    ):
         move(file, ledger)
     assert not any(everything(ledger).values())
 
