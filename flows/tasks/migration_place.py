@@ -10,7 +10,6 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
-import flows
 import roundsman
 from flows.rules.migration_plan import Migrations, Protection
 from flows.rules.migration_reach import Address, decoy_host, decoys, filled, of_the_project, withheld
@@ -153,7 +152,7 @@ def _reach_file(copy: Copy, folder: Path, addresses: Collection[URL], plan: Migr
 
 def _run_later(folder: Path) -> tuple[Path, ...]:
     """Folders in the project's one with what runs later without a guard, such as the guard's own code."""
-    own = {Path(roundsman.__file__).parent, Path(flows.__file__).parent, Path(sys.prefix)}
+    own = {Path(roundsman.__file__).parent, Path(__file__).parents[1], Path(sys.prefix)}
     environments = {path.parent for path in folder.glob("*/pyvenv.cfg")}
     found = {path.resolve() for path in (*own, *environments, folder / ".git") if path.is_dir()}
     return tuple(sorted(path for path in found if folder in path.parents))

@@ -99,7 +99,13 @@ def environment(monkeypatch):
             "set it",
         ),
         ("cloudflare/a", {"token": {"env": "HOLLOW"}}, "cloudflare/a.token", "an empty environment variable", "set it"),
-        ("ms-teams-webhook/a", {"url": "hush"}, "ms-teams-webhook/a", "settings that it can't be started with", "correct its settings"),
+        (
+            "ms-teams-webhook/a",
+            {"url": "hush"},
+            "ms-teams-webhook/a",
+            "settings that it can't be started with",
+            "correct its settings",
+        ),
         (
             "twilio-sms/a",
             {"account_sid": "x", "auth_token": {"env": "SET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]},
