@@ -54,7 +54,7 @@ class Attempt:
 def told(attempts: Iterable[Attempt]) -> list[str]:
     """Sentences on what was tried, each once, those after databases first.
 
-    A name that was only asked for is left out when it is told as well what for.
+    A name that was only looked up is left out where a connection to it is reported as well.
     """
     known = list(dict.fromkeys(attempts))
     reached = {(one.leg, one.target.split(" ")[-1].rpartition(":")[0]) for one in known if one.what != "looked up"}

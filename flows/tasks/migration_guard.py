@@ -44,7 +44,7 @@ _DENIED = re.compile(rb"\0C42501\0M([^\0]{1,300})\0(?!(?:[A-Za-z][^\0]*\0)*?Rexe
 _FIRST_MESSAGE_BYTES = 10_000
 #: Seconds for a first message, and to connect to the server.
 _FIRST_MESSAGE_SECONDS, _CONNECT_SECONDS = 60.0, 10.0
-#: Where a server listens unless it is told otherwise.
+#: PostgreSQL's default port.
 POSTGRESQL_PORT = 5432
 #: linux/seccomp.h: SECCOMP_IOCTL_NOTIF_RECV, _SEND and _ID_VALID, and the size of what is received.
 _RECEIVE, _SEND, _STILL_WAITS, _NOTIFICATION_BYTES = 0xC0502100, 0xC0182101, 0x40082102, 80
@@ -92,7 +92,7 @@ class Reach:
     live_names: frozenset[str] = frozenset()
     """Of the live database's server."""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """What a name is called when it is told of, for names that are made up."""
+    """How a made-up name is called in a report."""
 
 
 def begun_in(cwd: Path, words: Sequence[str]) -> list[str]:
@@ -186,7 +186,7 @@ class Guard:
 
     @property
     def decoy(self) -> Path:
-        """Stands in the place of the live database's file; whoever opens it is told of."""
+        """Stands in the place of the live database's file; each opening of it is reported."""
         return self._own / "decoy"
 
     def _called(self, name: str) -> str:

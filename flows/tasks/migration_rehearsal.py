@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import URL, Connection, inspect, make_url, text
+from sqlalchemy import URL, Connection, inspect, make_url
 
 from flows.rules.migration_claims import NOT_CONNECTED
 from flows.rules.migration_facts import MigrationFacts
@@ -18,7 +18,7 @@ from flows.rules.query_facts import QuerySeen
 from flows.rules.query_promise import Queries
 from flows.tasks.database_file import queries_of
 from flows.tasks.database_read import analyzed, numbered
-from flows.tasks.migration_copy import Copy, RehearsalError, address, connected, copied, drop_left_over
+from flows.tasks.migration_copy import RehearsalError, address, connected, copied, drop_left_over
 from flows.tasks.migration_legs import Rehearsing, drift, pending, smoke, walk
 from flows.tasks.migration_place import find_place
 from flows.tasks.migration_snapshot import snapshot
@@ -27,6 +27,8 @@ from flows.tasks.query_look import plans_on
 
 #: Seconds after which no rehearsal is under way any more.
 LONGEST = 6 * 3600.0
+#: Schema and name of the table in which Alembic keeps where a database is, unless env.py names another.
+_REVISIONS = ("", "alembic_version")
 
 
 @task(task_run_name="rehearse the migrations of {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -72,7 +74,8 @@ def _rehearse(  # noqa: PLR0913, PLR0917 - as the task above
         legs = _legs(at, asked)
         copied_rows = legs["before"].rows if "before" in legs else {}
         legs["attempts"] = tuple(at.attempts)
-        return MigrationFacts(dialect=golden.get_backend_name(), **legs, **_live(production, golden, copied_rows))
+        live_facts = _live(production, golden, copied_rows, legs.pop("table", _REVISIONS))
+        return MigrationFacts(dialect=golden.get_backend_name(), **legs, **live_facts)
 
 
 def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[str, Any]:
@@ -82,6 +85,7 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
             trouble, remedy = "Alembic ended well, and asked the copy nothing", NOT_CONNECTED
         return {"trouble": trouble, "remedy": remedy}
     facts = {
+        "table": tuple(told["table"]),
         "start": tuple(told["current"]),
         "heads": tuple(told["heads"]),
         "labels": {head: tuple(labels) for head, labels in told["labels"].items()},
@@ -96,7 +100,10 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     up = facts["up"] = walk(at, "up")
     if up.error:
         return facts
-    if sorted(_revisions(at.copy, told["table"])) == told["current"]:
+    # Alembic's process is not believed in where the copy is.
+    with connected(make_url(at.copy.url), reads_only=True) as connection:
+        reached = _revisions(connection, told["table"])
+    if reached == told["current"]:
         return facts | {"is_idle": True}
     facts |= {"upgraded": snapshot(at.copy, before), "queries_after": asked(), "drift": drift(at), "smoke": smoke(at)}
     down = facts["down"] = walk(at, "down", told["current"])
@@ -111,15 +118,14 @@ def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[st
     return facts | {"after_all": snapshot(at.copy, before)}
 
 
-def _revisions(copy: Copy, table: Sequence[str]) -> list[str]:
-    """Where the copy itself says that it is: Alembic's process is not believed in that. `table`: schema and name."""
-    with connected(make_url(copy.url), reads_only=True) as connection:
-        schema, name = table
-        if not inspect(connection).has_table(name, schema=schema or None):
-            return []
-        quoted = connection.dialect.identifier_preparer.quote
-        where = ".".join(quoted(word) for word in (schema, name) if word)
-        return list(connection.exec_driver_sql(f"SELECT version_num FROM {where}").scalars())  # noqa: S608 - quoted
+def _revisions(connection: Connection, table: Sequence[str]) -> list[str]:
+    """Where a database says that it is; nowhere when no migration was ever run on it. `table`: schema and name."""
+    schema, name = table
+    if not inspect(connection).has_table(name, schema=schema or None):
+        return []
+    quoted = connection.dialect.identifier_preparer.quote
+    where = ".".join(quoted(word) for word in (schema, name) if word)
+    return sorted(connection.exec_driver_sql(f"SELECT version_num FROM {where}").scalars())  # noqa: S608 - quoted
 
 
 #: Rows that no ANALYZE and no VACUUM saw are counted by their writers; -1 stands for what nobody knows.
@@ -132,32 +138,29 @@ WHERE c.relkind = 'r' AND n.nspname !~ '^(pg_|information_schema)'
 """
 
 
-def _live(url: URL | None, golden: URL, copied_rows: Mapping[str, int]) -> dict[str, Any]:
-    """Production's revision and its rows by table, as its statistics have them: nothing is counted there."""
+def _live(
+    url: URL | None, golden: URL, copied_rows: Mapping[str, int], table: Sequence[str] = _REVISIONS
+) -> dict[str, Any]:
+    """Production's revision and its rows by table, as its statistics have them: nothing is counted there.
+
+    `table`: schema and name of the one with the revisions.
+    """
     if url is None:
         return {}
     sqlite = url.get_backend_name() == "sqlite"
     try:
         with connected(url, reads_only=True) as connection:
             if sqlite:
-                names = (
-                    connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
-                )
                 with connected(golden, reads_only=True) as other:
                     rows = dict(_larger(connection, other, copied_rows))
             else:
                 rows = {
                     shown(space, name): count for space, name, count in connection.exec_driver_sql(_ROWS) if count >= 0
                 }
-                there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()
-                names = ["alembic_version"] if there else []
-            # A database that no migration was ever run on has no such table.
-            known = "alembic_version" in names
-            ask = text("SELECT version_num FROM alembic_version")
-            found = connection.execute(ask).scalars().all() if known else []
+            found = _revisions(connection, table)
     except RehearsalError as error:
         return {"live_trouble": str(error)}
-    return {"live_revisions": tuple(sorted(found)), "live_rows": rows}
+    return {"live_revisions": tuple(found), "live_rows": rows}
 
 
 def _larger(live: Connection, golden: Connection, copied_rows: Mapping[str, int]) -> Iterator[tuple[str, int]]:

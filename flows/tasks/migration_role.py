@@ -1,6 +1,6 @@
 """The role that migrations are rehearsed as on PostgreSQL: it owns the copy, and has no right to anything else.
 
-A server can be told to reach another one, and whoever may drop a database may do so from within another. So what runs
+SQL can make a server connect to another one, and who may drop a database may do so from within another. So what runs
 on the copy is a role of its own, made with the copy and dropped with it.
 """
 

@@ -314,6 +314,28 @@ def test_production_holds_no_revision_that_another_one_depends_on(applied, outco
     assert outcome == told(judge("shop", "content", plan(heads=2), facts)[-1])["db315-production"][0]
 
 
+def test_the_table_with_the_revisions_may_have_another_name(golden, project, tmp_path, monkeypatch, postgres_server):
+    env = project.folder / "migrations/env.py"
+    env.write_text(
+        env.read_text().replace("target_metadata=None", 'target_metadata=None, version_table="our versions"')
+    )
+    project.add("first", "ALTER TABLE page ADD note text")
+    project.add("second", "ALTER TABLE page ADD more text", "ALTER TABLE page DROP COLUMN more")
+    versions = ['CREATE TABLE "our versions" (version_num text)', "INSERT INTO \"our versions\" VALUES ('0001')"]
+    if golden.startswith("sqlite"):
+        live = sqlite_database(tmp_path / "live.db", versions)
+        sqlite_database(make_url(golden).database, versions)
+    else:
+        live = postgres_server.fresh()
+        fill(live, versions)
+        fill(golden, versions)
+    monkeypatch.setenv("SHOP_LIVE", live)
+    verdicts, _ = rehearse(project, live="SHOP_LIVE")
+    found = told(verdicts[-1])
+    assert ("pass", "0001") == found["db315-production"]
+    assert "pass" == found["db310-downgrade"][0]
+
+
 def test_a_revision_whose_script_is_gone_is_named(golden, project):
     project.add("first", "ALTER TABLE page ADD note text")
     if golden.startswith("sqlite"):
