@@ -29,10 +29,10 @@ _TYPES = {"critical": "failure", "error": "failure", "warning": "warning"}
 _PRIORITIES = {"critical": "P1", "error": "P2", "warning": "P3"}
 
 
-class PagerError(Exception):
-    """An alert that a pager did not take: what was seen, without keys.
+class NotTakenError(Exception):
+    """What was sent and not, or perhaps not, taken: what was seen, without address, keys and answer.
 
-    `permanent` means that the same request would be refused again, and `denied` that it is until a key is mended.
+    `permanent` means that the same request would be refused again, and `denied` that it is until a key is corrected.
     `retry_after` are the seconds asked to wait.
     """
 
@@ -43,6 +43,10 @@ class PagerError(Exception):
         self.permanent = permanent
         self.denied = denied
         self.retry_after = retry_after
+
+
+class PagerError(NotTakenError):
+    """An alert that a pager did not take."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from prefect.blocks.core import Block, schema_extra
 from pydantic import ConfigDict, Field, SecretStr
 
 from blocks.asking import DENIED, bounded, retry_after
-from blocks.pagers import Event
+from blocks.pagers import Event, NotTakenError
 
 #: Seconds for one whole request.
 PATIENCE = 10.0
@@ -19,20 +19,8 @@ PATIENCE = 10.0
 MOST = 4096
 
 
-class WebhookError(Exception):
-    """A message that was not, or may not have been, taken: what was seen, without address, headers and answer.
-
-    `permanent` means that the same request would be refused again, and `denied` that it is until a token is mended.
-    `retry_after` are the seconds asked to wait.
-    """
-
-    def __init__(
-        self, says: str, *, permanent: bool = False, denied: bool = False, retry_after: float | None = None
-    ) -> None:
-        super().__init__(says)
-        self.permanent = permanent
-        self.denied = denied
-        self.retry_after = retry_after
+class WebhookError(NotTakenError):
+    """A message that the address did not take."""
 
 
 def _hide_inner(schema: dict[str, Any], kind: type[Block]) -> None:

@@ -22,7 +22,7 @@ MOST_HEADERS, MOST_COOKIES, LONGEST_VALUE, LONGEST_URL = 60, 10, 300, 2000
 MOST_EXCHANGES, MOST_EVIDENCE = 20, 4_000_000
 
 #: The cache key in a Cache-Status (RFC 9211 section 2.7), a string or a token.
-_KEY = re.compile(r';\s*key=(?:"(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
+_KEY = re.compile(r';\s*key\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
 #: What stands in the place of a header's value.
 _HASHED = re.compile(r"(?:[^=;]*=)?sha256:[0-9a-f]{12}")
 #: Request headers that hold a visitor's secret; what an answer repeats of them is hashed.

@@ -208,7 +208,6 @@ def spread(
         incident: With its newest message.
         channels: Who is to hear of it.
         again: Whether those who heard of it are reminded. A message that waits already takes the new words instead.
-
         late: Whether its newest message is older, so that it says when it was written.
 
     Returns:

@@ -67,6 +67,7 @@ def test_a_cookie_without_a_name_is_all_value(field, pair):
         [("Via", f"1.1 u:{SECRET}@proxy")],
         [("Server", f"x http://u:{SECRET}@a.test/?q={SECRET}#{SECRET}")],
         [("Cache-Status", f'edge; hit; key="/?t={SECRET}"; detail="http://a.test/?t={SECRET}"')],
+        [("Cache-Status", f'edge; hit; KEY = "/{SECRET}"')],
         [("X-Cache", f"HIT //u:{SECRET}@a.test/")],
         [("ETag", f'"{SECRET}"'), ("Set-Cookie", f"session={SECRET}")],
         [("X-Served-By", SECRET), ("Set-Cookie", SECRET)],
