@@ -18,16 +18,19 @@ def log(monkeypatch):
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
-    root, prefects = logging.getLogger(), logging.getLogger("prefect")
+    root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [handler])
-    # Where Prefect has set up its logging, its loggers keep to their own handlers.
-    for logger in (prefects, *(logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "task_runs"))):
-        monkeypatch.setattr(logger, "handlers", [])
-        monkeypatch.setattr(logger, "propagate", True)
-    before = root.level
-    root.setLevel(logging.DEBUG)
+    # Where Prefect has set up its logging, its loggers have levels and handlers of their own.
+    loggers = [root, *(logging.getLogger(f"prefect{name}") for name in ("", ".flow_runs", ".task_runs"))]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        if logger is not root:
+            monkeypatch.setattr(logger, "handlers", [])
+            monkeypatch.setattr(logger, "propagate", True)
     yield out
-    root.setLevel(before)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize(
