@@ -201,7 +201,14 @@ def test_without_a_server_nothing_is_deployed(name, capsys, monkeypatch):
     assert "PREFECT_API_URL: saw none, wanted a server" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["bogus"], ["deploy", "--pool-type", "dcoker"], ["--chek"]])
-def test_a_wrong_word_is_told(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["bogus"], "saw the unknown command 'bogus'"),
+        (["deploy", "--pool-type", "dcoker"], "did you mean docker?"),
+        (["--chek"], "did you mean --check?"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_what_was_meant(words, says, capsys):
     assert 3 == command.main(words)
-    assert "usage:" in capsys.readouterr().err
+    assert says in capsys.readouterr().err
