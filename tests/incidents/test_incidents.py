@@ -1,7 +1,10 @@
 """Thirty public incidents: each is named, at its route, and nothing else fails."""
 
+import asyncio
+
 import pytest
 
+from tests.incidents.broken_purges import KINDS, proven
 from tests.incidents.edge import Edge
 from tests.incidents.play import CacheMissingError, side_by_side
 from tests.incidents.table import FAR, FOR_MEMBERS, HOME, INCIDENTS, OnTheWeb, alone, purged, shared
@@ -46,3 +49,9 @@ def test_there_are_thirty_and_each_is_told_once():
         len({one.name for one in INCIDENTS}),
         len({one.source for one in INCIDENTS}),
     )
+
+
+async def test_a_purge_that_is_broken_in_a_rarer_way_fails_whether_the_content_changes_or_not():
+    cases = [(kind, changes) for kind in KINDS for changes in (True, False)]
+    found = await asyncio.gather(*(proven(kind, changes=changes) for kind, changes in cases))
+    assert dict.fromkeys(cases, "fail") == dict(zip(cases, found, strict=True))
