@@ -191,26 +191,26 @@ page and promise            | kept? | varnish               | nginx             
 its member's, max-age       | no    | MISS private          | HIT private not-kept agree | MISS private             | MISS private
 its member's, s-maxage      | yes   | MISS private          | HIT private not-kept       | MISS private             | HIT private not-kept
 its member's, private       | no    | MISS fine             | MISS fine                  | MISS fine                | MISS fine
-Set-Cookie, public          | yes   | MISS hit (set-cookie) | MISS hit (set-cookie)      | HIT set-cookie           | HIT set-cookie
+Set-Cookie, public          | yes   | MISS hit (set-cookie) | MISS hit (set-cookie)      | HIT set-cookie           | HIT set-cookie (not-modified)
 nobody's: no-store          | no    | MISS fine             | MISS fine                  | MISS fine                | MISS fine
 nobody's: no-cache          | yes   | MISS no-store         | MISS no-store              | MISS no-store            | HIT no-store not-kept
 CDN max-age, CC no-store    | no    | MISS fine             | MISS fine                  | MISS fine                | MISS fine
 CDN max-age, to be obeyed   | yes   | MISS hit              | MISS hit                   | MISS hit                 | MISS hit
-CDN no-store, CC public     | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT fine
-CDN no-store, to be obeyed  | no    | HIT agree             | HIT agree                  | HIT agree                | HIT agree
+CDN no-store, CC public     | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT (not-modified)
+CDN no-store, to be obeyed  | no    | HIT (agree)           | HIT (agree)                | HIT (agree)              | HIT (agree)
 Surrogate max-age, no-store | no    | HIT not-kept agree    | MISS fine                  | MISS fine                | HIT not-kept agree
 Surrogate no-store, public  | yes   | MISS hit              | HIT fine                   | HIT fine                 | MISS hit
-same: utm_source            | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT key-same
-same: order of the query    | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT key-same
-same: case of the path      | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT key-same
-same: slash at its end      | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT key-same
-same: another host          | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT key-same
-apart: each of these        | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT fine
-Vary: Accept-Encoding       | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT fine
-no Vary, and compressed     | yes   | HIT fine              | HIT (vary-sane) encoding   | HIT (vary-sane) encoding | HIT (vary-sane) encoding
-Vary: Accept-Language       | yes   | HIT (vary-sane)       | HIT (vary-sane)            | HIT (vary-sane)          | HIT (vary-sane)
-Accept-Language, promised   | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT fine
-Vary: Cookie                | yes   | HIT (vary-sane)       | HIT (vary-sane)            | HIT (vary-sane)          | HIT (vary-sane)
+same: utm_source            | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT (not-modified) key-same
+same: order of the query    | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT (not-modified) key-same
+same: case of the path      | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT (not-modified) key-same
+same: slash at its end      | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT (not-modified) key-same
+same: another host          | yes   | HIT key-same          | HIT key-same               | HIT key-same             | HIT (not-modified) key-same
+apart: each of these        | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT (not-modified)
+Vary: Accept-Encoding       | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT (not-modified)
+no Vary, and compressed     | yes   | HIT fine              | HIT (vary-sane) encoding   | HIT (vary-sane) encoding | HIT (vary-sane) encoding (not-modified)
+Vary: Accept-Language       | yes   | HIT (vary-sane)       | HIT (vary-sane)            | HIT (vary-sane)          | HIT (vary-sane) (not-modified)
+Accept-Language, promised   | yes   | HIT fine              | HIT fine                   | HIT fine                 | HIT (not-modified)
+Vary: Cookie                | yes   | HIT (vary-sane)       | HIT (vary-sane)            | HIT (vary-sane)          | HIT (vary-sane) (not-modified)
 Vary: *                     | yes   | MISS hit vary-any     | MISS hit vary-any          | MISS hit vary-any        | HIT vary-any
 404 for 600 s               | yes   | HIT fine              | HIT fine                   | HIT fine                 | MISS hit
 404 bare                    | yes   | HIT fine              | MISS hit                   | MISS hit                 | MISS hit
