@@ -33,7 +33,26 @@ _NEW = re.compile(
 _TYPE_END = re.compile(
     r" (?:NOT NULL|NULL|DEFAULT|REFERENCES|UNIQUE|PRIMARY KEY|CHECK|CONSTRAINT|GENERATED)\b", re.IGNORECASE
 )
-_CHANGE = re.compile(rf"(?:UPDATE|DELETE FROM|INSERT INTO) (?:ONLY )?(?P<table>{_NAME})", re.IGNORECASE)
+#: What fills a column by itself, in each row: nothing that comes afterwards makes the same column.
+_GENERATED = re.compile(r"\bGENERATED\b|^(?:BIG|SMALL)?SERIAL\d?\b", re.IGNORECASE)
+_NAMED = rf"(?:\bCONSTRAINT (?P<name>{_NAME}) )?"
+_PARENT = re.compile(
+    rf"{_NAMED}\bREFERENCES (?P<parent>{_NAME}(?: ?\([^)]*\))?(?: MATCH \w+| ON (?:DELETE|UPDATE) "
+    r"(?:CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT)| (?:NOT )?DEFERRABLE| INITIALLY \w+)*)",
+    re.IGNORECASE,
+)
+_BRACKETS = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+_COLUMN_CHECK = re.compile(rf"{_NAMED}\bCHECK ?(?P<condition>{_BRACKETS})", re.IGNORECASE)
+_DEFAULT = re.compile(
+    rf"\bDEFAULT (?P<value>(?:{_BRACKETS}|'(?:[^']|'')*'|[^'(])+?)"
+    r"(?= +(?:NOT NULL|NULL|UNIQUE|PRIMARY KEY|CONSTRAINT)\b| *$)",
+    re.IGNORECASE,
+)
+_CHANGE = re.compile(
+    rf"(?:UPDATE|DELETE FROM|INSERT INTO) (?:ONLY )?(?P<table>{_NAME})"
+    rf"(?: (?:AS )?(?!(?:SET|WHERE|USING|SELECT|VALUES)\b)(?P<alias>{_NAME}))?",
+    re.IGNORECASE,
+)
 _BODY = re.compile(r"(?P<tag>\$\w*\$)(?P<body>.*?)(?P=tag)", re.DOTALL)
 #: What leads to a statement of PL/pgSQL, and one that is written as a text.
 _CONTROL = re.compile(r"^.*?\b(?:BEGIN|THEN|LOOP|ELSE) (?!.*\b(?:THEN|LOOP|ELSE) )", re.IGNORECASE)
@@ -161,21 +180,33 @@ def _action(table: str, action: str, *, rewrites: bool) -> SaferStatement | None
 
 def _column(table: str, name: str, rest: str, *, rewrites: bool) -> SaferStatement | None:
     """A new column: what is written into each row, and what each row is held against, comes afterwards."""
-    kind = _TYPE_END.split(rest, maxsplit=1)[0]
-    add = f"ALTER TABLE {table} ADD COLUMN {name} {kind}"
-    if unique := re.search(r"\b(UNIQUE|PRIMARY KEY)\b", rest, re.IGNORECASE):
-        return SaferStatement(f"{add}; {_using_index(table, unique[1].upper(), name)}", _OUTSIDE)
-    parent = re.search(rf"\bREFERENCES (?P<parent>{_NAME}(?: ?\([^)]*\))?[^,]*)", rest, re.IGNORECASE)
+    if _GENERATED.search(rest):
+        return None
+    parent, check = _PARENT.search(rest), _COLUMN_CHECK.search(rest)
+    plain = _PARENT.sub("", _COLUMN_CHECK.sub("", rest))
+    default, unique = _DEFAULT.search(plain), re.search(r"\b(UNIQUE|PRIMARY KEY)\b", plain, re.IGNORECASE)
+    required = re.search(r"\bNOT NULL\b", _DEFAULT.sub("", plain), re.IGNORECASE)
+    held = bool(parent or check or unique)
+    steps = {f"ALTER TABLE {table} ADD COLUMN {name} {_TYPE_END.split(plain, maxsplit=1)[0].strip()}": ""}
+    if default and rewrites:
+        steps[f"ALTER TABLE {table} ALTER COLUMN {name} SET DEFAULT {default['value']}"] = ""
+    elif default:
+        steps = {f"{next(iter(steps))} DEFAULT {default['value']}{' NOT NULL' if required else ''}": ""}
+    if rewrites and (default or required or not held):
+        steps[_filled(table, name, "DEFAULT" if default else "...")] = _BATCHES
     if parent:
         key = f"FOREIGN KEY ({name}) REFERENCES {parent['parent']}"
-        return SaferStatement(f"{add}; {_validated(table, _called(table, name, 'fkey'), key)}", _CHECKED)
-    default = re.search(r"\bDEFAULT (?P<value>.+?)(?: NOT NULL| NULL)?$", rest, re.IGNORECASE)
-    if default and rewrites:
-        fill = f"ALTER TABLE {table} ALTER COLUMN {name} SET DEFAULT {default['value']}"
-        return SaferStatement(f"{add}; {fill}; {_filled(table, name, 'DEFAULT')}", _BATCHES)
-    if rewrites:
-        return SaferStatement(f"{add}; {_filled(table, name, '...')}", _BATCHES)
-    return None
+        steps[_validated(table, parent["name"] or _called(table, name, "fkey"), key)] = _CHECKED
+    if check:
+        condition = f"CHECK {check['condition']}"
+        steps[_validated(table, check["name"] or _called(table, name, "check"), condition)] = _CHECKED
+    if unique:
+        steps[_using_index(table, unique[1].upper(), name)] = _OUTSIDE
+    if required and (rewrites or not default):
+        steps[_proven(table, name)] = _CHECKED
+    if len(steps) == 1:
+        return None
+    return SaferStatement("; ".join(steps), "; ".join(dict.fromkeys(filter(None, steps.values()))))
 
 
 def _filled(table: str, column: str, value: str) -> str:
@@ -193,6 +224,8 @@ def _batches(sql: str, dialect: str, keys: Mapping[str, Sequence[str]]) -> Safer
         return SaferStatement(f"{sql}, for a range of the source's key at a time", _BATCHES)
     table = found["table"].strip('"').removeprefix("public.")
     key = "rowid" if dialect == "sqlite" else next(iter(keys.get(table, ())), "id")
+    if re.search(r" (?:FROM|USING) ", sql[found.end() :], re.IGNORECASE):  # the other table may have such a column too
+        key = f"{found['alias'] or found['table']}.{key}"
     joint = "AND" if re.search(r"\bWHERE\b", sql, re.IGNORECASE) else "WHERE"
     whole = f"({sql.partition(' WHERE ')[2]})" if " WHERE " in sql else ""
     text = f"{sql.partition(' WHERE ')[0]} WHERE {whole} AND" if whole else f"{sql} {joint}"
@@ -241,11 +274,14 @@ def _unique(table: str, found: re.Match[str]) -> SaferStatement:
 
 
 def _not_null(table: str, found: re.Match[str]) -> SaferStatement:
-    name, column = _called(table, found["column"], "not_null"), found["column"]
-    alter = f"ALTER TABLE {table}"
+    return SaferStatement(_proven(table, found["column"]), f"{_CHECKED}; SET NOT NULL then reads nothing")
+
+
+def _proven(table: str, column: str) -> str:
+    """NOT NULL, by a constraint that proves it."""
+    name, alter = _called(table, column, "not_null"), f"ALTER TABLE {table}"
     proven = _validated(table, name, f"CHECK ({column} IS NOT NULL)")
-    sql = f"{proven}; {alter} ALTER COLUMN {column} SET NOT NULL; {alter} DROP CONSTRAINT {name}"
-    return SaferStatement(sql, f"{_CHECKED}; SET NOT NULL then reads nothing")
+    return f"{proven}; {alter} ALTER COLUMN {column} SET NOT NULL; {alter} DROP CONSTRAINT {name}"
 
 
 def _retyped(table: str, found: re.Match[str]) -> SaferStatement:
@@ -254,7 +290,9 @@ def _retyped(table: str, found: re.Match[str]) -> SaferStatement:
     cast = found["using"] or f"{column}::{kind}"
     alter = f"ALTER TABLE {table}"
     swap = f"{alter} DROP COLUMN {column}; {alter} RENAME COLUMN {new} TO {column}"
-    return SaferStatement(f"{alter} ADD COLUMN {new} {kind}; {_filled(table, new, cast)}; {swap}", _NEW_COLUMN)
+    return SaferStatement(
+        f"{alter} ADD COLUMN {new} {kind}{found['collation'] or ''}; {_filled(table, new, cast)}; {swap}", _NEW_COLUMN
+    )
 
 
 def _attached(table: str, found: re.Match[str]) -> SaferStatement | None:
@@ -301,7 +339,7 @@ _ACTIONS = _compiled(
     (rf"{_CONSTRAINT}CHECK ?(?P<rest>\(.+)", _check),
     (rf"{_CONSTRAINT}(?P<kind>UNIQUE|PRIMARY KEY) ?\((?P<columns>[^)]*)\)", _unique),
     (rf"{_COLUMN} SET NOT NULL", _not_null),
-    (rf"{_COLUMN} (?:SET DATA )?TYPE (?P<kind>.+?)(?: COLLATE \S+)?(?: USING (?P<using>.+))?$", _retyped),
+    (rf"{_COLUMN} (?:SET DATA )?TYPE (?P<kind>.+?)(?P<collation> COLLATE \S+)?(?: USING (?P<using>.+))?$", _retyped),
     (rf"ATTACH PARTITION (?P<part>{_NAME}) (?P<bound>.+)", _attached),
     (rf"DETACH PARTITION (?P<part>{_NAME})$", _detached),
     (rf"SET (?:TABLESPACE (?P<space>{_NAME})|LOGGED|UNLOGGED|ACCESS METHOD .+)", _moved),

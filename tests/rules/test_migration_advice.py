@@ -42,9 +42,19 @@ INSTEAD = [
     ("ALTER TABLE page ADD UNIQUE (author_id, title)", "CREATE UNIQUE INDEX CONCURRENTLY page_author_id_title_key ON page (author_id, title); ALTER TABLE page ADD CONSTRAINT page_author_id_title_key UNIQUE USING INDEX page_author_id_title_key"),
     ("ALTER TABLE note ADD PRIMARY KEY (id)", "CREATE UNIQUE INDEX CONCURRENTLY note_pkey ON note (id); ALTER TABLE note ADD CONSTRAINT note_pkey PRIMARY KEY USING INDEX note_pkey"),
     ("ALTER TABLE note ADD CONSTRAINT k UNIQUE USING INDEX k", ""),
-    ("ALTER TABLE page ADD COLUMN token uuid DEFAULT gen_random_uuid() NOT NULL", "ALTER TABLE page ADD COLUMN token uuid; ALTER TABLE page ALTER COLUMN token SET DEFAULT gen_random_uuid(); UPDATE page SET token = DEFAULT WHERE token IS NULL, in batches"),
+    ("ALTER TABLE page ADD COLUMN token uuid DEFAULT gen_random_uuid() NOT NULL", "ALTER TABLE page ADD COLUMN token uuid; ALTER TABLE page ALTER COLUMN token SET DEFAULT gen_random_uuid(); UPDATE page SET token = DEFAULT WHERE token IS NULL, in batches; ALTER TABLE page ADD CONSTRAINT page_token_not_null CHECK (token IS NOT NULL) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_token_not_null; ALTER TABLE page ALTER COLUMN token SET NOT NULL; ALTER TABLE page DROP CONSTRAINT page_token_not_null"),
     ("ALTER TABLE page ADD editor integer REFERENCES author (id)", "ALTER TABLE page ADD COLUMN editor integer; ALTER TABLE page ADD CONSTRAINT page_editor_fkey FOREIGN KEY (editor) REFERENCES author (id) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_editor_fkey"),
     ("ALTER TABLE page ADD slug text UNIQUE", "ALTER TABLE page ADD COLUMN slug text; CREATE UNIQUE INDEX CONCURRENTLY page_slug_key ON page (slug); ALTER TABLE page ADD CONSTRAINT page_slug_key UNIQUE USING INDEX page_slug_key"),
+    ("ALTER TABLE page ADD slug text NOT NULL UNIQUE", "ALTER TABLE page ADD COLUMN slug text; UPDATE page SET slug = ... WHERE slug IS NULL, in batches; CREATE UNIQUE INDEX CONCURRENTLY page_slug_key ON page (slug); ALTER TABLE page ADD CONSTRAINT page_slug_key UNIQUE USING INDEX page_slug_key; ALTER TABLE page ADD CONSTRAINT page_slug_not_null CHECK (slug IS NOT NULL) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_slug_not_null; ALTER TABLE page ALTER COLUMN slug SET NOT NULL; ALTER TABLE page DROP CONSTRAINT page_slug_not_null"),
+    ("ALTER TABLE page ADD editor integer CONSTRAINT by_editor REFERENCES author (id) ON DELETE SET DEFAULT DEFAULT (1 + 2) NOT NULL", "ALTER TABLE page ADD COLUMN editor integer; ALTER TABLE page ALTER COLUMN editor SET DEFAULT (1 + 2); UPDATE page SET editor = DEFAULT WHERE editor IS NULL, in batches; ALTER TABLE page ADD CONSTRAINT by_editor FOREIGN KEY (editor) REFERENCES author (id) ON DELETE SET DEFAULT NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT by_editor; ALTER TABLE page ADD CONSTRAINT page_editor_not_null CHECK (editor IS NOT NULL) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_editor_not_null; ALTER TABLE page ALTER COLUMN editor SET NOT NULL; ALTER TABLE page DROP CONSTRAINT page_editor_not_null"),
+    ("ALTER TABLE page ADD age integer CHECK (age > 0)", "ALTER TABLE page ADD COLUMN age integer; ALTER TABLE page ADD CONSTRAINT page_age_check CHECK (age > 0) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_age_check"),
+    ("ALTER TABLE page ADD age integer DEFAULT random() * 9 CHECK (age IS NOT NULL AND abs(age) IN (1, 2))", "ALTER TABLE page ADD COLUMN age integer; ALTER TABLE page ALTER COLUMN age SET DEFAULT random() * 9; UPDATE page SET age = DEFAULT WHERE age IS NULL, in batches; ALTER TABLE page ADD CONSTRAINT page_age_check CHECK (age IS NOT NULL AND abs(age) IN (1, 2)) NOT VALID; ALTER TABLE page VALIDATE CONSTRAINT page_age_check"),
+    ("ALTER TABLE page ADD n bigserial", ""),
+    ("ALTER TABLE page ADD n bigint GENERATED ALWAYS AS IDENTITY", ""),
+    ("ALTER TABLE page ADD t text GENERATED ALWAYS AS (lower(title)) STORED", ""),
+    ('ALTER TABLE page ALTER title TYPE varchar(9) COLLATE "C" USING title', 'ALTER TABLE page ADD COLUMN title_new varchar(9) COLLATE "C"; UPDATE page SET title_new = title WHERE title_new IS NULL, in batches; ALTER TABLE page DROP COLUMN title; ALTER TABLE page RENAME COLUMN title_new TO title'),
+    ("UPDATE page p SET views = 0 FROM author a WHERE a.id = p.author_id", "UPDATE page p SET views = 0 FROM author a WHERE (a.id = p.author_id) AND p.id BETWEEN :first AND :last, 10000 rows at a time"),
+    ("DELETE FROM page USING author WHERE author.id = author_id", "DELETE FROM page USING author WHERE (author.id = author_id) AND page.id BETWEEN :first AND :last, 10000 rows at a time"),
     ("ALTER TABLE page DETACH PARTITION page_2025", "ALTER TABLE page DETACH PARTITION page_2025 CONCURRENTLY"),
     ("ALTER TABLE page DETACH PARTITION page_2025 CONCURRENTLY", ""),
     ("ALTER TABLE page ATTACH PARTITION page_2026 FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')", "ALTER TABLE page_2026 ADD CONSTRAINT page_2026_bounds CHECK (KEY >= '2026-01-01' AND KEY < '2027-01-01' AND KEY IS NOT NULL) NOT VALID; ALTER TABLE page_2026 VALIDATE CONSTRAINT page_2026_bounds; ALTER TABLE page ATTACH PARTITION page_2026 FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')"),
@@ -78,6 +88,12 @@ def test_a_statement_that_keeps_others_waiting_has_a_safer_one_with_its_own_name
 def test_a_column_that_rewrites_nothing_is_added_as_it_is():
     for column in ("kind text DEFAULT 'news'", "kind text NOT NULL DEFAULT 'news'", "kind text"):
         assert safer_statement(f"ALTER TABLE page ADD {column}", "postgresql", rewrites=False) is None
+    advice = safer_statement(
+        "ALTER TABLE page ADD kind text DEFAULT 'a' NOT NULL CHECK (kind > '')", "postgresql", rewrites=False
+    )
+    assert advice.sql.startswith(
+        "ALTER TABLE page ADD COLUMN kind text DEFAULT 'a' NOT NULL; ALTER TABLE page ADD CONSTRAINT page_kind_check"
+    )
 
 
 @pytest.mark.parametrize(

@@ -702,13 +702,14 @@ def test_what_is_gone_and_what_breaks_the_old_release_is_named_by_what_the_catal
 
 #: Statements that keep others waiting, none of which hinders the next.
 HEAVY = [
-    "ALTER TABLE page ALTER views TYPE bigint", "CREATE INDEX page_title ON page (title)", "CREATE UNIQUE INDEX of_title ON page (lower(title))", "DROP INDEX author_name",
+    "ALTER TABLE page ALTER views TYPE bigint", "CREATE INDEX page_title ON page (title)", "CREATE UNIQUE INDEX of_title ON page (lower(title))", "DROP INDEX author_name", 'ALTER TABLE author ALTER name TYPE varchar COLLATE "C"',
     "ALTER TABLE page ADD CONSTRAINT by_author FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE",
     "ALTER TABLE page ADD FOREIGN KEY (author_id) REFERENCES author", "ALTER TABLE page ADD CHECK (views >= 0)", "ALTER TABLE page ADD CHECK (views > 0 OR title <> 'a b')",
     "ALTER TABLE page ALTER title SET NOT NULL", "ALTER TABLE page ADD UNIQUE (author_id, title)",
     "ALTER TABLE author ADD CONSTRAINT of_name UNIQUE (name)", "ALTER TABLE tag ADD PRIMARY KEY (id)",
     "ALTER TABLE page ADD token uuid DEFAULT gen_random_uuid()",
     "ALTER TABLE page ADD editor integer REFERENCES author (id)", "ALTER TABLE page ADD slug text UNIQUE, ADD CONSTRAINT sane CHECK (views < 99)",
+    "ALTER TABLE page ADD code uuid DEFAULT gen_random_uuid() NOT NULL", "ALTER TABLE page ADD age integer DEFAULT 1 CHECK (age > 0)",
     "REINDEX TABLE page", "VACUUM FULL page", "DO $$ BEGIN ALTER TABLE author ALTER name SET NOT NULL; END $$",
 ]  # fmt: skip
 
