@@ -488,8 +488,16 @@ def processes_with(variable):
 def test_a_command_that_is_stopped_while_its_server_starts_ends_at_once_and_leaves_nothing(number, code, tmp_path):
     variables = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     variables |= {"PREFECT_HOME": str(tmp_path), "ROUNDSMAN_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db"}
-    inspect = [sys.executable, "-m", "flows", "inspect", "demo"]
-    with subprocess.Popen(inspect, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+    # Who runs these tests in the background of a shell passes an ignored SIGINT on.
+    heard = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    run = f"{heard}runpy.run_module('flows', run_name='__main__')"
+    with subprocess.Popen(
+        [sys.executable, "-c", run, "inspect", "demo"],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
         assert command.stdout.readline().startswith("starting Prefect")
         while len(processes_with(f"PREFECT_HOME={tmp_path}")) < 2:
             assert command.poll() is None
