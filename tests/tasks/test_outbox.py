@@ -113,7 +113,6 @@ async def test_each_failure_doubles_the_pause_up_to_two_minutes(ledger, site, se
         ("apprise/ops", {"url": {"env": "LOGIN"}}),
         ("mattermost-webhook/ops", {"hostname": "127.0.0.1", "port": 1, "secure": False, "token": {"env": "SECRET"}}),
         ("discord-webhook/ops", {"webhook_id": {"env": "NOT_THERE"}, "webhook_token": {"env": "SECRET"}}),
-        ("twilio-sms/ops", {"account_sid": "x", "auth_token": {"env": "SECRET"}, "from_phone_number": "1", "to_phone_numbers": ["1"]}),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
