@@ -320,7 +320,10 @@ def test_robots_are_found_after_five_redirects_and_kept_to_also_on_another_host(
     ("says", "location"),
     [
         ("saw more than 5 redirects, wanted its rules, or 404 when it has none", "/robots.txt"),
-        ("saw a redirect to http://169.254.169.254/latest?..., which is no text file", "http://169.254.169.254/latest?a=b"),
+        (
+            "saw a redirect to http://169.254.169.254/latest?..., which is no text file",
+            "http://169.254.169.254/latest?a=b",
+        ),
         ("saw a redirect to file:///etc/robots.txt, which is no text file", "file:///etc/robots.txt"),
         ("saw 302, wanted its rules", None),
     ],
