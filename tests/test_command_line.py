@@ -266,6 +266,29 @@ def test_what_needs_no_server_to_be_refused_starts_none(words, says, tmp_path, l
     assert before == {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        (
+            PREFECT_API_URL,
+            "notaurl",
+            "PREFECT_API_URL: saw 'notaurl', wanted an address such as http://127.0.0.1:4200/api",
+        ),
+        (PREFECT_API_URL, "ftp://u:hunter2@h/api", "PREFECT_API_URL: saw 'ftp://...@h/api', wanted an address"),
+        (PREFECT_HOME, "file/prefect", "file/prefect, which can't be written (Not a directory); wanted one that can"),
+    ],
+)
+def test_a_prefect_server_that_no_run_could_use_is_refused(setting, value, says, ledger, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flows.terminal.start", lambda: pytest.fail("a server was asked"))
+    (tmp_path / "file").write_text("")
+    changed = {PREFECT_API_URL: None} | {setting: tmp_path / value if setting is PREFECT_HOME else value}
+    with temporary_settings(changed):
+        assert 3 == main(["inspect", "demo"])
+    said = capsys.readouterr().err
+    assert says in said
+    assert "hunter2" not in said
+
+
 def test_a_ledger_that_can_not_be_used_is_told_before_anything_is_run(capsys, monkeypatch):
     monkeypatch.setattr("flows.terminal.walk", lambda *_: pytest.fail("a round was run"))
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", "mysql://user:hunter2@host/name")

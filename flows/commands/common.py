@@ -218,10 +218,10 @@ def carried_out(work: Coroutine[Any, Any, Result], what: str, stopped: str) -> R
     Raises:
         Ended: it was stopped, or broke down.
     """
-    from flows.commands.home import refuse_shared_server
+    from flows.commands.home import server_ready
 
     try:
-        refuse_shared_server()
+        server_ready()
     except InputError:
         work.close()
         raise

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.commands.common import InputError
+from flows.rules.text import without_credentials
 
 #: The folder of the project, into which each run of a worker goes.
 HOME = "ROUNDSMAN_HOME"
@@ -57,8 +59,7 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / _LOCK).open("a+", encoding="utf-8")
     except OSError as error:
-        saw = f"the folder {folder}, which can't be written ({error.strerror})"
-        raise InputError(f"PREFECT_HOME: saw {saw}; wanted one that can, for the server's database") from None
+        raise _unwritable(folder, str(error.strerror)) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,16 +85,28 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def refuse_shared_server() -> None:
-    """Refuse to embed a second server beside that of `make up` in the same folder: each would find SQLite locked.
+def server_ready() -> None:
+    """Refuse a Prefect server that no run could use, and a second one in a folder: each would find SQLite locked.
 
     Raises:
-        InputError: PREFECT_HOME is in use, and PREFECT_API_URL does not name the server that uses it.
+        InputError: PREFECT_API_URL is no address; or it is not set, and PREFECT_HOME can't be written or is in use by
+            `make up`.
     """
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
     folder = Path(PREFECT_HOME.value())
-    if PREFECT_API_URL.value() or not (folder / _LOCK).exists():
+    if url := PREFECT_API_URL.value():
+        if not re.match(r"(?i)https?://[^/?#\s]", url):
+            shown = without_credentials(url[:300])
+            raise InputError(f"PREFECT_API_URL: saw {shown!r}, wanted an address such as http://127.0.0.1:4200/api")
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, str(error.strerror)) from None
+    if not os.access(folder, os.W_OK):
+        raise _unwritable(folder, "no right to")
+    if not (folder / _LOCK).exists():
         return
     with suppress(OSError), (folder / _LOCK).open(encoding="utf-8") as file:
         try:
@@ -103,6 +116,11 @@ def refuse_shared_server() -> None:
                 f"PREFECT_HOME: saw {folder}, which {_holder(folder)}; wanted its server or a folder that nobody uses: "
                 "set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or set PREFECT_HOME to another folder"
             ) from None
+
+
+def _unwritable(folder: Path, why: str) -> InputError:
+    saw = f"the folder {folder}, which can't be written ({why})"
+    return InputError(f"PREFECT_HOME: saw {saw}; wanted one that can, for the server's database")
 
 
 def _holder(folder: Path) -> str:

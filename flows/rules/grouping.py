@@ -160,11 +160,6 @@ def urgency(finding: Finding | Group) -> tuple[int, int]:
     return -finding.outcome.weight, _SEVERITIES.index(finding.severity)
 
 
-def notable(verdict: Verdict) -> tuple[Finding, ...]:
-    """A verdict's findings that are not a pass, the worst first."""
-    return tuple(sorted((one for one in verdict.findings if one.outcome is not Outcome.PASS), key=urgency))
-
-
 def held(verdict: Verdict) -> str:
     """What to say of a verdict in which nothing is wrong."""
     count = len(verdict.findings)

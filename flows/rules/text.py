@@ -146,11 +146,6 @@ def for_table(text: str) -> str:
     return _line(text, lambda word: _CELL.sub(r"\\\g<0>", word))
 
 
-def for_html(text: str) -> str:
-    """A text for HTML, in an element or in a quoted attribute."""
-    return html.escape(visible(text, "\n\t"))
-
-
 def for_picture(text: str) -> str:
     """A text for matplotlib, in SVG: nothing that XML forbids, no formula between dollars, and not too long."""
     line = visible(text)

@@ -1,11 +1,11 @@
 """Rehearsals of migrations in the ledger, where `status` and notices find them."""
 
 import asyncio
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -19,14 +19,6 @@ def write_migration_rehearsal(engine: Engine, done: MigrationRehearsal) -> None:
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     with Session(engine.execution_options(writes=True)) as session, session.begin():
         session.execute(insert(MigrationRehearsalRow).values(asdict(done)).on_conflict_do_nothing())
-
-
-def last_migration_rehearsal(engine: Engine, database: str) -> MigrationRehearsal | None:
-    """The last rehearsal of a database's migrations; None when there was none."""
-    ask = select(MigrationRehearsalRow).filter_by(database=database)
-    with Session(engine) as session:
-        row = session.scalars(ask.order_by(MigrationRehearsalRow.finished_at.desc()).limit(1)).first()
-        return row and MigrationRehearsal(**{one.name: getattr(row, one.name) for one in fields(MigrationRehearsal)})
 
 
 @task(

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from flows.rules.grouping import group, notable, passed, shape
+from flows.rules.grouping import group, passed, shape
 from flows.rules.verdict import Claim, Finding, Outcome, Severity, Verdict
 
 TTL = Claim("cache-headers/edge-ttl", "A shared copy stays fresh as long as promised.")
@@ -140,11 +140,6 @@ def test_the_worst_comes_first():
         ("/7", "leak"), ("/6", "edge-ttl"), ("/5", "edge-ttl"), ("/4a, /4b, /4c", "edge-ttl"), ("/3", "edge-ttl"),
         ("/3", "a"), ("/2", "edge-ttl"), ("/1", "vary"),
     ] == told  # fmt: skip
-
-
-def test_a_verdict_shows_its_worst_finding_first():
-    leak, warned = LEAK.against("a page of ada", "none", holds=False), VARY.against("cookie", "no Vary", holds=False)
-    assert (leak, FAULT, warned) == notable(verdict("/a", warned, HELD, FAULT, leak))
 
 
 def test_a_group_shows_both_columns_and_says_when_they_vary():
