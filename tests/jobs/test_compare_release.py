@@ -135,7 +135,7 @@ def test_a_candidate_that_does_not_answer_fails(compare):
         (["--baseline", "http://a.test", "--candidate", "http://b.test", "--samples", "0"], "--samples: saw 0"),
         (
             ["--baseline", "http://a.test", "--candidate", "http://b.test", "--json", "/no/where"],
-            "--json: saw /no/where",
+            "--json: saw '/no/where'",
         ),
     ],
 )
