@@ -246,7 +246,7 @@ SQLITE = [
     ("sqlite3, a symbolic link", SQLITE3.format("'FOLDER/link.db'"), OPENED),
     ("sqlite3, a hard link", SQLITE3.format("'FOLDER/live/other-name.db'"), OPENED),
     ("sqlite3, a URI", SQLITE3.format("'file:LIVE_NAME?mode=rw&immutable=1', uri=True"), OPENED),
-    ("sqlite3, by /proc", SQLITE3.format("'/proc/1/root/' + 'LIVE_NAME'"), OPENED),
+    ("sqlite3, by /proc", SQLITE3.format("'/proc/1/root' + 'LIVE_NAME'"), OPENED),
     ("sqlite3, attached to the copy", SQLITE3.format("'THE_COPY'").replace("c.execute(", "c.execute(\"ATTACH 'LIVE_NAME' AS live\"); c.execute('DELETE FROM live.page') if 1 else (", 1), OPENED),
     ("aiosqlite", "import asyncio, aiosqlite\nasync def go():\n    async with aiosqlite.connect('LIVE_NAME') as c:\n        await c.execute(WRITES)\n        await c.commit()\nasyncio.run(go())", OPENED),
     ("dotenv", "from dotenv import load_dotenv; load_dotenv()\n" + SQLITE3.format("os.environ['LIVE_URL'].removeprefix('sqlite:///')"), OPENED),
