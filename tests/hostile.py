@@ -1,6 +1,7 @@
 """Small servers on 127.0.0.1 that misbehave as the outside does."""
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -19,7 +20,7 @@ Behaviour = Callable[["Visit"], None]
 
 @dataclass
 class Server:
-    """Where it listens, and what it was sent: one text of request line and headers each."""
+    """Where it listens, and what it was sent: one text of request line, headers and what was read of the body each."""
 
     port: int
     requests: list[str] = field(default_factory=list)
@@ -54,6 +55,15 @@ class Visit:
         self.server.arrivals.append(time.monotonic())
         self.server.requests.append(text.decode("latin-1"))
         return self.server.requests[-1]
+
+    def body(self) -> str:
+        """Read what is still missing of the body of the last request, by its Content-Length, and keep it with it."""
+        head, _, body = self.server.requests[-1].partition("\r\n\r\n")
+        length = re.search(r"(?im)^content-length: *(\d+)", head)
+        while length and len(body) < int(length[1]) and (piece := self.socket.recv(65536)):
+            body += piece.decode("latin-1")
+        self.server.requests[-1] = f"{head}\r\n\r\n{body}"
+        return body
 
     def send(self, *pieces: bytes) -> None:
         self.socket.sendall(b"".join(pieces))

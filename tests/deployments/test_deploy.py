@@ -31,7 +31,7 @@ def test_the_deployments_are_taken_scheduled_and_run(server, tmp_path, monkeypat
             },
             "deployments": {"name": {"any_": ["inspect-demo"]}},
         }
-        (run,) = until("the run has ended", lambda: api.post("/flow_runs/filter", json=ended).json(), 120)
+        (run,) = until("the run has ended", lambda: api.post("/flow_runs/filter", json=ended).json(), 300)
 
     artifacts = {one["key"]: one for one in api.post("/artifacts/filter", json={}).json()}
     said = run["state"]["name"], run["state"]["message"]

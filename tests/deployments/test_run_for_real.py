@@ -242,7 +242,7 @@ async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
         table = await place_of(page.get_by_role("table"))
         beside = await place_of(page.get_by_role("link", name="publish demo"))
         assert table["x"] + table["width"] < beside["x"], "it does not run into what stands beside it"
-        await page.get_by_text("What is wrong").or_(page.get_by_text("Nothing needs anybody")).wait_for()
+        await page.get_by_role("heading", name=re.compile("What is wrong|Nothing needs anybody")).first.wait_for()
 
 
 def test_a_job_that_breaks_down_soon_after_a_deploy_is_told_at_once(service):

@@ -19,8 +19,8 @@ from deployments.specs import ROOT
 from tests.ports import free_port
 from tests.service import until
 
-#: What nobody wants to read in a terminal.
-WRONG = re.compile(r"Traceback|\bWARNING\b|\bERROR\b(?!.*Finished in state Breach)")
+#: What nobody wants to read in a terminal. The demo's faults are errors, and belong there.
+WRONG = re.compile(r"Traceback|\bWARNING\b|\bERROR\b(?!.*(Finished in state Breach|\| roundsman\.faults - demo: ))")
 #: What Prefect says when its server's SQLite refused it something, and it asks again: the server, and who asked it.
 BUSY = re.compile(
     r"server +\| (\S+ \| ERROR +\| (prefect\.server|docket)|ERROR: +Exception in ASGI|sqlalchemy\.exc\.)"

@@ -92,6 +92,7 @@ def respond(request):
 
 def behave(visit):
     while request := visit.request():
+        visit.body()
         visit.send(respond(request))
         if not request.startswith("GET"):
             return
