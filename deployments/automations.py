@@ -44,7 +44,7 @@ from deployments.specs import TAG
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.tasks.hooks import AUTOMATION, FAILED, TOLD
-from flows.tasks.site_file import all_sites, check
+from flows.tasks.site_blocks import all_sites, check
 
 #: Blocks that hear of everything: `TYPE/NAME`, more of them apart by commas.
 VARIABLE = "ROUNDSMAN_NOTIFY"

@@ -23,7 +23,8 @@ from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from flows.rules.site import Schedule, Site
 from flows.rules.spread import cron
 from flows.tasks.database_file import all_databases, check_database
-from flows.tasks.site_file import all_sites, check, schedule_problems, zone
+from flows.tasks.site_blocks import all_sites, check
+from flows.tasks.site_file import schedule_problems, zone
 
 ROOT = Path(__file__).parents[1]
 POOL = "roundsman"

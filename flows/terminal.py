@@ -105,9 +105,9 @@ async def start() -> None:
     """
     from prefect.client.orchestration import get_client
 
-    from flows.tasks import ledger, picture, site_file
+    from flows.tasks import ledger, picture, site_blocks
 
-    meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_file.warm_up)]
+    meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_blocks.warm_up)]
     with _killed_unless_ready():
         async with get_client() as client:
             # It listens before it is at ease: its first answer can take a second.

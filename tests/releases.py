@@ -15,7 +15,7 @@ from flows.rules.rehearsal_legs import COURSE
 from flows.rules.rehearsal_plan import plan
 from flows.tasks.rehearse import _take_up
 from flows.tasks.rehearse_walk import LegFailedError
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from roundsman.batch import points
 from tests.crashing import crash_at
 from tests.vendor_api import served

@@ -21,16 +21,18 @@ from flows.rules.status import broken, promises, shared, status
 from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
 from flows.rules.status_page import ranked
 from flows.rules.text import scrubbed
-from flows.tasks import picture
 from flows.tasks.ledger import LedgerError, kept_ledger
+from flows.tasks.ledger_rounds import ROUND
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
+from flows.tasks.picture_status import history
+from flows.tasks.prefect_ui import ui
 from flows.tasks.purge_queue import Kept, counts, oldest, quarantined
 from flows.tasks.rehearsals import rollback_faults_of
-from flows.tasks.site_file import all_sites, cached
-from flows.tasks.standing import ROUND, read_promises
+from flows.tasks.site_blocks import all_sites, cached
+from flows.tasks.standing import read_promises
 from flows.tasks.status import read_reviews
-from flows.tasks.status_facts import read_facts, read_jobs, read_rehearsals, stale_at, ui, watched_at
+from flows.tasks.status_facts import read_facts, read_jobs, read_rehearsals, stale_at, watched_at
 from flows.tasks.targets import Letters, letters
 
 log = logging.getLogger("roundsman.board")
@@ -136,7 +138,7 @@ def read_board() -> Board:
         reviews = read_reviews(session, now)
         for name, site, problem in _sites():
             if site:
-                known.append(facts := read_facts(session, site, now))
+                known.append(facts := read_facts(session, site, now, ui()))
                 statuses.append(status(facts))
             else:
                 statuses.append(broken(name, now, problem))
@@ -218,4 +220,4 @@ def _ledger() -> Iterator[Session]:
 @lru_cache(maxsize=512)
 def drawn(answer: Answer, now: datetime) -> str:
     """The picture of an answer's history, which takes a moment to draw."""
-    return picture.history(answer.history, now, answer.moments)
+    return history(answer.history, now, answer.moments)

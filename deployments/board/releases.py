@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from deployments.board.writes import Asked, RefusedError, Write, site_named
-from flows.rules.notice import Source
+from flows.rules.release import Source
 from flows.rules.releases import told
 from flows.tasks.releases import keep_release
 

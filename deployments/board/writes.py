@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.tasks.ledger import LedgerError, kept_ledger
-from flows.tasks.site_file import all_sites, cached
+from flows.tasks.site_blocks import all_sites, cached
 
 log = logging.getLogger("roundsman.board")
 

@@ -16,7 +16,7 @@ from deployments.specs import specs
 from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks.ledger import open_ledger
-from flows.tasks.site_file import check
+from flows.tasks.site_blocks import check
 from flows.tasks.sweep import conclude
 from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import PAGE, SHARD, SWEEP

@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows import terminal
     from flows.rules.interleaving import compared
     from flows.rules.report import as_json
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     writable(args.json)
     site = load(args.site)

@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows.jobs.import_catalogue import Imported, import_catalogue
     from flows.rules.text import plain
     from flows.tasks.catalogue import VARIABLE
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     site = load(args.site)
     feed = args.feed or (site.catalogue.feed if site.catalogue else "")

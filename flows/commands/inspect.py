@@ -22,7 +22,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows import terminal
     from flows.jobs.inspect_site import Check
     from flows.rules.report import as_json
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     known = [check.value for check in Check]
     if unknown := [name for name in args.only if name not in known]:

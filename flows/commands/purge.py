@@ -26,7 +26,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows import terminal
     from flows.rules.purge_report import Purging, purge_json
     from flows.tasks.purge_plan import refused_by_file
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     writable(args.json)
     site = load(args.site)

@@ -44,7 +44,7 @@ def _run(args: argparse.Namespace) -> int:
 def _purged(site: str) -> int:
     from flows import terminal
     from flows.rules.purge_report import proven
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     if not load(site).edge:
         raise InputError(f"--now: saw {site}, which has no edge; wanted one with `edge: TYPE/NAME` in its file")

@@ -98,7 +98,7 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 def _replay(engine: "Engine", site: str, feed: str) -> int:
     from flows.rules.text import plain
     from flows.tasks.catalogue import catalogue
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
     from roundsman.batch import replay
 
     batch = catalogue(load(site), feed, engine)

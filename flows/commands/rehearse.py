@@ -26,7 +26,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows.rules.rehearsal_plan import plan_by_file
     from flows.rules.rehearsal_verdict import Rehearsing, rehearsal_json
     from flows.rules.text import without_credentials
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     if "://" in args.site:
         saw = without_credentials(args.site)

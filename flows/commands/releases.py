@@ -22,12 +22,12 @@ def _run(args: argparse.Namespace) -> int:
 
     from sqlalchemy.orm import Session
 
-    from flows.rules.notice import Source
+    from flows.rules.release import Source
     from flows.rules.releases import told
     from flows.rules.text import plain
     from flows.tasks.ledger import LedgerError, open_ledger
     from flows.tasks.releases import keep_release, read_releases
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     if args.at and not args.version:
         raise InputError("--at: saw a time without a version, wanted both: the version that is out since then")

@@ -20,7 +20,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows.rules.status import status
     from flows.rules.status_page import headline, lines, ranked
     from flows.rules.verdict import Outcome, worst
-    from flows.tasks.site_file import all_sites, load
+    from flows.tasks.site_blocks import all_sites, load
     from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]

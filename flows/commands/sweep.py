@@ -33,7 +33,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows import terminal_sweep
     from flows.rules.sweep import as_json
     from flows.rules.verdict import Outcome
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
 
     writable(args.json)
     load(args.site)

@@ -23,9 +23,9 @@ from flows.rules.site_words import Address
 from flows.rules.subject import could_not_look
 from flows.rules.trial import Trial
 from flows.rules.verdict import Outcome, Verdict
+from flows.tasks.around_release import find_around
 from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
-from flows.tasks.before_after import find_around
 from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.comparisons import keep_ratios
 from flows.tasks.hooks import speak_for
@@ -33,7 +33,7 @@ from flows.tasks.ledger import ready, record
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults
 from flows.tasks.side_by_side import ask_in_turn
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 
 log = logging.getLogger("roundsman")
 

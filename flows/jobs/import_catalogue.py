@@ -10,7 +10,7 @@ from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
 from flows.tasks.hooks import speak_for
 from flows.tasks.outbox import Delivered
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from roundsman.batch import Outcome
 
 log = logging.getLogger("roundsman")

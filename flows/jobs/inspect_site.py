@@ -21,8 +21,8 @@ from flows.rules.report import Report
 from flows.rules.rollback_ready import warned
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.rules.site import Site
-from flows.rules.subject import could_not_look, services_failed, summary
-from flows.rules.verdict import Verdict
+from flows.rules.subject import could_not_look, services_failed
+from flows.rules.verdict import Verdict, summary
 from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
@@ -30,7 +30,7 @@ from flows.tasks.ledger import ready, record
 from flows.tasks.own_services import is_ours
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish, verdicts_of
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from flows.tasks.status import record_release
 
 log = logging.getLogger("roundsman")

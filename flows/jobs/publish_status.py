@@ -13,7 +13,8 @@ from flows.rules.status_page import headline, title
 from flows.rules.text import scrubbed
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready
-from flows.tasks.site_file import all_sites, load
+from flows.tasks.prefect_ui import ui
+from flows.tasks.site_blocks import all_sites, load
 from flows.tasks.status import (
     find_facts,
     find_reviews,
@@ -23,7 +24,6 @@ from flows.tasks.status import (
     record_health,
     record_release,
 )
-from flows.tasks.status_facts import ui
 
 log = logging.getLogger("roundsman")
 

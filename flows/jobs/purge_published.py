@@ -19,7 +19,7 @@ from flows.tasks.ledger import ready, record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 
 log = logging.getLogger("roundsman")
 

@@ -21,7 +21,7 @@ from flows.tasks.ledger import ready, record
 from flows.tasks.prove import Trial, plan, prove
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 
 log = logging.getLogger("roundsman")
 

@@ -38,7 +38,7 @@ from flows.tasks.rehearse import (
 )
 from flows.tasks.rehearse_walk import LegFailedError, Walk
 from flows.tasks.report import conclude, log_faults
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 
 log = logging.getLogger("roundsman")
 

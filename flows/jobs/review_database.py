@@ -18,8 +18,8 @@ from flows.rules.database import Database, could_not_review, told_as
 from flows.rules.grouping import group
 from flows.rules.report import Report
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.subject import services_failed, summary
-from flows.rules.verdict import Verdict
+from flows.rules.subject import services_failed
+from flows.rules.verdict import Verdict, summary
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.database_file import check_golden, folder_of, load_database
 from flows.tasks.database_report import publish_review

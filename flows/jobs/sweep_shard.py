@@ -5,7 +5,7 @@ from prefect.states import Completed
 
 from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.hooks import speak_for
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from flows.tasks.sweep import sweep_pages
 
 

@@ -12,7 +12,7 @@ from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import ready
 from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import ended, log_faults
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
 
 

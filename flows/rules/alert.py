@@ -4,18 +4,15 @@ An alert is the state of one subject of one check. What begins to fire in one ro
 channel when it opens, one when all of its alerts are well again, and a reminder of all of it in between.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Self
 
+from flows.rules.notify import KEPT, Policy
 from flows.rules.verdict import Outcome
 
-#: The last outcomes that are remembered of a subject; k of n looks no further back.
-KEPT = 20
 #: So many changes between good and bad in so many rounds are flapping: a recovery then takes STEADY good rounds.
 FLAPS, WINDOW, STEADY = 5, 10, 5
 
@@ -51,40 +48,6 @@ class Kind(StrEnum):
     FIRING = "firing"
     REMINDER = "reminder"
     RESOLVED = "resolved"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient to be: `bad` of the last `rounds` rounds fire, `recover` good ones in a row resolve.
-
-    `remind` are the seconds between two messages about the same trouble.
-    """
-
-    bad: int = 1
-    rounds: int = 1
-    recover: int = 1
-    remind: float = 12 * 3600.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.bad <= self.rounds <= KEPT:
-            raise ValueError(f"wanted K of N with K up to N and N up to {KEPT}, such as 2 of 3")
-        if not 1 <= self.recover <= KEPT:
-            raise ValueError(f"wanted 1 to {KEPT} good rounds for a recovery")
-        if self.remind <= 0:
-            raise ValueError("wanted a time above zero between two reminders")
-
-    @classmethod
-    def of(cls, after: str, recover: int, remind: float) -> Self:
-        """The policy of a `K of N`, such as `2 of 3`; ValueError when it can't come true."""
-        if not (match := re.fullmatch(r"([1-9]\d{0,3}) of ([1-9]\d{0,3})", after)):
-            raise ValueError("wanted `K of N`, such as 2 of 3: so many bad ones of so many rounds")
-        return cls(int(match[1]), int(match[2]), recover, remind)
-
-
-def quorum(after: str) -> str:
-    """A `K of N` as it was written; ValueError when it is none."""
-    Policy.of(after, 1, 1.0)
-    return after
 
 
 @dataclass(frozen=True, slots=True)

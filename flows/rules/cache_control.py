@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from flows.rules.cache_status import edges
-from flows.rules.caching import TARGETED, UNTIL_DEPLOY, Answer, Policy, Reading, Terms, age_of, is_private, read
+from flows.rules.caching import UNTIL_DEPLOY, Answer, Policy, Reading, Terms, age_of, is_private, read
 from flows.rules.exchange import Exchange
 from flows.rules.http_fields import delta_seconds as seconds
 from flows.rules.http_fields import directives
-from flows.rules.site import Site
 
 __all__ = [
     "Answer",
@@ -23,23 +22,9 @@ __all__ = [
     "read_policy",
     "seconds",
     "storable",
-    "targeted_of",
     "troubles",
     "wants_a_question",
 ]
-
-
-def targeted_of(site: Site, seen: Exchange | None = None) -> tuple[str, ...]:
-    """The fields that a site's edge obeys instead of Cache-Control, in lower case, the first one first.
-
-    As the site file says, else as the maker of its kind of edge documents. Where the file names no edge, its kind is
-    guessed from the headers of an answer, if one is given.
-    """
-    if site.targeted_fields is not None:
-        return tuple(name.lower() for name in site.targeted_fields)
-    if site.edge:
-        return TARGETED.get(site.edge.partition("/")[0], ())
-    return next((TARGETED[kind] for kind in (edges(seen) if seen else ()) if kind in TARGETED), ())
 
 
 def keeps_until_deploy(exchange: Exchange) -> bool:

@@ -30,7 +30,6 @@ from flows.rules.cache_control import (
     lifetime,
     read_policy,
     storable,
-    targeted_of,
 )
 from flows.rules.cache_copy import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from flows.rules.cache_status import at_edge, edges
@@ -39,6 +38,7 @@ from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Span, spoken
 from flows.rules.redaction import hushed, secrets_of
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.subject import example_status, unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 from flows.rules.visitor import Visitor

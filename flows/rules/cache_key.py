@@ -7,7 +7,7 @@ requests for the copy that all others are compared with, and one for each part o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from flows.rules.cache_bypass import NOT_KEPT
 from flows.rules.cache_copy import Extra, Step, asked, difference, kept, silence, states
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.host_names import address, alias, parts_of
 from flows.rules.promises import Key, Rule
 from flows.rules.site import Site
 from flows.rules.verdict import Claim, Finding, Outcome
@@ -40,7 +41,6 @@ _MAX_VARIED = 3
 _SENDABLE = re.compile(r"(?!\*$)[a-z0-9!#$%&'*+.^_`|~-]+")
 #: Parts that are tried with a random value, which nobody sent before.
 _UNIQUE = ("query ", "header ", "cookie ")
-_PORTS = {"http": 80, "https": 443}
 
 
 def steps(  # noqa: C901 - one case for each kind of part
@@ -52,7 +52,7 @@ def steps(  # noqa: C901 - one case for each kind of part
     """
     first, second = f"roundsman={nonce}", f"rounds={nonce[::-1]}"
     base = asked(asked(path, first), second)
-    parts = _parts(rule.cache.key)
+    parts = parts_of(rule.cache.key)
     varied = _varied(rule, last)
     if varied or any(_trouble(path, part) == "" for part in parts):
         yield from [Step(path, BASE, Probe(site.url(base)))] * 2
@@ -108,25 +108,6 @@ def findings(rule: Rule, path: str, extra: Extra) -> Iterator[Finding]:
             yield VARIED.against(shown, "another copy, or none", holds=holds, evidence=[*base, *other])
 
 
-def aliases(site: Site) -> Mapping[str, str]:
-    """Host and port of each other name that a key speaks of, with the one address at which it may be asked: ours."""
-    parts = [part for rule in site.rules for part in _parts(rule.cache.key)]
-    names = [name for kind, _, name in (part.partition(" ") for part in parts) if kind == "host"]
-    return {alias(site, name): address(site) for name in names}
-
-
-def alias(site: Site, name: str) -> str:
-    """Another name with the site's own port, unless it comes with one."""
-    port = urlsplit(site.base_url).port
-    return name if port is None or ":" in name else f"{name}:{port}"
-
-
-def address(site: Site) -> str:
-    """Host and port of the site itself."""
-    parts = urlsplit(site.base_url)
-    return site.host if parts.port else f"{site.host}:{_PORTS[parts.scheme]}"
-
-
 def _same(base: Sequence[Exchange], other: Exchange) -> tuple[str, bool | None]:
     state, changed = cache_state(other), difference(base[-1], other)
     if state.from_store is None:
@@ -172,13 +153,9 @@ def _turned(plain: str, kind: str) -> str:
     return plain.removesuffix("/") if plain.endswith("/") else f"{plain}/"
 
 
-def _parts(key: Key | None) -> tuple[str, ...]:
-    return (*key.same, *key.apart) if key else ()
-
-
 def _varied(rule: Rule, last: Exchange | None) -> list[str]:
     """The headers of the site's own that a page varies on, but for those that the rule speaks of itself."""
-    named = {part.partition(" ")[2].lower() for part in _parts(rule.cache.key)}
+    named = {part.partition(" ")[2].lower() for part in parts_of(rule.cache.key)}
     named |= {bypass.when.partition(" ")[2].lower() for bypass in rule.bypass}
     listed = last.header("vary").lower().split(",") if last else []
     names = [name for name in dict.fromkeys(map(str.strip, listed)) if _SENDABLE.fullmatch(name)]

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from flows.rules.cache_control import lifetime, storable, targeted_of
+from flows.rules.cache_control import lifetime, storable
 from flows.rules.deception import Disguise
 from flows.rules.exchange import Exchange
 from flows.rules.logged_in_claims import CLEANED
-from flows.rules.own_key import NAME, from_store, shown
+from flows.rules.own_key import NAME, from_store
 from flows.rules.promises import Audience, Rule
 from flows.rules.purge_wish import Wish, all_of
 from flows.rules.quantity import spoken
+from flows.rules.redaction import shown
 from flows.rules.reflection import Injection
 from flows.rules.sentinel import shows
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.verdict import Finding
 from flows.rules.visitor import Step, Visitor, cast, leaks
 from flows.rules.walk import Walk

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.logged_in_claims import DECEPTION
-from flows.rules.own_key import probe, shown
+from flows.rules.own_key import probe
+from flows.rules.redaction import shown
 from flows.rules.site import Site
 from flows.rules.verdict import Finding
 from flows.rules.visitor import Visitor

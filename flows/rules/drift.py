@@ -10,9 +10,9 @@ from flows.rules.before_after import Key, Walk
 from flows.rules.chance import student
 from flows.rules.change_points import LEAST, SHORTEST, Change, Kind, changes, released
 from flows.rules.comparison import TICK
-from flows.rules.notice import Release
 from flows.rules.placebo import HISTORY, moved
 from flows.rules.quantity import spoken
+from flows.rules.release import Release
 from flows.rules.site import Site
 from flows.rules.subject import verdict_on
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from flows.rules import cleaning, deception, reflection
-from flows.rules.cache_control import kept_out, storable, targeted_of
+from flows.rules.cache_control import kept_out, storable
 from flows.rules.cache_cookies import cookie_names
 from flows.rules.cache_copy import by_rfc, observed, states, tells
 from flows.rules.cache_status import cache_state
@@ -31,6 +31,7 @@ from flows.rules.own_key import NAME, Query, from_store
 from flows.rules.promises import Audience, Rule
 from flows.rules.redaction import hushed, secrets_of
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.subject import redirected, unanswered, verdict_on
 from flows.rules.vendor_cookies import STICKY
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict

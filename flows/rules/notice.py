@@ -4,18 +4,17 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
 
 from flows.rules.alert import WINDOW, Alert, Kind, Level, changes, is_bad
 from flows.rules.grouping import EXAMPLES, Group, group, held
 from flows.rules.rehearsal import Rehearsal, ago, rehearsed
+from flows.rules.release import Release
 from flows.rules.report import cannot_go_back, is_heavy, seen
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.site import RELEASE
-from flows.rules.subject import summary
 from flows.rules.text import WIDTH, clipped, for_message, plain, scrubbed
-from flows.rules.verdict import Outcome, Severity, Verdict
+from flows.rules.verdict import Outcome, Severity, Verdict, summary
 
 #: So many further faults of an incident have a line of their own each; the others are counted.
 ALSO = 3
@@ -47,23 +46,6 @@ class Notice:
 
     subject: str
     body: str
-
-
-class Source(StrEnum):
-    """Who said that a release is out: the site's own version page, a call of the board, or a command."""
-
-    SITE = "site"
-    BOARD = "board"
-    COMMAND = "command"
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A version that a site runs, and since when, as far as it was seen or told."""
-
-    version: str
-    seen_at: datetime
-    source: Source = Source.SITE
 
 
 @dataclass(frozen=True, slots=True)

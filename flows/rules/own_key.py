@@ -4,7 +4,6 @@ What a test leaves in the store lies under it, where no reader comes by, but onl
 So that is proven first, by a stranger, with two such values: one asked twice, the other once.
 """
 
-import re
 from collections.abc import Generator, Iterator, Sequence
 from enum import StrEnum
 
@@ -30,11 +29,6 @@ class Query(StrEnum):
 def own(path: str, name: str) -> str:
     """The path under a key of the run's own."""
     return f"{path}{'&' if '?' in path else '?'}{NAME}={name}"
-
-
-def shown(text: str) -> str:
-    """A text in which no random name can be read, as who knows it could fetch what may be stored there."""
-    return re.sub(r"[0-9a-f]{32}", "<random>", text)
 
 
 def probe(site: Site, path: str, visitor: Visitor = STRANGER, *more: tuple[str, str]) -> Probe:

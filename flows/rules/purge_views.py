@@ -11,8 +11,8 @@ from enum import StrEnum
 from itertools import product
 from urllib.parse import urlsplit
 
-from flows.rules.cache_key import address, alias
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.host_names import address, alias
 from flows.rules.promises import Audience, Rule
 from flows.rules.purge_evidence import warm_enough
 from flows.rules.purge_plan import Headers, Plan, Powers, Request

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 
 #: Characters of a version, at most.
 LONGEST = 200

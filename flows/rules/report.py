@@ -7,9 +7,8 @@ from typing import Any
 
 from flows.rules.grouping import Group, group, passed
 from flows.rules.redaction import evidence_json, left_out
-from flows.rules.subject import summary
 from flows.rules.text import clipped, code_for_markdown, for_markdown, for_table, markdown_table, scrubbed
-from flows.rules.verdict import Finding, Outcome, Verdict, worst
+from flows.rules.verdict import Finding, Outcome, Verdict, summary, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
 SCHEMA = 1

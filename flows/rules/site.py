@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from flows.rules.alert import KEPT, Policy, quorum
+from flows.rules.notify import KEPT, Policy, quorum
 from flows.rules.promises import Audience, Rule
 from flows.rules.quantity import Duration
 from flows.rules.rehearsal_promise import Drill, Environments

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flows.rules.alert import Policy
+from flows.rules.notify import Policy
 from flows.rules.verdict import Outcome
 
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from flows.rules.alert import Policy
 from flows.rules.ledger_size import crowded
 from flows.rules.notice import ago
+from flows.rules.notify import Policy
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP

@@ -1,19 +1,16 @@
 """What the questions are asked of, and what an answer is."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from flows.rules.exchange import Exchange
-from flows.rules.notice import Release
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
-from flows.rules.site import Health, Site, Version
+from flows.rules.release import Release
+from flows.rules.site import Site
 from flows.rules.slowness import Memory
 from flows.rules.standing import Promises, StandingFault
-from flows.rules.text import plain
 from flows.rules.verdict import Outcome, worst
 
 #: Seconds from one look at a site's health and version to the next: how often `publish_status` runs.
@@ -248,25 +245,3 @@ class Status:
     def breaks_promises(self) -> bool:
         """Whether a promise is known to be broken."""
         return any(one.question is Question.PROMISES and one.outcome is Outcome.FAIL for one in self.answers)
-
-
-def is_up(health: Health, seen: Exchange) -> bool:
-    """Whether a site says that it is up. One that does not answer is down for its readers too."""
-    return seen.answered and seen.status == health.expect
-
-
-def version_of(version: Version, seen: Exchange) -> str:
-    """What a site says it runs; empty when that can't be read, or is longer than 100 characters."""
-    if not seen.answered or seen.status != 200 or seen.body is None:
-        return ""
-    said: object = seen.body.decode(errors="replace")
-    if version.json_field is not None:
-        try:
-            page = json.loads(str(said))
-        except (ValueError, RecursionError):
-            return ""
-        said = page.get(version.json_field) if isinstance(page, dict) else None
-        if not isinstance(said, str | int | float) or isinstance(said, bool):
-            return ""
-    text = plain(str(said))
-    return text if len(text) <= 100 else ""

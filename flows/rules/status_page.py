@@ -8,9 +8,8 @@ from flows.rules.grouping import urgency
 from flows.rules.notice import ago
 from flows.rules.status_change import milliseconds
 from flows.rules.status_facts import DAYS, Answer, Mark, Question, Status
-from flows.rules.subject import summary
 from flows.rules.text import code_for_markdown, for_markdown, markdown_table
-from flows.rules.verdict import Outcome, worst
+from flows.rules.verdict import Outcome, summary, worst
 
 #: Seconds of a history in one cell of a picture.
 CELL = 3 * 3600

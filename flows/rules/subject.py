@@ -10,7 +10,7 @@ from flows.rules.exchange import Exchange
 from flows.rules.promises import Audience, Rule
 from flows.rules.site import Site
 from flows.rules.text import hidden, shortened
-from flows.rules.verdict import Claim, Finding, Outcome, Verdict
+from flows.rules.verdict import Claim, Finding, Verdict
 
 #: Characters of a redirect's address in a sentence.
 LONGEST_LOCATION = 300
@@ -104,10 +104,3 @@ def example_status(check: str, rule: Rule, path: str, seen: Sequence[Exchange]) 
     broken = next((exchange for exchange in seen if exchange.status >= 500 and exchange.status != rule.status), None)
     claim = Claim(f"{check}/status", "The route does not end in a server error.", "RFC 9110 section 15.6")
     return claim.against(broken.status, "no server error", holds=False, evidence=[broken]) if broken else None
-
-
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """A count of outcomes, the heaviest first: `2 failed, 1 unknown, 9 passed`."""
-    words = ((Outcome.FAIL, "failed"), (Outcome.UNKNOWN, "unknown"), (Outcome.WARN, "warned"), (Outcome.PASS, "passed"))
-    said = [f"{outcomes.count(outcome)} {word}" for outcome, word in words if outcome in outcomes]
-    return ", ".join(said) or "nothing to check"

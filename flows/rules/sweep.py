@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from flows.rules import cache_clear
 from flows.rules.cache_bypass import passed_by
-from flows.rules.cache_control import birth, lifetime, read_policy, targeted_of, troubles
+from flows.rules.cache_control import birth, lifetime, read_policy, troubles
 from flows.rules.cache_copy import GRAIN, by_rfc, observed
 from flows.rules.cache_headers import agreement, shareable
 from flows.rules.cache_status import cache_state
@@ -18,6 +18,7 @@ from flows.rules.grouping import Group
 from flows.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
 from flows.rules.report import MOST_ROWS, group_json, items, worst_of
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.spelling import spelled
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.text import for_markdown

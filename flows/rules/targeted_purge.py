@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from flows.rules.cache_control import left, targeted_of
+from flows.rules.cache_control import left
 from flows.rules.cache_copy import difference, observed
 from flows.rules.cache_status import cache_state
 from flows.rules.exchange import Exchange
@@ -28,6 +28,7 @@ from flows.rules.purge_proof import Proof
 from flows.rules.purge_views import MADE_UP, Kind, View
 from flows.rules.quantity import spoken
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.subject import unanswered, verdict_on, wrong_status
 from flows.rules.verdict import Claim, Finding, Outcome, Verdict
 

@@ -108,3 +108,10 @@ class Verdict:
     def outcome(self) -> Outcome:
         """The worst of its findings."""
         return worst(finding.outcome for finding in self.findings)
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """A count of outcomes, the heaviest first: `2 failed, 1 unknown, 9 passed`."""
+    words = ((Outcome.FAIL, "failed"), (Outcome.UNKNOWN, "unknown"), (Outcome.WARN, "warned"), (Outcome.PASS, "passed"))
+    said = [f"{outcomes.count(outcome)} {word}" for outcome, word in words if outcome in outcomes]
+    return ", ".join(said) or "nothing to check"

@@ -18,19 +18,12 @@ from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from flows.rules.alert import Alert, Kind, Level, Policy, State, advance, is_bad, let_go, notified
+from flows.rules.alert import Alert, Kind, Level, State, advance, is_bad, let_go, notified
 from flows.rules.grouping import group, urgency
-from flows.rules.notice import (
-    Change,
-    Notice,
-    Release,
-    alert_notice,
-    job_is_well_notice,
-    lead_of,
-    level_of,
-    services_notice,
-)
+from flows.rules.notice import Change, Notice, alert_notice, job_is_well_notice, lead_of, level_of, services_notice
+from flows.rules.notify import Policy
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.release import Release
 from flows.rules.report import Report
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError

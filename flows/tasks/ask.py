@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from flows.rules.cache_key import aliases
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.host_names import aliases
 from flows.rules.site import Site
 from flows.rules.version import VERSION
 from flows.tasks.probe import probe

@@ -25,8 +25,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Notice, Release, job_notice
+from flows.rules.notice import Notice, job_notice
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.release import Release
 from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
 from flows.rules.slots import RECORDED
 from flows.rules.text import clipped, scrubbed

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import deployment, flow_run
 from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -243,15 +242,18 @@ def command_hash(argv: Sequence[str]) -> str:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def record(report: Report, job: str = "inspect-site", *, whole: bool = True) -> None:
+async def record(
+    report: Report, job: str = "inspect-site", *, whole: bool = True, flow_run_id: str | None = None
+) -> None:
     """Write a round into the ledger. Doing it again changes nothing, so it may be retried.
 
     Args:
         report: What the round found.
         job: The job whose round it is.
         whole: Whether every check of the job was made.
+        flow_run_id: The run in Prefect; None for a round that was called as a plain function.
     """
-    await asyncio.to_thread(_record, report, job, flow_run.get_id(), whole=whole)
+    await asyncio.to_thread(_record, report, job, flow_run_id, whole=whole)
 
 
 def alembic_config(engine: Engine, migrations: Path = _MIGRATIONS) -> "Config":
@@ -336,7 +338,8 @@ def _explained(where: URL) -> Iterator[None]:
 
 def _outlast(do: Callable[[], None], where: URL) -> None:
     """Do something, again and again while the database is being restarted."""
-    patient = where.drivername != "sqlite" and deployment.get_id()  # who runs it by hand is there to hear at once
+    # Who runs it by hand is there to hear at once; Prefect sets this for each run of a deployment.
+    patient = where.drivername != "sqlite" and "PREFECT__FLOW_RUN_ID" in os.environ
     end = time.monotonic() + (OUTLAST if patient else 0.0)
     while True:
         try:

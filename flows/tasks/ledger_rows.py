@@ -9,8 +9,8 @@ from sqlalchemy import Connection, func, select, text
 from sqlmodel import SQLModel
 
 from flows.rules.exchange import Exchange
+from flows.rules.order_statistics import quantile
 from flows.rules.redaction import exchange_json
-from flows.rules.response_time import quantile
 from flows.rules.verdict import Finding, Verdict
 from flows.tasks.bulk import insert_values
 from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, LedgerTable, VerdictRow

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import Edge
 from blocks.purge import PurgeError
-from flows.rules.cache_control import age, targeted_of
+from flows.rules.cache_control import age
 from flows.rules.exchange import Exchange, Probe
 from flows.rules.purge_evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
 from flows.rules.purge_plan import Plan, plan_purge
@@ -25,6 +25,7 @@ from flows.rules.purge_proof import PATIENCE, TRIES, Proof, flight, stale_window
 from flows.rules.purge_views import Scene, View, scene, without_unkept
 from flows.rules.purge_wish import Wish
 from flows.rules.site import Site
+from flows.rules.site_edge import targeted_of
 from flows.rules.targeted_purge import old_ones
 from flows.tasks.ask import ask, outside, pause
 from flows.tasks.commands import run

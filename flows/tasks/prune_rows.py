@@ -14,12 +14,12 @@ from flows.rules.releases import deployments
 from flows.rules.retention import Retention
 from flows.rules.slots import State as Slot
 from flows.tasks.ledger_days import OldDays
+from flows.tasks.ledger_rounds import last_look_before, rounds_around
 from flows.tasks.ledger_tables import ExchangeRow, LedgerTable, RunRow, VerdictRow
 from flows.tasks.purge_queue_tables import PublishedChangeRow
 from flows.tasks.releases import read_releases
 from flows.tasks.service_tables import AlertRow, HealthRow, IncidentRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
 from flows.tasks.slots import BLIND
-from flows.tasks.status_facts import last_look_before, rounds_around
 from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow
 from roundsman.batch.rules import Status
 from roundsman.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow

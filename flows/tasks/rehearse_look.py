@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from flows.rules.exchange import Exchange, Probe
+from flows.rules.health import is_up, version_of
 from flows.rules.rehearsal_fingerprint import Fingerprint, page, pages_of
 from flows.rules.site import Site, Version
-from flows.rules.status_facts import is_up, version_of
 from flows.tasks.ask import ask, pause
 
 #: Seconds between two looks whether the site is as it should be.

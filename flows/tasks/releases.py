@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 from flows.tasks.service_tables import ReleaseRow
 
 #: Releases that are looked back at.

@@ -11,7 +11,7 @@ from flows.rules.before_after import Key, Walk
 from flows.rules.change_points import Kind
 from flows.rules.drift import ROUNDS, attributed, changed
 from flows.rules.histogram import Histogram
-from flows.rules.notice import Release
+from flows.rules.release import Release
 from flows.rules.releases import deployments
 from flows.rules.samples import EDGE, ORIGIN
 from flows.tasks.before_after import past

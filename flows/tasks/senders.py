@@ -29,7 +29,7 @@ from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.rules.text import clipped, scrubbed
 from flows.tasks.purge import hand_over, powers_of
-from flows.tasks.site_file import all_sites, check
+from flows.tasks.site_blocks import all_sites, check
 from flows.tasks.vendors import block, saved
 from roundsman.ledger.outbox import OutboxRow
 

@@ -2,22 +2,24 @@
 
 import codecs
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from prefect.client.schemas.schedules import CronSchedule
+from croniter import croniter
 
-from blocks import registry
 from flows.rules.first_look import address_meant, infer
 from flows.rules.nearest import did_you_mean, nearest
 from flows.rules.site import Schedule, Site
-from flows.rules.site_file import Conflict, Place, Problem, SiteFileError, read
+from flows.rules.site_file import Conflict, Problem, SiteFileError, read
 from flows.rules.spread import cron
 from flows.rules.text import without_credentials
+
+#: What else a site file is held against.
+Conflicts = Callable[[Site], Iterable[Conflict]]
 
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
@@ -32,8 +34,15 @@ def all_sites() -> list[Path]:
     return sorted(SITES.glob("*.yaml"))
 
 
-def load(site: str) -> Site:
+def no_more(_site: Site) -> Iterator[Conflict]:
+    """No further conflicts: a site file is held against what the library knows, and its blocks are not looked at."""
+    yield from ()
+
+
+def load(site: str, conflicts: Conflicts = no_more) -> Site:
     """The site of a name in deployments/sites/, of a path to a site file, or of a URL (for a first look).
+
+    `conflicts`: what else its file is held against, such as the blocks that there are.
 
     Raises:
         SiteFileError: there is no such file, or something in it is wrong.
@@ -55,11 +64,11 @@ def load(site: str) -> Site:
         raise SiteFileError([Problem(shown, 0, "SITE", "a name or password before a host", "leave it out")])
     if not _is_there(path) and (meant := address_meant(site)):
         raise SiteFileError([Problem(site, 0, "SITE", "no such site or file", f"did you mean {meant}?")])
-    return check(path)
+    return check(path, conflicts)
 
 
-def check(path: Path) -> Site:
-    """Read one site file and hold it against what this project can do.
+def check(path: Path, conflicts: Conflicts = no_more) -> Site:
+    """Read one site file and hold it against what this project can do; `conflicts` as for `load`.
 
     Raises:
         SiteFileError: with every problem found.
@@ -68,12 +77,12 @@ def check(path: Path) -> Site:
 
     def also(site: Site) -> Iterator[Conflict]:
         yield from _name_conflicts(site, path)
-        yield from _block_conflicts(site)
+        yield from conflicts(site)
 
     return read(text, shown, also)[0]
 
 
-def cached(path: Path) -> Site:
+def cached(path: Path, conflicts: Conflicts = no_more) -> Site:
     """As `check`, for who asks again and again: a file that has not changed since is not read again.
 
     Raises:
@@ -82,19 +91,21 @@ def cached(path: Path) -> Site:
     try:
         seen = path.stat()
     except (OSError, ValueError):
-        return check(path)
+        return check(path, conflicts)
     file = seen.st_dev, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
     around = SITES, Path.cwd(), "PREFECT_API_URL" in os.environ
-    found = _checked(path, file, around)
+    found = _checked(path, conflicts, file, around)
     if isinstance(found, SiteFileError):
         raise found.with_traceback(None)
     return found
 
 
 @lru_cache(maxsize=1024)
-def _checked(path: Path, _file: tuple[int, ...], _around: tuple[Path, Path, bool]) -> Site | SiteFileError:
+def _checked(
+    path: Path, conflicts: Conflicts, _file: tuple[int, ...], _around: tuple[Path, Path, bool]
+) -> Site | SiteFileError:
     try:
-        return check(path)
+        return check(path, conflicts)
     except SiteFileError as error:
         return error
 
@@ -175,12 +186,6 @@ def zone(cron: str, timezone: str) -> str:
     return timezone if any(offset % timedelta(hours=1) for offset in offsets) else "UTC"
 
 
-def warm_up() -> None:
-    """Read what every site file is held against, while there is something else to wait for."""
-    registry.kinds()
-    timezones()
-
-
 def schedule_problems(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
     """What Prefect would refuse of a schedule: field, what was seen, what was wanted."""
     known = schedule.timezone in timezones()
@@ -189,43 +194,6 @@ def schedule_problems(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
         mend = "wanted a timezone such as Europe/Berlin" + (f"; {near}" if near else "")
         yield "timezone", repr(schedule.timezone), mend
     for field, said in schedule.model_dump(exclude={"timezone"}, exclude_none=True).items():
-        try:
-            CronSchedule(cron=cron(said, ""), timezone=schedule.timezone if known else "UTC")
-        except ValueError:
+        if not croniter.is_valid(cron(said, "")):
             wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"
             yield field, repr(said), wanted
-
-
-def _block_conflicts(site: Site) -> Iterator[Conflict]:
-    """Blocks that are of no known type, are not declared, or are declared wrongly."""
-    used: list[tuple[Place, str, str]] = [
-        (("sessions", index), name, "session") for index, name in enumerate(site.sessions)
-    ]
-    used += [((field,), name, "edge") for field in ("edge", "shield") if (name := getattr(site, field))]
-    if site.notify:
-        used += [(("notify", "channels", index), name, "channel") for index, name in enumerate(site.notify.channels)]
-    known = {"session": sorted(registry.members()), "edge": sorted(registry.edges())}
-    known["channel"] = sorted(registry.channels())
-    for place, name, what in used:
-        kind = name.partition("/")[0]
-        kinds = known[what]
-        if kind not in kinds:
-            hint = did_you_mean(kind, kinds) or f"wanted one of {', '.join(kinds)}"
-            yield place, f"the unknown {what} type {kind!r}", hint
-        elif name not in site.blocks and _declares(site, what, kinds) and "PREFECT_API_URL" not in os.environ:
-            mend = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
-            yield place, f"the unknown {what} {name!r}", mend
-    for name, settings in site.blocks.items():
-        for error in registry.faults(name, settings):
-            yield _place(name, error.setting), error.saw, error.mend
-
-
-def _declares(site: Site, what: str, kinds: Sequence[str]) -> bool:
-    """Whether a site file keeps such blocks itself. Who tells people is often kept in Prefect, whatever else is not."""
-    return any(what != "channel" or name.partition("/")[0] in kinds for name in site.blocks)
-
-
-def _place(name: str, setting: str) -> Place:
-    """Where a block's setting, told as `type/name.field.inner`, stands in the site file."""
-    inner = setting.removeprefix(name).strip(".")
-    return ("blocks", name, *(inner.split(".") if inner else ()))

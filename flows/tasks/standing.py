@@ -26,6 +26,7 @@ from flows.rules.standing import (
 )
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 from flows.tasks.ledger import has_happened
+from flows.tasks.ledger_rounds import REVIEW, ROUND
 from flows.tasks.ledger_tables import FindingRow, RunRow, VerdictRow
 from flows.tasks.sweep_tables import SWEEP, read_groups
 
@@ -33,7 +34,7 @@ from flows.tasks.sweep_tables import SWEEP, read_groups
 MOST, TOGETHER = 50, 10
 #: For so long a purge that failed its proof stands, unless the same page was proven since.
 UNPROVEN = timedelta(days=7)
-ROUND, REVIEW, COMPARE, REHEARSE = "inspect-site", "review-database", "compare-release", "rehearse-release"
+COMPARE, REHEARSE = "compare-release", "rehearse-release"
 PURGE, PUBLISHED = "purge-routes", "purge-published"
 #: Jobs that look at some subjects of a check only.
 PARTIAL = frozenset({PURGE, PUBLISHED, REHEARSE})

@@ -13,22 +13,24 @@ from sqlalchemy.orm import Session
 
 from flows.rules.database import told_as
 from flows.rules.exchange import Exchange, Probe
-from flows.rules.notice import Release
+from flows.rules.health import is_up, version_of
+from flows.rules.release import Release
 from flows.rules.site import Site
 from flows.rules.site_file import SiteFileError
 from flows.rules.standing import Promises
 from flows.rules.status import reviewed, unreviewed
-from flows.rules.status_facts import Facts, JobFacts, Status, is_up, version_of
+from flows.rules.status_facts import Facts, JobFacts, Status
 from flows.rules.status_page import headline, markdown, overview, title
 from flows.rules.text import for_markdown, plain, scrubbed
 from flows.tasks.ask import ask
 from flows.tasks.database_file import all_databases, check_database
 from flows.tasks.ledger import open_ledger
-from flows.tasks.picture import history
+from flows.tasks.picture_status import history
+from flows.tasks.prefect_ui import ui
 from flows.tasks.releases import keep_release
 from flows.tasks.service_tables import HealthRow
 from flows.tasks.standing import read_review
-from flows.tasks.status_facts import read_facts, read_jobs, review_stale_at, ui
+from flows.tasks.status_facts import read_facts, read_jobs, review_stale_at
 
 Found = TypeVar("Found")
 
@@ -71,7 +73,7 @@ async def record_release(site: Site) -> None:
 async def find_facts(site: Site) -> Facts:
     """Everything that the ledger knows of a site now."""
     now = datetime.now(UTC)
-    return await asyncio.to_thread(_read, lambda session: read_facts(session, site, now))
+    return await asyncio.to_thread(_read, lambda session: read_facts(session, site, now, ui()))
 
 
 @task(task_run_name="find what became of shared jobs", **_AGAIN)

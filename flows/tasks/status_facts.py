@@ -1,22 +1,21 @@
 """What the ledger knows of a site, in a few bounded queries. To be called in a thread of its own."""
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from zoneinfo import ZoneInfo
 
-from prefect.server.schemas.schedules import CronSchedule
-from prefect.settings import PREFECT_UI_URL
+from croniter import croniter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from flows.rules.alert import Policy
 from flows.rules.database import Database
-from flows.rules.notice import Release
+from flows.rules.notify import Policy
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.release import Release
 from flows.rules.releases import deployments
 from flows.rules.response_time import CHECK as TIMED
 from flows.rules.response_time import UP as SAYS_UP
@@ -41,6 +40,7 @@ from flows.rules.status_facts import (
 from flows.rules.verdict import Outcome
 from flows.tasks.comparisons import last_ratios
 from flows.tasks.ledger import command_hash, file_size, has_happened, known
+from flows.tasks.ledger_rounds import REVIEW, ROUND, rounds_around
 from flows.tasks.ledger_tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from flows.tasks.rehearsals import last_rehearsal_of, of_other, rollback_faults_of
 from flows.tasks.releases import read_releases
@@ -48,7 +48,7 @@ from flows.tasks.samples import times_of
 from flows.tasks.service_tables import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from flows.tasks.site_file import zone
 from flows.tasks.slots import BLIND
-from flows.tasks.standing import REVIEW, ROUND, read_promises
+from flows.tasks.standing import read_promises
 
 #: Rows of one kind, at most: a look every five minutes makes 2016 a week.
 MOST = 5000
@@ -56,12 +56,10 @@ MOST = 5000
 UNSCHEDULED = 2 * 86400.0
 #: And a review of a database without one.
 UNREVIEWED = 30 * 86400.0
-#: Rounds among which a whole one is looked for, on each side of a deployment.
-NEAR = 10
 
 
-def read_facts(session: Session, site: Site, now: datetime) -> Facts:
-    """Everything that is known of a site at a time."""
+def read_facts(session: Session, site: Site, now: datetime, ui: str = "") -> Facts:
+    """Everything that is known of a site at a time. `ui`: where Prefect's pages are."""
     week = now - timedelta(days=DAYS)
     runs = _runs(session, site.site, week)
     times = _times(session, site.site, week)
@@ -88,7 +86,7 @@ def read_facts(session: Session, site: Site, now: datetime) -> Facts:
         rehearsals=read_rehearsals(session, site),
         rollback_faults=rollback_faults_of(session, site.site),
         flow_run=(runs[0].flow_run_id or "") if runs else "",
-        ui=ui(),
+        ui=ui,
     )
 
 
@@ -152,18 +150,10 @@ def review_stale_at(database: Database, started: datetime) -> datetime:
     return _second_slot(expression, zone(expression, database.schedule.timezone), started)
 
 
-def ui() -> str:
-    """Where Prefect's pages are, by its own setting PREFECT_UI_URL; empty when there is none."""
-    url = str(PREFECT_UI_URL.value() or "")
-    return url if url.startswith(("http://", "https://")) else ""
-
-
 @lru_cache(maxsize=1024)
 def _second_slot(expression: str, timezone: str, started: datetime) -> datetime:
-    schedule = CronSchedule(cron=expression, timezone=timezone)
-    # When clocks change, Prefect also gives times before the start.
-    dates = sorted(date.astimezone(UTC) for date in asyncio.run(schedule.get_dates(10, start=started)))
-    return [date for date in dates if date > started][:2][-1]
+    dates = croniter(expression, started.astimezone(ZoneInfo(timezone)))
+    return [dates.get_next(datetime) for _ in range(2)][-1].astimezone(UTC)
 
 
 def watched_at(session: Session) -> datetime | None:
@@ -270,29 +260,6 @@ def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
         )
         for key in sorted(day, key=astuple)
     )
-
-
-def last_look_before(session: Session, site: str, at: datetime) -> datetime | None:
-    """When a site's health was last looked at before a time."""
-    return session.scalar(select(func.max(HealthRow.at)).where(HealthRow.site == site, HealthRow.at < at))
-
-
-def rounds_around(
-    session: Session, site: str, releases: Sequence[Release]
-) -> tuple[Sequence[RunRow], Sequence[RunRow]]:
-    """The rounds next to the last deployment: those that met the old version only, and those that met only the new one.
-
-    A deployment is seen at the first look after it, so the old version is sure up to the look before.
-    """
-    made = deployments(releases)
-    if not made:
-        return (), ()
-    seen = made[-1].seen_at
-    old_until = last_look_before(session, site, seen) or seen
-    rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)).limit(NEAR)
-    before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
-    after = rounds.where(RunRow.started_at >= seen).order_by(RunRow.started_at)
-    return session.scalars(before).all(), session.scalars(after).all()
 
 
 def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:

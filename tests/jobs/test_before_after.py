@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 from flows.tasks.ledger import open_ledger
 from flows.tasks.ledger_tables import RunRow
 from flows.tasks.releases import keep_release

@@ -204,7 +204,7 @@ def test_no_job_tells_a_secret_anywhere(shop, ledger, tmp_path, capsys, caplog):
     from flows.jobs.publish_status import publish_status
     from flows.tasks.ledger import open_ledger
     from flows.tasks.outbox import deliver
-    from flows.tasks.site_file import load
+    from flows.tasks.site_blocks import load
     from tests.tasks.queueing import publish
     from tests.tasks.telling import a_report, told, verdict
 

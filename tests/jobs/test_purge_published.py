@@ -15,7 +15,7 @@ from flows.rules.runbook import RUNBOOKS
 from flows.tasks import purge_queue as queue
 from flows.tasks.ledger import open_ledger
 from flows.tasks.purge_published import prove_sample
-from flows.tasks.site_file import load
+from flows.tasks.site_blocks import load
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site

@@ -18,7 +18,7 @@ from flows.jobs.sweep_site import sweep_site
 from flows.rules.verdict import Outcome
 from flows.tasks import sweep_runs
 from flows.tasks.ledger import open_ledger
-from flows.tasks.site_file import check
+from flows.tasks.site_blocks import check
 from flows.tasks.sweep_listing import unpacked
 from flows.tasks.sweep_tables import PAGE, SHARD
 from flows.terminal_sweep import sweep

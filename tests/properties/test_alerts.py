@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.alert import STEADY, Alert, Kind, Policy, advance, let_go, notified
+from flows.rules.alert import STEADY, Alert, Kind, advance, let_go, notified
+from flows.rules.notify import Policy
 from flows.rules.verdict import Outcome
 
 GONE = None

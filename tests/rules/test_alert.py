@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.alert import Alert, Kind, Policy, advance, let_go, notified
+from flows.rules.alert import Alert, Kind, advance, let_go, notified
+from flows.rules.notify import Policy
 from flows.rules.verdict import Outcome
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.cache_control import targeted_of
 from flows.rules.cache_freshness import findings
+from flows.rules.site_edge import targeted_of
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 

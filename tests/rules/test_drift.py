@@ -8,7 +8,7 @@ import pytest
 
 from flows.rules.before_after import Timed, Walk
 from flows.rules.drift import ROUNDS, judge
-from flows.rules.notice import Release
+from flows.rules.release import Release
 from flows.rules.verdict import Outcome
 from tests.rules.make import site
 

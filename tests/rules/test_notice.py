@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.rules.alert import Alert, Kind, State
-from flows.rules.notice import ALSO, LINES, WIDTH, Change, Release, ago, alert_notice, job_notice
+from flows.rules.notice import ALSO, LINES, WIDTH, Change, ago, alert_notice, job_notice
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.release import Release
 from flows.rules.runbook import Command, NothingToUndo, Runbook
 from flows.rules.verdict import Finding, Outcome, Severity, Verdict
 

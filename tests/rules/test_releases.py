@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 from flows.rules.releases import deployments, release_at, told
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.alert import Policy
+from flows.rules.notify import Policy
 from flows.rules.site_file import SiteFileError, read
 
 GOOD = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.alert import Policy
+from flows.rules.notify import Policy
 from flows.rules.slowness import Memory, State, remembered, state_of
 from flows.rules.verdict import Outcome
 

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from flows.rules.health import is_up, version_of
 from flows.rules.ledger_size import COMFORT
-from flows.rules.notice import Release, Source
 from flows.rules.ratio import Ratio
 from flows.rules.rehearsal import Rehearsal
+from flows.rules.release import Release, Source
 from flows.rules.releases import deployments
 from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from flows.rules.site import Health, Version
@@ -26,8 +27,6 @@ from flows.rules.status_facts import (
     Slot,
     Told,
     Trouble,
-    is_up,
-    version_of,
 )
 from flows.rules.verdict import Outcome
 from tests.rules.make import exchange, site

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 from flows.rules.slowness import State
-from flows.tasks.before_after import around, past
+from flows.tasks.around_release import around
+from flows.tasks.before_after import past
 from flows.tasks.ledger_tables import FindingRow, RunRow, VerdictRow
 from flows.tasks.releases import keep_release
 from flows.tasks.service_tables import LatencyRow

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.rules.notice import Release, Source
+from flows.rules.release import Release, Source
 from flows.tasks.releases import keep_release, read_releases
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.rules.site_file import SiteFileError
-from flows.tasks.site_file import check, load
+from flows.tasks.site_blocks import check, load
 from tests.rules.test_site_file import BOMB, GOOD
 from tests.tasks.telling import keep_site, webhook, written
 

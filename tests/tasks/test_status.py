@@ -21,7 +21,7 @@ from flows.rules.status_facts import Question
 from flows.rules.verdict import Outcome, Verdict
 from flows.tasks.ledger import command_hash, write_round
 from flows.tasks.ledger_tables import RehearsalRow, RunRow
-from flows.tasks.picture import history
+from flows.tasks.picture_status import history
 from flows.tasks.rollup import roll_up
 from flows.tasks.samples import record_samples
 from flows.tasks.service_tables import HealthRow, LatencyRow, ReleaseRow
