@@ -25,7 +25,7 @@ async def _table(folder: Path) -> list[tuple[str, str, str, bool]]:
 
     from deployments.board import reader
     from deployments.board.app import create
-    from flows.tasks import site_file
+    from roundsman.site import site_file
     from tests.deployments.test_board_writes import EDGE
 
     sites = folder / "sites"

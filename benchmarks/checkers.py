@@ -102,8 +102,8 @@ def _blackbox(address: str) -> float:
 def _scraped(target: str) -> float:
     """Scrapes a second, as a Prometheus would: asked from the other core, by our own prober."""
     from benchmarks.probe import AGENT, MANNERS
-    from flows.rules.exchange import Probe
-    from flows.tasks.probe import Prober
+    from roundsman.probe.probe import Prober
+    from roundsman.report.rules.exchange import Probe
 
     with Prober(MANNERS, AGENT, 8) as prober:
         begun = time.perf_counter()

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.rules.cache_headers import VISITS, judge
-from flows.rules.cache_status import CacheState, cache_state
-from flows.rules.exchange import Exchange, Phases, Probe
-from flows.rules.first_look import infer
-from flows.rules.http_fields import http_date
-from flows.rules.verdict import Outcome, Verdict
-from flows.rules.visitor import STRANGER
+from roundsman.cache.rules.judge import VISITS, judge
+from roundsman.http.cache_status import CacheState, cache_state
+from roundsman.http.fields import http_date
+from roundsman.report.rules.exchange import Exchange, Phases, Probe
+from roundsman.report.rules.verdict import Outcome, Verdict
+from roundsman.report.rules.visitor import STRANGER
+from roundsman.site.rules.first_look import infer
 
 BY_NAME = True
 

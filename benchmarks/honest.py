@@ -128,7 +128,7 @@ class _Lab:
 
     async def round(self, moment: str, number: int) -> tuple[str, bool]:
         """The claims that fail in one round, empty when none does; and whether something is unknown."""
-        from flows.rules.site import Site
+        from roundsman.site.rules.site import Site
         from tests.incidents.play import look, wrong
         from tests.jobs.conftest import articles, control, inbox, site
 
@@ -176,7 +176,8 @@ class _Lab:
 @contextmanager
 def _clock(seconds: float) -> Iterator[None]:
     """The prober's clock, so many seconds from that of everybody else."""
-    from flows.tasks import easy, probe
+    from roundsman.probe import probe
+    from roundsman.probe import transfer as easy
 
     kept = easy.EPOCH
     easy.EPOCH = probe.EPOCH = kept + seconds

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
-from flows.rules import cache_headers
-from flows.rules.exchange import Exchange, Phases, Probe
-from flows.rules.grouping import group
-from flows.rules.reuse import Answered, Asked, judge
-from flows.rules.site import Site
-from flows.rules.visitor import STRANGER
+from roundsman.cache.rules import judge as cache_headers
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
+from roundsman.report.rules.exchange import Exchange, Phases, Probe
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.visitor import STRANGER
+from roundsman.site.rules.site import Site
 
 Row = tuple[str, str, str, bool]
 

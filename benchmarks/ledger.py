@@ -17,15 +17,15 @@ from alembic import command
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
-from flows.rules.exchange import Exchange, Phases, Probe
-from flows.rules.site import Site
-from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks import ledger_rows
-from flows.tasks.ledger import alembic_config, open_ledger, write_round
-from flows.tasks.ledger_days import AHEAD, make_days
-from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
-from flows.tasks.prune import prune_all
-from flows.tasks.status_facts import read_facts
+from roundsman.ledger import rows as ledger_rows
+from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
+from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
+from roundsman.report.rules.exchange import Exchange, Phases, Probe
+from roundsman.report.rules.verdict import Finding, Outcome, Verdict
+from roundsman.site.rules.site import Site
+from roundsman.status.facts import read_facts
+from roundsman.upkeep.prune import prune_all
 
 #: It takes a quarter of an hour, most of it to fill a file, and 13 GB of disk meanwhile.
 BY_NAME = True

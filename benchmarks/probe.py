@@ -1,4 +1,4 @@
-"""How many exchanges a second `flows.tasks.probe` does, and whether the times it reports are true."""
+"""How many exchanges a second `roundsman.probe.probe` does, and whether the times it reports are true."""
 
 import asyncio
 import re
@@ -14,9 +14,9 @@ from statistics import median
 
 import httpx
 
-from flows.rules.exchange import Probe
-from flows.rules.site import Manners
-from flows.tasks.probe import Prober
+from roundsman.probe.probe import Prober
+from roundsman.report.rules.exchange import Probe
+from roundsman.site.rules.site import Manners
 
 Row = tuple[str, str, str, bool]
 

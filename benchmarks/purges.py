@@ -135,7 +135,7 @@ class _Lab:
 
     def race(self, path: str, seconds: float) -> None:
         """Somebody fetches the page, which is dropped just then, and its content changes meanwhile."""
-        from flows.tasks.probe import now
+        from roundsman.probe.probe import now
         from tests.edges.asking import ask, purge
 
         varnish, gzip = self.caches["varnish"], {"accept-encoding": "gzip"}

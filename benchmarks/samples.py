@@ -90,9 +90,9 @@ def _begin() -> int:
 
 
 def _make(url: str) -> int:
-    from flows.rules.samples import EDGE, Sample, SampleKey
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.samples import record_samples
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
+    from roundsman.timing.samples import record_samples
     from tests.tasks.weeks import week
 
     engine = open_ledger(url)
@@ -124,8 +124,8 @@ def _make(url: str) -> int:
 
 
 def _roll_up(url: str) -> tuple[float, int]:
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.rollup import roll_up
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.timing.rollup import roll_up
 
     engine = open_ledger(url)
     begun = time.perf_counter()
@@ -136,9 +136,9 @@ def _roll_up(url: str) -> tuple[float, int]:
 
 
 def _prune(url: str) -> tuple[float, int]:
-    from flows.rules.retention import SAMPLES
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.prune import prune_all
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.ledger.rules.retention import SAMPLES
+    from roundsman.upkeep.prune import prune_all
 
     engine = open_ledger(url)
     begun = time.perf_counter()
@@ -150,7 +150,7 @@ def _prune(url: str) -> tuple[float, int]:
 
 def _history(url: str) -> None:
     """The roll-ups of the days before: they are the last day's, since their samples are."""
-    from flows.tasks.ledger import open_ledger
+    from roundsman.ledger.ledger import open_ledger
 
     engine = open_ledger(url)
     with Session(engine.execution_options(writes=True)) as session, session.begin():
@@ -161,9 +161,9 @@ def _history(url: str) -> None:
 
 def _status(url: str) -> tuple[float, float, float]:
     """Milliseconds from an open ledger to the answers: the first time, the median and the longest of the rest."""
-    from flows.rules.status import status
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.status_facts import read_facts
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.status.facts import read_facts
+    from roundsman.status.rules.answers import status
     from tests.tasks.test_status import site
 
     shop, engine, took = site(), open_ledger(url), []
@@ -183,10 +183,10 @@ def _status(url: str) -> tuple[float, float, float]:
 
 
 def _one_round(url: str) -> tuple[float]:
-    from flows.rules.samples import Sample
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.rollup import roll_up
-    from flows.tasks.samples import record_samples, times_of
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.ledger.rules.samples import Sample
+    from roundsman.timing.rollup import roll_up
+    from roundsman.timing.samples import record_samples, times_of
 
     engine = open_ledger(url)
     with Session(engine) as session:

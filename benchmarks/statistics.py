@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from flows.rules.aligned_ranks import Rounds, location, shift, tail
-from flows.rules.before_after import Timed, Walk, compare
-from flows.rules.chance import Z, false_discovery, two_sided
-from flows.rules.change_points import Kind, changes
-from flows.rules.comparison import ALPHA, Speed, Times, Word, measure, settle
-from flows.rules.drift import ROUNDS as LOOKED_BACK
-from flows.rules.drift import warns
-from flows.rules.order_statistics import interval
-from flows.rules.placebo import moved
-from flows.rules.trial import Arm
+from roundsman.report.rules.quantiles import interval
+from roundsman.timing.rules.aligned_ranks import Rounds, location, shift, tail
+from roundsman.timing.rules.change_points import Kind, changes
+from roundsman.timing.rules.drift import ROUNDS as LOOKED_BACK
+from roundsman.timing.rules.drift import warns
+from roundsman.timing.rules.judge_before_after import Timed, Walk, compare
+from roundsman.timing.rules.judge_side_by_side import ALPHA, Speed, Times, Word, measure, settle
+from roundsman.timing.rules.placebo import moved
+from roundsman.timing.rules.probabilities import Z, false_discovery, two_sided
+from roundsman.timing.rules.trial import Arm
 
 Row = tuple[str, str, str, bool]
 

@@ -93,7 +93,7 @@ def grown(cost: Cost) -> Row:
 
 def site_of(address: str) -> Any:
     """The shop, as it is promised."""
-    from flows.rules.site import Site
+    from roundsman.site.rules.site import Site
 
     own = {"site": "shop", "base_url": address, "owner": "web <w@shop.test>", "edge": "varnish/shop", "rules": [RULE]}
     return Site(**own, sweep={"rate": 100_000})
@@ -105,8 +105,8 @@ def sweep(address: str, pages: int, url: str = "") -> Cost:
 
     quiet_prefect()
     from flows.tasks import sweep
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.sweep_listing import enlist
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.sweep.listing import enlist
 
     with tempfile.TemporaryDirectory(prefix="roundsman-bench-") as name:
         os.chdir(name)

@@ -56,8 +56,8 @@ def _import(_: int) -> None:
 
 
 def _list(url: str, address: str, folder: str) -> int:
-    from flows.tasks.ledger import open_ledger
-    from flows.tasks.sweep_listing import enlist
+    from roundsman.ledger.ledger import open_ledger
+    from roundsman.sweep.listing import enlist
 
     os.chdir(folder)
     engine, site = open_ledger(url), site_of(address)
@@ -72,7 +72,7 @@ def _work(url: str, address: str, number: int, place: int, workers: int) -> None
 
     quiet_prefect()
     from flows.tasks import sweep
-    from flows.tasks.ledger import open_ledger
+    from roundsman.ledger.ledger import open_ledger
 
     os.environ["ROUNDSMAN_LEDGER_URL"] = url
     engine, site = open_ledger(url), site_of(address)

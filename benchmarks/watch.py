@@ -17,7 +17,7 @@ def rows() -> list[tuple[str, str, str, bool]]:
 async def _row() -> tuple[str, str, str, bool]:
     from flows.jobs.watch_jobs import _still_promised
     from flows.tasks.runs import promised
-    from flows.tasks.service_tables import SlotRow
+    from roundsman.ledger.tables_service import SlotRow
     from tests.tasks.test_runs import berlin, scheduled
 
     now = datetime.now(UTC)

@@ -20,8 +20,8 @@ from deployments.work_pools import KINDS, ensure
 from flows.commands.common import say
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
-from flows.rules.text import hidden
 from flows.tasks.block_types import register_blocks
+from roundsman.report.rules.text import hidden
 
 FAILED, WRONG_INPUT = 1, 3
 FILE = ROOT / "prefect.yaml"

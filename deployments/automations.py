@@ -41,10 +41,10 @@ from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
 from deployments.specs import TAG
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
 from flows.tasks.hooks import AUTOMATION, FAILED, TOLD
 from flows.tasks.site_blocks import all_sites, check
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
 
 #: Blocks that hear of everything: `TYPE/NAME`, more of them apart by commas.
 VARIABLE = "ROUNDSMAN_NOTIFY"

@@ -18,7 +18,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from flows.rules.text import for_terminal
+from roundsman.report.rules.text import for_terminal
 
 #: Lines that are told once more of a part that died.
 LAST = 12

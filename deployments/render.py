@@ -10,8 +10,8 @@ import yaml
 
 from deployments.specs import ROOT, Spec
 from deployments.work_pools import FOLDER, KINDS, template
-from flows.rules.database import Database
-from flows.rules.site import Site
+from roundsman.database.rules.promise import Database
+from roundsman.site.rules.site import Site
 
 START, END = "<!-- rendered: jobs -->", "<!-- end -->"
 

@@ -18,13 +18,13 @@ from flows.jobs.review_database import review_database
 from flows.jobs.sweep_shard import sweep_shard
 from flows.jobs.sweep_site import sweep_site
 from flows.jobs.watch_jobs import watch_jobs
-from flows.rules.database import Database
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
-from flows.rules.site import Schedule, Site
-from flows.rules.spread import cron
-from flows.tasks.database_file import all_databases, check_database
 from flows.tasks.site_blocks import all_sites, check
-from flows.tasks.site_file import schedule_problems, zone
+from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
+from roundsman.database.database_file import all_databases, check_database
+from roundsman.database.rules.promise import Database
+from roundsman.site.rules.schedule import cron
+from roundsman.site.rules.site import Schedule, Site
+from roundsman.site.site_file import schedule_problems, zone
 
 ROOT = Path(__file__).parents[1]
 POOL = "roundsman"

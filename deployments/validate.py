@@ -27,9 +27,9 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.specs import POOL, TAG
 from deployments.work_pools import template
-from flows.rules.runbook import RUNBOOKS, Command
-from flows.tasks.commands import path_of
-from flows.tasks.site_file import timezones
+from roundsman.alerts.rules.runbook import RUNBOOKS, Command
+from roundsman.rollback.find_and_run import path_of
+from roundsman.site.site_file import timezones
 
 #: What a deployment of ours always says.
 WANTED = (

@@ -39,7 +39,7 @@ from flows.commands.common import (
 )
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
-from flows.rules.site_file import SiteFileError
+from roundsman.site.rules.site_file import SiteFileError
 
 #: In the order of the help.
 COMMANDS = (

@@ -7,7 +7,7 @@ import logging
 import traceback
 from typing import Any
 
-from flows.rules.text import for_terminal, hidden, hosts_only
+from roundsman.report.rules.text import for_terminal, hidden, hosts_only
 
 #: Loggers whose addresses are ours to show. Others tell of whole requests, and a webhook's token stands in its path.
 _OWN = ("roundsman", "prefect", "uvicorn")

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.rules.grouping import Group, group, passed
-from flows.rules.purge_queue import Pass
-from flows.rules.purge_report import Purging, planned, proven
-from flows.rules.report import COLUMNS, Report, columns, line, seen
-from flows.rules.text import for_terminal
-from flows.rules.verdict import Outcome
+from roundsman.purge.rules.queue import Pass
+from roundsman.purge.rules.report import Purging, planned, proven
+from roundsman.report.rules.grouping import Group, group, passed
+from roundsman.report.rules.report import COLUMNS, Report, columns, line, seen
+from roundsman.report.rules.text import for_terminal
+from roundsman.report.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
 Result = TypeVar("Result")
@@ -105,7 +105,9 @@ async def start() -> None:
     """
     from prefect.client.orchestration import get_client
 
-    from flows.tasks import ledger, picture, site_blocks
+    from flows.tasks import site_blocks
+    from roundsman.ledger import ledger
+    from roundsman.report import pictures as picture
 
     meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_blocks.warm_up)]
     with _killed_unless_ready():

@@ -6,10 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from flows.rules.database_report import found, held
-from flows.rules.report import Report
-from flows.rules.verdict import Outcome
 from flows.terminal import follow, heading, words
+from roundsman.database.rules.report import found, held
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Outcome
 
 _STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
 

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.rules.rehearsal_legs import State, is_safe, where
-from flows.rules.rehearsal_plan import planned
-from flows.rules.rehearsal_verdict import Rehearsing, legs
-from flows.rules.verdict import Outcome
 from flows.terminal import follow, heading, words
+from roundsman.report.rules.verdict import Outcome
+from roundsman.rollback.rules.judge_rehearsal import Rehearsing, legs
+from roundsman.rollback.rules.legs import State, is_safe, where
+from roundsman.rollback.rules.plan import planned
 
 _STYLES = {State.PASSED: "green", State.FAILED: "bold red", State.BEGUN: "magenta"}
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.rules.sweep import Swept
 from flows.terminal import follow, heading, show_groups, words
+from roundsman.sweep.rules.judge import Swept
 
 
 async def sweep(site: str, edition: str, console: Console | None = None) -> Swept:

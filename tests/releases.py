@@ -11,12 +11,12 @@ import yaml
 from sqlalchemy import text
 
 from deployments.demo.site import State, edge, origin
-from flows.rules.rehearsal_legs import COURSE
-from flows.rules.rehearsal_plan import plan
 from flows.tasks.rehearse import _take_up
-from flows.tasks.rehearse_walk import LegFailedError
 from flows.tasks.site_blocks import load
 from roundsman.batch import points
+from roundsman.rollback.rules.legs import COURSE
+from roundsman.rollback.rules.plan import plan
+from roundsman.rollback.steps import LegFailedError
 from tests.crashing import crash_at
 from tests.vendor_api import served
 

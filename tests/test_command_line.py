@@ -22,7 +22,7 @@ from deployments import up
 from flows.__main__ import main
 from flows.commands.common import Ended, InputError, write_json
 from flows.commands.home import home_ready, one_at_a_time
-from flows.rules import ledger_size
+from roundsman.ledger.rules import size as ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
 from tests.ports import free_port
@@ -589,7 +589,7 @@ def test_status_of_a_site_that_nobody_looked_at_is_unknown(tmp_path, capsys, mon
 
 
 def test_status_of_no_site_at_all_is_no_pass(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path)
+    monkeypatch.setattr("roundsman.site.site_file.SITES", tmp_path)
     assert 2 == main(["status"])
     assert "no site: write a file in deployments/sites/" in capsys.readouterr().err
 

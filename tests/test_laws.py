@@ -5,13 +5,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 RULES = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("flows/rules/[!_]*.py"), *ROOT.glob("roundsman/**/rules.py")]
+    str(path.relative_to(ROOT))
+    for pure in ("**/rules/[!_]*.py", "**/rules.py", "http/[!_]*.py")
+    for path in (ROOT / "roundsman").glob(pure)
 )
 HOUSE = {"roundsman", "flows", "blocks", "deployments"}
 IMPURE = ("prefect", "httpx", "sqlmodel", "sqlalchemy", "pycurl", "asyncio", "socket", "subprocess")
@@ -19,13 +22,12 @@ IMPURE = ("prefect", "httpx", "sqlmodel", "sqlalchemy", "pycurl", "asyncio", "so
 #: What each room may import of the house, besides the library; a room always may import itself.
 ARROWS = {
     "roundsman": set(),
-    "flows.rules": set(),
     "blocks": set(),
-    "flows.tasks": {"flows.rules", "blocks"},
-    "flows.checks": {"flows.rules", "flows.tasks", "blocks"},
-    "flows.jobs": {"flows.rules", "flows.tasks", "flows.checks", "blocks"},
-    "flows": {"flows.rules", "flows.tasks", "flows.checks", "flows.jobs", "blocks"},
-    "deployments": {"flows", "flows.rules", "flows.tasks", "flows.jobs"},
+    "flows.tasks": {"blocks"},
+    "flows.checks": {"flows.tasks", "blocks"},
+    "flows.jobs": {"flows.tasks", "flows.checks", "blocks"},
+    "flows": {"flows.tasks", "flows.checks", "flows.jobs", "blocks"},
+    "deployments": {"flows", "flows.tasks", "flows.jobs"},
 }
 
 
@@ -87,14 +89,66 @@ def test_no_import_runs_against_the_arrows():
     assert [] == wrong
 
 
+def modules():
+    """Each file of the house, by its dotted name."""
+    for path in ROOT.glob("[bdfr][!.]*/**/*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] in HOUSE and "versions" not in parts:
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def arrows():
+    """Who imports whom as it is imported itself: a name inside a function waits until all are there."""
+    known = dict(modules())
+    for module, path in known.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                for name in node.names:
+                    wanted = f"{node.module}.{name.name}"
+                    yield module, wanted if wanted in known else node.module
+            elif isinstance(node, ast.Import):
+                yield from ((module, name.name) for name in node.names)
+
+
+def circle(pairs):
+    """One way from a name back to itself; empty when there is none."""
+    order = TopologicalSorter()
+    for here, there in pairs:
+        if here != there:
+            order.add(here, there)
+    try:
+        order.prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert [] == circle(arrows())
+
+
+def test_no_subject_of_the_library_imports_itself_by_way_of_others():
+    """Also not inside a function: what a subject needs of another one shows which of them is the lower."""
+    subjects = set()
+    for path in ROOT.glob("roundsman/*/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("roundsman."):
+                subjects.add((path.relative_to(ROOT).parts[1], node.module.split(".")[1]))
+    assert ("purge", "site") in subjects
+    assert [] == circle(subjects)
+
+
 def test_the_library_needs_neither_prefect_nor_the_project_that_runs_it():
-    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("roundsman/**/[!_]*.py")]
-    assert "roundsman.batch.running" in modules
+    # Two are no modules: Alembic's own script, and one that a child process starts by its path.
+    scripts = {"roundsman.ledger.migrations.env", "roundsman.database.migration_child"}
+    names = sorted({name for name, _ in modules()} - scripts)
+    library = [name for name in names if name.startswith("roundsman.")]
+    assert "roundsman.batch.running" in library
     code = f"""
 import importlib, sys
 for name in ["prefect", "flows", "blocks", "deployments"]:
     sys.modules[name] = None
-for module in {modules!r}:
+for module in {library!r}:
     importlib.import_module(module)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -102,25 +156,28 @@ for module in {modules!r}:
 
 
 def test_only_the_prober_knows_libcurl():
-    users = {str(path.relative_to(ROOT)) for path in ROOT.glob("flows/**/*.py") if "import pycurl" in path.read_text()}
-    assert users <= {"flows/tasks/probe.py", "flows/tasks/easy.py", "flows/tasks/curl_errors.py"}
+    users = {str(path.relative_to(ROOT)) for _, path in modules() if "import pycurl" in path.read_text()}
+    assert users <= {"roundsman/probe/probe.py", "roundsman/probe/transfer.py", "roundsman/probe/curl_errors.py"}
 
 
 def test_every_flow_and_task_is_async():
     """A synchronous one costs about a second more."""
-    found = 0
-    for path in [*ROOT.glob("flows/**/*.py"), *ROOT.glob("deployments/**/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = {ast.unparse(mark).partition("(")[0] for mark in getattr(node, "decorator_list", [])}
-            if names & {"flow", "task", "job"}:
-                found += 1
-                assert isinstance(node, ast.AsyncFunctionDef), f"{path}: {node.name}"
-    assert found > 10
+    names = [name for name, _ in modules() if name.startswith(("flows.jobs.", "flows.checks.", "flows.tasks."))]
+    code = f"""
+import importlib
+from prefect import Flow, Task
+made = [made for name in {names!r} for made in vars(importlib.import_module(name)).values()]
+made = [one for one in made if isinstance(one, Flow | Task)]
+assert len(made) > 40, made
+assert all(one.isasync for one in made), [one.name for one in made if not one.isasync]
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr[-2000:]
 
 
 def test_what_is_printed_goes_through_say():
     """It makes text of whatever was seen. The demo and the cluster print their own words; the guard writes into a pipe."""
-    commands = {*ROOT.glob("flows/**/*.py"), *ROOT.glob("deployments/**/*.py")}
+    commands = {path for _, path in modules()}
     commands -= {*ROOT.glob("deployments/demo/*.py"), *ROOT.glob("deployments/cluster/*.py")}
     printing = {
         str(path.relative_to(ROOT))
@@ -132,7 +189,8 @@ def test_what_is_printed_goes_through_say():
         "flows/commands/common.py",
         "flows/commands/parser.py",
         "flows/jobs/watch_jobs.py",
-        "flows/tasks/rehearse_guard.py",
+        "roundsman/batch/events.py",
+        "roundsman/rollback/guard.py",
     } == printing
 
 
@@ -166,7 +224,7 @@ def test_the_lock_has_a_hash_for_each_package_and_names_no_host():
 
 
 def test_the_version_is_said_once():
-    from flows.rules.version import VERSION
+    from roundsman.version import VERSION
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 

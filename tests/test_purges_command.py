@@ -3,10 +3,10 @@
 import pytest
 
 from flows.__main__ import main
-from flows.rules.purge_queue import Pass, State
-from flows.tasks import purge_queue as queue
-from flows.tasks.ledger import open_ledger
-from flows.tasks.purge_queue import Failed
+from roundsman.ledger.ledger import open_ledger
+from roundsman.purge import queue
+from roundsman.purge.queue import Failed
+from roundsman.purge.rules.queue import Pass, State
 from tests.tasks.queueing import publish, rows_of
 
 

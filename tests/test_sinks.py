@@ -15,15 +15,18 @@ import pytest
 from rich.console import Console
 
 from flows import terminal, terminal_database, terminal_sweep
-from flows.rules import database_report, report, status_page, sweep
-from flows.rules.grouping import group
-from flows.rules.notice import _notice
-from flows.rules.ratio import Ratio
-from flows.rules.rehearsal_legs import Leg, State, Step
-from flows.rules.report import Report
-from flows.rules.series import Series
-from flows.rules.status_facts import Answer, Question, Status
-from flows.rules.verdict import Claim, Outcome, Severity, Verdict
+from roundsman.alerts.rules.notice import _notice
+from roundsman.database.rules import report as database_report
+from roundsman.report.rules import report
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.series import Series
+from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
+from roundsman.rollback.rules.legs import Leg, State, Step
+from roundsman.status.rules import page as status_page
+from roundsman.status.rules.facts import Answer, Question, Status
+from roundsman.sweep.rules import judge as sweep
 from tests.hostile_text import HOSTILE, LINK, OF_PAGES, UNSEEN, VALUES, elements
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -145,8 +148,9 @@ def test_a_command_says_text(value, error, capsys):
 
 
 def test_every_picture_is_an_svg_without_links():
-    from flows.tasks import picture, picture_times
     from flows.tasks.migration_picture import timeline
+    from roundsman.report import pictures as picture
+    from roundsman.timing import pictures as picture_times
 
     names = ("element", "formula", "controls", "half characters", "no characters", "lines", "long")
     values = [HOSTILE[name] for name in names]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.report import Report
-from flows.rules.verdict import Claim, Outcome, Severity, Verdict
 from flows.terminal import show, show_first_look
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEAK = Claim("logged-in-traffic/leak", "Nobody sees another's page.", severity=Severity.CRITICAL)

@@ -33,15 +33,15 @@ from deployments.board.reader import (
 )
 from deployments.board.releases import RELEASES
 from deployments.board.writes import serve
-from flows.rules.status_facts import Answer, Question, Status
-from flows.rules.status_page import SHAPES, caption, headline, lasted, title
-from flows.rules.status_promises import as_json, is_alarming
-from flows.rules.text import visible
-from flows.rules.verdict import Outcome, worst
-from flows.tasks import picture
-from flows.tasks.ledger import close_kept_ledger
-from flows.tasks.route_times import read_overview, read_route
 from flows.tasks.targets import Letters
+from roundsman.ledger.ledger import close_kept_ledger
+from roundsman.report import pictures as picture
+from roundsman.report.rules.text import visible
+from roundsman.report.rules.verdict import Outcome, worst
+from roundsman.status.rules.facts import Answer, Question, Status
+from roundsman.status.rules.page import SHAPES, caption, headline, lasted, title
+from roundsman.status.rules.promises import as_json, is_alarming
+from roundsman.timing.history import read_overview, read_route
 
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"

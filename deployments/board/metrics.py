@@ -12,10 +12,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deployments.board.reader import Board, Reason
-from flows.rules.standing import Promises
-from flows.rules.status_facts import Round
-from flows.rules.verdict import Outcome
 from flows.tasks.targets import Letters
+from roundsman.report.rules.verdict import Outcome
+from roundsman.status.rules.facts import Round
+from roundsman.status.rules.standing import Promises
 
 __all__ = ["CONTENT_TYPE", "exposition"]
 

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from deployments.board.writes import Asked, RefusedError, Write, site_named
-from flows.rules.purge_queue import Kind
 from flows.tasks.purge import unpurgeable
-from flows.tasks.purge_queue import KeyReusedError, add
+from roundsman.purge.queue import KeyReusedError, add
+from roundsman.purge.rules.queue import Kind
 
 
 class Published(Asked):

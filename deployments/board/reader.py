@@ -14,26 +14,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from flows.jobs.publish_status import OWNER
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
-from flows.rules.standing import Promises
-from flows.rules.status import broken, promises, shared, status
-from flows.rules.status_facts import WATCH_LASTS, Answer, Facts, Status
-from flows.rules.status_page import ranked
-from flows.rules.text import scrubbed
-from flows.tasks.ledger import LedgerError, kept_ledger
-from flows.tasks.ledger_rounds import ROUND
-from flows.tasks.ledger_tables import RunRow
 from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
-from flows.tasks.picture_status import history
 from flows.tasks.prefect_ui import ui
-from flows.tasks.purge_queue import Kept, counts, oldest, quarantined
-from flows.tasks.rehearsals import rollback_faults_of
 from flows.tasks.site_blocks import all_sites, cached
-from flows.tasks.standing import read_promises
 from flows.tasks.status import read_reviews
-from flows.tasks.status_facts import read_facts, read_jobs, read_rehearsals, stale_at, watched_at
 from flows.tasks.targets import Letters, letters
+from roundsman.ledger.ledger import LedgerError, kept_ledger
+from roundsman.ledger.rounds import ROUND
+from roundsman.ledger.tables_rounds import RunRow
+from roundsman.purge.queue import Kept, counts, oldest, quarantined
+from roundsman.report.rules.text import scrubbed
+from roundsman.rollback.proofs import rollback_faults_of
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
+from roundsman.status.facts import read_facts, read_jobs, read_rehearsals, stale_at, watched_at
+from roundsman.status.picture import history
+from roundsman.status.rules.answers import broken, promises, shared, status
+from roundsman.status.rules.facts import WATCH_LASTS, Answer, Facts, Status
+from roundsman.status.rules.page import ranked
+from roundsman.status.rules.standing import Promises
+from roundsman.status.standing import read_promises
 
 log = logging.getLogger("roundsman.board")
 

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from deployments.board.writes import Asked, RefusedError, Write, site_named
-from flows.rules.release import Source
-from flows.rules.releases import told
-from flows.tasks.releases import keep_release
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.rules.releases import told
+from roundsman.site.rules.release import Source
 
 
 class Released(Asked):

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
-from flows.tasks.ledger import LedgerError, kept_ledger
 from flows.tasks.site_blocks import all_sites, cached
+from roundsman.ledger.ledger import LedgerError, kept_ledger
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
 
 log = logging.getLogger("roundsman.board")
 

@@ -15,11 +15,11 @@ from deployments.render import prefect_yaml
 from deployments.specs import specs
 from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
-from flows.tasks.ledger import open_ledger
 from flows.tasks.site_blocks import check
 from flows.tasks.sweep import conclude
-from flows.tasks.sweep_listing import unpacked
-from flows.tasks.sweep_tables import PAGE, SHARD, SWEEP
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP
+from roundsman.sweep.listing import unpacked
 
 #: What makes this sweep another one than the last; there is one.
 EDITION = "cluster"

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from flows.commands.common import quiet_prefect
-from flows.rules.report import Report
-from flows.rules.verdict import Outcome
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Outcome
 
 #: What the demo does wrong: the failing claim of each check's subject.
 PLANTED = {

@@ -64,7 +64,7 @@ async def imports(site: str, address: str, feed: Path) -> Seen:
     from flows.jobs.import_catalogue import import_catalogue
     from flows.tasks.catalogue import ARTICLE, VARIABLE
     from roundsman.batch import open_target
-    from roundsman.batch.tables import JOB, OUTBOX
+    from roundsman.ledger.tables_imports import JOB, OUTBOX
 
     logging.getLogger("roundsman.batch").setLevel(logging.WARNING)  # the terminal is for the story
     shop = open_target(VARIABLE)

@@ -11,9 +11,9 @@ import yaml
 from deployments.demo.__main__ import SITE_FILE, serving
 from deployments.demo.release import build, deploy
 from flows.commands.common import quiet_prefect
-from flows.rules.rehearsal_legs import Leg, State, is_safe
-from flows.rules.rehearsal_verdict import Rehearsed
-from flows.rules.verdict import Verdict
+from roundsman.report.rules.verdict import Verdict
+from roundsman.rollback.rules.judge_rehearsal import Rehearsed
+from roundsman.rollback.rules.legs import Leg, State, is_safe
 
 NEXT = "Next: write release: into your site file (README.md, `Rehearse a release`), and: python -m flows rehearse SITE"
 

@@ -1,13 +1,13 @@
 from prefect import flow
 
-from flows.rules.cache_headers import judge_rule
-from flows.rules.promises import Audience
-from flows.rules.site import Site
-from flows.rules.verdict import Verdict
-from flows.rules.visitor import NO_MEMBER, STRANGER
-from flows.tasks.look_cache import examine, look_again
+from flows.tasks.cache import examine, look_again
 from flows.tasks.report import concluding
 from flows.tasks.vendors import log_in
+from roundsman.cache.rules.judge import judge_rule
+from roundsman.report.rules.verdict import Verdict
+from roundsman.report.rules.visitor import NO_MEMBER, STRANGER
+from roundsman.site.rules.promises import Audience
+from roundsman.site.rules.site import Site
 
 
 @flow(name="check-cache-headers", flow_run_name="{site.site}: cache headers", timeout_seconds=900, persist_result=False)

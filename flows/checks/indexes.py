@@ -2,12 +2,11 @@ from datetime import UTC, datetime
 
 from prefect import flow
 
-from flows.rules.database import Database
-from flows.rules.index_review import judge
-from flows.rules.verdict import Verdict
-from flows.tasks.index_ledger import watch_indexes
-from flows.tasks.index_look import look_at_indexes
+from flows.tasks.database import look_at_indexes, watch_indexes
 from flows.tasks.report import concluding
+from roundsman.database.rules.judge_indexes import judge
+from roundsman.database.rules.promise import Database
+from roundsman.report.rules.verdict import Verdict
 
 
 @flow(name="check-indexes", flow_run_name="{database.database}: indexes", timeout_seconds=600, persist_result=False)

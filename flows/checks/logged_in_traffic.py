@@ -1,12 +1,12 @@
 from prefect import flow
 
-from flows.rules.logged_in_traffic import judge
-from flows.rules.site import Site
-from flows.rules.verdict import Verdict
-from flows.rules.walk import routes
 from flows.tasks.report import concluding
 from flows.tasks.sessions import walk
 from flows.tasks.vendors import log_in
+from roundsman.logged_in.rules.judge import judge
+from roundsman.logged_in.rules.visit_plan import routes
+from roundsman.report.rules.verdict import Verdict
+from roundsman.site.rules.site import Site
 
 
 @flow(

@@ -3,16 +3,15 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.rules.migration_acceptance import accept
-from flows.rules.migration_plan import Migrations
-from flows.rules.migration_record import recorded
-from flows.rules.migration_rehearsal import judge
-from flows.rules.query_promise import Queries
-from flows.rules.verdict import Verdict
-from flows.tasks.migration_ledger import remember_rehearsal
+from flows.tasks.database import rehearse_migrations, remember_rehearsal
 from flows.tasks.migration_picture import publish_rehearsal
-from flows.tasks.migration_rehearsal import rehearse_migrations
 from flows.tasks.report import concluding
+from roundsman.database.rules.judge_migrations import judge
+from roundsman.database.rules.migration_acceptance import accept
+from roundsman.database.rules.migration_plan import Migrations
+from roundsman.database.rules.migration_record import recorded
+from roundsman.database.rules.query_promise import Queries
+from roundsman.report.rules.verdict import Verdict
 
 
 @flow(name="check-migration-rehearsal", flow_run_name="{name}: migrations", timeout_seconds=21000, persist_result=False)

@@ -3,13 +3,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.rules.database import Database
-from flows.rules.query_promise import Queries
-from flows.rules.query_review import judge
-from flows.rules.verdict import Verdict
-from flows.tasks.query_ledger import remember_plans
-from flows.tasks.query_look import look_at_queries
+from flows.tasks.database import look_at_queries, remember_plans
 from flows.tasks.report import concluding
+from roundsman.database.rules.judge_queries import judge
+from roundsman.database.rules.promise import Database
+from roundsman.database.rules.query_promise import Queries
+from roundsman.report.rules.verdict import Verdict
 
 
 @flow(name="check-query-plans", flow_run_name="{database.database}: plans", timeout_seconds=1800, persist_result=False)

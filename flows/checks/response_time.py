@@ -1,20 +1,18 @@
 from prefect import flow
 from prefect.utilities.annotations import quote
 
-from flows.rules import drift
-from flows.rules.promises import Audience
-from flows.rules.response_time import CHECK, judge, judge_health
-from flows.rules.samples import Sample
-from flows.rules.sampling import samples_of
-from flows.rules.site import Site
-from flows.rules.subject import could_not_look
-from flows.rules.verdict import Verdict
-from flows.rules.visitor import NO_MEMBER, STRANGER
-from flows.tasks.before_after import look_back
-from flows.tasks.look import glance, sample
 from flows.tasks.report import concluding
-from flows.tasks.samples import keep_samples
+from flows.tasks.timing import glance, keep_samples, look_back, sample
 from flows.tasks.vendors import log_in
+from roundsman.ledger.rules.samples import Sample
+from roundsman.report.rules.verdict import Verdict
+from roundsman.report.rules.visitor import NO_MEMBER, STRANGER
+from roundsman.site.rules.promises import Audience
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.wording import could_not_look
+from roundsman.timing.rules import drift
+from roundsman.timing.rules.judge import CHECK, judge, judge_health
+from roundsman.timing.rules.sampling import samples_of
 
 
 @flow(name="check-response-time", flow_run_name="{site.site}: response time", timeout_seconds=900, persist_result=False)

@@ -2,13 +2,12 @@ from datetime import UTC, datetime
 
 from prefect import flow
 
-from flows.rules.promises import Audience
-from flows.rules.rollback_ready import judge, judge_release
-from flows.rules.site import RELEASE, Site
-from flows.rules.verdict import Verdict
-from flows.tasks.commands import find_commands
-from flows.tasks.rehearsals import find_rehearsals, hold_against_now
 from flows.tasks.report import concluding
+from flows.tasks.rollback import find_commands, find_rehearsals, hold_against_now
+from roundsman.report.rules.verdict import Verdict
+from roundsman.rollback.rules.judge import judge, judge_release
+from roundsman.site.rules.promises import Audience
+from roundsman.site.rules.site import RELEASE, Site
 
 
 @flow(

@@ -1,11 +1,11 @@
 from prefect import flow
 
-from flows.rules.purge_wish import Wish
-from flows.rules.site import Site
-from flows.rules.targeted_purge import judge_all
-from flows.rules.verdict import Verdict
 from flows.tasks.prove import Trial, prove
 from flows.tasks.report import concluding
+from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.report.rules.verdict import Verdict
+from roundsman.site.rules.site import Site
 
 
 @flow(

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from flows.rules.text import LONGEST_SHOWN, for_terminal, hidden
+from roundsman.report.rules.text import LONGEST_SHOWN, for_terminal, hidden
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -131,10 +131,10 @@ def feed_ready(feed: str) -> None:
     Raises:
         InputError: no such file, a folder, a file that may not be read, or an address that nobody can ask.
     """
-    from flows.rules.first_look import address_meant
-    from flows.rules.nearest import nearest
-    from flows.rules.text import without_credentials
-    from flows.rules.written_secrets import what_is_secret
+    from roundsman.report.rules.nearest import nearest
+    from roundsman.report.rules.text import without_credentials
+    from roundsman.site.rules.first_look import address_meant
+    from roundsman.site.rules.written_secrets import what_is_secret
 
     if what := what_is_secret(feed):
         mend = "wanted it without, as Prefect shows a run's parameters to everybody; rotate the secret"
@@ -199,7 +199,7 @@ def ledger_ready(url: str | None = None) -> None:
     Raises:
         InputError: it can't.
     """
-    from flows.tasks.ledger import LedgerError, open_ledger
+    from roundsman.ledger.ledger import LedgerError, open_ledger
 
     try:
         open_ledger(url).dispose()

@@ -41,9 +41,9 @@ def _run(args: argparse.Namespace) -> int:
     how = _how(args)
     quiet_prefect()
     from flows import terminal
-    from flows.rules.interleaving import compared
-    from flows.rules.report import as_json
     from flows.tasks.site_blocks import load
+    from roundsman.report.rules.report import as_json
+    from roundsman.timing.rules.interleaving import compared
 
     writable(args.json)
     site = load(args.site)

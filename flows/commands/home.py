@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.commands.common import InputError
-from flows.rules.text import without_credentials
+from roundsman.report.rules.text import without_credentials
 
 #: The folder of the project, into which each run of a worker goes.
 HOME = "ROUNDSMAN_HOME"

@@ -36,9 +36,9 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.jobs.import_catalogue import Imported, import_catalogue
-    from flows.rules.text import plain
     from flows.tasks.catalogue import VARIABLE
     from flows.tasks.site_blocks import load
+    from roundsman.report.rules.text import plain
 
     site = load(args.site)
     feed = args.feed or (site.catalogue.feed if site.catalogue else "")

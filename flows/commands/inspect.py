@@ -21,8 +21,8 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
     from flows.jobs.inspect_site import Check
-    from flows.rules.report import as_json
     from flows.tasks.site_blocks import load
+    from roundsman.report.rules.report import as_json
 
     known = [check.value for check in Check]
     if unknown := [name for name in args.only if name not in known]:

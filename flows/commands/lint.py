@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.commands.common import WRONG_INPUT, say
-from flows.rules.site_file import SiteFileError
+from roundsman.site.rules.site_file import SiteFileError
 
 
 def register(commands: Any) -> None:
@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _databases() -> int:
     """Check all of deployments/databases/."""
-    from flows.tasks.database_file import all_databases, check_database, expired
+    from roundsman.database.database_file import all_databases, check_database, expired
 
     wrong = 0
     for path in all_databases():

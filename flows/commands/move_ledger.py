@@ -15,8 +15,8 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from flows.tasks.ledger import LedgerError, ledger_url, open_ledger
-    from flows.tasks.ledger_move import check, move
+    from roundsman.ledger.ledger import LedgerError, ledger_url, open_ledger
+    from roundsman.upkeep.move import check, move
 
     try:
         check(args.file, ledger_url().get_backend_name())

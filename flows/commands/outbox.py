@@ -22,10 +22,10 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError
 
-    from flows.rules.text import plain
-    from flows.tasks.ledger import LedgerError, open_ledger
     from flows.tasks.outbox import dead_letters, replay, undelivered
     from roundsman.batch.target import has_tables
+    from roundsman.ledger.ledger import LedgerError, open_ledger
+    from roundsman.report.rules.text import plain
 
     try:
         engine = open_database("--in", args.variable) if args.variable else open_ledger()

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from flows.rules.nearest import did_you_mean, nearest
-from flows.rules.text import visible
+from roundsman.report.rules.nearest import did_you_mean, nearest
+from roundsman.report.rules.text import visible
 
 _REQUIRED = "the following arguments are required: "
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -79,7 +79,7 @@ class _Version(argparse.Action):
         import platform
         from importlib.metadata import version
 
-        from flows.rules.version import VERSION
+        from roundsman.version import VERSION
 
         print(f"roundsman {VERSION} (Prefect {version('prefect')}, Python {platform.python_version()})")
         parser.exit()

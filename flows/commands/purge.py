@@ -24,9 +24,9 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
-    from flows.rules.purge_report import Purging, purge_json
     from flows.tasks.purge_plan import refused_by_file
     from flows.tasks.site_blocks import load
+    from roundsman.purge.rules.report import Purging, purge_json
 
     writable(args.json)
     site = load(args.site)

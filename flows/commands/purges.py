@@ -26,7 +26,7 @@ def _run(args: argparse.Namespace) -> int:
         return _purged(args.now)
     from sqlalchemy.exc import SQLAlchemyError
 
-    from flows.tasks.ledger import LedgerError, open_ledger
+    from roundsman.ledger.ledger import LedgerError, open_ledger
 
     try:
         engine = open_ledger()
@@ -43,8 +43,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _purged(site: str) -> int:
     from flows import terminal
-    from flows.rules.purge_report import proven
     from flows.tasks.site_blocks import load
+    from roundsman.purge.rules.report import proven
 
     if not load(site).edge:
         raise InputError(f"--now: saw {site}, which has no edge; wanted one with `edge: TYPE/NAME` in its file")
@@ -56,7 +56,7 @@ def _purged(site: str) -> int:
 
 
 def _changed(engine: Any, args: argparse.Namespace) -> int:
-    from flows.tasks.purge_queue import dismiss, replay
+    from roundsman.purge.queue import dismiss, replay
 
     if args.dismiss:
         many, said = dismiss(engine, int(args.dismiss)), "given up"
@@ -70,9 +70,9 @@ def _changed(engine: Any, args: argparse.Namespace) -> int:
 
 
 def _shown(engine: Any) -> int:
-    from flows.rules.quantity import spoken
-    from flows.rules.text import plain
-    from flows.tasks.purge_queue import counts, oldest, quarantined
+    from roundsman.purge.queue import counts, oldest, quarantined
+    from roundsman.report.rules.durations import spoken
+    from roundsman.report.rules.text import plain
 
     found, age = counts(engine), oldest(engine)
     since = f", the oldest for {spoken(round(age))}" if found["waiting"] or found["claimed"] else ""

@@ -65,8 +65,8 @@ def _place(told: str) -> tuple[int, int]:
 
 
 def _list(engine: "Engine") -> int:
-    from flows.rules.text import plain
     from roundsman.batch.quarantine import waiting
+    from roundsman.report.rules.text import plain
 
     count, rows = waiting(engine)
     say(f"{count} in quarantine" + (f", the first {len(rows)}:" if len(rows) < count else ""))
@@ -96,10 +96,10 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
 
 def _replay(engine: "Engine", site: str, feed: str) -> int:
-    from flows.rules.text import plain
     from flows.tasks.catalogue import catalogue
     from flows.tasks.site_blocks import load
     from roundsman.batch import replay
+    from roundsman.report.rules.text import plain
 
     batch = catalogue(load(site), feed, engine)
     done = asyncio.run(replay(batch, by=getpass.getuser()))

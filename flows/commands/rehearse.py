@@ -23,10 +23,10 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_rehearsal as terminal
-    from flows.rules.rehearsal_plan import plan_by_file
-    from flows.rules.rehearsal_verdict import Rehearsing, rehearsal_json
-    from flows.rules.text import without_credentials
     from flows.tasks.site_blocks import load
+    from roundsman.report.rules.text import without_credentials
+    from roundsman.rollback.rules.judge_rehearsal import Rehearsing, rehearsal_json
+    from roundsman.rollback.rules.plan import plan_by_file
 
     if "://" in args.site:
         saw = without_credentials(args.site)

@@ -22,12 +22,12 @@ def _run(args: argparse.Namespace) -> int:
 
     from sqlalchemy.orm import Session
 
-    from flows.rules.release import Source
-    from flows.rules.releases import told
-    from flows.rules.text import plain
-    from flows.tasks.ledger import LedgerError, open_ledger
-    from flows.tasks.releases import keep_release, read_releases
     from flows.tasks.site_blocks import load
+    from roundsman.ledger.ledger import LedgerError, open_ledger
+    from roundsman.ledger.releases import keep_release, read_releases
+    from roundsman.ledger.rules.releases import told
+    from roundsman.report.rules.text import plain
+    from roundsman.site.rules.release import Source
 
     if args.at and not args.version:
         raise InputError("--at: saw a time without a version, wanted both: the version that is out since then")

@@ -23,8 +23,8 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_database as terminal
     from flows.jobs.review_database import Part
-    from flows.rules.report import as_json
-    from flows.tasks.database_file import addresses, load_database
+    from roundsman.database.database_file import addresses, load_database
+    from roundsman.report.rules.report import as_json
 
     known = [part.value for part in Part]
     if unknown := [name for name in args.only if name not in known]:

@@ -16,12 +16,12 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
-    from flows.rules.ledger_size import crowded
-    from flows.rules.status import status
-    from flows.rules.status_page import headline, lines, ranked
-    from flows.rules.verdict import Outcome, worst
     from flows.tasks.site_blocks import all_sites, load
     from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
+    from roundsman.ledger.rules.size import crowded
+    from roundsman.report.rules.verdict import Outcome, worst
+    from roundsman.status.rules.answers import status
+    from roundsman.status.rules.page import headline, lines, ranked
 
     sites = [load(site) for site in args.sites or map(str, all_sites())]
     if not sites:

@@ -31,9 +31,9 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_sweep
-    from flows.rules.sweep import as_json
-    from flows.rules.verdict import Outcome
     from flows.tasks.site_blocks import load
+    from roundsman.report.rules.verdict import Outcome
+    from roundsman.sweep.rules.judge import as_json
 
     writable(args.json)
     load(args.site)

@@ -9,31 +9,33 @@ from prefect import State, flow
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.rules import before_after, before_after_verdict, comparison
-from flows.rules.comparison_verdict import CHECK, judge_site
-from flows.rules.grouping import group
-from flows.rules.interleaving import EACH, PILOT_SAMPLES, USUAL_SAMPLES, compared, requests, samples_needed
-from flows.rules.promises import Rule
-from flows.rules.ratio import Ratio
-from flows.rules.report import Report
-from flows.rules.rollback_ready import warned
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.site import Site
-from flows.rules.site_words import Address
-from flows.rules.subject import could_not_look
-from flows.rules.trial import Trial
-from flows.rules.verdict import Outcome, Verdict
-from flows.tasks.around_release import find_around
-from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.comparison_page import publish_comparison
-from flows.tasks.comparisons import keep_ratios
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
-from flows.tasks.rehearsals import find_rollback_faults
+from flows.tasks.ledger import record
 from flows.tasks.report import conclude, log_faults
-from flows.tasks.side_by_side import ask_in_turn
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
+from flows.tasks.status import find_around
+from flows.tasks.timing import ask_in_turn, keep_ratios
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.probe.ask import Clock, looking
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Outcome, Verdict
+from roundsman.rollback.rules.judge import warned
+from roundsman.site.rules.field_types import Address
+from roundsman.site.rules.promises import Rule
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.wording import could_not_look
+from roundsman.timing.rules import before_after_verdict
+from roundsman.timing.rules import judge_before_after as before_after
+from roundsman.timing.rules import judge_side_by_side as comparison
+from roundsman.timing.rules.interleaving import EACH, PILOT_SAMPLES, USUAL_SAMPLES, compared, requests, samples_needed
+from roundsman.timing.rules.side_by_side_verdict import CHECK, judge_site
+from roundsman.timing.rules.trial import Trial
 
 log = logging.getLogger("roundsman")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
 from flows.tasks.hooks import speak_for
 from flows.tasks.outbox import Delivered
 from flows.tasks.site_blocks import load
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.batch import Outcome
 
 log = logging.getLogger("roundsman")

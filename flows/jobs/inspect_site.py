@@ -16,22 +16,23 @@ from flows.checks.logged_in_traffic import check_logged_in_traffic
 from flows.checks.response_time import check_response_time
 from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
-from flows.rules.grouping import group
-from flows.rules.report import Report
-from flows.rules.rollback_ready import warned
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.site import Site
-from flows.rules.subject import could_not_look, services_failed
-from flows.rules.verdict import Verdict, summary
-from flows.tasks.ask import Clock, looking
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
+from flows.tasks.ledger import record
 from flows.tasks.own_services import is_ours
-from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish, verdicts_of
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from flows.tasks.status import record_release
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.probe.ask import Clock, looking
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Verdict, summary
+from roundsman.rollback.rules.judge import warned
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.wording import could_not_look, services_failed
 
 log = logging.getLogger("roundsman")
 

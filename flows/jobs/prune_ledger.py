@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.rules.ledger_size import crowded
-from flows.rules.runbook import NothingToUndo, job
 from flows.tasks.hooks import speak_for
-from flows.tasks.prune import Pruned, prune
+from flows.tasks.upkeep import prune
+from roundsman.alerts.rules.runbook import NothingToUndo, job
+from roundsman.ledger.rules.size import crowded
+from roundsman.upkeep.prune import Pruned
 
 log = logging.getLogger("roundsman")
 

@@ -6,13 +6,7 @@ from pathlib import Path
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.rules.runbook import NothingToUndo, job
-from flows.rules.status import broken, shared, status
-from flows.rules.status_facts import Status
-from flows.rules.status_page import headline, title
-from flows.rules.text import scrubbed
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready
 from flows.tasks.prefect_ui import ui
 from flows.tasks.site_blocks import all_sites, load
 from flows.tasks.status import (
@@ -24,6 +18,12 @@ from flows.tasks.status import (
     record_health,
     record_release,
 )
+from roundsman.alerts.rules.runbook import NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.report.rules.text import scrubbed
+from roundsman.status.rules.answers import broken, shared, status
+from roundsman.status.rules.facts import Status
+from roundsman.status.rules.page import headline, title
 
 log = logging.getLogger("roundsman")
 

@@ -8,18 +8,19 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.grouping import group
-from flows.rules.purge_queue import LONGEST_RUN, Pass, judge
-from flows.rules.report import Report
-from flows.rules.rollback_ready import warned
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
+from flows.tasks.ledger import record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
-from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.purge.rules.queue import LONGEST_RUN, Pass, judge
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report
+from roundsman.rollback.rules.judge import warned
 
 log = logging.getLogger("roundsman")
 

@@ -8,20 +8,21 @@ from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.grouping import group
-from flows.rules.purge_plan import Plan
-from flows.rules.purge_report import Purging
-from flows.rules.purge_wish import Wish
-from flows.rules.report import Report
-from flows.rules.rollback_ready import warned
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.targeted_purge import judge_all
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
+from flows.tasks.ledger import record
 from flows.tasks.prove import Trial, plan, prove
-from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import conclude, log_faults, publish
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.plan import Plan
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.report import Purging
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report
+from roundsman.rollback.rules.judge import warned
 
 log = logging.getLogger("roundsman")
 

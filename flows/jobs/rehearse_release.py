@@ -9,20 +9,9 @@ from prefect.transactions import atransaction
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.rules.grouping import group
-from flows.rules.rehearsal_legs import COURSE
-from flows.rules.rehearsal_plan import LONGEST
-from flows.rules.rehearsal_promise import STAGING
-from flows.rules.rehearsal_verdict import Rehearsing, judge
-from flows.rules.report import Report
-from flows.rules.rollback_ready import warned
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.site import Site
-from flows.rules.subject import could_not_look
 from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
-from flows.tasks.rehearsals import find_rollback_faults
+from flows.tasks.ledger import record
 from flows.tasks.rehearse import (
     BEGINNING,
     Refused,
@@ -36,9 +25,21 @@ from flows.tasks.rehearse import (
     take_up,
     under_way,
 )
-from flows.tasks.rehearse_walk import LegFailedError, Walk
 from flows.tasks.report import conclude, log_faults
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report
+from roundsman.rollback.rules.judge import warned
+from roundsman.rollback.rules.judge_rehearsal import Rehearsing, judge
+from roundsman.rollback.rules.legs import COURSE
+from roundsman.rollback.rules.plan import LONGEST
+from roundsman.rollback.steps import LegFailedError, Walk
+from roundsman.site.rules.rehearsal_promise import STAGING
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.wording import could_not_look
 
 log = logging.getLogger("roundsman")
 

@@ -14,20 +14,21 @@ from flows.checks.indexes import check_indexes
 from flows.checks.migration_rehearsal import check_migration_rehearsal
 from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
-from flows.rules.database import Database, could_not_review, told_as
-from flows.rules.grouping import group
-from flows.rules.report import Report
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.subject import services_failed
-from flows.rules.verdict import Verdict, summary
 from flows.tasks.at_once import tell_at_once
-from flows.tasks.database_file import check_golden, folder_of, load_database
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready, record
-from flows.tasks.migration_copy import RehearsalError
+from flows.tasks.ledger import record
 from flows.tasks.own_services import is_ours
 from flows.tasks.report import conclude, log_faults, verdicts_of
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.database.copy import RehearsalError
+from roundsman.database.database_file import check_golden, folder_of, load_database
+from roundsman.database.rules.promise import Database, could_not_review, told_as
+from roundsman.ledger.ledger import ready
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Verdict, summary
+from roundsman.site.rules.wording import services_failed
 
 log = logging.getLogger("roundsman")
 

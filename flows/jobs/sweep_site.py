@@ -6,14 +6,14 @@ from dataclasses import replace
 from prefect import State, flow
 from prefect.runtime import flow_run
 
-from flows.rules.runbook import SITE_OWNER, NothingToUndo, job
-from flows.rules.sweep import Swept
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import ready
-from flows.tasks.rehearsals import find_rollback_faults
 from flows.tasks.report import ended, log_faults
+from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
+from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
+from roundsman.ledger.ledger import ready
+from roundsman.sweep.rules.judge import Swept
 
 
 @job(

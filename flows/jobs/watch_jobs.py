@@ -14,10 +14,21 @@ from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 from sqlalchemy import Engine
 
-from flows.rules import slots as rules
-from flows.rules.notice import Notice, job_notice
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
-from flows.rules.slots import (
+from flows.tasks import runs
+from flows.tasks.alerts import tell_new_channels
+from flows.tasks.hooks import speak_for
+from flows.tasks.outbox import deliver
+from flows.tasks.report import UNKNOWN
+from flows.tasks.runs import Deployment, NoServerError
+from flows.tasks.targets import deliver_targets
+from roundsman.alerts.rules.notice import Notice, job_notice
+from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
+from roundsman.ledger.ledger import LedgerError, open_ledger
+from roundsman.ledger.tables_service import SlotRow
+from roundsman.report.rules.text import for_terminal
+from roundsman.watch import slots
+from roundsman.watch.rules import slots as rules
+from roundsman.watch.rules.slots import (
     EXTRA_RUN,
     KEEPS_ROUNDS,
     SELF_TEST,
@@ -30,17 +41,7 @@ from flows.rules.slots import (
     lateness,
     overlaps,
 )
-from flows.rules.text import for_terminal
-from flows.tasks import runs, slots
-from flows.tasks.alerts import tell_new_channels
-from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import LedgerError, open_ledger
-from flows.tasks.outbox import deliver
-from flows.tasks.report import UNKNOWN
-from flows.tasks.runs import Deployment, NoServerError
-from flows.tasks.service_tables import SlotRow
-from flows.tasks.slots import Findings, Judged, Pass, Trouble
-from flows.tasks.targets import deliver_targets
+from roundsman.watch.slots import Findings, Judged, Pass, Trouble
 
 log = logging.getLogger("roundsman")
 

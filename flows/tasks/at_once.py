@@ -6,10 +6,10 @@ from prefect.runtime import deployment, flow_run
 from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
-from flows.rules.report import Report
-from flows.rules.site import Site
 from flows.tasks.alerts import tell
 from flows.tasks.outbox import deliver
+from roundsman.report.rules.report import Report
+from roundsman.site.rules.site import Site
 
 log = logging.getLogger("roundsman")
 
@@ -23,7 +23,7 @@ async def tell_at_once(site: Site, report: Report, *, full: bool) -> None:
     Args:
         site: Whose owner is told.
         report: What was found.
-        full: Whether every check of a round was made; see `flows.tasks.alerts.tell`.
+        full: Whether every check of a round was made; see `roundsman.alerts.alerts.tell`.
     """
     if not deployment.get_id():
         return

@@ -19,10 +19,6 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks import registry
-from flows.rules.delivery import PURGE, Purge
-from flows.rules.site import Site
-from flows.rules.text import without_credentials
-from flows.rules.written_secrets import what_is_secret
 from flows.tasks.outbox import Delivered, deliver, undelivered
 from flows.tasks.progress import everywhere
 from roundsman.batch import (
@@ -39,6 +35,10 @@ from roundsman.batch import (
 )
 from roundsman.batch.rules import Applied, Change, Outgoing
 from roundsman.batch.sources import Source
+from roundsman.ledger.rules.delivery import PURGE, Purge
+from roundsman.report.rules.text import without_credentials
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.written_secrets import what_is_secret
 
 #: The environment variable that says where the shop's database is. A job's parameters are shown to everybody.
 VARIABLE = "ROUNDSMAN_CATALOGUE_URL"

@@ -7,11 +7,11 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.ratio import Ratio
-from flows.rules.report import Report, markdown
-from flows.rules.text import for_markdown
-from flows.tasks.picture_times import forest
-from flows.tasks.route_times import read_route
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.report import Report, markdown
+from roundsman.report.rules.text import for_markdown
+from roundsman.timing.history import read_route
+from roundsman.timing.pictures import forest
 
 #: Routes whose history is drawn, those with the greatest change.
 ROUTES = 3

@@ -4,9 +4,9 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.database_report import page, rows
-from flows.rules.report import Report
-from flows.rules.text import for_markdown
+from roundsman.database.rules.report import page, rows
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.text import for_markdown
 
 
 @task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)

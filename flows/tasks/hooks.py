@@ -25,18 +25,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Notice, job_notice
-from flows.rules.rehearsal import Rehearsal
-from flows.rules.release import Release
-from flows.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
-from flows.rules.slots import RECORDED
-from flows.rules.text import clipped, scrubbed
-from flows.tasks.alerts import JOB, clock, tell_of_job
-from flows.tasks.ledger import LedgerError, command_hash, known, open_ledger
-from flows.tasks.ledger_tables import RehearsalRow, RunRow
-from flows.tasks.service_tables import IncidentRow, JobEventRow, ReleaseRow
-from flows.tasks.slots import channels_for
+from roundsman.alerts.alerts import JOB, clock, tell_of_job
+from roundsman.alerts.rules.notice import Notice, job_notice
+from roundsman.alerts.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
+from roundsman.ledger.ledger import LedgerError, command_hash, known, open_ledger
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
+from roundsman.ledger.tables_service import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.text import clipped, scrubbed
+from roundsman.site.rules.release import Release
+from roundsman.watch.rules.slots import RECORDED
+from roundsman.watch.slots import channels_for
 
 #: A run could not speak for itself; the payload holds the message.
 FAILED = "roundsman.job.failed"

@@ -9,13 +9,13 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.rules.migration_claims import seconds
-from flows.rules.migration_facts import MigrationFacts
-from flows.rules.migration_locks import Hold, holds
-from flows.rules.migration_plan import Migrations
-from flows.rules.migration_rehearsal import factors_of
-from flows.rules.text import code_for_markdown, for_markdown, for_picture, markdown_table, shortened
-from flows.rules.verdict import Outcome, Verdict
+from roundsman.database.rules.judge_migrations import factors_of
+from roundsman.database.rules.migration_claims import seconds
+from roundsman.database.rules.migration_facts import MigrationFacts
+from roundsman.database.rules.migration_locks import Hold, holds
+from roundsman.database.rules.migration_plan import Migrations
+from roundsman.report.rules.text import code_for_markdown, for_markdown, for_picture, markdown_table, shortened
+from roundsman.report.rules.verdict import Outcome, Verdict
 
 #: Told apart by colour-blind readers too; dark enough for white and light enough for black.
 _READS, _WRITES = "#d55e00", "#1f7fc0"

@@ -22,17 +22,17 @@ from prefect.runtime import flow_run
 from sqlalchemy import Engine, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from flows.rules.delivery import Trouble, is_over, pause
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
-from flows.tasks.alerts import clock
-from flows.tasks.ledger import open_ledger
 from flows.tasks.senders import send
-from flows.tasks.service_tables import IncidentRow
-from flows.tasks.site_file import load
+from roundsman.alerts.alerts import clock
 from roundsman.batch.events import Teller
+from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.rules.delivery import Trouble, is_over, pause
+from roundsman.ledger.tables_service import IncidentRow
 from roundsman.ledger.transaction import writing
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
+from roundsman.site.site_file import load
 
 #: For how long a message is whose takes it; after that its sender is held for dead. Well above any patience.
 LEASE = timedelta(seconds=60)

@@ -5,7 +5,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from sqlalchemy.exc import DBAPIError
 
-from flows.tasks.ledger import LedgerError
+from roundsman.ledger.ledger import LedgerError
 
 
 def is_ours(error: BaseException | None, *, databases: bool = True) -> bool:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
-from flows.rules.text import for_markdown
 from roundsman.batch import Progress, on_terminal
 from roundsman.batch.events import log
 from roundsman.batch.progress import words
 from roundsman.batch.running import Report
+from roundsman.report.rules.text import for_markdown
 
 
 @asynccontextmanager

@@ -17,20 +17,20 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import Edge
 from blocks.purge import PurgeError
-from flows.rules.cache_control import age
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.purge_evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
-from flows.rules.purge_plan import Plan, plan_purge
-from flows.rules.purge_proof import PATIENCE, TRIES, Proof, flight, stale_window
-from flows.rules.purge_views import Scene, View, scene, without_unkept
-from flows.rules.purge_wish import Wish
-from flows.rules.site import Site
-from flows.rules.site_edge import targeted_of
-from flows.rules.targeted_purge import old_ones
-from flows.tasks.ask import ask, outside, pause
-from flows.tasks.commands import run
-from flows.tasks.probe import now
 from flows.tasks.purge import carry_out, edges_of, powers_of
+from roundsman.http.freshness import age
+from roundsman.probe.ask import ask, outside, pause
+from roundsman.probe.probe import now
+from roundsman.purge.rules.evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
+from roundsman.purge.rules.judge import old_ones
+from roundsman.purge.rules.plan import Plan, plan_purge
+from roundsman.purge.rules.proof import PATIENCE, TRIES, Proof, flight, stale_window
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.views import Scene, View, scene, without_unkept
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.rollback.find_and_run import run
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_edge import targeted_of
 
 #: How often a redirect is followed on the site.
 REDIRECTS = 5

@@ -15,15 +15,15 @@ import httpx
 from blocks import registry
 from blocks.edge import Edge
 from blocks.purge import By, Order, PurgeError, Receipt, Settling
-from flows.rules.purge_plan import Plan, Powers, Request
-from flows.rules.purge_proof import Purged
-from flows.rules.purge_queue import unfit
-from flows.rules.purge_wish import Wish, targets
-from flows.rules.quantity import spoken
-from flows.rules.site import Site
-from flows.tasks.ask import outside
-from flows.tasks.probe import now
 from flows.tasks.vendors import block
+from roundsman.probe.ask import outside
+from roundsman.probe.probe import now
+from roundsman.purge.rules.plan import Plan, Powers, Request
+from roundsman.purge.rules.proof import Purged
+from roundsman.purge.rules.purge_request import Wish, targets
+from roundsman.purge.rules.queue import unfit
+from roundsman.report.rules.durations import spoken
+from roundsman.site.rules.site import Site
 
 #: Seconds for which an edge is waited for at most, where somebody waits for the proof of a purge.
 LONGEST = 300.0

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from blocks import registry
 from blocks.edge import Edge
-from flows.rules.purge_plan import Plan, plan_purge
-from flows.rules.purge_wish import Wish, misnamed
-from flows.rules.site import Site
 from flows.tasks.purge import powers_of
+from roundsman.purge.rules.plan import Plan, plan_purge
+from roundsman.purge.rules.purge_request import Wish, misnamed
+from roundsman.site.rules.site import Site
 
 
 def refused_by_file(site: Site, routes: Sequence[str], *, soft: bool) -> Plan | None:

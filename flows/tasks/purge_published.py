@@ -14,22 +14,22 @@ from sqlalchemy import Engine
 
 from blocks.edge import Edge
 from blocks.purge import PurgeError
-from flows.rules import purge_queue as rules
-from flows.rules.delivery import Trouble
-from flows.rules.purge_plan import Plan, plan_purge
-from flows.rules.purge_proof import flight
-from flows.rules.purge_queue import LEASE, PASS, Claim, Kind, Pass, Progress, State
-from flows.rules.purge_wish import Wish
-from flows.rules.site import Site
-from flows.rules.targeted_purge import judge_all
-from flows.rules.text import plain
-from flows.tasks import purge_queue as queue
-from flows.tasks.ask import outside, pause
-from flows.tasks.ledger import open_ledger
-from flows.tasks.probe import now
 from flows.tasks.prove import Trial, prove
 from flows.tasks.purge import Taken, edges_of, hand_over, powers_of, until_done
 from flows.tasks.purge_rate import paced
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.rules.delivery import Trouble
+from roundsman.probe.ask import outside, pause
+from roundsman.probe.probe import now
+from roundsman.purge import queue
+from roundsman.purge.rules import queue as rules
+from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.plan import Plan, plan_purge
+from roundsman.purge.rules.proof import flight
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.queue import LEASE, PASS, Claim, Kind, Pass, Progress, State
+from roundsman.report.rules.text import plain
+from roundsman.site.rules.site import Site
 
 log = logging.getLogger("roundsman")
 

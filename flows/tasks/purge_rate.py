@@ -10,10 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks.edge import Edge
 from blocks.purge import By, PurgeError, Rate
-from flows.rules.token_bucket import Bucket, Level, blocked, full, take
 from flows.tasks.purge import gate
-from flows.tasks.purge_queue_tables import BUCKET
+from roundsman.ledger.tables_purges import BUCKET
 from roundsman.ledger.transaction import NowMs, writing
+from roundsman.purge.rules.token_bucket import Bucket, Level, blocked, full, take
 
 #: Seconds after which a waiting worker looks again, as a vendor may have asked for more meanwhile.
 LOOK_AGAIN = 5.0

@@ -13,22 +13,22 @@ from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction
 from sqlalchemy import Engine
 
-from flows.rules.rehearsal_fingerprint import Fingerprint
-from flows.rules.rehearsal_legs import COURSE, Leg, cut_off, is_safe, where
-from flows.rules.rehearsal_plan import Plan, place, plan
-from flows.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
-from flows.rules.rehearsal_settings import SettingsError, differences, hashed
-from flows.rules.rehearsal_verdict import Rehearsed, Settings, legs, proves
-from flows.rules.report import Report, markdown
-from flows.rules.site import RELEASE, Site
-from flows.rules.text import for_markdown, markdown_table, visible
-from flows.tasks import rehearse_ledger
-from flows.tasks.ledger import command_hash, open_ledger
-from flows.tasks.rehearse_command import read_settings
-from flows.tasks.rehearse_ledger import HeldError, Lease, steps_of, unfinished
-from flows.tasks.rehearse_look import look
-from flows.tasks.rehearse_picture import timeline
-from flows.tasks.rehearse_walk import Walk
+from roundsman.ledger.ledger import command_hash, open_ledger
+from roundsman.report.rules.report import Report, markdown
+from roundsman.report.rules.text import for_markdown, markdown_table, visible
+from roundsman.rollback import store as rehearse_ledger
+from roundsman.rollback.look import look
+from roundsman.rollback.picture import timeline
+from roundsman.rollback.rules.fingerprint import Fingerprint
+from roundsman.rollback.rules.judge_rehearsal import Rehearsed, Settings, legs, proves
+from roundsman.rollback.rules.legs import COURSE, Leg, cut_off, is_safe, where
+from roundsman.rollback.rules.plan import Plan, place, plan
+from roundsman.rollback.rules.settings import SettingsError, differences, hashed
+from roundsman.rollback.steps import Walk
+from roundsman.rollback.store import HeldError, Lease, steps_of, unfinished
+from roundsman.rollback.supervise import read_settings
+from roundsman.site.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
+from roundsman.site.rules.site import RELEASE, Site
 
 _ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 #: Legs that only look. With them a rehearsal begins, and what comes after them has to be undone.

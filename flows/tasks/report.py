@@ -11,11 +11,11 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from flows.rules.grouping import Group
-from flows.rules.report import Report, log_line, markdown, message_of, rows
-from flows.rules.text import for_markdown
-from flows.rules.verdict import Outcome, Verdict, worst
-from flows.tasks.picture import latencies
+from roundsman.report.pictures import latencies
+from roundsman.report.rules.grouping import Group
+from roundsman.report.rules.report import Report, log_line, markdown, message_of, rows
+from roundsman.report.rules.text import for_markdown
+from roundsman.report.rules.verdict import Outcome, Verdict, worst
 
 #: Apart from the logger of what is going on, since a terminal shows the faults in its report.
 FAULTS = logging.getLogger("roundsman.faults")

@@ -22,8 +22,8 @@ from prefect.server.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from pydantic import TypeAdapter
 
-from flows.rules.slots import CLOSED, TURN, Run, Signs
 from flows.tasks.hooks import told
+from roundsman.watch.rules.slots import CLOSED, TURN, Run, Signs
 
 #: What marks a deployment as ours.
 TAG = "roundsman"

@@ -21,17 +21,17 @@ from blocks.pagers import Event, knows_keys
 from blocks.purge import PurgeError
 from blocks.registry import BlockError, alert_fields
 from blocks.webhook import OutgoingWebhook
-from flows.rules.alert import Kind, Level
-from flows.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
-from flows.rules.purge_plan import plan_purge
-from flows.rules.purge_wish import all_of
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
-from flows.rules.text import clipped, scrubbed
 from flows.tasks.purge import hand_over, powers_of
 from flows.tasks.site_blocks import all_sites, check
 from flows.tasks.vendors import block, saved
+from roundsman.alerts.rules.alert import Kind, Level
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
+from roundsman.purge.rules.plan import plan_purge
+from roundsman.purge.rules.purge_request import all_of
+from roundsman.report.rules.text import clipped, scrubbed
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
 
 #: Seconds for sending one message, and for a purge, which asks every node. Both are well below the lease.
 PATIENCE, PURGE_PATIENCE = 15.0, 40.0

@@ -8,17 +8,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import PurgeError
-from flows.rules import walk as plan
-from flows.rules.cleaning import left, wish
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.own_key import probe
-from flows.rules.promises import Rule
-from flows.rules.purge_plan import plan_purge
-from flows.rules.site import Site
-from flows.rules.visitor import Visitor
-from flows.rules.walk import Purge, Walk
-from flows.tasks.ask import ask
 from flows.tasks.purge import carry_out, edges_of, powers_of
+from roundsman.logged_in.rules import visit_plan as plan
+from roundsman.logged_in.rules.cleanup import left, wish
+from roundsman.logged_in.rules.private_key import probe
+from roundsman.logged_in.rules.visit_plan import Purge, Walk
+from roundsman.probe.ask import ask
+from roundsman.purge.rules.plan import plan_purge
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.report.rules.visitor import Visitor
+from roundsman.site.rules.promises import Rule
+from roundsman.site.rules.site import Site
 
 #: Seconds for which an edge is waited for until a purge is done: a round has other things to do.
 PATIENCE = 60.0
@@ -30,7 +30,8 @@ Plan = Generator[Probe, Exchange, Walk]
 async def walk(site: Site, rule: Rule, members: Sequence[Visitor]) -> Mapping[str, Walk]:
     """Walk the routes of a rule, and purge what may be left of it in the store.
 
-    How many requests each route takes at most is said at `flows.rules.walk.walk`; one more for each URL that is purged.
+    How many requests each route takes at most is said at `roundsman.logged_in.rules.visit_plan.walk`; one more for each
+    URL that is purged.
     """
     names = _names()
     walks = await _talk(site, {path: plan.walk(site, rule, path, members, names) for path in plan.routes(rule)})

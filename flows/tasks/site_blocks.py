@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from blocks import registry
-from flows.rules.nearest import did_you_mean
-from flows.rules.site import Site
-from flows.rules.site_file import Conflict, Place
-from flows.tasks import site_file
-from flows.tasks.site_file import all_sites, timezones
+from roundsman.report.rules.nearest import did_you_mean
+from roundsman.site import site_file
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import Conflict, Place
+from roundsman.site.site_file import all_sites, timezones
 
 __all__ = ["all_sites", "cached", "check", "load", "warm_up"]
 

@@ -11,26 +11,27 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy.orm import Session
 
-from flows.rules.database import told_as
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.health import is_up, version_of
-from flows.rules.release import Release
-from flows.rules.site import Site
-from flows.rules.site_file import SiteFileError
-from flows.rules.standing import Promises
-from flows.rules.status import reviewed, unreviewed
-from flows.rules.status_facts import Facts, JobFacts, Status
-from flows.rules.status_page import headline, markdown, overview, title
-from flows.rules.text import for_markdown, plain, scrubbed
-from flows.tasks.ask import ask
-from flows.tasks.database_file import all_databases, check_database
-from flows.tasks.ledger import open_ledger
-from flows.tasks.picture_status import history
 from flows.tasks.prefect_ui import ui
-from flows.tasks.releases import keep_release
-from flows.tasks.service_tables import HealthRow
-from flows.tasks.standing import read_review
-from flows.tasks.status_facts import read_facts, read_jobs, review_stale_at
+from roundsman.database.database_file import all_databases, check_database
+from roundsman.database.rules.promise import told_as
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.tables_service import HealthRow
+from roundsman.probe.ask import ask
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.report.rules.text import for_markdown, plain, scrubbed
+from roundsman.site.rules.health import is_up, version_of
+from roundsman.site.rules.release import Release
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
+from roundsman.status import around_release
+from roundsman.status.facts import read_facts, read_jobs, review_stale_at
+from roundsman.status.picture import history
+from roundsman.status.rules.answers import reviewed, unreviewed
+from roundsman.status.rules.facts import Facts, JobFacts, Status
+from roundsman.status.rules.page import headline, markdown, overview, title
+from roundsman.status.rules.standing import Promises
+from roundsman.status.standing import read_review
 
 Found = TypeVar("Found")
 
@@ -145,3 +146,12 @@ def _write(change: Callable[[Session], None]) -> None:
             change(session)
     finally:
         engine.dispose()
+
+
+find_around = task(
+    around_release.find_around,
+    task_run_name="find what is known of {site.site}",
+    retries=2,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)

@@ -19,28 +19,28 @@ from typing import Any, NamedTuple
 from prefect.runtime import flow_run
 from sqlalchemy import Connection, Engine, String, and_, cast, func, or_, select, update
 
-from flows.rules.exchange import Probe
-from flows.rules.grouping import merged
-from flows.rules.site import Site
-from flows.rules.sweep import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
-from flows.rules.verdict import Verdict
-from flows.tasks.ask import user_agent
-from flows.tasks.bulk import insert_many
-from flows.tasks.ledger import open_ledger
-from flows.tasks.probe import Prober
-from flows.tasks.sweep_listing import unpacked
-from flows.tasks.sweep_tables import PAGE, SHARD, SWEEP, read_groups, write_groups
 from roundsman.batch.attempt import Batch
 from roundsman.batch.rules import Applied, Status
 from roundsman.batch.running import Report, run
 from roundsman.batch.sources import Chunk, Row
-from roundsman.batch.tables import JOB
+from roundsman.ledger.bulk import insert_many
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_imports import JOB
+from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP, read_groups, write_groups
 from roundsman.ledger.transaction import NowMs, writing
+from roundsman.probe.ask import user_agent
+from roundsman.probe.probe import Prober
+from roundsman.report.rules.exchange import Probe
+from roundsman.report.rules.grouping import merged
+from roundsman.report.rules.verdict import Verdict
+from roundsman.site.rules.site import Site
+from roundsman.sweep.listing import unpacked
+from roundsman.sweep.rules.judge import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
 
 #: The kind of a shard's batch job.
 KIND = "sweep"
 #: The environment variable, and seconds, for which a shard belongs to the worker that writes to it; it is longer where
-#: one page can take as long (`flows.rules.sweep.pace`).
+#: one page can take as long (`roundsman.sweep.rules.judge.pace`).
 LEASE_VARIABLE = "ROUNDSMAN_SWEEP_LEASE"
 LEASE = float(os.environ.get(LEASE_VARIABLE, "120"))
 #: Pages of one transaction.

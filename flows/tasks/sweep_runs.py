@@ -22,14 +22,14 @@ from prefect.deployments import run_deployment
 from prefect.states import Crashed
 from sqlalchemy import Engine
 
-from flows.rules.site import Site
-from flows.rules.sweep import Swept, markdown
-from flows.rules.text import for_markdown
-from flows.tasks.ledger import open_ledger
 from flows.tasks.progress import advance
 from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
-from flows.tasks.sweep_listing import enlist
 from roundsman.batch.running import Progress, Report
+from roundsman.ledger.ledger import open_ledger
+from roundsman.report.rules.text import for_markdown
+from roundsman.site.rules.site import Site
+from roundsman.sweep.listing import enlist
+from roundsman.sweep.rules.judge import Swept, markdown
 
 log = logging.getLogger("roundsman")
 

@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks import registry
 from blocks.member import LoginError, Member
-from flows.rules.site import Site
-from flows.rules.visitor import Visitor
-from flows.tasks.ask import outside
+from roundsman.probe.ask import outside
+from roundsman.report.rules.visitor import Visitor
+from roundsman.site.rules.site import Site
 
 
 async def block(site: Site, name: str) -> Block:

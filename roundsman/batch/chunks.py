@@ -13,7 +13,7 @@ from roundsman.batch.jobs import Job, advance, fence
 from roundsman.batch.points import point
 from roundsman.batch.rules import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
 from roundsman.batch.sources import Chunk
-from roundsman.batch.tables import CHUNK, JOB, OUTBOX, ROW_ERROR
+from roundsman.ledger.tables_imports import CHUNK, JOB, OUTBOX, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, clock, writing
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from roundsman.batch.errors import BatchError, FencedError, SourceChangedError
 from roundsman.batch.points import point
 from roundsman.batch.rules import HOPELESS, Status, job_key
-from roundsman.batch.tables import CHUNK, JOB, ROW_ERROR
+from roundsman.ledger.tables_imports import CHUNK, JOB, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, writing
 
 #: A row of `import_job`, with its columns as attributes.

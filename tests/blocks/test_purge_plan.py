@@ -16,8 +16,8 @@ from blocks.purge import Order
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
-from flows.rules.purge_plan import BROWSERS, Powers, plan_purge
-from flows.rules.purge_wish import MOST_URLS, Wish, all_of
+from roundsman.purge.rules.plan import BROWSERS, Powers, plan_purge
+from roundsman.purge.rules.purge_request import MOST_URLS, Wish, all_of
 from tests.rules.make import site
 
 BASE = "http://example.test"

@@ -5,10 +5,10 @@ import pytest
 from blocks.azure_front_door import AzureFrontDoor
 from blocks.nginx import Nginx
 from blocks.varnish import Varnish
-from flows.rules.exchange import Probe
-from flows.rules.purge_plan import Powers, plan_purge
-from flows.rules.purge_views import MOST, USUAL_CODINGS, Kind, View, scene, servers, unasked, without_unkept
-from flows.rules.purge_wish import Wish
+from roundsman.purge.rules.plan import Powers, plan_purge
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.views import MOST, USUAL_CODINGS, Kind, View, scene, servers, unasked, without_unkept
+from roundsman.report.rules.exchange import Probe
 from tests.rules.make import exchange, hit, miss, site
 
 BASE = "http://example.test"

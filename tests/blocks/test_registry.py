@@ -8,7 +8,7 @@ from blocks.cloudflare import Cloudflare
 from blocks.edge import Edge
 from blocks.member import Member
 from blocks.registry import BlockError, channels, edges, faults, kinds, make, members, shaped
-from flows.rules import cache_status
+from roundsman.http import cache_status
 
 
 def test_blocks_are_found_by_their_slugs():

@@ -19,8 +19,8 @@ from blocks.purge import By, Order, PurgeError, Receipt
 from blocks.squid import Squid
 from blocks.varnish import Varnish
 from blocks.vercel import Vercel
-from flows.rules.purge_queue import SLOWEST
-from flows.rules.token_bucket import Bucket, full, take
+from roundsman.purge.rules.queue import SLOWEST
+from roundsman.purge.rules.token_bucket import Bucket, full, take
 from tests.blocks.vendors import AZURE, NODE, SECRET, VENDORS, hosted, slug
 from tests.blocks.wire import Wire
 from tests.vendor_api import VendorApi

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from flows.rules.cache_headers import judge_rule
-from flows.rules.visitor import STRANGER
-from flows.tasks.look_cache import examine, look_again
+from flows.tasks.cache import examine, look_again
+from roundsman.cache.rules.judge import judge_rule
+from roundsman.report.rules.visitor import STRANGER
 from tests.rules.make import site
 
 

@@ -14,7 +14,7 @@ from tests.tasks.weeks import MINUTE, add, look, release, slot, walk, watch
 @pytest.fixture
 def write_site(tmp_path, monkeypatch):
     """Writes site files into a folder that takes the place of the project's."""
-    from flows.tasks import site_file
+    from roundsman.site import site_file
 
     folder = tmp_path / "sites"
     folder.mkdir()
@@ -37,7 +37,7 @@ def write_site(tmp_path, monkeypatch):
 
 @pytest.fixture
 def open_ledger(ledger):
-    from flows.tasks.ledger import open_ledger
+    from roundsman.ledger.ledger import open_ledger
 
     engine = open_ledger(ledger)
     yield engine

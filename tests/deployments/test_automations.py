@@ -16,7 +16,7 @@ from deployments.automations import (
     upsert,
     wanted,
 )
-from flows.rules.site import Site
+from roundsman.site.rules.site import Site
 from tests.receiver import webhook
 
 OPS = Channel("custom-webhook/ops", uuid4())

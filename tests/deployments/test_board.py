@@ -13,8 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.rules.verdict import Outcome
-from flows.tasks.ledger import write_round
+from roundsman.ledger.ledger import write_round
+from roundsman.report.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
 from tests.ports import free_port
 from tests.tasks.test_standing import leak, other
@@ -84,7 +84,7 @@ async def test_a_broken_promise_is_the_first_thing_on_every_page(fresh, write_si
 
 
 async def test_a_database_whose_review_failed_is_on_the_board(fresh, tmp_path, monkeypatch):
-    from flows.tasks import database_file
+    from roundsman.database import database_file
 
     written = {"database": "orders", "owner": "data", "expected_result": "Quick.", "rollback": {"note": "x"}}
     (tmp_path / "orders.yaml").write_text(yaml.safe_dump(written | {"url": {"env": "ORDERS_URL"}}))

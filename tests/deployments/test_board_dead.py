@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import create_engine
 
-from flows.rules.delivery import PURGE
 from roundsman.batch.rules import Outgoing
 from roundsman.batch.target import prepare
+from roundsman.ledger.rules.delivery import PURGE
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
 from tests.tasks.test_outbox import change
 from tests.tasks.test_outbox_machines import enqueue

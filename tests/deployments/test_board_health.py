@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from flows.rules.verdict import Outcome
+from roundsman.report.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
 from tests.tasks.test_standing import leak
 from tests.tasks.weeks import MINUTE, add, judged, walk, watch
@@ -91,7 +91,7 @@ async def test_health_says_which_site_never_had_a_round_or_has_none_in_time(writ
 
 
 async def test_a_round_of_another_job_does_not_make_health_fine(write_site, open_ledger):
-    from flows.tasks.ledger import write_round
+    from roundsman.ledger.ledger import write_round
 
     write_site("shop")
     add(open_ledger, watch(now()))

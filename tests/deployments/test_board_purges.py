@@ -4,9 +4,9 @@ import html
 
 import pytest
 
-from flows.rules.purge_queue import State
-from flows.tasks import purge_queue as queue
-from flows.tasks.purge_queue import Failed
+from roundsman.purge import queue
+from roundsman.purge.queue import Failed
+from roundsman.purge.rules.queue import State
 from tests.deployments.boards import client, fresh, metrics_of, open_ledger, write_site
 from tests.tasks.queueing import publish
 

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from flows.tasks.releases import read_releases
+from roundsman.ledger.releases import read_releases
 from tests.deployments.boards import client, open_ledger, write_site
 
 __all__ = ["open_ledger", "write_site"]

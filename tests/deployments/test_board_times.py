@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from flows.rules.ratio import Ratio
-from flows.rules.samples import EDGE, Sample, SampleKey
-from flows.tasks.comparisons import write_ratios
-from flows.tasks.ledger import write_round
-from flows.tasks.ledger_tables import RunRow
-from flows.tasks.samples import record_samples
-from flows.tasks.service_tables import LatencyRow
+from roundsman.ledger.ledger import write_round
+from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
+from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables_service import LatencyRow
+from roundsman.report.rules.ratio import Ratio
+from roundsman.timing.comparisons import write_ratios
+from roundsman.timing.samples import record_samples
 from tests.deployments.boards import client, fresh, now, open_ledger, write_site
 from tests.tasks.weeks import add, release
 

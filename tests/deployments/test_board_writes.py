@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.tasks import purge_queue
+from roundsman.purge import queue as purge_queue
 from tests.deployments.boards import client, open_ledger, write_site
 from tests.tasks.test_status import RULE
 
@@ -215,7 +215,7 @@ async def test_many_refusals_are_told_in_short(shop):
 
 
 async def test_a_site_file_is_read_once_and_again_when_it_was_changed(shop, write_site, monkeypatch):
-    from flows.tasks import site_file
+    from roundsman.site import site_file
 
     read = []
     monkeypatch.setattr(site_file, "read", lambda *told, honest=site_file.read: read.append(1) or honest(*told))
@@ -228,7 +228,7 @@ async def test_a_site_file_is_read_once_and_again_when_it_was_changed(shop, writ
 
 
 async def test_the_ledger_is_opened_once_and_again_when_another_one_is_in_its_place(shop, ledger, monkeypatch):
-    from flows.tasks import ledger as module
+    from roundsman.ledger import ledger as module
 
     opened = []
     honest = module.open_ledger

@@ -19,7 +19,7 @@ LEAK = "CRITICAL logged-in-traffic/leak"
 @pytest.fixture
 def leaking(leaky_varnish, tmp_path, monkeypatch):
     """The site of a lab whose edge keeps members' pages, as the only one of the project."""
-    from flows.tasks import site_file
+    from roundsman.site import site_file
 
     folder = tmp_path / "sites"
     folder.mkdir()

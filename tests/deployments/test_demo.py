@@ -8,7 +8,7 @@ import pytest
 
 from deployments.demo.__main__ import PLANTED, conclude
 from deployments.specs import ROOT
-from flows.rules.verdict import Claim, Verdict
+from roundsman.report.rules.verdict import Claim, Verdict
 from tests.rules.test_report import report
 
 

@@ -18,8 +18,8 @@ from deployments.render import BUILD, END, START, prefect_yaml, rendered, schema
 from deployments.specs import PROJECT, ROOT, Timetable, project_specs, shared_specs, specs
 from deployments.validate import problems
 from flows.jobs.inspect_site import inspect_site
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, NothingToUndo, job
-from flows.rules.site import Site
+from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, NothingToUndo, job
+from roundsman.site.rules.site import Site
 from tests.rules.make import site
 
 CONFIG = yaml.safe_load((ROOT / "prefect.yaml").read_text())

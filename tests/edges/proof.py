@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from flows.rules.purge_proof import Proof
-from flows.rules.purge_wish import Wish
-from flows.rules.site import Site
-from flows.rules.targeted_purge import judge_all
-from flows.rules.verdict import Verdict
 from flows.tasks.prove import Trial, prove
+from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.proof import Proof
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.report.rules.verdict import Verdict
+from roundsman.site.rules.site import Site
 from tests.jobs.conftest import articles, control, site
 
 MARKER = {"marker": {"header": "x-origin-gen"}}

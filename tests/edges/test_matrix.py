@@ -9,10 +9,11 @@ import re
 
 import pytest
 
-from flows.rules import cache_headers, logged_in_traffic
-from flows.rules.visitor import STRANGER, Visitor
-from flows.tasks.look_cache import examine
+from flows.tasks.cache import examine
 from flows.tasks.sessions import walk
+from roundsman.cache.rules import judge as cache_headers
+from roundsman.logged_in.rules import judge as logged_in_traffic
+from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.edges.lab import MEMBERS
 from tests.edges.table import table
 from tests.rules.make import site

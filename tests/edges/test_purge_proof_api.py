@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from flows.rules.purge_wish import Wish
 from flows.tasks.prove import Trial, prove
+from roundsman.purge.rules.purge_request import Wish
 from tests.edges import lab
 from tests.edges.proof import purged, shop
 from tests.vendor_api import TOKEN, VendorApi, served

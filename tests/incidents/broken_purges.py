@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 from flows.checks.targeted_purge import check_targeted_purge
-from flows.rules.verdict import Outcome, worst
+from roundsman.report.rules.verdict import Outcome, worst
 from tests.incidents.edge import Edge, at_work, shared_page
 from tests.incidents.play import look, written
 from tests.incidents.table import FAR, OnTheWeb, purged

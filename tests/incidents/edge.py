@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from flows.rules.cache_control import directives, seconds
+from roundsman.http.freshness import directives, seconds
 from tests.edges.pages import MEMBERS, Answer, Request
 from tests.hostile import Visit, serving
 

@@ -16,13 +16,13 @@ from prefect import Flow, Task
 from flows.checks.cache_headers import check_cache_headers
 from flows.checks.logged_in_traffic import check_logged_in_traffic
 from flows.checks.targeted_purge import check_targeted_purge
-from flows.rules.grouping import group
-from flows.rules.notice import Notice
-from flows.rules.site import Site
-from flows.rules.slots import EXTRA_RUN, extra_runs, judge, overlaps
-from flows.rules.verdict import Outcome, Verdict
-from flows.tasks import slots
-from flows.tasks.ledger import open_ledger
+from roundsman.alerts.rules.notice import Notice
+from roundsman.ledger.ledger import open_ledger
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.verdict import Outcome, Verdict
+from roundsman.site.rules.site import Site
+from roundsman.watch import slots
+from roundsman.watch.rules.slots import EXTRA_RUN, extra_runs, judge, overlaps
 from tests.edges import lab
 from tests.edges.pages import MEMBERS
 from tests.incidents.edge import at_work

@@ -13,7 +13,7 @@ from typing import Any
 
 import brotli
 
-from flows.rules.slots import Kept, Run, Slot
+from roundsman.watch.rules.slots import Kept, Run, Slot
 from tests.edges.pages import MEMBERS, Answer, Request
 from tests.incidents.edge import PRIVATE, PUBLIC, Edge, made, named_lifetime, shared_page
 

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.rules.release import Release, Source
-from flows.tasks.ledger import open_ledger
-from flows.tasks.ledger_tables import RunRow
-from flows.tasks.releases import keep_release
-from flows.tasks.service_tables import ComparisonRow, LatencyRow
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables_service import ComparisonRow, LatencyRow
+from roundsman.site.rules.release import Release, Source
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, site
 from tests.jobs.test_compare_release import artifact

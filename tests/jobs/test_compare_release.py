@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from flows.__main__ import main
 from flows.jobs.compare_release import _telling
-from flows.rules.verdict import Outcome
-from flows.tasks.ledger_tables import FindingRow, RunRow
+from roundsman.ledger.tables_rounds import FindingRow, RunRow
+from roundsman.report.rules.verdict import Outcome
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, inbox, site
 from tests.tasks.telling import a_report, verdict

@@ -3,8 +3,8 @@
 import pytest
 import trustme
 
-from flows.rules.grouping import group
-from flows.rules.report import line
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import line
 from tests import hostile
 from tests.hostile import serving
 from tests.jobs.conftest import ROLLBACK, site

@@ -121,7 +121,7 @@ IMPORT = """
 import asyncio, sys
 from roundsman.batch import open_target, run
 from flows.tasks.catalogue import VARIABLE, catalogue, send_purges
-from flows.tasks.site_file import load
+from roundsman.site.site_file import load
 from tests.crashing import set_crash
 
 set_crash(sys.argv[3])

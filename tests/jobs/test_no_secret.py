@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from flows.__main__ import main
-from flows.rules.verdict import Claim
+from roundsman.report.rules.verdict import Claim
 from tests.deployments.boards import client
 from tests.hostile import serving
 
@@ -144,7 +144,7 @@ def site(address, folder):
 
 @pytest.fixture
 def shop(prefect, ledger, tmp_path, monkeypatch):
-    from flows.tasks import site_file
+    from roundsman.site import site_file
 
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sites"
@@ -202,9 +202,9 @@ def forms(secret):
 
 def test_no_job_tells_a_secret_anywhere(shop, ledger, tmp_path, capsys, caplog):
     from flows.jobs.publish_status import publish_status
-    from flows.tasks.ledger import open_ledger
     from flows.tasks.outbox import deliver
     from flows.tasks.site_blocks import load
+    from roundsman.ledger.ledger import open_ledger
     from tests.tasks.queueing import publish
     from tests.tasks.telling import a_report, told, verdict
 

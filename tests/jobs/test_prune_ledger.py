@@ -7,12 +7,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from flows.jobs.prune_ledger import prune_ledger, told
-from flows.rules.ledger_size import COMFORT
-from flows.rules.samples import Sample, SampleKey
-from flows.tasks.ledger import VARIABLE, open_ledger
-from flows.tasks.prune import Pruned
-from flows.tasks.samples import keep_samples, record_samples
-from flows.tasks.samples_tables import SampleRow
+from flows.tasks.timing import keep_samples
+from roundsman.ledger.ledger import VARIABLE, open_ledger
+from roundsman.ledger.rules.samples import Sample, SampleKey
+from roundsman.ledger.rules.size import COMFORT
+from roundsman.ledger.tables_samples import SampleRow
+from roundsman.timing.samples import record_samples
+from roundsman.upkeep.prune import Pruned
 
 KEY = SampleKey("shop", "articles", "/a", cache_state="hit")
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.harness]
 @pytest.fixture
 def sites(tmp_path, monkeypatch):
     """A folder of site files; gives what writes one into it."""
-    from flows.tasks import site_file
+    from roundsman.site import site_file
 
     folder = tmp_path / "sites"
     folder.mkdir()
@@ -125,7 +125,7 @@ async def test_a_ledger_that_can_not_be_used_fails_the_run(publish, sites, monke
 
 def test_the_job_needs_no_parameter_and_has_a_runbook():
     from flows.jobs.publish_status import publish_status
-    from flows.rules.runbook import RUNBOOKS
+    from roundsman.alerts.rules.runbook import RUNBOOKS
 
     assert [] == publish_status.parameters.required
     assert "roundsman operators" == RUNBOOKS["flows.jobs.publish_status.publish_status"].owner

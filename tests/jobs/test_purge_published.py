@@ -10,12 +10,12 @@ from sqlalchemy import text
 
 from flows.__main__ import main
 from flows.jobs.purge_published import purge_published
-from flows.rules.purge_queue import LATE, SLOWEST
-from flows.rules.runbook import RUNBOOKS
-from flows.tasks import purge_queue as queue
-from flows.tasks.ledger import open_ledger
 from flows.tasks.purge_published import prove_sample
 from flows.tasks.site_blocks import load
+from roundsman.alerts.rules.runbook import RUNBOOKS
+from roundsman.ledger.ledger import open_ledger
+from roundsman.purge import queue
+from roundsman.purge.rules.queue import LATE, SLOWEST
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site

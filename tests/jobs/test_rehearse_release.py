@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.tasks.ledger import open_ledger
-from flows.tasks.ledger_tables import RehearsalRow, RunRow
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
 from tests.releases import NOOP, serving, took
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]

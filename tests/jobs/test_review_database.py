@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.tasks.ledger import open_ledger
-from flows.tasks.ledger_tables import RunRow
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_rounds import RunRow
 from tests.tasks.conftest import postgres_server
 from tests.tasks.migrating import Project
 from tests.tasks.reviewing import file, run

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.rules.runbook import RUNBOOKS, SITE_OWNER, Command
-from flows.tasks.commands import path_of
 from flows.tasks.hooks import speak_for
+from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, Command
+from roundsman.rollback.find_and_run import path_of
 
 JOBS = [path.stem for path in Path(__file__).parents[2].glob("flows/jobs/*.py") if path.stem != "__init__"]
 

@@ -15,13 +15,13 @@ from sqlalchemy import select, text
 
 from deployments.specs import specs
 from flows.jobs.sweep_site import sweep_site
-from flows.rules.verdict import Outcome
 from flows.tasks import sweep_runs
-from flows.tasks.ledger import open_ledger
 from flows.tasks.site_blocks import check
-from flows.tasks.sweep_listing import unpacked
-from flows.tasks.sweep_tables import PAGE, SHARD
 from flows.terminal_sweep import sweep
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_sweeps import PAGE, SHARD
+from roundsman.report.rules.verdict import Outcome
+from roundsman.sweep.listing import unpacked
 from tests import service
 from tests.tasks.shop import serving
 

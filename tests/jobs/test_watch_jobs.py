@@ -17,9 +17,9 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
 
 from flows.jobs.watch_jobs import watch, watch_jobs
-from flows.tasks.ledger import open_ledger
-from flows.tasks.service_tables import JobEventRow, SlotRow, WatchRow
+from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_service import JobEventRow, SlotRow, WatchRow
 from tests import service
 from tests.jobs import watched
 from tests.ports import free_port

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.rules.runbook import NothingToUndo, job
+from roundsman.alerts.rules.runbook import NothingToUndo, job
 
 
 def runbook(**bounds):

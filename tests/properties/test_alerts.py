@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.alert import STEADY, Alert, Kind, advance, let_go, notified
-from flows.rules.notify import Policy
-from flows.rules.verdict import Outcome
+from roundsman.alerts.rules.alert import STEADY, Alert, Kind, advance, let_go, notified
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.notify import Policy
 
 GONE = None
 policies = st.builds(

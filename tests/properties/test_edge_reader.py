@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules import cache_status
-from flows.rules.cache_status import CacheState, OriginContacted, read
+from roundsman.http import cache_status
+from roundsman.http.cache_status import CacheState, OriginContacted, read
 from tests.rules.make import exchange
 
 HEARD = sorted(cache_status._HEARD)

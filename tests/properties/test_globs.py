@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.promises import glob
-from flows.rules.robots import Robots
+from roundsman.site.rules.promises import glob
+from roundsman.sweep.rules.robots import Robots
 
 PATHS = st.text(alphabet="ab/", max_size=12).map("/".__add__)
 

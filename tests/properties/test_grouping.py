@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.grouping import group, passed, shape
-from flows.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.report.rules.grouping import group, passed, shape
+from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
 
 SAID = st.sampled_from(["61s", "73s", "0s", "404", "500", "/a: HIT", "/b: HIT", "no Vary", ""])
 FINDINGS = st.builds(

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.histogram import Histogram
-from flows.rules.order_statistics import quantile
+from roundsman.report.rules.quantiles import quantile
+from roundsman.timing.rules.histogram import Histogram
 
 TIMES = st.lists(st.floats(1e-6, 3600), min_size=1, max_size=60)
 

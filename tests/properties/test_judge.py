@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.rules.http_fields import (
+from roundsman.http.fields import (
     delta_seconds,
     dictionary,
     directives,
@@ -17,8 +17,8 @@ from flows.rules.http_fields import (
     pairs,
     surrogate,
 )
-from flows.rules.http_target import target, varies_on
-from flows.rules.reuse import Answered, Asked, judge
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
+from roundsman.http.target import target, varies_on
 
 URL = "https://www.example.com/a"
 NAMES = ["Cache-Control", "Expires", "Date", "Age", "Vary", "CDN-Cache-Control", "Surrogate-Control", "Edge-Control"]

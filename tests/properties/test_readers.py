@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rules.cache_control import directives, lifetime, storable
-from flows.rules.cache_status import cache_state
+from roundsman.http.cache_status import cache_state
+from roundsman.http.freshness import directives, lifetime, storable
 from tests.rules.make import exchange
 
 

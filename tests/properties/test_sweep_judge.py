@@ -2,7 +2,7 @@
 
 import random
 
-from flows.rules.sweep import Judge, judge
+from roundsman.sweep.rules.judge import Judge, judge
 from tests.rules.make import NOW, exchange, site
 
 RULES = [

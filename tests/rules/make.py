@@ -1,8 +1,8 @@
 """Exchanges and sites, made up; what a rule is tried against."""
 
-from flows.rules.database import Database
-from flows.rules.exchange import Exchange, Phases, Probe
-from flows.rules.site import Site
+from roundsman.database.rules.promise import Database
+from roundsman.report.rules.exchange import Exchange, Phases, Probe
+from roundsman.site.rules.site import Site
 
 NOW = 1_800_000_000.0
 

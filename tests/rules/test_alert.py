@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.alert import Alert, Kind, advance, let_go, notified
-from flows.rules.notify import Policy
-from flows.rules.verdict import Outcome
+from roundsman.alerts.rules.alert import Alert, Kind, advance, let_go, notified
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.notify import Policy
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LETTERS = {"P": Outcome.PASS, "W": Outcome.WARN, "U": Outcome.UNKNOWN, "F": Outcome.FAIL}

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from flows.rules.before_after import Timed, Walk, compare
-from flows.rules.before_after_verdict import judge, judge_claims, told
-from flows.rules.verdict import Outcome
+from roundsman.report.rules.verdict import Outcome
+from roundsman.timing.rules.before_after_verdict import judge, judge_claims, told
+from roundsman.timing.rules.judge_before_after import Timed, Walk, compare
 from tests.rules.make import site
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.cache_bypass import findings, passed_by, steps
+from roundsman.cache.rules.bypass import findings, passed_by, steps
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flows.rules.cache_clear import findings
-from flows.rules.cache_control import lifetime, storable
-from flows.rules.cache_headers import judge
-from flows.rules.visitor import STRANGER
+from roundsman.cache.rules.judge import judge
+from roundsman.http.clear_site_data import findings
+from roundsman.http.freshness import lifetime, storable
+from roundsman.report.rules.visitor import STRANGER
 from tests.rules.make import exchange, hit, miss, site
 
 CLEAR = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.cache_cookies import findings, replays_token
+from roundsman.cache.rules.cookies import findings, replays_token
 from tests.rules.make import exchange, hit, miss
 
 CASES = [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.cache_freshness import findings
-from flows.rules.site_edge import targeted_of
+from roundsman.cache.rules.ageing import findings
+from roundsman.site.rules.site_edge import targeted_of
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flows.rules.cache_copy import Look
-from flows.rules.cache_headers import examined, judge, judge_rule, late_at, plan
-from flows.rules.redaction import exchange_json
-from flows.rules.visitor import STRANGER, Visitor
+from roundsman.cache.rules.judge import examined, judge, judge_rule, late_at, plan
+from roundsman.http.copies import Look
+from roundsman.report.rules.redaction import exchange_json
+from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 EVERYONE = {"cache": {"by": "everyone", "edge_ttl": "5m..1h", "browser_ttl": "<=20m", "vary": ["accept-encoding"]}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.cache_hit_rate import findings, wilson
+from roundsman.cache.rules.hit_rate import findings, wilson
 from tests.rules.make import exchange, hit, miss
 
 #: From the score test's own definition: the ends are where |share - end| = z * sqrt(end * (1 - end) / n).

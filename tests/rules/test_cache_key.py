@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.cache_key import findings, steps
-from flows.rules.host_names import aliases
+from roundsman.cache.rules.cache_key import findings, steps
+from roundsman.site.rules.host_names import aliases
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 

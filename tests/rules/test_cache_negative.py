@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.cache_negative import errors, findings, steps
+from roundsman.cache.rules.missing_pages import errors, findings, steps
 from tests.rules.make import exchange, hit, miss, site
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.cache_headers import judge
-from flows.rules.visitor import STRANGER, Visitor
+from roundsman.cache.rules.judge import judge
+from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 CACHED = {"cache": {"by": "everyone"}}

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules import cache_status
-from flows.rules.cache_status import CacheState, OriginContacted, Told, cache_state, read
-from flows.rules.cache_words import HIT, MISS, Tier
-from flows.rules.exchange import TELLING, Phases
-from flows.rules.redaction import exchange_json
+from roundsman.http import cache_status
+from roundsman.http.cache_states import HIT, MISS, Tier
+from roundsman.http.cache_status import CacheState, OriginContacted, Told, cache_state, read
+from roundsman.report.rules.exchange import TELLING, Phases
+from roundsman.report.rules.redaction import exchange_json
 from tests.rules.make import exchange
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.cache_variants import findings, steps
+from roundsman.cache.rules.variants import findings, steps
 from tests.rules.make import exchange, hit, site
 
 CODED = {"cache": {"by": "everyone", "encodings": ["identity", "gzip", "br"]}}

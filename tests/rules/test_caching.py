@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.cache_control import birth, lifetime, storable
-from flows.rules.cache_status import cache_state
+from roundsman.http.cache_status import cache_state
+from roundsman.http.freshness import birth, lifetime, storable
 from tests.rules.make import NOW, exchange
 
 STORABLE = [

@@ -2,7 +2,14 @@
 
 import pytest
 
-from flows.rules.chance import false_discovery, fisher, fisher_more, student, student_quantile, two_sided
+from roundsman.timing.rules.probabilities import (
+    false_discovery,
+    fisher,
+    fisher_more,
+    student,
+    student_quantile,
+    two_sided,
+)
 
 
 @pytest.mark.parametrize(

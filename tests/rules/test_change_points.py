@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from flows.rules.change_points import Change, Kind, changes, released
+from roundsman.timing.rules.change_points import Change, Kind, changes, released
 
 
 def history(*levels, noise=0.02, seed=1, creep=0.0):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.aligned_ranks import Shift, Tail
-from flows.rules.comparison import Speed, Word, compare, settle
-from flows.rules.trial import Arm
+from roundsman.timing.rules.aligned_ranks import Shift, Tail
+from roundsman.timing.rules.judge_side_by_side import Speed, Word, compare, settle
+from roundsman.timing.rules.trial import Arm
 from tests.rules.trials import only, trials
 
 FAST = {"x_cache": "HIT"}

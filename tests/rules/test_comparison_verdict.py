@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.rules.comparison import compare
-from flows.rules.comparison_verdict import judge
-from flows.rules.trial import Arm
+from roundsman.timing.rules.judge_side_by_side import compare
+from roundsman.timing.rules.side_by_side_verdict import judge
+from roundsman.timing.rules.trial import Arm
 from tests.rules.make import site
 from tests.rules.trials import only, trials
 

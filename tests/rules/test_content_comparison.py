@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.content_comparison import differences
-from flows.rules.exchange import Probe
-from flows.rules.trial import Arm
+from roundsman.report.rules.exchange import Probe
+from roundsman.timing.rules.content import differences
+from roundsman.timing.rules.trial import Arm
 from tests.rules.trials import only, trials
 
 NAMES = {Arm.BASELINE: "old.test", Arm.AGAIN: "old.test", Arm.CANDIDATE: "new.test:8080"}

@@ -10,7 +10,7 @@ import pytest
 from hishel._core import _spec
 from httplint.message import HttpRequestLinter, HttpResponseLinter
 
-from flows.rules.reuse import Answered, Asked, judge
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/cache_vectors.json").read_text(encoding="utf-8"))["vectors"]
 

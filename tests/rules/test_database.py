@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.database import Database, could_not_review
+from roundsman.database.rules.promise import Database, could_not_review
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from flows.rules.delivery import MOST_ATTEMPTS, Purge, Trouble, is_over, pause
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Purge, Trouble, is_over, pause
 
 
 @pytest.mark.parametrize("purge", [Purge(routes=("/a", "/b?c=d")), Purge(keys=("article-1",))])

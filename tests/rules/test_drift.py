@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from flows.rules.before_after import Timed, Walk
-from flows.rules.drift import ROUNDS, judge
-from flows.rules.release import Release
-from flows.rules.verdict import Outcome
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.release import Release
+from roundsman.timing.rules.drift import ROUNDS, judge
+from roundsman.timing.rules.judge_before_after import Timed, Walk
 from tests.rules.make import site
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from flows.rules.grouping import group, passed, shape
-from flows.rules.verdict import Claim, Finding, Outcome, Severity, Verdict
+from roundsman.report.rules.grouping import group, passed, shape
+from roundsman.report.rules.verdict import Claim, Finding, Outcome, Severity, Verdict
 
 TTL = Claim("cache-headers/edge-ttl", "A shared copy stays fresh as long as promised.")
 VARY = Claim("cache-headers/vary", "Copies differ little.", breach=Outcome.WARN)

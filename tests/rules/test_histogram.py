@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from flows.rules.histogram import Histogram
+from roundsman.timing.rules.histogram import Histogram
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e-6, 0.000123, 0.08, 1.0, 59.9, 3600.0, 1e6])

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.index_facts import Index, IndexFacts, Table
-from flows.rules.index_review import judge
-from flows.rules.index_usage import Watched
+from roundsman.database.rules.index_facts import Index, IndexFacts, Table
+from roundsman.database.rules.index_usage import Watched
+from roundsman.database.rules.judge_indexes import judge
 from tests.rules.make import database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)

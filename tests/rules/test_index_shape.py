@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.rules.index_facts import ForeignKey, Index, IndexFacts, Table
-from flows.rules.index_promise import Indexes
-from flows.rules.index_shape import foreign_keys
+from roundsman.database.rules.index_facts import ForeignKey, Index, IndexFacts, Table
+from roundsman.database.rules.index_promise import Indexes
+from roundsman.database.rules.index_shape import foreign_keys
 
 KEY = ForeignKey("by", "page", ("shop", '"By"'), ("bigint",) * 2, "author", ("shop", "id"), ("bigint",) * 2)
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from flows.rules.interleaving import WARM_UP, compared, requests, samples_needed, spread_of, turns
-from flows.rules.trial import Arm
+from roundsman.timing.rules.interleaving import WARM_UP, compared, requests, samples_needed, spread_of, turns
+from roundsman.timing.rules.trial import Arm
 from tests.rules.make import site
 
 BOTH = {"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}}

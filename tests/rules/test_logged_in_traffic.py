@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules import reflection
-from flows.rules.cleaning import left
-from flows.rules.logged_in_traffic import judge
-from flows.rules.own_key import Query
-from flows.rules.reflection import Injection
-from flows.rules.visitor import Visitor
-from flows.rules.walk import Purge, Walk, order
+from roundsman.logged_in.rules import unkeyed_headers as reflection
+from roundsman.logged_in.rules.cleanup import left
+from roundsman.logged_in.rules.judge import judge
+from roundsman.logged_in.rules.private_key import Query
+from roundsman.logged_in.rules.unkeyed_headers import Injection
+from roundsman.logged_in.rules.visit_plan import Purge, Walk, order
+from roundsman.report.rules.visitor import Visitor
 from tests.rules.make import exchange, hit, miss, site
 
 ADA = Visitor("ada", (("Cookie", "s=1"),), ("Ada L. & Co", "ada@members.test"))

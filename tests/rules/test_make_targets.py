@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.make_targets import LIST, OLD_LIST, complaint, goals, is_make, missing, reading
+from roundsman.rollback.rules.make_targets import LIST, OLD_LIST, complaint, goals, is_make, missing, reading
 
 COMMANDS = [
     ("make", [], []),

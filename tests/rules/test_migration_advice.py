@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.migration_advice import safer, safer_statement, split
-from flows.rules.migration_facts import Statement
+from roundsman.database.rules.migration_advice import safer, safer_statement, split
+from roundsman.database.rules.migration_facts import Statement
 
 #: A statement on PostgreSQL, and what to run instead; "" when nothing is.
 INSTEAD = [

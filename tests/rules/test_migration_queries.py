@@ -2,12 +2,12 @@
 
 import pytest
 
-from flows.rules.migration_facts import MigrationFacts
-from flows.rules.migration_queries import judge_queries
-from flows.rules.named_queries import NamedQuery
-from flows.rules.query_facts import QuerySeen
-from flows.rules.query_plan import Plan, Step
-from flows.rules.query_promise import Queries
+from roundsman.database.rules.migration_facts import MigrationFacts
+from roundsman.database.rules.migration_queries import judge_queries
+from roundsman.database.rules.named_queries import NamedQuery
+from roundsman.database.rules.query_facts import QuerySeen
+from roundsman.database.rules.query_plan import Plan, Step
+from roundsman.database.rules.query_promise import Queries
 
 QUERY = NamedQuery("latest", "SELECT 1")
 SCAN, SEARCH = Step(0, "SCAN", "page"), Step(0, "SEARCH", "page", "page_author")

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from flows.rules.migration_reach import Address, Attempt, decoys, filled, told, withheld
+from roundsman.database.rules.migration_reach import Address, Attempt, decoys, filled, told, withheld
 
 LIVE = Address(frozenset({"db.example.com", "192.0.2.5"}), 6432, "shop_app", "s3cret-word", "shop_live")
 LOCAL = Address(frozenset({"localhost", "127.0.0.1", "::1"}), 5432, "app", "app", "app")

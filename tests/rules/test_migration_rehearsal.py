@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from flows.rules.acceptance import AcceptedMigration
-from flows.rules.migration_acceptance import accept
-from flows.rules.migration_claims import seconds
-from flows.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
-from flows.rules.migration_plan import Budget, Migrations
-from flows.rules.migration_record import recorded
-from flows.rules.migration_rehearsal import judge
+from roundsman.database.rules.acceptance import AcceptedMigration
+from roundsman.database.rules.judge_migrations import judge
+from roundsman.database.rules.migration_acceptance import accept
+from roundsman.database.rules.migration_claims import seconds
+from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
+from roundsman.database.rules.migration_plan import Budget, Migrations
+from roundsman.database.rules.migration_record import recorded
 
 PLAN = Migrations(golden="SHOP_GOLDEN", url="SHOP_URL", smoke=("true",))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.named_queries import read_queries
-from flows.rules.site_file import SiteFileError
+from roundsman.database.rules.named_queries import read_queries
+from roundsman.site.rules.site_file import SiteFileError
 
 FILE = """
 -- Queries of the shop.

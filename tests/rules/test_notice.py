@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.alert import Alert, Kind, State
-from flows.rules.notice import ALSO, LINES, WIDTH, Change, ago, alert_notice, job_notice
-from flows.rules.rehearsal import Rehearsal
-from flows.rules.release import Release
-from flows.rules.runbook import Command, NothingToUndo, Runbook
-from flows.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.alerts.rules.alert import Alert, Kind, State
+from roundsman.alerts.rules.notice import ALSO, LINES, WIDTH, Change, ago, alert_notice, job_notice
+from roundsman.alerts.rules.runbook import Command, NothingToUndo, Runbook
+from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.site.rules.release import Release
 
 NOW = datetime(2026, 3, 2, 4, 7, tzinfo=UTC)
 OPENED = NOW - timedelta(hours=3)

@@ -4,7 +4,7 @@ from math import comb
 
 import pytest
 
-from flows.rules.order_statistics import interval, needed, quantile, ranks
+from roundsman.report.rules.quantiles import interval, needed, quantile, ranks
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368)])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from flows.rules.placebo import moved
+from roundsman.timing.rules.placebo import moved
 
 
 def windows(*, tau=0.05, routes=1, count=30, seed=1, together=0.0):

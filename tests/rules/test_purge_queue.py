@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules import purge_queue as rules
-from flows.rules.delivery import MOST_ATTEMPTS, Trouble
-from flows.rules.purge_plan import Powers
-from flows.rules.purge_queue import Change, Claim, Kind, Pass, Progress, State
-from flows.rules.subject import verdict_on
-from flows.rules.targeted_purge import CHECK, NEIGHBOUR, REFRESHED
-from flows.rules.verdict import Verdict
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Trouble
+from roundsman.purge.rules import queue as rules
+from roundsman.purge.rules.judge import CHECK, NEIGHBOUR, REFRESHED
+from roundsman.purge.rules.plan import Powers
+from roundsman.purge.rules.queue import Change, Claim, Kind, Pass, Progress, State
+from roundsman.report.rules.verdict import Verdict
+from roundsman.site.rules.wording import verdict_on
 from tests.rules.make import RULE, site
 
 SHOP = site()

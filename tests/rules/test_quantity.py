@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.quantity import duration, rounded, spoken
+from roundsman.report.rules.durations import duration, rounded, spoken
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.rules.acceptance import AcceptedQuery
-from flows.rules.named_queries import NamedQuery
-from flows.rules.query_facts import QueryFacts, QuerySeen
-from flows.rules.query_plan import from_postgresql
-from flows.rules.query_promise import Queries
-from flows.rules.query_review import judge
+from roundsman.database.rules.acceptance import AcceptedQuery
+from roundsman.database.rules.judge_queries import judge
+from roundsman.database.rules.named_queries import NamedQuery
+from roundsman.database.rules.query_facts import QueryFacts, QuerySeen
+from roundsman.database.rules.query_plan import from_postgresql
+from roundsman.database.rules.query_promise import Queries
 from tests.rules.make import database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.cache_cookies import findings
-from flows.rules.exchange import cookie_of
-from flows.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json, hushed
-from flows.rules.report import Report, as_json
-from flows.rules.subject import wrong_status
-from flows.rules.verdict import Claim, Verdict
+from roundsman.cache.rules.cookies import findings
+from roundsman.report.rules.exchange import cookie_of
+from roundsman.report.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json, hushed
+from roundsman.report.rules.report import Report, as_json
+from roundsman.report.rules.verdict import Claim, Verdict
+from roundsman.site.rules.wording import wrong_status
 from tests.rules.make import exchange
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

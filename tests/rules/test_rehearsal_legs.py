@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.rehearsal_legs import COURSE, Leg, Stand, State, Step, Way, cut_off, is_safe, way_out, where
+from roundsman.rollback.rules.legs import COURSE, Leg, Stand, State, Step, Way, cut_off, is_safe, way_out, where
 
 A, B = "1.8.1", "1.8.2"
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from flows.rules.rehearsal_output import HEAD, MARGIN, TAIL, kept, last_line, redacted, secrets_of
+from roundsman.rollback.rules.output import HEAD, MARGIN, TAIL, kept, last_line, redacted, secrets_of
 
 ENVIRONMENT = {
     "DEPLOY_TOKEN": "hush/4711",

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flows.rules.rehearsal_fingerprint import VOLATILE, Fingerprint, Page, broken, changes, page, pages_of
-from flows.rules.rehearsal_plan import plan, planned
+from roundsman.rollback.rules.fingerprint import VOLATILE, Fingerprint, Page, broken, changes, page, pages_of
+from roundsman.rollback.rules.plan import plan, planned
 from tests.rules.make import exchange, site
 
 RELEASE = {

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.release import Release, Source
-from flows.rules.releases import deployments, release_at, told
+from roundsman.ledger.rules.releases import deployments, release_at, told
+from roundsman.site.rules.release import Release, Source
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.grouping import group
-from flows.rules.report import Report, as_json, line, log_line, markdown, rows
-from flows.rules.text import for_table
-from flows.rules.verdict import Claim, Outcome, Severity, Verdict
+from roundsman.report.rules.grouping import group
+from roundsman.report.rules.report import Report, as_json, line, log_line, markdown, rows
+from roundsman.report.rules.text import for_table
+from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 from tests.rules.make import exchange
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.response_time import interval, judge, judge_health, needed, quantile, split
-from flows.rules.sampling import wants
-from flows.rules.site import Health
+from roundsman.site.rules.site import Health
+from roundsman.timing.rules.judge import interval, judge, judge_health, needed, quantile, split
+from roundsman.timing.rules.sampling import wants
 from tests.rules.make import exchange, hit, miss, site
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.rules.cache_control import lifetime, storable
-from flows.rules.reuse import Answered, Asked, judge
-from flows.rules.site_edge import targeted_of
+from roundsman.http.freshness import lifetime, storable
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
+from roundsman.site.rules.site_edge import targeted_of
 from tests.rules.make import exchange, site
 
 URL = "https://www.example.com/a"

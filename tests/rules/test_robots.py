@@ -4,8 +4,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from flows.rules import robots
-from flows.rules.robots import NOTHING, Line, Robots, allowed, robots_of
+from roundsman.sweep.rules import robots
+from roundsman.sweep.rules.robots import NOTHING, Line, Robots, allowed, robots_of
 
 
 def allows(lines, path, product="roundsman"):

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal, held_against
-from flows.rules.rollback_ready import COMMAND, Found, faults, judge, judge_release, warned
+from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal, held_against
+from roundsman.rollback.rules.judge import COMMAND, Found, faults, judge, judge_release, warned
 from tests.rules.make import site
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
-from flows.rules.spread import cron, minute
+from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
+from roundsman.site.rules.schedule import cron, minute
 
 WHOLE = {
     "owner": "web-platform",
@@ -28,7 +28,7 @@ def forgotten():
 def module(folder, name, lines):
     """A module of one job, imported."""
     folder.joinpath(f"{name}.py").write_text(
-        "from flows.rules.runbook import Command, NothingToUndo, job\n\n"
+        "from roundsman.alerts.rules.runbook import Command, NothingToUndo, job\n\n"
         f"@job({lines})\nasync def mend_roof():\n    'Mend it.'\n"
     )
     try:

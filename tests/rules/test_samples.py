@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from flows.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, ORIGIN, SPANS, Sample, SampleKey, start_of
-from flows.rules.sampling import samples_of
+from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, ORIGIN, SPANS, Sample, SampleKey, start_of
+from roundsman.timing.rules.sampling import samples_of
 from tests.rules.make import NOW, exchange, hit, miss, site
 
 #: Of the day that NOW lies in.

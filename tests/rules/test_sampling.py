@@ -4,8 +4,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from flows.rules.sampling import many, plan, wants
-from flows.rules.visitor import STRANGER, Visitor
+from roundsman.report.rules.visitor import STRANGER, Visitor
+from roundsman.timing.rules.sampling import many, plan, wants
 from tests.rules.make import site
 
 BUDGET = {"response_time": {"hit": {"p95": "50ms"}, "miss": {"p95": "50ms"}}}

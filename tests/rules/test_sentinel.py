@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from flows.rules.sentinel import shows
+from roundsman.report.rules.sentinel import shows
 from tests.rules.make import exchange
 
 VALUE = "Ada Lovelace+1 <ada@members.test> é/\"'&"

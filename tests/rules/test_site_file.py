@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.notify import Policy
-from flows.rules.site_file import SiteFileError, read
+from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.site_file import SiteFileError, read
 
 GOOD = """\
 site: shop

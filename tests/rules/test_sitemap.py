@@ -6,8 +6,18 @@ from collections import deque
 
 import pytest
 
-from flows.rules import sitemap
-from flows.rules.sitemap import LONGEST, MOST_URLS, Kind, Left, Reader, SitemapError, chosen, own_paths, robots_at
+from roundsman.sweep.rules import sitemap
+from roundsman.sweep.rules.sitemap import (
+    LONGEST,
+    MOST_URLS,
+    Kind,
+    Left,
+    Reader,
+    SitemapError,
+    chosen,
+    own_paths,
+    robots_at,
+)
 
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 BASE = "https://shop.test"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.slots import Kept, Run, Signs, Slot, State, dead, extra_runs, judge, kind, overlaps
+from roundsman.watch.rules.slots import Kept, Run, Signs, Slot, State, dead, extra_runs, judge, kind, overlaps
 
 AT = datetime(2026, 3, 29, 1, 7, tzinfo=UTC)
 SLOT = Slot("inspect-shop", AT, start_grace=120, max_runtime=900, min_runtime=1, rounds=True)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.rules.notify import Policy
-from flows.rules.slowness import Memory, State, remembered, state_of
-from flows.rules.verdict import Outcome
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.notify import Policy
+from roundsman.timing.rules.slowness import Memory, State, remembered, state_of
 
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL
 LETTERS = {"o": State.OK, "d": State.DEGRADED, "s": State.SLOW, "x": State.DOWN, "?": State.UNKNOWN}

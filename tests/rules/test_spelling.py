@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.rules.spelling import spelled
+from roundsman.site.rules.url_spelling import spelled
 from tests.rules.make import site
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.standing import LOOK_BACK, Promises, Recorded, began, counted, failing, faults, last_looks
-from flows.rules.status_promises import judge, way_back
-from flows.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.status.rules.promises import judge, way_back
+from roundsman.status.rules.standing import LOOK_BACK, Promises, Recorded, began, counted, failing, faults, last_looks
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL

@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.health import is_up, version_of
-from flows.rules.ledger_size import COMFORT
-from flows.rules.ratio import Ratio
-from flows.rules.rehearsal import Rehearsal
-from flows.rules.release import Release, Source
-from flows.rules.releases import deployments
-from flows.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
-from flows.rules.site import Health, Version
-from flows.rules.slowness import Memory, State
-from flows.rules.status import shared, status, timing
-from flows.rules.status_facts import (
+from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
+from roundsman.ledger.rules.releases import deployments
+from roundsman.ledger.rules.size import COMFORT
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.health import is_up, version_of
+from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.site import Health, Version
+from roundsman.status.rules.answers import shared, status, timing
+from roundsman.status.rules.facts import (
     Facts,
     JobFacts,
     Lately,
@@ -28,7 +28,7 @@ from flows.rules.status_facts import (
     Told,
     Trouble,
 )
-from flows.rules.verdict import Outcome
+from roundsman.timing.rules.slowness import Memory, State
 from tests.rules.make import exchange, site
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)

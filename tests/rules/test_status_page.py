@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.status import broken, status
-from flows.rules.status_facts import Answer, Facts, Mark, Question, Status
-from flows.rules.status_page import caption, headline, lasted, markdown, overview, ranked, strip
+from roundsman.status.rules.answers import broken, status
+from roundsman.status.rules.facts import Answer, Facts, Mark, Question, Status
+from roundsman.status.rules.page import caption, headline, lasted, markdown, overview, ranked, strip
 from tests.rules.test_status import HOUR, NEW, NOW, OLD, SHOP, F, P, U, W, ago, ask, looks
 
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from flows.rules.grouping import group, merged
-from flows.rules.sweep import (
+from roundsman.report.rules.grouping import group, merged
+from roundsman.report.rules.verdict import Outcome
+from roundsman.sweep.rules.judge import (
     BUCKETS,
     CHECK,
     CONNECTIONS,
@@ -20,7 +21,6 @@ from flows.rules.sweep import (
     shards,
     unread_sitemap,
 )
-from flows.rules.verdict import Outcome
 from tests.rules.make import exchange, site
 
 ARTICLES = {

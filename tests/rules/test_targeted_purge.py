@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from flows.rules.exchange import Phases
-from flows.rules.promises import Marker, Rule
-from flows.rules.purge_evidence import Terms, ends_in, new, still_new, untouched
-from flows.rules.purge_plan import Plan
-from flows.rules.purge_proof import FLIGHT, Proof, Purged, flight, stale_window
-from flows.rules.purge_views import Kind, Scene, View
-from flows.rules.purge_wish import Refusal
-from flows.rules.targeted_purge import judge_all, old_ones
+from roundsman.purge.rules.evidence import Terms, ends_in, new, still_new, untouched
+from roundsman.purge.rules.judge import judge_all, old_ones
+from roundsman.purge.rules.plan import Plan
+from roundsman.purge.rules.proof import FLIGHT, Proof, Purged, flight, stale_window
+from roundsman.purge.rules.purge_request import Refusal
+from roundsman.purge.rules.views import Kind, Scene, View
+from roundsman.report.rules.exchange import Phases
+from roundsman.site.rules.promises import Marker, Rule
 from tests.rules.make import NOW, RULE, exchange, hit, miss, site
 
 BASE = "http://example.test"

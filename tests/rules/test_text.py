@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from flows.rules.text import (
+from roundsman.report.rules.text import (
     clipped,
     code_for_markdown,
     for_markdown,

@@ -1,6 +1,6 @@
 """The arithmetic of a token bucket."""
 
-from flows.rules.token_bucket import Bucket, Level, blocked, full, take
+from roundsman.purge.rules.token_bucket import Bucket, Level, blocked, full, take
 
 FIVE = Bucket(per_second=2, burst=5)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.rules.cache_status import read
-from flows.rules.caching import TARGETED
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.reuse import Answered, Asked, judge
+from roundsman.http.cache_status import read
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
+from roundsman.http.rfc9111_store import TARGETED
+from roundsman.report.rules.exchange import Exchange, Probe
 
 OURS = Path(__file__).parents[1] / "vectors"
 FOLDER = Path(os.environ.get("VECTORS_DIR") or OURS)

@@ -5,12 +5,12 @@ from itertools import count
 
 import pytest
 
-from flows.rules.deception import NAMES, names
-from flows.rules.logged_in_traffic import judge
-from flows.rules.own_key import NAME, Query
-from flows.rules.reflection import HEADERS
-from flows.rules.visitor import Visitor
-from flows.rules.walk import routes, walk
+from roundsman.logged_in.rules.deception import NAMES, names
+from roundsman.logged_in.rules.judge import judge
+from roundsman.logged_in.rules.private_key import NAME, Query
+from roundsman.logged_in.rules.unkeyed_headers import HEADERS
+from roundsman.logged_in.rules.visit_plan import routes, walk
+from roundsman.report.rules.visitor import Visitor
 from tests.rules.make import exchange, site
 
 ADA = Visitor("ada", (("Cookie", "s=1"),), ("ada@members.test",))

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from flows.rules.written_secrets import written_secrets
+from roundsman.site.rules.written_secrets import written_secrets
 
 SECRETS = [
     ("password: hunter2", "password", "a secret (`password`)"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flows.rules.trial import Arm, Trial
+from roundsman.timing.rules.trial import Arm, Trial
 from tests.rules.make import exchange
 
 

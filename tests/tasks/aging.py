@@ -5,11 +5,11 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from flows.tasks.ledger import write_round
-from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.service_tables import AlertRow
-from roundsman.batch.tables import ImportChunkRow, ImportJobRow
+from roundsman.ledger.ledger import write_round
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.tables_service import AlertRow
 from tests.tasks.rounds import VERDICTS, a_round
 from tests.tasks.test_samples import NOW
 

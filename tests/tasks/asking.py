@@ -2,9 +2,9 @@
 
 import ssl
 
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.site import Manners
-from flows.tasks.probe import probe
+from roundsman.probe.probe import probe
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.site.rules.site import Manners
 
 AGENT = "roundsman-test (tests@example.com)"
 

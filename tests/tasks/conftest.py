@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from flows.tasks.ledger import open_ledger
+from roundsman.ledger.ledger import open_ledger
 from tests import postgres
 
 

@@ -4,7 +4,7 @@ import textwrap
 
 import psycopg
 
-from flows.rules.migration_plan import Migrations
+from roundsman.database.rules.migration_plan import Migrations
 
 INI = """
 [alembic]

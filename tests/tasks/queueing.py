@@ -8,9 +8,10 @@ import time
 import pytest
 from sqlalchemy import text
 
-from flows.rules.site import Site
-from flows.tasks import purge_published, purge_queue
-from flows.tasks.ledger import open_ledger
+from flows.tasks import purge_published
+from roundsman.ledger.ledger import open_ledger
+from roundsman.purge import queue as purge_queue
+from roundsman.site.rules.site import Site
 from tests.crashing import set_crash
 from tests.vendor_api import TOKEN, Said, VendorApi
 

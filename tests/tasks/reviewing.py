@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from flows.rules.database import Database
-from flows.rules.index_review import judge
-from flows.tasks.index_look import look
+from roundsman.database.look_at_indexes import look
+from roundsman.database.rules.judge_indexes import judge
+from roundsman.database.rules.promise import Database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
 

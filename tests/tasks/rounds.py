@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from flows.rules.exchange import Exchange, Phases, Probe
-from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks.ledger_tables import LedgerTable
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.report.rules.exchange import Exchange, Phases, Probe
+from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 
 START = datetime(2026, 3, 1, 4, 7, tzinfo=UTC)
 END = datetime(2026, 3, 1, 4, 8, 30, tzinfo=UTC)

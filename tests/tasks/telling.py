@@ -7,12 +7,12 @@ import yaml
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from flows.rules.report import Report
-from flows.rules.site import Site
-from flows.rules.verdict import Finding, Outcome, Verdict
 from flows.tasks.alerts import tell
-from flows.tasks.service_tables import AlertRow
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_service import AlertRow
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Finding, Outcome, Verdict
+from roundsman.site.rules.site import Site
 from tests.rules.make import RULE
 
 START = datetime(2026, 3, 1, 4, 7, tzinfo=UTC)
@@ -37,7 +37,7 @@ def a_site(*channels, **more):
 
 def keep_site(folder, monkeypatch, content):
     """Write a site where sites are looked for."""
-    monkeypatch.setattr("flows.tasks.site_file.SITES", folder)
+    monkeypatch.setattr("roundsman.site.site_file.SITES", folder)
     (folder / "shop.yaml").write_text(yaml.safe_dump(content))
     return Site.model_validate(content)
 

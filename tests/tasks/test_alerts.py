@@ -11,14 +11,15 @@ from alembic import command
 from sqlalchemy import Engine, delete, event, select, update
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Notice
-from flows.rules.purge_queue import Pass, judge
-from flows.rules.verdict import Outcome, Severity
-from flows.tasks.alerts import enqueue, tell, tell_new_channels
-from flows.tasks.ledger import alembic_config, command_hash
-from flows.tasks.ledger_tables import RehearsalRow
-from flows.tasks.service_tables import ReleaseRow
+from flows.tasks.alerts import tell, tell_new_channels
+from roundsman.alerts.alerts import enqueue
+from roundsman.alerts.rules.notice import Notice
+from roundsman.ledger.ledger import alembic_config, command_hash
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_rounds import RehearsalRow
+from roundsman.ledger.tables_service import ReleaseRow
+from roundsman.purge.rules.queue import Pass, judge
+from roundsman.report.rules.verdict import Outcome, Severity
 from tests.tasks.telling import LINK, START, a_report, a_site, alerts, keep_site, kinds, outbox, told, verdict, written
 from tests.tasks.test_ledger import at_once
 
@@ -318,7 +319,7 @@ def test_between_rounds_a_pass_of_the_watch_tells_new_channels(ledger, tmp_path,
 
 
 def test_a_channel_that_was_taken_out_and_put_back_hears_only_of_what_it_missed(ledger, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.tasks.alerts.BACK", timedelta(days=10_000))
+    monkeypatch.setattr("roundsman.alerts.alerts.BACK", timedelta(days=10_000))
     told(OPS, a_report(0, BAD))
     sent(ledger)
     assert 0 == late(tmp_path, monkeypatch, "ops")

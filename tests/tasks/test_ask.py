@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.exchange import Probe
-from flows.tasks.ask import ask
+from roundsman.probe.ask import ask
+from roundsman.report.rules.exchange import Probe
 from tests.edges.lab import Origin
 from tests.rules.make import site
 

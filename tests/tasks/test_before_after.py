@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from flows.rules.release import Release, Source
-from flows.rules.slowness import State
-from flows.tasks.around_release import around
-from flows.tasks.before_after import past
-from flows.tasks.ledger_tables import FindingRow, RunRow, VerdictRow
-from flows.tasks.releases import keep_release
-from flows.tasks.service_tables import LatencyRow
-from flows.tasks.status_facts import read_facts
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.tables_rounds import FindingRow, RunRow, VerdictRow
+from roundsman.ledger.tables_service import LatencyRow
+from roundsman.site.rules.release import Release, Source
+from roundsman.status.around_release import around
+from roundsman.status.facts import read_facts
+from roundsman.timing.rounds import past
+from roundsman.timing.rules.slowness import State
 from tests.tasks.test_status import site
 from tests.tasks.weeks import NOW
 

@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from flows.tasks.bulk import insert_many
-from flows.tasks.ledger import open_ledger
-from flows.tasks.sweep_tables import PAGE
 from roundsman.batch.errors import transient
+from roundsman.ledger.bulk import insert_many
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_sweeps import PAGE
 
 COLUMNS = ["sweep_id", "shard", "position", "status", "outcome", "state", "first_byte", "size"]
 #: What a text format would have to escape.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.rules.rollback_ready import Found
-from flows.tasks import commands
-from flows.tasks.commands import find, path_of, run
+from roundsman.rollback import find_and_run as commands
+from roundsman.rollback.find_and_run import find, path_of, run
+from roundsman.rollback.rules.judge import Found
 
 
 @pytest.mark.parametrize(

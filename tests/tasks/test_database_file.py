@@ -16,13 +16,13 @@ from deployments.specs import database_specs
 from deployments.validate import problems
 from flows.__main__ import main
 from flows.jobs.review_database import review_database
-from flows.rules.database import Database, told_as
-from flows.rules.database_report import page
-from flows.rules.report import Report
-from flows.rules.site_file import SiteFileError
-from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks.database_file import addresses, check_database, check_golden, expired, load_database
-from flows.tasks.ledger import open_ledger
+from roundsman.database.database_file import addresses, check_database, check_golden, expired, load_database
+from roundsman.database.rules.promise import Database, told_as
+from roundsman.database.rules.report import page
+from roundsman.ledger.ledger import open_ledger
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Finding, Outcome, Verdict
+from roundsman.site.rules.site_file import SiteFileError
 from tests.tasks.telling import START, a_report, a_site, alerts, outbox, told, verdict
 
 GOOD = """

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from deployments.automations import Channel, find, upsert, wanted
 from deployments.specs import ROOT
-from flows.rules.notice import Notice
-from flows.rules.runbook import RUNBOOKS, Command, Runbook
 from flows.tasks import hooks
 from flows.tasks.hooks import bounded, speak_for, told
-from flows.tasks.ledger import command_hash, open_ledger, write_round
-from flows.tasks.ledger_tables import RehearsalRow
-from flows.tasks.service_tables import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.alerts.rules.notice import Notice
+from roundsman.alerts.rules.runbook import RUNBOOKS, Command, Runbook
+from roundsman.ledger.ledger import command_hash, open_ledger, write_round
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_rounds import RehearsalRow
+from roundsman.ledger.tables_service import IncidentRow, JobEventRow, ReleaseRow
 from tests import service
 from tests.receiver import receiver, webhook
 from tests.tasks.rounds import a_round
@@ -290,10 +290,10 @@ from datetime import UTC, datetime
 
 from prefect import flow
 
-from flows.rules.report import Report
-from flows.rules.runbook import Command, job
+from roundsman.report.rules.report import Report
+from roundsman.alerts.rules.runbook import Command, job
 from flows.tasks.hooks import speak_for
-from flows.tasks.ledger import record
+from roundsman.ledger.ledger import record
 from flows.tasks.report import conclude
 from tests.tasks.rounds import VERDICTS
 

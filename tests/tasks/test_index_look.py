@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from flows.rules.index_facts import Count
-from flows.rules.index_review import judge
-from flows.tasks.database_read import reading
-from flows.tasks.index_ledger import write_counts
-from flows.tasks.index_look import look
-from flows.tasks.ledger import open_ledger
-from flows.tasks.migration_copy import RehearsalError
+from roundsman.database.copy import RehearsalError
+from roundsman.database.index_store import write_counts
+from roundsman.database.look_at_indexes import look
+from roundsman.database.read_only import reading
+from roundsman.database.rules.index_facts import Count
+from roundsman.database.rules.judge_indexes import judge
+from roundsman.ledger.ledger import open_ledger
 from tests.tasks.reviewing import NOW, counted, database, file, review, run
 
 ROWS = "SELECT i, i % 10 + 1, i % 7, 'page ' || i FROM generate_series(1, 200) i"

@@ -16,16 +16,17 @@ from sqlalchemy import Connection, Engine, Table, delete, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
-from flows.rules.exchange import Exchange, Probe
-from flows.rules.rehearsal import Rehearsal
-from flows.rules.report import Report
-from flows.rules.site import Site
-from flows.rules.verdict import Outcome
-from flows.tasks import bulk
-from flows.tasks.bulk import insert_many
-from flows.tasks.ledger import command_hash, last_rehearsal, record, write_round
-from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
-from flows.tasks.rehearsals import find_rehearsals
+from flows.tasks.ledger import record
+from flows.tasks.rollback import find_rehearsals
+from roundsman.ledger import bulk
+from roundsman.ledger.bulk import insert_many
+from roundsman.ledger.ledger import command_hash, last_rehearsal, write_round
+from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.report.rules.exchange import Exchange, Probe
+from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.site import Site
 from tests import postgres
 from tests.tasks.rounds import EMPTY, END, FULL, MISS, START, VERDICTS, a_round, counted, finding, python, verdict
 
@@ -136,7 +137,7 @@ def in_the_middle_of(table: str, do: Callable[[], object]) -> Iterator[None]:
 
 WRITE_HALF = """
 import sys
-from flows.tasks.ledger import open_ledger, write_round
+from roundsman.ledger.ledger import open_ledger, write_round
 from tests.tasks.rounds import a_round
 from tests.tasks.test_ledger import in_the_middle_of
 

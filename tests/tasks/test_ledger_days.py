@@ -9,11 +9,11 @@ from alembic import command
 from sqlalchemy import Engine, delete, event, text, update
 from sqlalchemy.orm import Session
 
-from flows.tasks import ledger_days
-from flows.tasks.ledger import alembic_config, open_ledger, write_round
-from flows.tasks.ledger_days import AHEAD, make_days
-from flows.tasks.ledger_tables import RunRow
-from flows.tasks.prune import prune_all, would_prune
+from roundsman.ledger import days as ledger_days
+from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
+from roundsman.ledger.tables_rounds import RunRow
+from roundsman.upkeep.prune import prune_all, would_prune
 from tests.tasks.aging import alert, everything, write
 from tests.tasks.rounds import EMPTY, FULL, a_round, counted, python
 from tests.tasks.test_samples import NOW
@@ -210,7 +210,7 @@ def test_a_pass_that_is_stopped_at_a_day_has_changed_nothing_of_it_and_is_made_a
 WRITER = """
 import sys
 from datetime import datetime
-from flows.tasks.ledger import open_ledger
+from roundsman.ledger.ledger import open_ledger
 from tests.tasks.aging import write
 engine, now = open_ledger(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
 print("ready", flush=True)

@@ -10,11 +10,11 @@ from alembic import command
 from sqlalchemy import select
 
 from flows.__main__ import main
-from flows.tasks.ledger import VARIABLE, LedgerError, alembic_config, open_ledger
-from flows.tasks.ledger_move import move
-from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.rollup import roll_up
-from flows.tasks.samples import record_samples
+from roundsman.ledger.ledger import VARIABLE, LedgerError, alembic_config, open_ledger
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.timing.rollup import roll_up
+from roundsman.timing.samples import record_samples
+from roundsman.upkeep.move import move
 from tests.tasks.aging import alert, batch_job, everything, message, write
 from tests.tasks.rounds import FULL, counted
 from tests.tasks.test_ledger_days import in_default, many, named

@@ -12,9 +12,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
-from flows.tasks.ledger import LedgerError, alembic_config, ledger_url, open_ledger, write_round
-from flows.tasks.ledger_days import compared
-from flows.tasks.ledger_tables import LedgerTable
+from roundsman.ledger.days import compared
+from roundsman.ledger.ledger import LedgerError, alembic_config, ledger_url, open_ledger, write_round
+from roundsman.ledger.tables_rounds import LedgerTable
 from tests import postgres
 from tests.tasks.rounds import FULL, a_round, counted, python
 
@@ -89,7 +89,7 @@ def test_an_upgrade_over_many_versions_that_stops_half_way_leaves_nothing_of_its
 OPEN_TOGETHER = """
 import sys
 import alembic.command
-from flows.tasks.ledger import open_ledger, write_round
+from roundsman.ledger.ledger import open_ledger, write_round
 from tests.tasks.rounds import a_round
 print("ready", flush=True)
 sys.stdin.readline()
@@ -152,7 +152,7 @@ def test_a_ledger_of_a_newer_version_is_refused(newer, url):
 
 OPEN_AGAIN = """
 import sys
-from flows.tasks.ledger import open_ledger
+from roundsman.ledger.ledger import open_ledger
 open_ledger(sys.argv[1]).dispose()
 print("alembic" in sys.modules)
 """
@@ -262,7 +262,7 @@ def test_a_database_of_something_else_is_refused(tmp_path):
 WITHOUT_DRIVER = """
 import sys
 sys.modules["psycopg"] = None
-from flows.tasks.ledger import LedgerError, open_ledger
+from roundsman.ledger.ledger import LedgerError, open_ledger
 try:
     open_ledger("postgresql://keeper:hidden@127.0.0.1/none")
 except LedgerError as error:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from psycopg.errors import RaiseException
 
-from flows.tasks.migration_errors import without_values
+from roundsman.database.migration_errors import without_values
 
 
 class ServerError(Exception):

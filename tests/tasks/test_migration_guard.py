@@ -14,13 +14,13 @@ import pytest
 import trustme
 from sqlalchemy import make_url
 
-from flows.rules.migration_plan import Protection
-from flows.rules.migration_reach import told
-from flows.rules.migration_rehearsal import judge
-from flows.tasks.migration_copy import RehearsalError, copied
-from flows.tasks.migration_legs import Rehearsing, _command
-from flows.tasks.migration_place import find_place
-from flows.tasks.migration_rehearsal import _rehearse
+from roundsman.database.copy import RehearsalError, copied
+from roundsman.database.migrate import Rehearsing, _command
+from roundsman.database.migration_place import find_place
+from roundsman.database.rehearse_migrations import _rehearse
+from roundsman.database.rules.judge_migrations import judge
+from roundsman.database.rules.migration_plan import Protection
+from roundsman.database.rules.migration_reach import told
 from tests import needs, postgres
 from tests.tasks import migrating
 from tests.tasks.migrating import Project, plan
@@ -396,13 +396,13 @@ def test_a_copy_that_is_replaced_is_refused(sqlite_shop):
 def test_a_system_that_can_not_guard_is_refused_until_the_file_says_so(postgres_shop, monkeypatch, tmp_path):
     shop, at = postgres_shop
     broken = tmp_path / "confine.py"
-    text = Path("flows/tasks/migration_confine.py").read_text()
+    text = Path("roundsman/database/migration_confine.py").read_text()
     broken.write_text(
         text.replace(
             '_checked(libc.unshare(_NAMESPACES), "unshare")', 'raise OSError(1, "Operation not permitted", "unshare")'
         )
     )
-    monkeypatch.setattr("flows.tasks.migration_guard._CONFINE", broken)
+    monkeypatch.setattr("roundsman.database.migration_guard._CONFINE", broken)
     mark = shop.project.folder / "was-run"
     with pytest.raises(RehearsalError, match=r"unshare: Operation not permitted.*nothing was run.*guard: environment"):
         run(at, ["touch", str(mark)])

@@ -19,13 +19,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, make_url
 
 import flows.tasks
-from flows.rules.migration_advice import safer_statement, split
-from flows.rules.migration_facts import Leg, MigrationFacts, Statement
-from flows.rules.migration_rehearsal import judge
-from flows.rules.query_promise import Queries
-from flows.tasks.migration_copy import Copy, RehearsalError, copied, drop, drop_left_over, refuse_live
-from flows.tasks.migration_rehearsal import LONGEST, _live, _rehearse
-from flows.tasks.migration_snapshot import snapshot
+from roundsman.database.copy import Copy, RehearsalError, copied, drop, drop_left_over, refuse_live
+from roundsman.database.rehearse_migrations import LONGEST, _live, _rehearse
+from roundsman.database.rules.judge_migrations import judge
+from roundsman.database.rules.migration_advice import safer_statement, split
+from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Statement
+from roundsman.database.rules.query_promise import Queries
+from roundsman.database.snapshot import snapshot
 from tests.tasks.migrating import Project, fill, outcomes, plan, told
 
 SHOP = {
@@ -483,8 +483,8 @@ def test_a_copy_that_is_the_live_database_is_refused(golden, tmp_path):
 KILLED = """
 import sys, threading
 from pathlib import Path
-from flows.tasks.migration_rehearsal import _rehearse
-from flows.tasks.migration_snapshot import snapshot
+from roundsman.database.rehearse_migrations import _rehearse
+from roundsman.database.snapshot import snapshot
 from tests.tasks.migrating import plan
 _rehearse("shop", plan(), "", Path(sys.argv[1]), threading.Event())
 """
@@ -522,7 +522,7 @@ def test_a_rehearsal_that_breaks_down_leaves_no_copy(golden, project, monkeypatc
     def breaks(*_):
         raise KeyError("whatever")
 
-    monkeypatch.setattr("flows.tasks.migration_rehearsal.snapshot", breaks)
+    monkeypatch.setattr("roundsman.database.rehearse_migrations.snapshot", breaks)
     project.add("adds", "ALTER TABLE page ADD note text")
     with pytest.raises(KeyError):
         rehearse(project)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from flows.rules.migration_rehearsal import judge
-from flows.tasks.migration_rehearsal import _rehearse
+from roundsman.database.rehearse_migrations import _rehearse
+from roundsman.database.rules.judge_migrations import judge
 from tests.tasks.migrating import Project, fill, outcomes, plan, told
 
 PAGES = [

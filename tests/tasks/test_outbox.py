@@ -11,14 +11,14 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from blocks.apprise import Apprise
-from flows.rules.delivery import Trouble
-from flows.rules.notice import LINES, Notice
-from flows.rules.verdict import Outcome
 from flows.tasks import outbox as room
 from flows.tasks import senders
-from flows.tasks.alerts import enqueue
 from flows.tasks.outbox import Delivered, dead_letters, deliver
+from roundsman.alerts.alerts import enqueue
+from roundsman.alerts.rules.notice import LINES, Notice
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.rules.delivery import Trouble
+from roundsman.report.rules.verdict import Outcome
 from tests.receiver import receiver
 from tests.tasks.rounds import python
 from tests.tasks.telling import a_report, keep_site, outbox, told, verdict, webhook, written
@@ -267,7 +267,7 @@ def wrong_clock(monkeypatch, off):
         def now(cls, tz=None):
             return datetime.now(tz) + off
 
-    for name in ("flows.tasks.outbox", "flows.tasks.alerts"):
+    for name in ("flows.tasks.outbox", "roundsman.alerts.alerts"):
         monkeypatch.setattr(f"{name}.datetime", Off)
 
 

@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows.rules.delivery import MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS, PURGE, WEBHOOK, Purge
 from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
 from roundsman.batch.chunks import send
 from roundsman.batch.rules import Outgoing
 from roundsman.batch.target import prepare
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS, PURGE, WEBHOOK, Purge
 from roundsman.ledger.transaction import writing
 from tests.edges.asking import ask
 from tests.edges.asking import told as answered
@@ -365,7 +365,7 @@ async def test_what_a_webhook_asks_to_wait_is_waited(target, site, edge):
 
 
 async def test_a_purge_without_a_site_file_waits_for_one(target, edge, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path)
+    monkeypatch.setattr("roundsman.site.site_file.SITES", tmp_path)
     enqueue(target, a_purge("/a"))
     assert Delivered(0, 1) == await deliver.fn(target=target)
     assert [] == dead_letters(target)
@@ -374,7 +374,7 @@ async def test_a_purge_without_a_site_file_waits_for_one(target, edge, tmp_path,
 
 async def test_a_site_that_is_handed_in_needs_no_file_of_the_project(target, site, edge, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr("flows.tasks.site_file.SITES", tmp_path / "empty")
+    monkeypatch.setattr("roundsman.site.site_file.SITES", tmp_path / "empty")
     enqueue(target, a_purge("/a"))
     assert Delivered(1, 0) == await deliver.fn(target=target, site=site)
     assert [("PURGE", "/a")] == edge.seen()

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from flows.rules.verdict import Outcome, Severity
 from flows.tasks.outbox import Delivered, dead_letters, deliver
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.report.rules.verdict import Outcome, Severity
 from tests.pagers import API_KEY, ROUTING_KEY, pagers
 from tests.receiver import receiver
 from tests.tasks.telling import START, a_report, keep_site, outbox, told, verdict, written

@@ -24,14 +24,15 @@ from sqlalchemy.exc import OperationalError
 from deployments import up
 from deployments.cluster.settings import of_client
 from flows.commands import common
-from flows.rules.report import Report
-from flows.rules.subject import could_not_look, services_failed
-from flows.rules.verdict import Outcome
-from flows.tasks import ledger as room
 from flows.tasks.alerts import tell
-from flows.tasks.ledger import LedgerError, open_ledger, record
+from flows.tasks.ledger import record
 from flows.tasks.outbox import Delivered, deliver
 from flows.tasks.own_services import is_ours
+from roundsman.ledger import ledger as room
+from roundsman.ledger.ledger import LedgerError, open_ledger
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.wording import could_not_look, services_failed
 from tests import postgres
 from tests.tasks.rounds import counted
 from tests.tasks.telling import START, a_report, a_site, alerts, outbox, told, verdict

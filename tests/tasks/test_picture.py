@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.rules.comparison import Word
-from flows.rules.histogram import Histogram
-from flows.rules.ratio import Ratio
-from flows.tasks.picture_times import Course, courses, forest, spreads
+from roundsman.report.rules.ratio import Ratio
+from roundsman.timing.pictures import Course, courses, forest, spreads
+from roundsman.timing.rules.histogram import Histogram
+from roundsman.timing.rules.judge_side_by_side import Word
 
 RATIO = Ratio("/a", "miss", 1.3, 1.2, 1.4, Word.SLOWER)
 

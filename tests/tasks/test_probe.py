@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from flows.rules.exchange import Probe
-from flows.tasks.probe import Prober, probe
+from roundsman.probe.probe import Prober, probe
+from roundsman.report.rules.exchange import Probe
 from tests import hostile
 from tests.hostile import answering, saying, serving
 from tests.tasks.asking import AGENT, ask, manners, tls

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 import trustme
 
-from flows.rules.exchange import Probe
-from flows.tasks.probe import Prober, probe
+from roundsman.probe.probe import Prober, probe
+from roundsman.report.rules.exchange import Probe
 from tests import hostile
 from tests.hostile import answering, saying_once, serving
 from tests.tasks.asking import AGENT, ask, manners, tls

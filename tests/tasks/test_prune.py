@@ -7,15 +7,15 @@ import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
-from flows.rules.retention import FOR_EVER, RETENTION, table
-from flows.rules.samples import DAY, FIVE_MINUTES, HOUR
-from flows.tasks.ledger import open_ledger
-from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.prune import give_back, prune_all, would_prune
-from flows.tasks.prune_samples import prune_samples
-from flows.tasks.rollup import roll_up
-from flows.tasks.samples import history, record_samples
-from flows.tasks.samples_tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.rules.retention import FOR_EVER, RETENTION, table
+from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.timing.rollup import roll_up
+from roundsman.timing.samples import history, record_samples
+from roundsman.upkeep.prune import give_back, prune_all, would_prune
+from roundsman.upkeep.prune_samples import prune_samples
 from tests.tasks import weeks
 from tests.tasks.aging import OLD, alert, batch_job, count, everything, left, message, write
 from tests.tasks.rounds import python
@@ -128,8 +128,8 @@ import os, signal, sys
 from datetime import datetime
 from sqlalchemy import event
 from flows.tasks import prune_rows, prune_samples
-from flows.tasks.ledger import open_ledger
-from flows.tasks.prune import prune_all
+from roundsman.ledger.ledger import open_ledger
+from roundsman.upkeep.prune import prune_all
 prune_samples.BATCH = 50
 engine = open_ledger(sys.argv[1])
 
@@ -162,8 +162,8 @@ BESIDE = """
 import sys
 from datetime import datetime
 from flows.tasks import prune_rows, prune_samples
-from flows.tasks.ledger import open_ledger
-from flows.tasks.prune import prune_all
+from roundsman.ledger.ledger import open_ledger
+from roundsman.upkeep.prune import prune_all
 prune_samples.BATCH = 7
 engine = open_ledger(sys.argv[1])
 prune_all(engine, datetime.fromisoformat(sys.argv[2]))

@@ -6,14 +6,22 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from flows.tasks.ledger_tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
-from flows.tasks.prune import prune_all
-from flows.tasks.purge_queue_tables import PublishedChangeRow
-from flows.tasks.service_tables import AlertRow, HealthRow, IncidentRow, JobEventRow, LatencyRow, SlotRow, WatchRow
-from flows.tasks.slots import BLIND
-from flows.tasks.sweep_tables import SweepGroupRow, SweepPageRow, SweepRow, SweepShardRow
-from roundsman.batch.tables import ImportChunkRow, ImportJobRow, ImportRowErrorRow
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from roundsman.ledger.tables_purges import PublishedChangeRow
+from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.tables_service import (
+    AlertRow,
+    HealthRow,
+    IncidentRow,
+    JobEventRow,
+    LatencyRow,
+    SlotRow,
+    WatchRow,
+)
+from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow, SweepShardRow
+from roundsman.upkeep.prune import prune_all
+from roundsman.watch.slots import BLIND
 from tests.tasks.aging import ANCIENT, OLD, alert, batch_job, count, left, message, write
 from tests.tasks.rounds import VERDICTS
 from tests.tasks.test_samples import NOW

@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from blocks.cloudfront import CloudFront
 from blocks.registry import BlockError
-from flows.rules import delivery
-from flows.rules.purge_queue import Kind
 from flows.tasks import purge_published
-from flows.tasks import purge_queue as queue
+from roundsman.ledger.rules import delivery
+from roundsman.purge import queue
+from roundsman.purge.rules.queue import Kind
 from tests.rules.make import RULE
 from tests.tasks.queueing import SlowApi, TimedApi, kept, ledger, let_be_due, publish, rows_of, shop, slow_edge
 from tests.vendor_api import TOKEN, served

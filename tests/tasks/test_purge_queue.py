@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from flows.rules.delivery import MOST_ATTEMPTS
-from flows.rules.purge_queue import Kind, State
-from flows.tasks import purge_queue as queue
-from flows.tasks.purge_queue import Failed, KeyReusedError
 from roundsman.batch import points
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
+from roundsman.purge import queue
+from roundsman.purge.queue import Failed, KeyReusedError
+from roundsman.purge.rules.queue import Kind, State
 from tests.tasks.queueing import kept, ledger, let_be_due, publish, rows_of
 
 __all__ = ["kept", "ledger"]

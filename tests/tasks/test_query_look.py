@@ -5,12 +5,12 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from flows.rules.named_queries import read_queries
-from flows.rules.query_promise import Queries
-from flows.rules.query_review import judge
-from flows.tasks.ledger import open_ledger
-from flows.tasks.query_ledger import write_plans
-from flows.tasks.query_look import look
+from roundsman.database.look_at_queries import look
+from roundsman.database.query_store import write_plans
+from roundsman.database.rules.judge_queries import judge
+from roundsman.database.rules.named_queries import read_queries
+from roundsman.database.rules.query_promise import Queries
+from roundsman.ledger.ledger import open_ledger
 from tests.tasks.reviewing import NOW, database, file, run
 
 PAGES = [

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from flows.rules.rehearsal_fingerprint import Fingerprint, Page
-from flows.rules.rehearsal_legs import COURSE, Leg, State, Way, is_safe, where
-from flows.tasks.ledger import command_hash, last_rehearsal, open_ledger
 from flows.tasks.rehearse import Refused
-from flows.tasks.rehearse_ledger import FencedError, steps_of
-from flows.tasks.rehearse_walk import LegFailedError
+from roundsman.ledger.ledger import command_hash, last_rehearsal, open_ledger
+from roundsman.rollback.rules.fingerprint import Fingerprint, Page
+from roundsman.rollback.rules.legs import COURSE, Leg, State, Way, is_safe, where
+from roundsman.rollback.steps import LegFailedError
+from roundsman.rollback.store import FencedError, steps_of
 from tests.releases import (
     BACK,
     BREAKS,
@@ -336,7 +336,7 @@ async def until(condition):
 
 
 async def test_a_command_is_ended_when_the_lease_is_lost(place, engine, monkeypatch):
-    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 2.0)
+    monkeypatch.setattr("roundsman.rollback.steps.PATIENCE", 2.0)
     place.write("deploy", HANGS)
     held = await asyncio.to_thread(took, place.written())
     await held.walk.walk(Leg.PRECHECK)
@@ -351,7 +351,7 @@ async def test_a_command_is_ended_when_the_lease_is_lost(place, engine, monkeypa
 
 async def test_a_command_whose_runner_stands_still_is_ended(place, monkeypatch):
     """As when the machine slept: nobody says any more that the lease is held."""
-    monkeypatch.setattr("flows.tasks.rehearse_walk.PATIENCE", 0.1)
+    monkeypatch.setattr("roundsman.rollback.steps.PATIENCE", 0.1)
     place.write("deploy", HANGS)
     held = await asyncio.to_thread(took, place.written())
     monkeypatch.setattr(type(held.lease), "renew", lambda _: time.sleep(3))

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from flows.__main__ import main
-from flows.rules.release import Release, Source
-from flows.tasks.releases import keep_release, read_releases
+from roundsman.ledger.releases import keep_release, read_releases
+from roundsman.site.rules.release import Release, Source
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from flows.rules.histogram import ERROR, Histogram
-from flows.rules.order_statistics import quantile
-from flows.rules.samples import DAY, FIVE_MINUTES, HOUR, SPANS, Sample, SampleKey, start_of
-from flows.tasks.ledger import open_ledger
-from flows.tasks.rollup import roll_up
-from flows.tasks.samples import distribution, history, record_samples, times_of
-from flows.tasks.samples_tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR, SPANS, Sample, SampleKey, start_of
+from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.report.rules.quantiles import quantile
+from roundsman.timing.rollup import roll_up
+from roundsman.timing.rules.histogram import ERROR, Histogram
+from roundsman.timing.samples import distribution, history, record_samples, times_of
 from tests.tasks.rounds import python
 
 #: Noon.
@@ -233,8 +233,8 @@ def test_sqlite_keeps_samples_without_a_second_copy_of_the_key(tmp_path):
 KILLED = """
 import os, signal, sys
 from sqlalchemy import event
-from flows.tasks.ledger import open_ledger
-from flows.tasks.rollup import roll_up
+from roundsman.ledger.ledger import open_ledger
+from roundsman.timing.rollup import roll_up
 engine = open_ledger(sys.argv[1])
 left = int(sys.argv[2])
 
@@ -266,9 +266,9 @@ def test_a_roll_up_that_was_killed_and_made_again_gives_the_same(ledger, url, af
 
 BESIDE = """
 import sys
-from flows.tasks.ledger import open_ledger
-from flows.tasks.rollup import roll_up
-from flows.tasks.samples import record_samples
+from roundsman.ledger.ledger import open_ledger
+from roundsman.timing.rollup import roll_up
+from roundsman.timing.samples import record_samples
 from tests.tasks.test_samples import samples
 engine = open_ledger(sys.argv[1])
 for number in range(8):

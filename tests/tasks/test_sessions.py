@@ -2,13 +2,13 @@
 
 import pytest
 
-from flows.rules.logged_in_traffic import judge
-from flows.rules.own_key import NAME
-from flows.rules.reflection import HEADERS
-from flows.rules.site import Site
-from flows.rules.verdict import Severity
-from flows.rules.visitor import Visitor
 from flows.tasks.sessions import walk
+from roundsman.logged_in.rules.judge import judge
+from roundsman.logged_in.rules.private_key import NAME
+from roundsman.logged_in.rules.unkeyed_headers import HEADERS
+from roundsman.report.rules.verdict import Severity
+from roundsman.report.rules.visitor import Visitor
+from roundsman.site.rules.site import Site
 from tests.edges.conftest import leaky_varnish, nginx, origin, squid, traffic_server, varnish
 from tests.edges.lab import MEMBERS
 from tests.tasks.test_outbox_machines import node

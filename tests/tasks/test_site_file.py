@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.rules.site_file import SiteFileError
 from flows.tasks.site_blocks import check, load
+from roundsman.site.rules.site_file import SiteFileError
 from tests.rules.test_site_file import BOMB, GOOD
 from tests.tasks.telling import keep_site, webhook, written
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from flows.rules.robots import MAX_ROBOTS_BYTES
-from flows.rules.site import Site
-from flows.tasks import sitemaps
-from flows.tasks.sitemaps import RobotsError, read_sitemaps
+from roundsman.site.rules.site import Site
+from roundsman.sweep import sitemaps
+from roundsman.sweep.rules.robots import MAX_ROBOTS_BYTES
+from roundsman.sweep.sitemaps import RobotsError, read_sitemaps
 from tests.tasks.shop import SPACE, serving
 
 

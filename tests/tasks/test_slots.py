@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from flows.rules.notice import Notice
-from flows.rules.slots import EXTRA_RUN, SELF_TEST, Kept, Run, Slot, State
-from flows.tasks import slots
 from flows.tasks.alerts import tell_new_channels
-from flows.tasks.ledger import write_round
-from flows.tasks.service_tables import IncidentRow, JobEventRow, SlotRow, WatchRow
-from flows.tasks.slots import Findings, Judged, Trouble
+from roundsman.alerts.rules.notice import Notice
+from roundsman.ledger.ledger import write_round
 from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
+from roundsman.watch import slots
+from roundsman.watch.rules.slots import EXTRA_RUN, SELF_TEST, Kept, Run, Slot, State
+from roundsman.watch.slots import Findings, Judged, Trouble
 from tests.tasks.rounds import a_round
 from tests.tasks.telling import a_report, a_site, told
 

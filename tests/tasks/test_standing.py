@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from flows.rules.database import Database
-from flows.rules.status import status
-from flows.rules.status_facts import Question
-from flows.rules.sweep import ANSWERED
-from flows.rules.verdict import Finding, Outcome, Severity, Verdict
-from flows.tasks.ledger import write_round
-from flows.tasks.standing import read_review
-from flows.tasks.sweep_tables import SweepRow, write_groups
+from roundsman.database.rules.promise import Database
+from roundsman.ledger.ledger import write_round
+from roundsman.ledger.tables_sweeps import SweepRow, write_groups
+from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
+from roundsman.status.rules.answers import status
+from roundsman.status.rules.facts import Question
+from roundsman.status.standing import read_review
+from roundsman.sweep.rules.judge import ANSWERED
 from tests.tasks.test_status import facts, site
 from tests.tasks.weeks import HOUR, MINUTE, NOW, add, judged, slot, timed, walk, watch
 

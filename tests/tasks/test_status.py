@@ -11,22 +11,22 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from flows.rules.rehearsal import OTHER_COMMAND, Rehearsal
-from flows.rules.rollback_ready import COMMAND, REHEARSED
-from flows.rules.samples import ORIGIN, Sample, SampleKey
-from flows.rules.series import Series
-from flows.rules.site import Site
-from flows.rules.status import status
-from flows.rules.status_facts import Question
-from flows.rules.verdict import Outcome, Verdict
-from flows.tasks.ledger import command_hash, write_round
-from flows.tasks.ledger_tables import RehearsalRow, RunRow
-from flows.tasks.picture_status import history
-from flows.tasks.rollup import roll_up
-from flows.tasks.samples import record_samples
-from flows.tasks.service_tables import HealthRow, LatencyRow, ReleaseRow
 from flows.tasks.status import record_health, record_release
-from flows.tasks.status_facts import read_facts, read_jobs, stale_at
+from roundsman.ledger.ledger import command_hash, write_round
+from roundsman.ledger.rules.samples import ORIGIN, Sample, SampleKey
+from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
+from roundsman.ledger.tables_service import HealthRow, LatencyRow, ReleaseRow
+from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal
+from roundsman.report.rules.series import Series
+from roundsman.report.rules.verdict import Outcome, Verdict
+from roundsman.rollback.rules.judge import COMMAND, REHEARSED
+from roundsman.site.rules.site import Site
+from roundsman.status.facts import read_facts, read_jobs, stale_at
+from roundsman.status.picture import history
+from roundsman.status.rules.answers import status
+from roundsman.status.rules.facts import Question
+from roundsman.timing.rollup import roll_up
+from roundsman.timing.samples import record_samples
 from tests.tasks.rounds import VERDICTS, a_round
 from tests.tasks.weeks import HOUR, MINUTE, NOW, add, event, judged, look, release, slot, timed, walk, watch, week
 
@@ -362,6 +362,6 @@ def test_a_picture_is_an_image_of_the_week_and_none_without_a_mark():
 
 
 def status_marks():
-    from flows.rules.status_facts import Mark
+    from roundsman.status.rules.facts import Mark
 
     return tuple(Mark(NOW - place * 4 * HOUR, outcome, 3.0) for place, outcome in enumerate(Outcome))

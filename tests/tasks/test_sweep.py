@@ -12,15 +12,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from flows.rules import sweep as rules
-from flows.rules.site import Site
-from flows.rules.verdict import Outcome
-from flows.tasks import sitemaps, sweep
-from flows.tasks.ledger import open_ledger
+from flows.tasks import sweep
 from flows.tasks.sweep import conclude, seldom_collected, standing, sweep_pages
-from flows.tasks.sweep_listing import enlist
-from flows.tasks.sweep_tables import PAGE, SHARD
 from roundsman.batch.sources import digest
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_sweeps import PAGE, SHARD
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.site import Site
+from roundsman.sweep import sitemaps
+from roundsman.sweep.listing import enlist
+from roundsman.sweep.rules import judge as rules
 from tests.tasks.shop import serving
 
 RULE = {

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from flows.rules.series import Series
-from flows.rules.verdict import Finding, Outcome, Verdict
-from flows.tasks.ledger import write_round
-from flows.tasks.ledger_tables import LedgerTable
-from flows.tasks.service_tables import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
+from roundsman.ledger.ledger import write_round
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.tables_service import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
+from roundsman.report.rules.series import Series
+from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from flows.tasks.ledger import open_ledger
 from roundsman.batch import (
     Applied,
     BatchError,
@@ -21,6 +20,7 @@ from roundsman.batch import (
     replay,
     run,
 )
+from roundsman.ledger.ledger import open_ledger
 from tests.tasks.batch.work import ACCOUNTS, add, asked, balances, contiguous, expected, feed, mended, transfers
 
 
@@ -448,7 +448,7 @@ async def test_the_ledger_can_be_the_target(tmp_path, url):
 async def test_a_ledger_that_was_not_brought_up_to_date_yet_can_be_the_target(engine, url, tmp_path):
     from alembic import command
 
-    from flows.tasks.ledger import alembic_config
+    from roundsman.ledger.ledger import alembic_config
 
     ledger = open_ledger(url)
     command.downgrade(alembic_config(ledger), "0003")

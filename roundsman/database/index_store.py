@@ -1,0 +1,46 @@
+"""How indexes are used, in the ledger: counts that a server forgets, or loses, do not make an index unused."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
+
+from roundsman.database.rules.index_facts import Count
+from roundsman.database.rules.index_usage import Watched, watched
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_databases import IndexUseRow
+
+Counts = Mapping[str, Mapping[str, Count]]
+
+
+async def watch_indexes(database: str, nodes: Counts, now: datetime) -> dict[str, dict[str, Watched]]:
+    """Write down how often each index was used by now; returns since when each has stood still, by node."""
+    return await asyncio.to_thread(_watch, database, nodes, now)
+
+
+def _watch(database: str, nodes: Counts, now: datetime) -> dict[str, dict[str, Watched]]:
+    engine = open_ledger()
+    try:
+        return write_counts(engine, database, nodes, now)
+    finally:
+        engine.dispose()
+
+
+def write_counts(engine: Engine, database: str, nodes: Counts, now: datetime) -> dict[str, dict[str, Watched]]:
+    """The same, with an open ledger. An index that is gone is forgotten; a node that was not asked is left alone."""
+    seen: dict[str, dict[str, Watched]] = {}
+    with Session(engine.execution_options(writes=True)) as session, session.begin():
+        for node, counts in nodes.items():
+            rows = session.scalars(select(IndexUseRow).filter_by(database=database, node=node)).all()
+            before = {row.name: Watched(row.scans, row.reset, row.since, row.seen_at) for row in rows}
+            seen[node] = {name: watched(before.get(name), count, now) for name, count in counts.items()}
+            if gone := [name for name in before if name not in counts]:
+                mine = IndexUseRow.database == database, IndexUseRow.node == node
+                session.execute(delete(IndexUseRow).where(*mine, IndexUseRow.name.in_(gone)))
+            for name, one in seen[node].items():
+                key = {"database": database, "node": node, "name": name}
+                said = {"scans": one.scans, "reset": one.reset, "since": one.since, "seen_at": one.seen_at}
+                session.merge(IndexUseRow(**key, **said))
+    return seen

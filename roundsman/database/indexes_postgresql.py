@@ -1,0 +1,160 @@
+"""The catalogue and the statistics of PostgreSQL, as facts. Tables are not read, but for the end of short keys.
+
+What belongs to a partition is told of the table that it is a part of.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from roundsman.database.rules.index_facts import Count, Counter, ForeignKey, Index, IndexFacts, Table, Unproven
+
+_TABLES = """
+SELECT c.oid::regclass::text, coalesce(nullif(greatest(c.reltuples, 0), 0), s.n_live_tup, 0)::bigint,
+    pg_relation_size(c.oid), coalesce(s.n_tup_del, 0),
+    c.relispartition OR EXISTS (SELECT FROM pg_constraint p WHERE p.conrelid = c.oid AND p.contype = 'p'),
+    coalesce(s.n_mod_since_analyze, 0),
+    coalesce((SELECT option_value::float / 100 FROM pg_options_to_table(c.reloptions)
+        WHERE option_name = 'fillfactor'), 1.0),
+    has_table_privilege(c.oid, 'SELECT') AND NOT c.relrowsecurity,
+    ARRAY(SELECT quote_ident(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+        AND NOT a.attisdropped AND a.attstattarget <> 0 ORDER BY a.attnum),
+    coalesce((SELECT json_object_agg(quote_ident(v.attname), v.avg_width * (1 - v.null_frac)) FROM pg_stats v
+        WHERE v.schemaname = n.nspname AND v.tablename = c.relname AND v.inherited = (c.relkind = 'p')), '{}')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1
+"""
+_INDEXES = """
+SELECT c.oid::regclass::text, i.indrelid::regclass::text,
+    ARRAY(SELECT concat_ws(' ', pg_get_indexdef(c.oid, k, true),
+        'collation ' || nullif(i.indcollation[k - 1], t.typcollation),
+        'class ' || nullif(i.indclass[k - 1], o.oid), CASE i.indoption[k - 1] WHEN 1 THEN 'DESC NULLS LAST'
+        WHEN 2 THEN 'NULLS FIRST' WHEN 3 THEN 'DESC' END)
+        FROM generate_series(1, i.indnkeyatts) k
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k
+        LEFT JOIN pg_type t ON t.oid = a.atttypid
+        LEFT JOIN pg_opclass o ON o.oid = i.indclass[k - 1] AND o.opcdefault ORDER BY k),
+    ARRAY(SELECT coalesce(quote_ident(a.attname), '') FROM generate_series(1, i.indnkeyatts) k
+        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = nullif(i.indkey[k - 1], 0) ORDER BY k),
+    m.amname, i.indisunique,
+    i.indisprimary OR i.indisreplident
+        OR EXISTS (SELECT FROM pg_constraint p WHERE p.conindid = c.oid AND p.contype IN ('p', 'u', 'x')),
+    i.indisvalid AND i.indisready, coalesce(pg_get_expr(i.indpred, i.indrelid, true), ''),
+    ARRAY(SELECT quote_ident(a.attname) FROM generate_series(i.indnkeyatts + 1, i.indnatts) k
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1] ORDER BY k),
+    pg_relation_size(c.oid), c.relkind = 'i',
+    coalesce((SELECT option_value::float / 100 FROM pg_options_to_table(c.reloptions)
+        WHERE option_name = 'fillfactor'), 0.9)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT c.relispartition AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1
+"""
+_FOREIGN_KEYS = """
+SELECT quote_ident(p.conname), p.conrelid::regclass::text, k.columns, k.types, p.confrelid::regclass::text,
+    f.columns, f.types
+FROM pg_constraint p JOIN pg_class c ON c.oid = p.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+LATERAL (SELECT array_agg(quote_ident(a.attname) ORDER BY u.place) AS columns,
+    array_agg(format_type(a.atttypid, NULL) ORDER BY u.place) AS types
+    FROM unnest(p.conkey) WITH ORDINALITY u(number, place)
+    JOIN pg_attribute a ON a.attrelid = p.conrelid AND a.attnum = u.number) k,
+LATERAL (SELECT array_agg(quote_ident(a.attname) ORDER BY u.place) AS columns,
+    array_agg(format_type(a.atttypid, NULL) ORDER BY u.place) AS types
+    FROM unnest(p.confkey) WITH ORDINALITY u(number, place)
+    JOIN pg_attribute a ON a.attrelid = p.confrelid AND a.attnum = u.number) f
+WHERE p.contype = 'f' AND p.conparentid = 0 AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 2, 1
+"""
+_UNPROVEN = """
+SELECT quote_ident(p.conname), p.conrelid::regclass::text, pg_get_constraintdef(p.oid)
+FROM pg_constraint p JOIN pg_class c ON c.oid = p.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT p.convalidated AND p.conparentid = 0 AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 2, 1
+"""
+#: Sequences that end, with the column that they number, if they belong to one.
+_SEQUENCES = """
+SELECT s.seqrelid::regclass::text, coalesce(d.refobjid::regclass::text, ''), coalesce(quote_ident(a.attname), ''),
+    format_type(s.seqtypid, NULL), coalesce(format_type(a.atttypid, NULL), ''), s.seqmax::bigint,
+    has_sequence_privilege(s.seqrelid, 'USAGE, SELECT'),
+    CASE WHEN has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.seqrelid) END
+FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass
+    AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE s.seqincrement > 0 AND NOT s.seqcycle AND c.relpersistence <> 't'
+    AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1
+"""
+#: Short keys, whose end is found through the index of the primary key.
+_SHORT_KEYS = """
+SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, NULL),
+    has_column_privilege(c.oid, a.attnum, 'SELECT')
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+WHERE i.indisprimary AND i.indnkeyatts = 1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype)
+    AND NOT c.relispartition AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)'
+"""
+_COUNTS = """
+SELECT c.oid::regclass::text, pg_stat_get_numscans(c.oid),
+    (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database())
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'i' AND NOT c.relispartition AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)'
+"""
+_MOST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+
+
+def look(connection: Connection) -> tuple[IndexFacts, dict[str, Count]]:
+    """The facts of the database, and how often each index was used on this node."""
+    say = connection.exec_driver_sql
+    indexes = tuple(
+        Index(name, table, tuple(keys), tuple(columns), *rest[:5], tuple(rest[5]), *rest[6:])
+        for name, table, keys, columns, *rest in say(_INDEXES)
+    )
+    keys = tuple(
+        ForeignKey(name, table, tuple(columns), tuple(types), parent, tuple(theirs), tuple(their_types))
+        for name, table, columns, types, parent, theirs, their_types in say(_FOREIGN_KEYS)
+    )
+    counters, unread = _counters(connection)
+    facts = IndexFacts(
+        "postgresql",
+        tuple(_tables(connection)),
+        indexes,
+        keys,
+        tuple(Unproven(*row) for row in say(_UNPROVEN)),
+        counters,
+        unread,
+    )
+    return facts, counts(connection)
+
+
+def counts(connection: Connection) -> dict[str, Count]:
+    """How often each index was used on this node."""
+    return {name: Count(scans, reset) for name, scans, reset in connection.exec_driver_sql(_COUNTS)}
+
+
+def _tables(connection: Connection) -> Iterator[Table]:
+    for name, rows, size, deletes, key, changed, fill, readable, columns, widths in connection.exec_driver_sql(_TABLES):
+        # Without the right to read a table its statistics are hidden, which is no fault of theirs.
+        unknown = tuple(one for one in columns if one not in widths) if readable else ()
+        looked_at = bool(widths) or not readable
+        yield Table(name, rows, size, deletes, key, changed, unknown, widths, fill, looked_at, tuple(columns))
+
+
+def _counters(connection: Connection) -> tuple[tuple[Counter, ...], tuple[str, ...]]:
+    """What runs out of numbers, by its name; and what the role may not read. A sequence tells of the key it numbers."""
+    say = connection.exec_driver_sql
+    found, unread = dict[str, Counter](), dict[str, None]()
+    for name, table, column, kind, holds, most, readable, last in say(_SEQUENCES):
+        ends = _MOST.get(holds, most)
+        its_key = bool(column) and ends <= most
+        called = f"{table}.{column}" if its_key else name
+        if not readable:
+            unread[called] = None
+        elif last is not None and its_key:
+            found[called] = Counter(called, table, holds, last, ends, column, name)
+        elif last is not None:
+            found[called] = Counter(called, table, kind, last, most)
+    for table, column, kind, readable in say(_SHORT_KEYS).all():
+        called = f"{table}.{column}"
+        if not readable and called not in found:
+            unread[called] = None
+        elif called not in found:
+            last = say(f"SELECT max({column}) FROM {table}").scalar()  # noqa: S608 - quoted by the server
+            found[called] = Counter(called, table, kind, last or 0, _MOST[kind], column)
+    return tuple(found.values()), tuple(unread)

@@ -1,0 +1,61 @@
+"""Plans of named queries in the ledger: which one a query had before, and since when it has another."""
+
+import asyncio
+from datetime import datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from roundsman.database.rules.query_facts import History, Known, QueryFacts, QuerySeen
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.tables_databases import QueryPlanRow
+
+
+async def remember_plans(database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
+    """Write down each query's plan; returns since when it has it, and the one before, by query."""
+    return await asyncio.to_thread(_remember, database, facts, now)
+
+
+def _remember(database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
+    engine = open_ledger()
+    try:
+        return write_plans(engine, database, facts, now)
+    finally:
+        engine.dispose()
+
+
+def write_plans(engine: Engine, database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
+    """The same, with an open ledger. Doing it again changes nothing; a query that is written anew begins anew."""
+    with Session(engine.execution_options(writes=True)) as session, session.begin():
+        return {
+            seen.query.name: _history(session, database, seen, now) for seen in facts.queries if seen.plan is not None
+        }
+
+
+def _history(session: Session, database: str, seen: QuerySeen, now: datetime) -> History:
+    assert seen.plan is not None  # noqa: S101 - the caller looked
+    mine = select(QueryPlanRow).filter_by(database=database, query=seen.query.name, statement_hash=seen.query.digest)
+    last = session.scalars(mine.order_by(QueryPlanRow.since.desc()).limit(2)).all()
+    blocks = seen.ran.blocks if seen.ran else None
+    if last and last[0].fingerprint == seen.plan.fingerprint:
+        current, before = last[0], last[1] if len(last) > 1 else None
+        current.seen_at, current.cost, current.blocks = now, seen.plan.cost, blocks
+        return History(current.since, before and _known(before))
+    session.add(
+        QueryPlanRow(
+            database=database,
+            query=seen.query.name,
+            since=now,
+            seen_at=now,
+            statement_hash=seen.query.digest,
+            fingerprint=seen.plan.fingerprint,
+            cost=seen.plan.cost,
+            blocks=blocks,
+            lines=list(seen.plan.lines),
+        )
+    )
+    return History(now, _known(last[0]) if last else None)
+
+
+def _known(row: QueryPlanRow) -> Known:
+    return Known(row.since, tuple(row.lines), row.cost, row.blocks)

@@ -1,0 +1,288 @@
+"""What the caches before the origin did with one request, by every header that speaks of it.
+
+Who comes first is the edge: the header that the site names, the site's own edge, RFC 9211, headers that only one vendor
+has, those that need a second look. Whoever speaks beside it is a cache behind the edge, as is one that only Age
+shows.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from roundsman.http import host_status as hosts
+from roundsman.http import vendor_headers as vendor
+from roundsman.http.cache_states import FASTLY_WORDS, HIT, NO_WORDS, CacheState, OriginContacted, Told, stacked
+from roundsman.http.cache_status_field import cache_status
+from roundsman.report.rules.exchange import Exchange
+
+__all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "edges", "in_words", "read"]
+
+_NUMBER = re.compile(r"\d+")
+_COUNTS = re.compile(r"\s(?:dirn|mlen):\S*|(?<=hit|int)(?:[/(]|:\s?)\d+\)?|(?<=miss|pass)[/(]\d+\)?", re.IGNORECASE)
+_TTL = re.compile(r"(?<=ttl=)\d+|(?<=ttl=-)\d+")
+#: By the type of the site's edge; the first that says something counts.
+_BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
+    "akamai": (vendor.akamai,),
+    "azure-front-door": (vendor.azure,),
+    "bunny": (vendor.bunny,),
+    "cloudflare": (vendor.cloudflare,),
+    "cloudfront": (vendor.cloudfront,),
+    "demo-edge": (cache_status,),
+    "fastly": (vendor.fastly,),
+    "google-cdn": (vendor.google,),
+    "keycdn": (vendor.keycdn,),
+    "netlify": (cache_status,),
+    "nginx": (vendor.nginx,),
+    "nginx-refresh": (vendor.nginx,),
+    "squid": (vendor.squid,),
+    "traffic-server": (vendor.traffic_server,),
+    "varnish": (vendor.varnish,),
+    "vercel": (vendor.vercel,),
+}
+
+
+def _likely(said: vendor.Said) -> Told | None:
+    """A header with a likely name and a plain word in it, where nobody else says anything; no vendor's own is one."""
+    names = [name for name in said if name not in _HEARD and hosts.is_likely(name)]
+    return next(
+        (found for name in names if (found := vendor.worded(name)(said)) and found.state.from_store is not None), None
+    )
+
+
+_ANYBODY: tuple[vendor.Reader, ...] = (
+    cache_status,
+    vendor.cloudflare,
+    *hosts.CDNS.values(),
+    vendor.vercel,
+    vendor.bunny,
+    vendor.google,
+    vendor.known_cdn,
+    hosts.tencent,
+    vendor.nginx,
+    vendor.x_cache,
+    vendor.akamai,
+    vendor.traffic_server,
+    *hosts.HOSTS.values(),
+    _likely,
+    hosts.counted,
+    vendor.server_timing,
+    vendor.age,
+)
+#: Who is asked only when nobody else has said anything.
+_LAST_RESORT = frozenset({_likely, hosts.counted, vendor.age})
+#: The headers that speak of the same cache as a reader's own: whoever reads them next would hear it twice.
+_SPOKEN: Mapping[vendor.Reader, frozenset[str]] = {
+    vendor.cloudflare: frozenset(["cf-cache-status", "server-timing"]),
+    hosts.CDNS["x-77-cache"]: frozenset(["x-cache"]),
+    hosts.CDNS["x-ec-cache"]: frozenset(["x-cache"]),
+    hosts.HOSTS["x-drupal-cache"]: frozenset(["x-drupal-dynamic-cache"]),
+    vendor.varnish: frozenset(["x-cache", "x-varnish", "x-varnish-cache", "x-cache-detail"]),
+    vendor.squid: frozenset(["x-cache", "x-cache-lookup", "age"]),
+    vendor.x_cache: frozenset(["x-cache", "x-varnish", "x-varnish-cache", "x-cache-lookup", "x-cache-detail"]),
+    vendor.known_cdn: frozenset(
+        ["x-cache", "x-cache-remote", "fastly-debug-ttl", "akamai-cache-status", "x-fastly-cache-status"]
+    ),
+    vendor.fastly: frozenset(["x-cache", "fastly-debug-ttl", "x-fastly-cache-status"]),
+    vendor.akamai: frozenset(["x-cache", "x-cache-remote", "akamai-cache-status", "x-check-cacheable"]),
+    vendor.cloudfront: frozenset(["x-cache", "server-timing"]),
+    vendor.traffic_server: frozenset(["via", "x-cache"]),
+    vendor.bunny: frozenset(["cdn-cache", "perma-cache"]),
+    vendor.nginx: frozenset(vendor.NGINX_NAMES),
+}
+#: Seconds by which an Age has to exceed the time that the answer took: a cache may count that time (RFC 9111 4.2.3).
+_AGE_MARGIN_SECONDS = 1.0
+_BY_AGE = Told(CacheState.HIT, OriginContacted.NO, layers=(HIT,), header="age", held_by="age")
+#: A site may name one of these as its own header; any other is read word by word.
+_BY_NAME: Mapping[str, vendor.Reader] = {
+    **hosts.CDNS,
+    **hosts.HOSTS,
+    "cache-status": cache_status,
+    "cf-cache-status": vendor.cloudflare,
+    "server-timing": vendor.server_timing,
+    "via": vendor.traffic_server,
+    "x-cache": vendor.x_cache,
+    "x-varnish": vendor.varnish,
+    "x-vercel-cache": vendor.vercel,
+}
+
+
+def cache_state(exchange: Exchange) -> CacheState:
+    """What became of one request, in one word."""
+    told = exchange.read.get(Told)
+    return (told or read(exchange)).state
+
+
+def at_edge(exchange: Exchange) -> CacheState:
+    """What the outermost cache did, whatever the caches behind it had."""
+    told = read(exchange)
+    return told.layers[0].state if told.layers else told.state
+
+
+def in_words(exchange: Exchange) -> str:
+    """What became of one request, and where: `HIT`, or `HIT behind DYNAMIC (x-vercel-cache)`.
+
+    An edge that does not say what it did, as `Error from cloudfront`, may itself have had the copy that an Age shows.
+    """
+    told = read(exchange)
+    if not told.held_by or told.held_by == told.header:
+        return told.state
+    before = f" behind {edge}" if (edge := told.layers[0].state) is not CacheState.UNKNOWN else ""
+    return f"{told.state}{before} ({told.held_by})"
+
+
+def edges(exchange: Exchange) -> tuple[str, ...]:
+    """The kinds of edge before the origin, such as cloudflare: the site's own, or those that its headers give away."""
+    if exchange.probe.edge:
+        return (exchange.probe.edge,)
+    return vendor.kinds({name.lower(): value for name, value in reversed(exchange.headers)})
+
+
+def read(exchange: Exchange) -> Told:
+    """Read the status headers of a response; UNKNOWN when none of them says anything.
+
+    The header that the site names (`exchange.probe.status_header`) and its edge (`exchange.probe.edge`) are heard
+    first. Reading the same words again costs a look-up, as what differs from answer to answer is left out before.
+    """
+    if (told := exchange.read.get(Told)) is None:
+        told = exchange.read[Told] = _read(exchange)
+    return told
+
+
+def _read(exchange: Exchange) -> Told:
+    probe, headers = exchange.probe, exchange.headers
+    heard = _heard(exchange.names, probe.status_header)
+    said = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in heard.places])
+    told = _told(probe.edge, heard, said)
+    return _with_age(told) if told.header and _by_age(exchange, told) else told
+
+
+def _by_age(exchange: Exchange, told: Told) -> bool:
+    """Whether an answer for which the edge asked others is too old to come from the origin."""
+    if told.state.from_store or told.origin_contacted is OriginContacted.NO:
+        return False
+    digits = exchange.header("age").partition(",")[0].strip()
+    if not (digits.isascii() and digits.isdigit()):
+        return False
+    return len(digits) > 9 or int(digits) > exchange.phases.total + _AGE_MARGIN_SECONDS
+
+
+@lru_cache(maxsize=1024)
+def _with_age(told: Told) -> Told:
+    return stacked([told, _BY_AGE])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """Which headers of a response are heard, by their places, and what shortens each."""
+
+    own: str
+    names: tuple[str, ...]
+    places: tuple[tuple[int, Callable[[str], str] | None], ...]
+
+
+@lru_cache(maxsize=1024)
+def _heard(names: tuple[str, ...], own: str) -> _Heard:
+    own = own.lower()
+    wanted = _HEARD.keys() | {own} - {""}
+    known = [
+        (place, name) for place, name in enumerate(map(str.lower, names)) if name in wanted or hosts.is_likely(name)
+    ]
+    shortened = tuple((place, _HEARD.get(name, None if name == own else hosts.first_words)) for place, name in known)
+    return _Heard(own, tuple(name for _, name in known), shortened)
+
+
+@lru_cache(maxsize=1024)
+def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
+    own = heard.own
+    said: dict[str, str] = {}
+    for name, value in zip(heard.names, values, strict=True):
+        said[name] = f"{said[name]}, {value}" if name in said else value
+    readers = [_BY_NAME.get(own) or vendor.worded(own, FASTLY_WORDS if edge == "fastly" else NO_WORDS)] if own else []
+    found: list[Told] = []
+    for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
+        # That of an edge which asked nobody is history.
+        if found and found[-1].origin_contacted is OriginContacted.NO:
+            break
+        if found and reader in _LAST_RESORT:
+            continue
+        if one := reader(said):
+            found.append(one)
+            for name in {one.header} | _SPOKEN.get(reader, frozenset()):
+                said.pop(name, None)
+    return stacked(found) if found else Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+
+
+@lru_cache(maxsize=4096)
+def _aged(value: str) -> str:
+    """1 when it is above zero, 0 when it is zero; the first of a list counts (RFC 9111 section 5.1)."""
+    digits = value.partition(",")[0].strip()
+    return str(int(digits.strip("0") != "")) if digits.isascii() and digits.isdigit() else ""
+
+
+def _pop(ray: str) -> str:
+    """The data centre in `8a1f00c0ffee-AMS`."""
+    _, is_named, pop = ray.rpartition("-")
+    return pop.strip() if is_named else ""
+
+
+def _region(request: str) -> str:
+    """The region nearest the user in `fra1::iad1::b7xkq-1700000000000-5f2c`."""
+    region, is_named, _ = request.partition("::")
+    return region.strip() if is_named else ""
+
+
+def _counts(ids: str) -> str:
+    """X-Varnish without its numbers."""
+    return _NUMBER.sub("1", ids)
+
+
+def _metrics(timing: str) -> str:
+    """Only what speaks of a cache, without the times."""
+    return ", ".join(part.strip() for part in timing.split(",") if "cache" in part.partition(";")[0].lower())
+
+
+def _without_ttl(value: str) -> str:
+    return _TTL.sub("1", value)
+
+
+@lru_cache(maxsize=4096)
+def _without_counts(value: str) -> str:
+    """X-Cache without what Alibaba says of its disks, and how often Wikimedia and WP Engine used a copy."""
+    return _COUNTS.sub("", value)
+
+
+@lru_cache(maxsize=4096)
+def _letters(via: str) -> str:
+    """Via where Traffic Server's letters stand in it; others write times there."""
+    return via if vendor.has_letters(via) else ""
+
+
+#: Every header that a reader looks at, with what takes out of it that which differs from answer to answer.
+_HEARD: Mapping[str, Callable[[str], str] | None] = {
+    **hosts.HEARD,
+    **dict.fromkeys(vendor.NGINX_NAMES),
+    "age": _aged,
+    "akamai-cache-status": None,
+    "cache-status": _without_ttl,
+    "cdn-cache": None,
+    "cdn-cache-status": None,
+    "cf-cache-status": None,
+    "cf-ray": _pop,
+    "fastly-debug-ttl": None,
+    "perma-cache": None,
+    "server": None,
+    "server-timing": _metrics,
+    "via": _letters,
+    "x-amz-cf-pop": None,
+    "x-azure-ref": lambda _: "",
+    "x-cache": _without_counts,
+    "x-cache-lookup": None,
+    "x-cache-remote": None,
+    "x-check-cacheable": None,
+    "x-edge-location": None,
+    "x-served-by": None,
+    "x-varnish": _counts,
+    "x-vercel-cache": None,
+    "x-vercel-id": _region,
+}

@@ -1,0 +1,300 @@
+"""Each vendor's own status headers. The only room that knows them.
+
+A reader takes the headers of a response by lower-case name, several values joined to one list, and answers None when
+its vendor says nothing there. Which reader is asked first is decided in `cache_status`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from roundsman.http.cache_states import (
+    BYPASS,
+    EXPIRED,
+    FASTLY_WORDS,
+    HIT,
+    HIT_PERHAPS_CONFIRMED,
+    MISS,
+    NO_WORDS,
+    NOT_CACHEABLE,
+    REFUSED,
+    REVALIDATED,
+    STALE_FOR_WANT_OF_BETTER,
+    UNSAID,
+    CacheState,
+    Tier,
+    Told,
+    tier,
+    tiers,
+    told,
+)
+
+Said = Mapping[str, str]
+Reader = Callable[[Said], Told | None]
+
+#: Where $upstream_cache_status is put by habit; a site can name another place in its file.
+NGINX_NAMES = (
+    "x-cache-status",
+    "x-proxy-cache",
+    "x-proxy-cache-status",
+    "x-nginx-cache",
+    "x-nginx-cache-status",
+    "x-upstream-cache-status",
+    "x-fastcgi-cache",
+    "x-cached",
+)
+#: The first letters of a Via by Traffic Server: lookup, answer of the server, what was written. A blank is a letter.
+_VIA_CODES = re.compile(r"\[(?:u.)?c([ A-Z])s([ A-Z])(?:f[ A-Z])?")
+_FASTLY_DEBUG = re.compile(r"(?:^|[(,])\s*([HM])\s+([^\s()]+)", re.IGNORECASE)
+_TIMING = re.compile(
+    r'(?:^|,)\s*(?:cdn-cache|cache|cfcachestatus)\s*;(?:[^,]*;)?\s*desc\s*=\s*"?([\w-]+)', re.IGNORECASE
+)
+_CLOUDFRONT_TIMING = re.compile(r"(?:^|,)\s*cdn-cache-(hit|miss|refresh)\s*(?=[,;]|$)", re.IGNORECASE)
+_FROM = re.compile(r"\sfrom\s+([^\s,]+)", re.IGNORECASE)
+#: What follows `from` where it is no server's name.
+_ROLES = frozenset({"cloudfront", "child", "parent"})
+
+
+def worded(name: str, own: Mapping[str, Tier] = NO_WORDS, *, node: str = "") -> Reader:
+    """A reader of a header that holds vendors' words; `node` is the header that names the server."""
+
+    def read(said: Said) -> Told | None:
+        return told(tiers(said.get(name, ""), own), name, said.get(node, ""))
+
+    return read
+
+
+# Cloudflare serves a stale copy by this name when the origin can't be reached, and says UPDATING otherwise.
+# https://developers.cloudflare.com/cache/concepts/cache-responses/
+cloudflare = worded("cf-cache-status", {"STALE": STALE_FOR_WANT_OF_BETTER}, node="cf-ray")
+# At Vercel this word means that the page was made anew. https://vercel.com/docs/caching/cache-status
+vercel = worded("x-vercel-cache", {"REVALIDATED": EXPIRED}, node="x-vercel-id")
+# Its header has no name of its own, only a custom one with {cdn_cache_status}. https://cloud.google.com/cdn/docs
+google = worded("cdn-cache-status")
+azure = worded("x-cache")
+keycdn = worded("x-cache", node="x-edge-location")
+
+
+def bunny(said: Said) -> Told | None:
+    """CDN-Cache, and Perma-Cache for the store behind it.
+
+    That is kept with a copy, so of an answer from the edge it is history. https://docs.bunny.net/cdn/perma-cache
+    """
+    server = said.get("server", "")
+    node = server[len("bunnycdn-") :] if server.lower().startswith("bunnycdn-") else ""
+    edge = tiers(said.get("cdn-cache", ""))
+    behind = tiers(said.get("perma-cache", "")) if edge and not edge[-1].state.from_store else []
+    return told(behind + edge, "cdn-cache", node)
+
+
+def nginx(said: Said) -> Told | None:
+    """The variable $upstream_cache_status under any of its usual names.
+
+    https://nginx.org/en/docs/http/ngx_http_upstream_module.html
+    """
+    return next((found for name in NGINX_NAMES if (found := worded(name)(said))), None)
+
+
+def cloudfront(said: Said) -> Told | None:
+    """X-Cache in the words of x-edge-result-type, or Server-Timing. Uncacheable things are `Miss` too.
+
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
+    """
+    return told(tiers(said.get("x-cache", "")), "x-cache", said.get("x-amz-cf-pop", "")) or server_timing(said)
+
+
+def fastly(said: Said) -> Told | None:
+    """X-Cache, the shield first; without it Fastly-Debug-TTL, where the edge comes first.
+
+    A pass is a MISS there, a stale or made-up answer a HIT.
+    https://www.fastly.com/documentation/reference/http/http-headers/
+    """
+    servers = _last(said.get("x-served-by", ""))
+    # The words of fastly_info.state, which some write into X-Cache.
+    if found := tiers(said.get("x-cache", ""), FASTLY_WORDS):
+        return told(found, "x-cache", servers)
+    seen = _FASTLY_DEBUG.findall(said.get("fastly-debug-ttl", ""))
+    states = [HIT if letter in "Hh" else MISS for letter, _ in reversed(seen)]
+    return told(states, "fastly-debug-ttl", servers or (seen[0][1] if seen else ""))
+
+
+def akamai(said: Said) -> Told | None:
+    """X-Cache for the edge and X-Cache-Remote for its parent, asked for with Pragma: akamai-x-cache-on.
+
+    The behaviour "return cache status" writes another header. X-Check-Cacheable: NO explains a miss.
+    https://techdocs.akamai.com/edge-diagnostics/docs/pragma-headers
+    """
+    not_cacheable = said.get("x-check-cacheable", "").strip().upper() == "NO"
+    if found := told(tiers(said.get("akamai-cache-status", "")), "akamai-cache-status"):
+        return found
+    if edge := tiers(said.get("x-cache", "")):
+        if not_cacheable and edge[-1] is MISS:
+            edge[-1] = NOT_CACHEABLE
+        return told(tiers(said.get("x-cache-remote", "")) + edge, "x-cache", _from(said["x-cache"]))
+    return told([Tier(CacheState.DYNAMIC, UNSAID.contacted)], "x-check-cacheable") if not_cacheable else None
+
+
+def varnish(said: Said) -> Told | None:
+    """X-Varnish: two numbers when a stored object answered, one when none did, the origin's side first.
+
+    What VCL writes into X-Cache is believed where it agrees, since it knows a pass from a miss.
+    """
+    words = told(tiers(said.get("x-cache", "")), "x-cache", _from(said.get("x-cache", "")))
+    counts = [len(entry.split()) for entry in said.get("x-varnish", "").split(",")]
+    numbers = [HIT if count == 2 else MISS if count == 1 else UNSAID for count in counts]
+    seen = told(numbers, "x-varnish") if set(counts) & {1, 2} else None
+    if words and seen and (len(words.layers) > 1 or words.state.from_store != seen.state.from_store):
+        return seen
+    return words or seen
+
+
+def traffic_server(said: Said) -> Told | None:
+    """The letters in Via (insert_response_via_str 2 or 3), else the X-Cache of the xdebug plugin.
+
+    https://docs.trafficserver.apache.org/appendices/faq.en.html
+    """
+    via = said.get("via", "")
+    found = [_by_letters(*match) for match in _VIA_CODES.findall(via)]
+    hosts = [entry.split() for entry in via.split(",") if "[" in entry]
+    node = hosts[-1][1] if hosts and len(hosts[-1]) > 1 else ""
+    return told(found, "via", node) or told(tiers(said.get("x-cache", "")), "x-cache")
+
+
+def has_letters(via: str) -> bool:
+    """Whether Traffic Server's letters stand in a Via."""
+    return bool(_VIA_CODES.search(via))
+
+
+def _by_letters(lookup: str, server: str) -> Tier:
+    """`lookup` of the copy and the answer of the `server`: S(erved), N(ot modified), E(rror), blank when not asked.
+
+    https://docs.trafficserver.apache.org/en/latest/appendices/faq.en.html, "How do I interpret the Via: header code?"
+    """
+    if lookup in "HR":
+        return HIT if server == " " else Tier(CacheState.HIT, MISS.contacted)
+    if lookup == "S":
+        return {"S": EXPIRED, "N": REVALIDATED}.get(server, STALE_FOR_WANT_OF_BETTER)
+    if lookup == " ":
+        return REFUSED if server == " " else BYPASS
+    return MISS
+
+
+def squid(said: Said) -> Told | None:
+    """X-Cache with X-Cache-Lookup, which tells what was found before the origin was asked.
+
+    A MISS of something found is a stale copy that was replaced. No look-up at all is an error page or a refusal as
+    often as a request that isn't cached. HIT is also said when the origin confirmed the copy, and its Age is then 0.
+    """
+    found = tiers(said.get("x-cache", ""))
+    looked_up = [entry.split(None, 1)[:1] for entry in said.get("x-cache-lookup", "").upper().split(",")]
+    for place in range(-1, -min(len(found), len(looked_up)) - 1, -1):
+        if found[place] is MISS:
+            found[place] = {"HIT": EXPIRED, "NONE": UNSAID}.get("".join(looked_up[place]), MISS)
+    if found and found[-1] is HIT and said.get("age", "").startswith("0"):
+        found[-1] = HIT_PERHAPS_CONFIRMED
+    return told(found, "x-cache", _from(said.get("x-cache", "")))
+
+
+def x_cache(said: Said) -> Told | None:
+    """X-Cache of nobody in particular, by what else is there."""
+    value = said.get("x-cache", "").lower()
+    if "x-cache-lookup" in said:
+        return squid(said)
+    if "hit-" in value and _VIA_CODES.search(said.get("via", "")):
+        return traffic_server(said)
+    if value and "x-edge-location" in said:
+        return keycdn(said)
+    return varnish(said)
+
+
+def known_cdn(said: Said) -> Told | None:
+    """X-Cache of a CDN that can't be mistaken: whatever a cache behind it wrote elsewhere is older."""
+    value = said.get("x-cache", "").lower()
+    if "from cloudfront" in value:
+        return cloudfront(said)
+    if value.startswith("tcp_") or "x-cache-remote" in said or "akamai-cache-status" in said:
+        return akamai(said)
+    if _is_fastly(said.get("x-served-by", "")) or (not value and "fastly-debug-ttl" in said):
+        return fastly(said)
+    return azure(said) if value and "x-azure-ref" in said else None
+
+
+def server_timing(said: Said) -> Told | None:
+    """Server-Timing with a metric for the cache. Weak: an application can write it as well."""
+    value = said.get("server-timing", "")
+    if plain := _CLOUDFRONT_TIMING.search(value):
+        words = {"hit": HIT, "miss": MISS, "refresh": REVALIDATED}
+        return told([words[plain[1].lower()]], "server-timing", said.get("x-amz-cf-pop", ""))
+    named = _TIMING.search(value)
+    # Such as hit-front: which of its caches it was comes after the word.
+    one = (tier(named[1]) or tier(named[1].partition("-")[0])) if named else None
+    return told([one], "server-timing") if one else None
+
+
+def age(said: Said) -> Told | None:
+    """Age above 0: some shared cache answered, nobody says which."""
+    return told([HIT], "age") if said.get("age", "").startswith("1") else None
+
+
+#: What gives a kind of edge away, the outermost first: a header that it alone sends, or what `server` begins with.
+_SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("cloudflare", ("cf-ray", "cf-cache-status"), "cloudflare"),
+    ("edgeone", ("eo-cache-status", "eo-log-uuid"), "tencentedgeone"),
+    ("sucuri", ("x-sucuri-cache", "x-sucuri-id"), "sucuri"),
+    ("imperva", ("x-iinfo",), ""),
+    ("cdn77", ("x-77-cache", "x-77-pop"), "cdn77"),
+    ("quic-cloud", ("x-qc-cache", "x-qc-pop"), ""),
+    ("hostinger", ("x-hcdn-cache-status", "x-hcdn-request-id"), "hcdn"),
+    ("ddos-guard", ("ddg-cache-status",), "ddos-guard"),
+    ("gocache", ("x-gocache-cachestatus",), "gocache"),
+    ("stackcache", ("x-cdn-cache-status",), ""),
+    ("smoxy", ("s-cache",), ""),
+    ("arvancloud", ("ar-cache",), "arvancloud"),
+    ("tencent", ("x-nws-log-uuid",), "nws_"),
+    ("alibaba", ("eagleid", "x-swift-cachetime"), ""),
+    ("huawei", ("x-hcs-proxy-type", "x-ccdn-cachettl"), ""),
+    ("baidu", ("ohc-cache-hit",), ""),
+    ("volcengine", ("x-bdcdn-cache-status",), ""),
+    ("stackpath", ("x-hw",), ""),
+    ("edgecast", ("x-ec-cache",), "ecacc"),
+    ("cloudfront", ("x-amz-cf-id", "x-amz-cf-pop"), "cloudfront"),
+    ("fastly", ("fastly-debug-ttl", "x-fastly-request-id"), ""),
+    ("akamai", ("akamai-cache-status", "x-akamai-transformed", "akamai-grn"), "akamai"),
+    ("azure-front-door", ("x-azure-ref",), ""),
+    ("bunny", ("cdn-pullzone", "cdn-cache"), "bunnycdn"),
+    ("keycdn", ("x-edge-location",), "keycdn"),
+    ("vercel", ("x-vercel-id", "x-vercel-cache"), "vercel"),
+    ("netlify", ("x-nf-request-id",), "netlify"),
+    ("wordpress-com", ("x-ac",), ""),
+    ("fly", ("fly-request-id",), "fly/"),
+    ("kinsta", ("x-kinsta-cache",), ""),
+    ("pagely", ("x-gateway-cache-status",), "pagely"),
+    ("platform-sh", ("x-platform-cache", "x-platform-cluster"), ""),
+    ("litespeed", ("x-litespeed-cache",), "litespeed"),
+)
+
+
+def kinds(said: Said) -> tuple[str, ...]:
+    """The kinds of edge that some headers, by lower-case name, give away; the outermost first, as far as is known."""
+    server, served_by = said.get("server", "").lower(), said.get("x-served-by", "")
+    found = [
+        kind
+        for kind, headers, product in _SIGNS
+        if any(name in said for name in headers) or (product and server.startswith(product))
+    ]
+    return tuple(dict.fromkeys([*found, *(["fastly"] if _is_fastly(served_by) else [])]))
+
+
+def _is_fastly(served_by: str) -> bool:
+    """Servers are called `cache-ams21050-AMS`, by the airport."""
+    server = _last(served_by).lower()
+    return server.startswith("cache-") and len(server.rpartition("-")[2]) == 3
+
+
+def _last(value: str) -> str:
+    return value.rpartition(",")[2].strip()
+
+
+def _from(value: str) -> str:
+    """The server's name in `HIT from cache-7`, of the last entry that has one."""
+    names = [name for name in _FROM.findall(value) if name.lower() not in _ROLES]
+    return names[-1] if names else ""

@@ -1,0 +1,234 @@
+"""The rows of the purge queue: written, claimed with a lease, and settled by whoever still holds them.
+
+The clock is the database's. A row is done only by a purge that was sent after it was claimed, so after it was there:
+one that is written while its like is being purged is purged again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from roundsman.batch.points import point
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
+from roundsman.ledger.tables_purges import CHANGE
+from roundsman.ledger.transaction import NowMs, writing
+from roundsman.purge.rules.queue import LEASE, MOST_CHANGES, MOST_ITEMS, Change, Claim, Kind, State
+
+#: What stands with a change whose workers died, one after another.
+DIED = "each worker that took it died"
+
+_FREE = {"lease_token": None, "lease_until_ms": 0}
+
+
+class KeyReusedError(ValueError):
+    """A request has the key of an earlier one, and says something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What becomes of a change that was not purged: its state, the milliseconds that it rests, and what was met."""
+
+    id: int
+    state: State
+    rests_ms: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A change in quarantine."""
+
+    id: int
+    site: str
+    kind: str
+    item: str
+    attempts: int
+    error: str
+    ended_ms: int
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it was given up."""
+        return datetime.fromtimestamp(self.ended_ms / 1000, UTC)
+
+
+def add(engine: Engine, site: str, items: Sequence[tuple[Kind, str]], request_key: str | None = None) -> list[int]:
+    """Write changes, and say their numbers.
+
+    With a key a request is there once, however often it is made. Without one, an item that waits already and that
+    nobody has claimed is the same: the purge that it waits for comes after this change as well.
+
+    Raises:
+        KeyReusedError: the key was used for other items; nothing was written.
+    """
+    rows = [
+        {"site": site, "kind": str(kind), "item": item, "number": number, "request_key": request_key}
+        for number, (kind, item) in enumerate(dict.fromkeys(items))
+    ]
+    with writing(engine) as connection:
+        if request_key is None:
+            return [_waiting(connection, row) or _inserted(connection, row) for row in rows]
+        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(CHANGE).on_conflict_do_nothing().returning(CHANGE.c.id)
+        written = len(connection.execute(new, rows).all())
+        mine = select(CHANGE.c.id, CHANGE.c.kind, CHANGE.c.item).filter_by(site=site, request_key=request_key)
+        found = connection.execute(mine.order_by(CHANGE.c.number)).all()
+        same = [(row.kind, row.item) for row in found] == [(row["kind"], row["item"]) for row in rows]
+        # A part of them was written now where the earlier request began alike.
+        if not same or written not in {0, len(rows)}:
+            raise KeyReusedError("this idempotency key was used for other routes or keys; use a new one")
+        return [row.id for row in found]
+
+
+def _waiting(connection: Connection, row: Mapping[str, Any]) -> int | None:
+    same = {name: row[name] for name in ("site", "kind", "item")}
+    # One that has failed may rest for long; a new one is due at once, and takes the other along.
+    found = select(CHANGE.c.id).filter_by(**same, state=State.WAITING, attempts=0)
+    return connection.execute(found.order_by(CHANGE.c.id).limit(1)).scalar()
+
+
+def _inserted(connection: Connection, row: Mapping[str, Any]) -> int:
+    return connection.execute(CHANGE.insert().returning(CHANGE.c.id), row).scalar_one()
+
+
+def claim(engine: Engine, site: str, most: int = MOST_ITEMS) -> Claim | None:
+    """Take a site's next changes: up to `most` items of one kind, and all that name the same. None when none is due.
+
+    A change whose worker died is due when its lease is over; after too many deaths it goes into quarantine instead.
+    """
+    dead = and_(CHANGE.c.state == State.CLAIMED, CHANGE.c.lease_until_ms <= NowMs())
+    due = or_(and_(CHANGE.c.state == State.WAITING, CHANGE.c.due_ms <= NowMs()), dead)
+    ours = CHANGE.c.site == site
+    point("claim.begun")
+    with writing(engine) as connection:
+        hopeless = update(CHANGE).where(ours, dead, CHANGE.c.attempts >= MOST_ATTEMPTS)
+        connection.execute(hopeless.values(state=State.QUARANTINED, error=DIED, ended_ms=NowMs(), **_FREE))
+        columns = (CHANGE.c.id, CHANGE.c.kind, CHANGE.c.item)
+        # Rows of a worker within its transaction are passed over, not waited for.
+        found = select(*columns).where(ours, due).order_by(CHANGE.c.id).limit(MOST_CHANGES)
+        rows = connection.execute(found.with_for_update(skip_locked=True)).all()
+        if not rows:
+            return None
+        kind = rows[0].kind
+        items = list(dict.fromkeys(row.item for row in rows if row.kind == kind))[:most]
+        mine = {row.id for row in rows if row.kind == kind and row.item in set(items)}
+        # Whatever rests after a failure is done by the same purge.
+        resting = select(CHANGE.c.id).where(ours, CHANGE.c.kind == kind, CHANGE.c.state == State.WAITING)
+        resting = resting.where(CHANGE.c.item.in_(items), CHANGE.c.due_ms > NowMs()).limit(MOST_CHANGES)
+        mine |= set(connection.execute(resting.with_for_update(skip_locked=True)).scalars())
+        token = uuid4().hex
+        until = NowMs() + int(LEASE * 1000)
+        taken = update(CHANGE).where(CHANGE.c.id.in_(mine)).returning(CHANGE.c.id, CHANGE.c.item, CHANGE.c.attempts)
+        held = {"state": State.CLAIMED, "lease_token": token, "lease_until_ms": until}
+        changes = connection.execute(taken.values(**held, attempts=CHANGE.c.attempts + 1)).all()
+        point("claim.written")
+    point("claim.committed")
+    return Claim(token, Kind(kind), tuple(sorted((Change(*row) for row in changes), key=lambda one: one.id)))
+
+
+def renew(engine: Engine, held: Claim) -> bool:
+    """Say that the worker of a claim lives; False when somebody else has taken a part of it over."""
+    with writing(engine) as connection:
+        until = NowMs() + int(LEASE * 1000)
+        mine = update(CHANGE).where(_held(held)).values(lease_until_ms=until)
+        return connection.execute(mine).rowcount == len(held.changes)
+
+
+def settle(engine: Engine, held: Claim, failed: Sequence[Failed], untried: Sequence[int]) -> int:
+    """Write down what became of a claim; all that neither failed nor was left untried is done. Says how many are done.
+
+    What somebody else has taken over in the meantime is theirs, and stays as it is.
+    """
+    point("settle.begun")
+    with writing(engine) as connection:
+        for one in failed:
+            ended = NowMs() if one.state is State.QUARANTINED else None
+            values = {"state": one.state, "due_ms": NowMs() + one.rests_ms, "error": one.error, "ended_ms": ended}
+            connection.execute(update(CHANGE).where(_held(held), CHANGE.c.id == one.id).values(**values, **_FREE))
+        _give_back(connection, held, untried)
+        done = {"state": State.DONE, "ended_ms": NowMs(), "error": None, **_FREE}
+        count = connection.execute(update(CHANGE).where(_held(held)).values(**done)).rowcount
+        point("settle.written")
+    point("settle.committed")
+    return count
+
+
+def release(engine: Engine, held: Claim) -> None:
+    """Give a claim back as if it had never been made."""
+    with writing(engine) as connection:
+        _give_back(connection, held, [change.id for change in held.changes])
+
+
+def _give_back(connection: Connection, held: Claim, ids: Iterable[int]) -> None:
+    back = update(CHANGE).where(_held(held), CHANGE.c.id.in_(list(ids)))
+    connection.execute(back.values(state=State.WAITING, attempts=CHANGE.c.attempts - 1, **_FREE))
+
+
+def _held(held: Claim) -> Any:
+    return and_(CHANGE.c.lease_token == held.token, CHANGE.c.state == State.CLAIMED)
+
+
+def counts(engine: Engine, site: str | None = None) -> dict[str, int]:
+    """How many changes are in each state, of one site or of all."""
+    asked = select(CHANGE.c.state, func.count()).group_by(CHANGE.c.state)
+    with engine.connect() as connection:
+        found = dict(connection.execute(asked if site is None else asked.filter_by(site=site)).tuples().all())
+    return {str(state): found.get(state, 0) for state in State}
+
+
+def oldest(engine: Engine, site: str | None = None) -> float:
+    """Seconds for which the oldest change has waited that is not at its end; 0 when there is none."""
+    asked = select(func.max(NowMs() - CHANGE.c.created_ms)).where(CHANGE.c.state.in_([State.WAITING, State.CLAIMED]))
+    with engine.connect() as connection:
+        return (connection.execute(asked if site is None else asked.filter_by(site=site)).scalar() or 0) / 1000
+
+
+def clock(engine: Engine) -> int:
+    """The database's time in milliseconds."""
+    with engine.connect() as connection:
+        return connection.execute(select(NowMs())).scalar_one()
+
+
+def purged_since(engine: Engine, site: str, since_ms: int) -> bool:
+    """Whether any change of a site was purged, or is being purged, since a time of the database's clock."""
+    busy = or_(CHANGE.c.state == State.CLAIMED, CHANGE.c.ended_ms >= since_ms)
+    with engine.connect() as connection:
+        return connection.execute(select(CHANGE.c.id).filter_by(site=site).where(busy).limit(1)).first() is not None
+
+
+def quarantined(engine: Engine, most: int = 100) -> list[Kept]:
+    """What could not be purged, the newest first."""
+    columns = [CHANGE.c[name] for name in Kept.__slots__]
+    found = select(*columns).filter_by(state=State.QUARANTINED).order_by(CHANGE.c.id.desc()).limit(most)
+    with engine.connect() as connection:
+        return [Kept(*row) for row in connection.execute(found)]
+
+
+def replay(engine: Engine, number: int | None = None) -> int:
+    """Let what is in quarantine be purged again, with all its attempts before it; every one without a number."""
+    return _leave(engine, number, {"state": State.WAITING, "attempts": 0, "due_ms": 0, "ended_ms": None})
+
+
+def dismiss(engine: Engine, number: int) -> int:
+    """Give up a change that is in quarantine; it is kept, and shown no more. Says whether there was one."""
+    return _leave(engine, number, {"state": State.DISMISSED})
+
+
+def _leave(engine: Engine, number: int | None, values: Mapping[str, Any]) -> int:
+    kept = update(CHANGE).filter_by(state=State.QUARANTINED)
+    with writing(engine) as connection:
+        mine = kept if number is None else kept.where(CHANGE.c.id == number)
+        return connection.execute(mine.values(**values)).rowcount
+
+
+def forget(engine: Engine, days: float) -> int:
+    """Delete what was done or dismissed so many days ago. Says how many."""
+    over = CHANGE.c.state.in_([State.DONE, State.DISMISSED])
+    with writing(engine) as connection:
+        old = delete(CHANGE).where(over, CHANGE.c.ended_ms < NowMs() - int(days * 86_400_000))
+        return connection.execute(old).rowcount

@@ -1,0 +1,259 @@
+"""The purge queue: what is purged together, what becomes of a change, and what a proof beside other purges is worth."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Trouble, is_over, pause
+from roundsman.purge.rules.judge import NEIGHBOUR
+from roundsman.purge.rules.plan import Powers, refused
+from roundsman.purge.rules.purge_request import Wish
+from roundsman.report.rules.durations import spoken
+from roundsman.report.rules.verdict import Claim, Outcome, Verdict, worst
+from roundsman.site.rules.promises import Audience
+from roundsman.site.rules.site import Site
+
+#: Seconds for which a change is whose claimed it; then its worker is held for dead. A living one renews it in time.
+LEASE = 60.0
+#: Routes or keys of one claim, and changes of them: with more, a worker that dies takes more with it.
+MOST_ITEMS, MOST_CHANGES = 100, 5000
+#: Seconds after which a run claims nothing more; the next one is due in a minute.
+PASS = 45.0
+#: Seconds in which the slowest edge promises to have done a purge.
+SLOWEST = 900.0
+#: Seconds that a run takes at most: what it claimed is purged twice at the slowest edge, and a sample is proven.
+LONGEST_RUN = PASS + 2 * SLOWEST + 600.0
+#: Seconds that a change may wait before a run that could not purge it is red.
+LATE = 300.0
+#: Characters of one route or key.
+LONGEST = 2000
+#: Refusals that are told in full.
+SHOWN = 5
+
+CHECK = "purge-queue"
+#: Of a purge that was proven. It goes by the site's name: the next sample is of another route, and a round that says
+#: nothing of this one does not say that it is well.
+SAMPLE = "purge-sample"
+MOVES = Claim(f"{CHECK}/moves", "What was published is purged in time.")
+TAKEN = Claim(f"{CHECK}/taken", "Nothing of what was published is given up.")
+
+
+class State(StrEnum):
+    """Where a change is."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    DONE = "done"
+    QUARANTINED = "quarantined"
+    DISMISSED = "dismissed"
+
+
+class Kind(StrEnum):
+    """What a change names."""
+
+    ROUTE = "route"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row that was claimed, and how often it has been."""
+
+    id: int
+    item: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Changes of one kind that a worker holds by a token; several of them may name the same item."""
+
+    token: str
+    kind: Kind
+    changes: tuple[Change, ...]
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What to purge: each route or key once."""
+        return tuple(dict.fromkeys(change.item for change in self.changes))
+
+    def of(self, items: Iterable[str]) -> list[Change]:
+        """The changes of some items."""
+        wanted = set(items)
+        return [change for change in self.changes if change.item in wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one run of the queue did. `routes` are those that it purged; `troubles` say what held it up."""
+
+    done: int = 0
+    purged: int = 0
+    quarantined: int = 0
+    retried: int = 0
+    routes: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
+    waiting: int = 0
+    oldest: float = 0.0
+    """Seconds that the oldest waiting change has waited."""
+    kept: int = 0
+    """Changes in quarantine, also of earlier runs."""
+    verdicts: tuple[Verdict, ...] = ()
+
+    def and_then(self, more: "Pass") -> "Pass":
+        """This and what was done next."""
+        summed = {name: getattr(self, name) + getattr(more, name) for name in _SUMMED}
+        return replace(self, **summed)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it tells anything of the edge: it did, or met, something."""
+        return bool(self.purged or self.quarantined or self.troubles)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all is well, 1 something failed, 2 something waits for the edge, or could not be proven."""
+        outcome = worst(verdict.outcome for verdict in self.verdicts)
+        if outcome is Outcome.FAIL:
+            return 1
+        return 2 if self.troubles or outcome is Outcome.UNKNOWN else 0
+
+    def __str__(self) -> str:
+        said = f"{self.done} changes done with {self.purged} purges"
+        said += f", {self.quarantined} quarantined" if self.quarantined else ""
+        said += f", {self.waiting} wait, the oldest for {spoken(round(self.oldest))}" if self.waiting else ""
+        return "; ".join([said, *dict.fromkeys(self.troubles)])
+
+
+_SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "verdicts")
+
+
+#: What met a change whose run was stopped between its purge and its end; it is purged again at once.
+STOPPED = Trouble("the run was stopped before the purge was known to be done")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a claim is: what went wrong with which item, what was left untried, was sent, and is done for good."""
+
+    met: dict[str, Trouble] = field(default_factory=dict)
+    untried: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    sent: set[str] = field(default_factory=set)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the edge is in trouble, so that there is no use in going on now."""
+        return any(not trouble.permanent for trouble in self.met.values())
+
+    def meet(self, part: Sequence[str], trouble: Trouble) -> tuple[Sequence[str], ...]:
+        """Note trouble with some items; or say which halves to try, to find the one that a refusal is about."""
+        if trouble.permanent and len(part) > 1:
+            return halves(part)
+        self.met |= dict.fromkeys(part, trouble)
+        return ()
+
+    def stop(self, items: Iterable[str]) -> None:
+        """Leave untried, of some items, whatever was not sent; what was, and is not done, was tried."""
+        open_ones = [item for item in items if item not in {*self.done, *self.met}]
+        self.untried = tuple(item for item in open_ones if item not in self.sent)
+        self.met |= dict.fromkeys([item for item in open_ones if item in self.sent], STOPPED)
+
+
+def together(items: Sequence[str], kind: Kind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:
+    """Items in parts that fit one request of every edge, and the site's guard."""
+    by = wish_of(kind, ())[0]
+    size = min([site.purge_at_most, *(powers.limits.get(by, 1) for powers in tiers)])
+    for start in range(0, len(items), size):
+        yield tuple(items[start : start + size])
+
+
+def wish_of(kind: Kind, items: Sequence[str]) -> tuple[str, Mapping[str, tuple[str, ...]]]:
+    """What an edge calls this kind, and the fields of a wish for some items."""
+    return ("url", {"routes": tuple(items)}) if kind is Kind.ROUTE else ("surrogate key", {"keys": tuple(items)})
+
+
+def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
+    """What to plan for some items of a claim.
+
+    Its run is the same when the same changes are purged again after an unknown result, so that a vendor that does an
+    order only once can tell; and another one for each newer change of the same items, and for the second `time`.
+    """
+    said = f"{time} {sorted(change.id for change in claim.of(items))}"
+    run = f"queue-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+    named = wish_of(claim.kind, items)[1]
+    return Wish(**named, accept=frozenset(site.accept), most=site.purge_at_most, run=run)
+
+
+def after(change: Change, trouble: Trouble, chance: float) -> tuple[State, int, str]:
+    """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
+    if trouble is STOPPED and change.attempts < MOST_ATTEMPTS:
+        return State.WAITING, 0, trouble.says
+    if is_over(change.attempts, trouble):
+        return State.QUARANTINED, 0, trouble.says
+    return State.WAITING, int(pause(change.attempts, trouble, chance).total_seconds() * 1000), trouble.says
+
+
+def halves(items: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Two parts, to find the one item that a refusal is about."""
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
+
+
+def unfit(site: Site, routes: Sequence[str], keys: Sequence[str], tiers: Sequence[Powers]) -> str:
+    """Why a run of the queue would never purge these, in words; empty when it would.
+
+    `tiers` are the edges in a request's way, the one nearest to the origin first.
+    """
+    for item in (*routes, *keys):
+        if not item or len(item) > LONGEST or not item.isprintable():
+            return f"saw {item[:80]!r}, wanted 1 to {LONGEST} printable characters"
+    wish = Wish(tuple(routes), tuple(keys), accept=frozenset(site.accept), most=len(routes) + len(keys))
+    found = refused(site, wish, tiers)
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(map(str, found[:SHOWN])) + more
+
+
+def judge(site: Site, done: Pass) -> Verdict:
+    """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
+    late = bool(done.troubles) and done.oldest > LATE
+    waits = f"{done.waiting} wait, the oldest for {spoken(round(done.oldest))}" if done.waiting else "none waits"
+    moves = f"{waits}: {'; '.join(dict.fromkeys(done.troubles))}" if done.troubles else waits
+    kept = f"{done.kept} in quarantine; `python -m flows purges` says why" if done.kept else "none in quarantine"
+    findings = (
+        MOVES.against(moves, f"no change that an edge in trouble keeps for over {spoken(LATE)}", holds=not late),
+        TAKEN.against(kept, "none in quarantine", holds=not done.kept),
+    )
+    expected = "What an application says has changed is purged within a minute or two."
+    return Verdict(CHECK, site.site, "", site.owner, expected, "", findings, observed=str(done))
+
+
+def sampled(site: Site, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts of a proven sample, as verdicts on the site's purges."""
+    return tuple(
+        replace(one, check=SAMPLE, subject=site.site, observed=f"{one.subject}: {one.observed}".removesuffix(": "))
+        for one in verdicts
+    )
+
+
+def sample(site: Site, routes: Sequence[str], chance: float) -> str:
+    """The route to prove: one of those that were purged and that everyone shares, by a `chance` of 0..1.
+
+    Else the first canary of the site; empty where there is none either.
+    """
+    shared = [route for route in dict.fromkeys(routes) if _is_shared(site, route)]
+    if shared:
+        return shared[min(int(chance * len(shared)), len(shared) - 1)]
+    return next((rule.purge.canary for rule in site.rules if rule.purge), "")
+
+
+def _is_shared(site: Site, route: str) -> bool:
+    rule = site.rule_for(route.removeprefix(site.base_url))
+    return rule is not None and rule.cache.by is Audience.EVERYONE
+
+
+def spoiled(verdicts: Iterable[Verdict], *, disturbed: bool) -> bool:
+    """Whether a proof says nothing: its neighbours went, and the queue purged other routes meanwhile."""
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    return disturbed and any(one.claim == NEIGHBOUR.id and one.outcome is Outcome.FAIL for one in findings)

@@ -1,0 +1,210 @@
+"""What a rehearsal proved: a finding for each leg, where the site was left, and what else differs from production."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from roundsman.report.rules.durations import spoken
+from roundsman.report.rules.report import Report, as_json
+from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
+from roundsman.rollback.rules.legs import COURSE, DEPLOYS, ROLLS_BACK, Leg, Stand, State, Step, Way, is_safe, where
+from roundsman.rollback.rules.output import shown
+from roundsman.rollback.rules.plan import Plan
+from roundsman.rollback.rules.settings import Difference
+from roundsman.site.rules.site import RELEASE, Site
+
+CHECK = "rehearse-release"
+
+SAYS = {
+    Leg.PRECHECK: "Before a rehearsal the site is healthy, says its version, and both commands are there.",
+    Leg.FINGERPRINT_BEFORE: "The pages that are compared answer before the deploy.",
+    Leg.DEPLOY: "The deploy command ends well.",
+    Leg.VERIFY_DEPLOY: "After the deploy the site is healthy and runs another version.",
+    Leg.FINGERPRINT_DEPLOYED: "The pages that are compared answer after the deploy.",
+    Leg.ROLL_BACK: "The rollback command ends well.",
+    Leg.VERIFY_ROLL_BACK: "After the rollback the site is healthy and runs the version from before.",
+    Leg.FINGERPRINT_BACK: "After the rollback everything is as it was before the deploy.",
+    Leg.DEPLOY_AGAIN: "The deploy command ends well after a rollback.",
+    Leg.VERIFY_DEPLOY_AGAIN: "After the second deploy the site is healthy and runs the new version.",
+    Leg.END_BY_ROLL_BACK: "A rehearsal that went wrong is ended by the rollback.",
+    Leg.END_BY_DEPLOY: "A rehearsal that went wrong is ended by the deploy.",
+}
+PROVEN = Claim(f"{CHECK}/proven", "The rollback was executed, and brought back what was there before.")
+STANDS = Claim(f"{CHECK}/stands", "The site is left in a version that was seen to be good.")
+SETTINGS = Claim(f"{CHECK}/settings", "Staging has the settings of production.", breach=Outcome.WARN)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the settings of staging and production compare. `trouble` says why nobody knows."""
+
+    differences: tuple[Difference, ...] = ()
+    compared: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One rehearsal at its end."""
+
+    stand: Stand
+    way: Way = Way.NOTHING
+    """How it was ended, when it went wrong."""
+    of_before: bool = False
+    """It was begun by an earlier run, and this one only ended it."""
+    cut: Leg | None = None
+    """The leg in which the earlier run was cut off."""
+    schema_heads: tuple[str, str] = ("", "")
+    """The migrations that the database was at: with the old version, and with the new one."""
+    settings: Settings | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the whole course was walked, and well."""
+        passed = [step.leg for step in self.stand.steps if step.state is State.PASSED]
+        return passed == list(COURSE)
+
+    @property
+    def seconds(self) -> float:
+        """How long readers would have waited: the rollback, and until the old version answered."""
+        legs = {Leg.ROLL_BACK, Leg.VERIFY_ROLL_BACK}
+        return sum(step.seconds for step in self.stand.steps if step.leg in legs)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsing:
+    """A rehearsal as its command shows it: the plan, and what came of it unless it was refused or only planned."""
+
+    site: str
+    started: datetime
+    plan: Plan
+    rehearsed: Rehearsed | None = None
+    report: Report | None = None
+    refused: tuple[str, ...] = field(default=())
+    """Why it was refused after the plan was made, such as that another one is under way."""
+
+    @property
+    def exit_code(self) -> int:
+        """As of every command; 3 when it was refused."""
+        if self.plan.refusals or self.refused:
+            return 3
+        return self.report.exit_code if self.report else 0
+
+
+def judge(site: Site, rehearsed: Rehearsed) -> Verdict:
+    """Judge one rehearsal."""
+    release = site.release
+    rollback = shlex.join(release.rollback) if release else ""
+    owner = site.owner.partition("<")[0].strip()
+    expected = "The release comes, goes back to what was there before, and comes again."
+    return Verdict(CHECK, RELEASE, "", owner, expected, rollback, tuple(_findings(rehearsed)))
+
+
+def _findings(one: Rehearsed) -> Iterator[Finding]:
+    for step in one.stand.steps:
+        holds = {State.PASSED: True, State.FAILED: False}.get(step.state)
+        yield Claim(f"{CHECK}/{step.leg}", SAYS[step.leg]).against(told(step), SAYS[step.leg], holds=holds)
+    yield PROVEN.against(_proof(one), "every leg of a rehearsal, passed", holds=_proven(one))
+    way = "; it has to be ended by hand" if one.way is Way.BY_HAND else ""
+    yield STANDS.against(f"{where(one.stand)}{way}", "a version that was seen to be good", holds=is_safe(one.stand))
+    if one.settings is not None:
+        yield _settings(one.settings)
+
+
+def told(step: Step) -> str:
+    """A leg as a sentence: what came of it and how long it took."""
+    if step.state is State.BEGUN:
+        return "it was begun and cut off"
+    return f"{step.detail or 'done'} ({took(step)})"
+
+
+def took(step: Step) -> str:
+    """How long a leg took, in words."""
+    return spoken(round(step.seconds, 1) if step.seconds >= 1 else round(step.seconds, 3))
+
+
+def _proven(one: Rehearsed) -> bool | None:
+    """None when nothing was found out about the rollback itself."""
+    if one.ok:
+        return True
+    judged = {Leg.ROLL_BACK, Leg.VERIFY_ROLL_BACK, Leg.FINGERPRINT_BACK, Leg.DEPLOY_AGAIN, Leg.VERIFY_DEPLOY_AGAIN}
+    failed = any(step.leg in judged and step.state is State.FAILED for step in one.stand.steps)
+    return False if failed else None
+
+
+def proves(one: Rehearsed) -> bool:
+    """Whether it says anything about the rollback, good or bad, that is worth keeping."""
+    return _proven(one) is not None
+
+
+def _proof(one: Rehearsed) -> str:
+    versions = f"{one.stand.after or 'the new release'} to {one.stand.before or 'the one before'}"
+    if one.ok:
+        return f"rehearsed, {spoken(max(round(one.seconds), 1))}, {versions}"
+    if one.of_before:
+        leg = f" in {one.cut}" if one.cut else ""
+        return f"an earlier rehearsal was cut off{leg} and is ended now; run it again to prove the rollback"
+    failed = next((step for step in one.stand.steps if step.state is State.FAILED), None)
+    return f"it failed in {failed.leg}" if failed else "it was not walked to its end"
+
+
+def _settings(settings: Settings) -> Finding:
+    wanted = "the same names and values, those apart that are meant to differ"
+    if settings.trouble:
+        return SETTINGS.against(settings.trouble, wanted, holds=None)
+    differing = "; ".join(map(str, settings.differences))
+    saw = f"{len(settings.differences)} of {settings.compared} differ: {differing}" if differing else "the same"
+    return SETTINGS.against(saw, wanted, holds=not settings.differences)
+
+
+def legs(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The legs as plain data; seconds are of the clock on the wall."""
+    return [
+        {
+            "leg": step.leg.value,
+            "state": step.state.value,
+            "seconds": round(step.seconds, 3),
+            "exit_code": step.exit_code,
+            "saw": told(step),
+        }
+        for step in steps
+    ]
+
+
+def rehearsal_json(one: Rehearsing) -> dict[str, Any]:
+    """The report as plain data, by the documented schema, with plan and legs."""
+    release, done = one.plan.release, one.rehearsed
+    base: dict[str, Any] = {
+        "schema": 1,
+        "site": one.site,
+        "started_at": one.started.isoformat(),
+        "outcome": (Outcome.UNKNOWN if one.exit_code else Outcome.PASS).value,
+        "verdicts": [],
+    }
+    plan = {
+        "environment": one.plan.environment,
+        "base_url": one.plan.site.base_url,
+        "deploy": list(release.deploy),
+        "rollback": list(release.rollback),
+        "variables": shown(one.plan.variables),
+        "refusals": [*one.plan.refusals, *one.refused],
+    }
+    found = {} if done is None else {"rehearsal": _as_json(done)}
+    return {**base, **(as_json(one.report) if one.report else {}), "applied": done is not None, "plan": plan, **found}
+
+
+def _as_json(done: Rehearsed) -> dict[str, Any]:
+    return {
+        "ok": done.ok,
+        "from_version": done.stand.after,
+        "to_version": done.stand.before,
+        "running": done.stand.running,
+        "healthy": done.stand.healthy,
+        "stands": where(done.stand),
+        "ended_by": done.way.value,
+        "seconds_deploy": round(sum(step.seconds for step in done.stand.steps if step.leg in DEPLOYS), 3),
+        "seconds_rollback": round(sum(step.seconds for step in done.stand.steps if step.leg in ROLLS_BACK), 3),
+        "legs": legs(done.stand.steps),
+    }

@@ -1,0 +1,149 @@
+"""Rehearsals in the ledger: one lease per site and environment, and each leg written down before and after it runs.
+
+Whatever is written begins by seeing that the lease is still ours, in the same transaction; so a runner that was stopped
+and taken over writes nothing more.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from roundsman.ledger.tables_rehearsals import ATTEMPT, LEASE, LEG
+from roundsman.ledger.tables_rounds import RehearsalRow
+from roundsman.ledger.transaction import NowMs, writing
+from roundsman.rollback.rules.legs import Leg, State, Step
+
+#: Seconds for which a lease holds unless it is renewed. A command is ended before it is over: see `PATIENCE`.
+HOLDS = 60.0
+#: Seconds without a renewal after which a command is ended; the rest of the lease is for its end.
+PATIENCE = 40.0
+RUNNING, BY_HAND, SUCCEEDED, FAILED = "running", "by-hand", "succeeded", "failed"
+
+
+class FencedError(Exception):
+    """Somebody else holds the lease now; nothing was written."""
+
+
+class HeldError(Exception):
+    """Somebody else is at it; says who."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run a site's commands in one environment, as long as it is renewed."""
+
+    engine: Engine
+    site: str
+    environment: str
+    token: int
+
+    def renew(self) -> None:
+        """Hold it for another minute.
+
+        Raises:
+            FencedError: it was taken over.
+        """
+        with self._fenced():
+            pass
+
+    def let_go(self) -> None:
+        """Give it back; nothing when it is no longer ours."""
+        with writing(self.engine) as connection:
+            connection.execute(update(LEASE).where(self._ours()).values(until_ms=0))
+
+    def begin(self, command_hash: str, run_id: str) -> int:
+        """Write down that a rehearsal begins; its number."""
+        values = {"site": self.site, "environment": self.environment, "command_hash": command_hash, "run_id": run_id}
+        empty = {"before_version": "", "after_version": "", "before": {}, "after": {}, "stands": ""}
+        with self._fenced() as connection:
+            new = insert(ATTEMPT).values(**values, **empty, state=RUNNING, begun_ms=NowMs())
+            return connection.execute(new.returning(ATTEMPT.c.id)).scalar_one()
+
+    def note(self, attempt: int, **values: Any) -> None:
+        """Write down what is known of a rehearsal."""
+        with self._fenced() as connection:
+            connection.execute(update(ATTEMPT).where(ATTEMPT.c.id == attempt).values(**values))
+
+    def end(self, attempt: int, state: str, stands: str, proof: Mapping[str, Any] | None = None) -> None:
+        """Write down how a rehearsal ended, and with it what it proves of the rollback."""
+        with self._fenced() as connection:
+            ended = {"state": state, "stands": stands, "ended_ms": NowMs()}
+            connection.execute(update(ATTEMPT).where(ATTEMPT.c.id == attempt).values(**ended))
+            if proof:
+                where = {"site": self.site, "environment": self.environment, "finished_at": datetime.now(UTC)}
+                connection.execute(insert(RehearsalRow.__table__).values(**where, **proof))
+
+    def begin_leg(self, attempt: int, position: int, leg: Leg) -> None:
+        """Write down that a leg begins."""
+        values = {"attempt_id": attempt, "position": position, "leg": leg.value, "state": State.BEGUN.value}
+        rest = {"token": self.token, "seconds": 0.0, "detail": "", "output": ""}
+        with self._fenced() as connection:
+            connection.execute(insert(LEG).values(**values, **rest, begun_ms=NowMs()))
+
+    def end_leg(self, attempt: int, position: int, step: Step) -> None:
+        """Write down how a leg ended."""
+        said = {name: getattr(step, name) for name in ("seconds", "exit_code", "detail", "output")}
+        with self._fenced() as connection:
+            ours = update(LEG).where(LEG.c.attempt_id == attempt, LEG.c.position == position)
+            connection.execute(ours.values(state=step.state.value, ended_ms=NowMs(), **said))
+
+    def _ours(self) -> Any:
+        return (LEASE.c.site == self.site) & (LEASE.c.environment == self.environment) & (LEASE.c.token == self.token)
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
+        """A transaction that begins by renewing the lease."""
+        renewed = update(LEASE).where(self._ours()).values(until_ms=NowMs() + int(HOLDS * 1000))
+        with writing(self.engine) as connection:
+            if connection.execute(renewed).rowcount != 1:
+                raise FencedError(f"{self.site}, {self.environment}: somebody else took it over")
+            yield connection
+
+
+def take(engine: Engine, site: str, environment: str) -> Lease:
+    """Take the lease of a site and environment. Whoever held it before is fenced off.
+
+    Raises:
+        HeldError: somebody holds it.
+    """
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    here = (LEASE.c.site == site) & (LEASE.c.environment == environment)
+    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+    first = dialect.insert(LEASE).values(site=site, environment=environment, token=0, owner="", until_ms=0)
+    with writing(engine) as connection:
+        connection.execute(first.on_conflict_do_nothing(index_elements=["site", "environment"]))
+        taken = connection.execute(
+            update(LEASE)
+            .where(here, LEASE.c.until_ms <= NowMs())
+            .values(token=LEASE.c.token + 1, owner=owner, until_ms=NowMs() + int(HOLDS * 1000))
+        )
+        row = connection.execute(select(LEASE, (LEASE.c.until_ms - NowMs()).label("left_ms")).where(here)).one()
+    if not taken.rowcount:
+        more = f"for {row.left_ms / 1000:.0f} s more unless it is renewed"
+        raise HeldError(f"{row.owner} is rehearsing {site} in {environment}; it holds the lease {more}")
+    return Lease(engine, site, environment, row.token)
+
+
+def unfinished(engine: Engine, site: str, environment: str) -> Any:
+    """The last rehearsal that was begun and not ended, as a row; None when there is none."""
+    open_one = select(ATTEMPT).where(
+        ATTEMPT.c.site == site, ATTEMPT.c.environment == environment, ATTEMPT.c.state.in_([RUNNING, BY_HAND])
+    )
+    with engine.connect() as connection:
+        return connection.execute(open_one.order_by(ATTEMPT.c.id.desc()).limit(1)).one_or_none()
+
+
+def steps_of(engine: Engine, attempt: int) -> tuple[Step, ...]:
+    """The legs of a rehearsal that were begun, in their order."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(LEG).where(LEG.c.attempt_id == attempt).order_by(LEG.c.position)).all()
+    return tuple(
+        Step(Leg(row.leg), State(row.state), row.seconds, row.exit_code, row.detail, row.output) for row in rows
+    )

@@ -1,0 +1,330 @@
+"""What the ledger knows of a site, in a few bounded queries. To be called in a thread of its own."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from roundsman.database.rules.promise import Database
+from roundsman.ledger.ledger import command_hash, file_size, has_happened, known
+from roundsman.ledger.releases import read_releases
+from roundsman.ledger.rounds import REVIEW, ROUND, rounds_around
+from roundsman.ledger.rules.releases import deployments
+from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.tables_service import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.verdict import Outcome
+from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
+from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.release import Release
+from roundsman.site.rules.schedule import cron
+from roundsman.site.rules.site import RELEASE, Site
+from roundsman.site.site_file import zone
+from roundsman.status.rules.answers import timing
+from roundsman.status.rules.facts import (
+    DAYS,
+    Facts,
+    JobFacts,
+    Lately,
+    Latency,
+    Look,
+    Mark,
+    Round,
+    Slot,
+    Told,
+    Trouble,
+    Unscheduled,
+)
+from roundsman.status.standing import read_promises
+from roundsman.timing.comparisons import last_ratios
+from roundsman.timing.rules.judge import CHECK as TIMED
+from roundsman.timing.rules.judge import UP as SAYS_UP
+from roundsman.timing.rules.slowness import Memory, state_of
+from roundsman.timing.samples import times_of
+from roundsman.watch.slots import BLIND
+
+#: Rows of one kind, at most: a look every five minutes makes 2016 a week.
+MOST = 5000
+#: Seconds after which a round of a site without a schedule is too old to speak for now.
+UNSCHEDULED = 2 * 86400.0
+#: And a review of a database without one.
+UNREVIEWED = 30 * 86400.0
+
+
+def read_facts(session: Session, site: Site, now: datetime, ui: str = "") -> Facts:
+    """Everything that is known of a site at a time. `ui`: where Prefect's pages are."""
+    week = now - timedelta(days=DAYS)
+    runs = _runs(session, site.site, week)
+    times = _times(session, site.site, week)
+    releases = read_releases(session, site.site)
+    timed = next((run for run in runs if run.id in times), None)
+    before, after = (_whole(session, rounds) for rounds in rounds_around(session, site.site, releases))
+    rounds = _rounds(session, site, [run for run in (timed, before, after) if run])
+    return Facts(
+        site,
+        now,
+        ahead=_ahead(session, site.site),
+        promises=read_promises(session, site, now, partial(stale_at, site)),
+        looks=_looks(session, site.site, week),
+        rounds=tuple(Mark(run.started_at, Outcome(run.outcome)) for run in reversed(runs)),
+        timed=rounds.get(timed.id) if timed else None,
+        times=tuple(times[run.id] for run in reversed(runs) if run.id in times),
+        lately=_lately(session, site.site, now),
+        compared=_compared(session, site.site, releases),
+        memory=_memory(session, site, [run.id for run in runs if run.id in times]),
+        jobs=read_jobs(session, site.site, now),
+        releases=releases,
+        before=rounds.get(before.id) if before else None,
+        after=rounds.get(after.id) if after else None,
+        rehearsals=read_rehearsals(session, site),
+        rollback_faults=rollback_faults_of(session, site.site),
+        flow_run=(runs[0].flow_run_id or "") if runs else "",
+        ui=ui,
+    )
+
+
+def _ahead(session: Session, site: str) -> tuple[int, datetime | None]:
+    """How many rounds of a site are dated ahead of now, and how far."""
+    ours = RunRow.site == site, ~has_happened(RunRow.started_at)
+    count, last = session.execute(select(func.count(), func.max(RunRow.started_at)).where(*ours)).one()
+    return count, last
+
+
+def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
+    """What became of the runs of a site's jobs; of the jobs that are no single site's when `site` is empty."""
+    week = now - timedelta(days=DAYS)
+    slots = session.scalars(
+        select(SlotRow)
+        .where(SlotRow.site == site, SlotRow.slot_at >= week)
+        .order_by(SlotRow.slot_at.desc())
+        .limit(MOST)
+    ).all()
+    events = session.scalars(
+        select(JobEventRow)
+        .where(JobEventRow.site == site, JobEventRow.at >= week)
+        .order_by(JobEventRow.at.desc())
+        .limit(MOST)
+    ).all()
+    return JobFacts(
+        tuple(map(_slot, reversed(slots))),
+        tuple(map(_trouble, reversed(events))),
+        watched_at(session),
+        _unscheduled(session, site, week, {slot.flow_run_id for slot in slots}) if site else (),
+        0 if site else file_size(session.connection()),
+    )
+
+
+def _unscheduled(
+    session: Session, site: str, since: datetime, promised: Collection[str | None]
+) -> tuple[Unscheduled, ...]:
+    """Runs that were recorded and that no slot has."""
+    rows = session.execute(
+        select(RunRow.job, RunRow.ended_at, RunRow.flow_run_id)
+        .where(RunRow.site == site, RunRow.job != REVIEW, RunRow.started_at >= since)
+        .order_by(RunRow.started_at.desc())
+        .limit(MOST)
+    ).all()
+    return tuple(Unscheduled(job, at, run or "") for job, at, run in reversed(rows) if run not in promised)
+
+
+def stale_at(site: Site, started: datetime) -> datetime:
+    """When a round is too old to speak for now: the second slot of the site's schedule after it has come."""
+    if site.schedule is None:
+        return started + timedelta(seconds=UNSCHEDULED)
+    expression = cron(site.schedule.inspect, site.site)
+    return _second_slot(expression, zone(expression, site.schedule.timezone), started)
+
+
+def review_stale_at(database: Database, started: datetime) -> datetime:
+    """When a review is too old to speak for now, as for the round of a site."""
+    if database.schedule is None:
+        return started + timedelta(seconds=UNREVIEWED)
+    expression = cron(database.schedule.review, f"review-{database.database}")
+    return _second_slot(expression, zone(expression, database.schedule.timezone), started)
+
+
+@lru_cache(maxsize=1024)
+def _second_slot(expression: str, timezone: str, started: datetime) -> datetime:
+    dates = croniter(expression, started.astimezone(ZoneInfo(timezone)))
+    return [dates.get_next(datetime) for _ in range(2)][-1].astimezone(UTC)
+
+
+def watched_at(session: Session) -> datetime | None:
+    """When the last pass was that could look."""
+    return session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+
+
+def _slot(row: SlotRow) -> Slot:
+    run = row.flow_run_id or ""
+    return Slot(row.deployment, row.slot_at, row.state, row.ended_at, run, row.detail, row.overlapped)
+
+
+def _trouble(row: JobEventRow) -> Trouble:
+    return Trouble(row.deployment, row.kind, row.at, row.flow_run_id, row.message, row.job)
+
+
+def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
+    columns = (HealthRow.at, HealthRow.up, HealthRow.status, HealthRow.first_byte_ms, HealthRow.detail)
+    found = session.execute(
+        select(*columns)
+        .where(HealthRow.site == site, HealthRow.at >= since, has_happened(HealthRow.at))
+        .order_by(HealthRow.at.desc())
+        .limit(MOST)
+    ).all()
+    return tuple(Look(*row) for row in reversed(found))
+
+
+def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
+    """The rounds of a site, the newest first."""
+    return session.scalars(
+        select(RunRow)
+        .where(RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
+        .order_by(RunRow.started_at.desc())
+        .limit(MOST)
+    ).all()
+
+
+def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
+    """How each round's budgets came out, by run, with its highest p95."""
+    ours = (RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
+    claims: dict[tuple[str, datetime], list[tuple[str, Outcome]]] = defaultdict(list)
+    for run, started, claim, outcome in session.execute(
+        select(RunRow.id, RunRow.started_at, FindingRow.claim, FindingRow.outcome)
+        .join(VerdictRow, VerdictRow.run_id == RunRow.id)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(*ours, VerdictRow.check == TIMED)
+        .distinct()
+    ):
+        claims[run, started].append((claim, Outcome(outcome)))
+    highest = dict(
+        session.execute(
+            select(LatencyRow.run_id, func.max(LatencyRow.p95_ms))
+            .join(RunRow, LatencyRow.run_id == RunRow.id)
+            .where(*ours)
+            .group_by(LatencyRow.run_id)
+        )
+        .tuples()
+        .all()
+    )
+    return {
+        run: Mark(started, outcome, highest.get(run))
+        for (run, started), told in claims.items()
+        if (outcome := timing(told))
+    }
+
+
+def _compared(session: Session, site: str, releases: Sequence[Release]) -> tuple[Ratio, ...]:
+    """The last comparison of the last release."""
+    made = deployments(releases)
+    last = last_ratios(session, site) if made else None
+    return tuple(last[1]) if last and last[3] == made[-1].version else ()
+
+
+def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, ...]:
+    """What the last rounds said of each route that the newest one looked at; `runs` are the newest first."""
+    last = list(runs[: Policy.of(site.slow_after, 1, 1.0).rounds])
+    claims: dict[str, dict[str, list[tuple[str, Outcome]]]] = defaultdict(lambda: defaultdict(list))
+    for path, run, claim, outcome in session.execute(
+        select(VerdictRow.subject, VerdictRow.run_id, FindingRow.claim, FindingRow.outcome)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(VerdictRow.run_id.in_(last), VerdictRow.check == TIMED, FindingRow.claim != SAYS_UP.id)
+    ):
+        claims[path][run].append((claim, Outcome(outcome)))
+    return tuple(
+        Memory(path, tuple(state_of(told[run]) for run in reversed(last) if run in told))
+        for path, told in sorted(claims.items())
+        if last[0] in told
+    )
+
+
+def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
+    """The samples of the last day beside those of the 7 whole days before it, by route and cache state."""
+    since = now.astimezone(UTC) - timedelta(days=1)
+    before = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = times_of(session, site, since, now)
+    week = times_of(session, site, before - timedelta(days=DAYS), before)
+    return tuple(
+        Lately(
+            key.path,
+            key.cache_state,
+            day[key].total,
+            day[key].quantile(0.95) * 1000,
+            week[key].quantile(0.95) * 1000 if key in week else None,
+        )
+        for key in sorted(day, key=astuple)
+    )
+
+
+def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
+    """The first round that made as many checks as any; one that was made by hand with `--only` proves less."""
+    made = select(VerdictRow.run_id, VerdictRow.check).where(VerdictRow.run_id.in_([run.id for run in runs])).distinct()
+    checks = Counter(run for run, _ in session.execute(made))
+    return max((run for run in runs if checks[run.id]), key=lambda run: checks[run.id], default=None)
+
+
+def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, Round]:
+    """Rounds with all that they found, by run."""
+    wanted = {run.id: run for run in runs}
+    told: dict[str, list[Told]] = defaultdict(list)
+    for verdict, finding in session.execute(
+        select(VerdictRow, FindingRow)
+        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
+        .where(VerdictRow.run_id.in_(wanted))
+        .order_by(VerdictRow.position, FindingRow.position)
+    ):
+        told[verdict.run_id].append(_told(verdict, finding))
+    taken: dict[str, list[Latency]] = defaultdict(list)
+    for row in session.scalars(
+        select(LatencyRow).where(LatencyRow.run_id.in_(wanted)).order_by(LatencyRow.path, LatencyRow.cache_state)
+    ):
+        taken[row.run_id].append(Latency(row.path, row.cache_state, row.samples, row.p50_ms, row.p95_ms))
+    return {
+        run.id: Round(
+            run.started_at,
+            stale_at(site, run.started_at),
+            run.flow_run_id or "",
+            tuple(told[run.id]),
+            tuple(taken[run.id]),
+        )
+        for run in wanted.values()
+    }
+
+
+def _told(verdict: VerdictRow, finding: FindingRow) -> Told:
+    return Told(
+        check=verdict.check,
+        subject=verdict.subject,
+        claim=finding.claim,
+        outcome=Outcome(finding.outcome),
+        saw=finding.saw,
+        wanted=finding.wanted,
+        rule=verdict.rule,
+        owner=verdict.owner,
+        expected=verdict.expected_result,
+        rollback=verdict.rollback,
+    )
+
+
+def read_rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]:
+    """The last rehearsal of each rollback command as it is written now."""
+    commands = {rule.name: command_hash(rule.rollback.command) for rule in site.rules}
+    if site.release and site.release.rollback:
+        commands[RELEASE] = command_hash(site.release.rollback)
+    rows = session.scalars(
+        select(RehearsalRow)
+        .where(RehearsalRow.site == site.site, RehearsalRow.command_hash.in_(commands.values()))
+        .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
+        .limit(MOST)
+    ).all()
+    found = {
+        name: known(next((row for row in rows if row.command_hash == digest and row.rule in {name, RELEASE}), None))
+        for name, digest in commands.items()
+    }
+    return {name: one or of_other(last_rehearsal_of(session, site.site, name)) for name, one in found.items()}

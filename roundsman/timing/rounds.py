@@ -1,0 +1,71 @@
+"""The rounds before and after a release, as the ledger has them."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from roundsman.ledger.ledger import has_happened, open_ledger
+from roundsman.ledger.releases import read_releases
+from roundsman.ledger.rounds import ROUND
+from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables_service import LatencyRow
+from roundsman.report.rules.quantiles import quantile
+from roundsman.report.rules.series import Series
+from roundsman.site.rules.release import Release
+from roundsman.site.rules.site import Site
+from roundsman.timing.rules.drift import ROUNDS
+from roundsman.timing.rules.judge_before_after import Timed, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The last rounds of a site, ascending, and its releases."""
+
+    rounds: tuple[Walk, ...]
+    releases: tuple[Release, ...]
+
+
+def walks(session: Session, rounds: object) -> tuple[Walk, ...]:
+    """The times of some rounds, in their order; those that timed nothing are left out."""
+    found = session.execute(rounds).all()  # type: ignore[call-overload]
+    times: dict[str, dict[tuple[str, str], Timed]] = defaultdict(dict)
+    for row in session.scalars(select(LatencyRow).where(LatencyRow.run_id.in_([run for run, _ in found]))):
+        timed = Timed(row.p50_ms / 1000, row.p95_ms / 1000, row.hits, row.asked)
+        times[row.run_id][row.path, row.cache_state] = timed
+    return tuple(Walk(at, times[run]) for run, at in found if run in times)
+
+
+async def look_back(site: Site, taken: Sequence[Series]) -> Past:
+    """The last rounds of a site, with what the one under way has taken as their newest; and its releases."""
+    return await asyncio.to_thread(_look_back, site, taken)
+
+
+def rounds_of(site: str) -> Select[tuple[str, datetime]]:
+    """The rounds of a site; one that is dated ahead of now is none, as a clock was wrong."""
+    ours = RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)
+    return select(RunRow.id, RunRow.started_at).where(*ours)
+
+
+def past(session: Session, site: str, count: int) -> Past:
+    """As many of the last rounds of a site as timed anything, ascending, and its releases."""
+    last = rounds_of(site).order_by(RunRow.started_at.desc()).limit(count)
+    return Past(walks(session, last)[::-1], read_releases(session, site))
+
+
+def _look_back(site: Site, taken: Sequence[Series]) -> Past:
+    engine = open_ledger()
+    try:
+        with Session(engine) as session:
+            found = past(session, site.site, ROUNDS)
+    finally:
+        engine.dispose()
+    now = {
+        (one.path, one.state): Timed(*(quantile(one.times, share) for share in (0.5, 0.95)), one.hits, one.asked)
+        for one in taken
+    }
+    return replace(found, rounds=(*found.rounds, Walk(datetime.now(UTC), now)))

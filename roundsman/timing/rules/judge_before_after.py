@@ -1,0 +1,206 @@
+"""Before and after a release in production: did it make a route slower than the route makes itself?
+
+Nothing can be interleaved there, so rounds are compared: those since the release with those before it, in the route's
+own earlier changes (`roundsman.timing.rules.placebo`), inside each cache state.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from roundsman.report.rules.ratio import Ratio
+from roundsman.timing.rules.judge_side_by_side import ALPHA, TICK, Shares, Word
+from roundsman.timing.rules.placebo import HISTORY, Moved, moved
+from roundsman.timing.rules.probabilities import false_discovery, fisher
+
+#: A change within this factor is none that matters; a route moves by itself by more than that from day to day.
+MARGIN = 0.2
+#: Rounds of either side that are compared, at most: what was long ago says little.
+MOST = 60
+#: Which share of the rounds a route must have been timed in; one that was not is compared with nothing.
+WHOLE = 0.9
+
+#: The chance with which spikes alone may make any route slower, of all that are compared together.
+SPIKES = 0.01
+
+#: A route and its cache state.
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What one round took of one route in one cache state: quantiles in seconds.
+
+    `hits` of `asked` plain visits were answered from the store; both are 0 where nobody counted.
+    """
+
+    p50: float
+    p95: float
+    hits: int = 0
+    asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One round: when it began, and its times."""
+
+    at: datetime
+    times: Mapping[Key, Timed]
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """One route and cache state since a release. `typical` is its median before it, in seconds.
+
+    `slow` is the median and `tail` the p95, each against its history; None where there is too little of one. `q` and
+    `q_tail` are false-discovery rates over all that was tested with it. `need` is how many rounds more it takes, 0
+    where no number of rounds would do.
+    """
+
+    path: str
+    state: str
+    control: bool
+    before: int
+    after: int
+    typical: float = 0.0
+    slow: Moved | None = None
+    tail: Moved | None = None
+    hits: Shares | None = None
+    q: float = 1.0
+    q_tail: float = 1.0
+    word: Word = Word.NOT_ENOUGH
+    need: int = 0
+
+    def margin(self, share: float) -> float:
+        """The share within which a change is none: as asked for, or a quarter of a millisecond if that is more."""
+        return max(share, TICK / self.typical) if self.typical else share
+
+    @property
+    def ratio(self) -> Ratio | None:
+        """As a picture takes it."""
+        if self.slow is None:
+            return None
+        return Ratio(self.path, self.state, self.slow.ratio, self.slow.low, self.slow.high, self.word)
+
+
+def compare(
+    before: Sequence[Walk], after: Sequence[Walk], margin: float = MARGIN, controls: Sequence[str] = ()
+) -> list[Since]:
+    """Compare the rounds since a release with those before it, for each route and cache state that was timed.
+
+    All rounds are of the same routes, so that what all of them did alike in one round (a network, a host) is taken off;
+    with `controls`, routes that the release did not touch, what these did. That is told for each cache state by itself:
+    a busy host doubles what takes half a millisecond, and adds nothing that counts to a second. All tests are corrected
+    together.
+    """
+    before, after = before[-MOST:], after[:MOST]
+    every = sorted({key for walk in (*before, *after) for key in walk.times})
+    keys = _whole(every, before, after)
+    rows = [walk for walk in before if keys.issubset(walk.times)]
+    later = [walk for walk in after if keys.issubset(walk.times)]
+    plain = {
+        key: Since(
+            *key, key[0] in controls, sum(key in one.times for one in before), sum(key in one.times for one in after)
+        )
+        for key in every
+    }
+    if not keys or len(rows) < HISTORY or not later:
+        return [replace(one, need=max(0, HISTORY - one.before) + (not one.after)) for one in plain.values()]
+    tested = sorted(keys)
+    slow, tail = (_moved(tested, rows, later, controls, name) for name in ("p50", "p95"))
+    made = [
+        replace(
+            plain[key],
+            before=len(rows),
+            after=len(later),
+            typical=float(np.median([walk.times[key].p50 for walk in rows])),
+            slow=slow[key],
+            tail=tail[key],
+            hits=_hits(key, rows[-len(later) :], later),
+        )
+        for key in tested
+    ]
+    rest = [replace(plain[key], need=max(1, HISTORY - plain[key].before)) for key in every if key not in keys]
+    return sorted([*_settled(made, margin), *rest], key=lambda one: (one.path, one.state))
+
+
+def _whole(every: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk]) -> set[Key]:
+    """What was timed in nearly every round of both sides."""
+    return {
+        key
+        for key in every
+        if all(some and sum(key in walk.times for walk in some) >= WHOLE * len(some) for some in (before, after))
+    }
+
+
+def _moved(
+    keys: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk], controls: Sequence[str], name: str
+) -> dict[Key, Moved]:
+    """The median of the rounds since, which are never less alike than one of them alone is to the others."""
+
+    def logs(some: Sequence[Key], walks: Sequence[Walk]) -> np.ndarray:
+        return np.log([[max(getattr(walk.times[key], name), 1e-6) for walk in walks] for key in some])
+
+    found: dict[Key, Moved] = {}
+    for state in {state for _, state in keys}:
+        some = [key for key in keys if key[1] == state]
+        fixed = [place for place, (path, _) in enumerate(some) if path in controls]
+        told = moved(logs(some, before), logs(some, after), fixed)
+        found |= zip(some, told, strict=True)
+    return found
+
+
+def _hits(key: Key, before: Sequence[Walk], after: Sequence[Walk]) -> Shares | None:
+    """How many plain visits came from the store, in as many rounds before as there were since."""
+    old, new = ([walk.times[key] for walk in walks] for walks in (before, after))
+    shares = Shares(*((sum(one.hits for one in some), sum(one.asked for one in some)) for some in (old, new)))
+    return shares if shares.baseline[1] and shares.candidate[1] else None
+
+
+def _settled(made: Sequence[Since], margin: float) -> list[Since]:
+    ps = [p for one in made for p in (one.slow.p if one.slow else 1.0, one.tail.p if one.tail else 1.0)]
+    hits = [one.hits for one in made if one.hits]
+    qs = false_discovery(ps + [fisher(*(_table(side) for side in (one.candidate, one.baseline))) for one in hits])
+    of_hits = iter(qs[len(ps) :])
+    found = []
+    for place, one in enumerate(made):
+        own = replace(one.hits, q=next(of_hits)) if one.hits else None
+        named = replace(one, q=qs[2 * place], q_tail=qs[2 * place + 1], hits=own)
+        word, need = _word(named, margin, len(made))
+        found.append(replace(named, word=word, need=need))
+    return found
+
+
+def _table(side: tuple[int, int]) -> tuple[int, int]:
+    return side[0], side[1] - side[0]
+
+
+def _word(one: Since, margin: float, tests: int) -> tuple[Word, int]:
+    """What is said of a route, and how many rounds more it takes where spikes could explain what was seen.
+
+    One round in twelve or thirty of many services is slower by a third for no reason. So a route is slower only when
+    more rounds since are so than spikes, as often as the rounds before had them, would bring about; in all `tests`
+    together at most with the chance SPIKES.
+    """
+    bound, slow, tail = math.log1p(one.margin(margin)), one.slow, one.tail
+    if slow is None or tail is None:
+        return Word.NOT_ENOUGH, 0
+    level = SPIKES / tests
+    # Each round since is held against the near end of the interval, where the busy hours of a day are no spikes.
+    near, near_tail = (max(bound, math.log(moved.low)) for moved in (slow, tail))
+    slower = one.q <= ALPHA and math.log(slow.ratio) >= bound
+    slower_tail = one.q_tail <= ALPHA and math.log(tail.ratio) >= bound
+    if slower and slow.lasts(near, level):
+        return (Word.SLOWER if math.log(slow.low) >= bound else Word.PROBABLY_SLOWER), 0
+    if slower_tail and tail.lasts(near_tail, level):
+        return Word.PROBABLY_SLOWER, 0
+    if slower or slower_tail:
+        return Word.NOT_ENOUGH, slow.windows_needed(near, level) if slower else tail.windows_needed(near_tail, level)
+    if math.log(slow.low) >= -bound and math.log(slow.high) <= bound:
+        return Word.UNCHANGED, 0
+    if one.q <= ALPHA and math.log(slow.ratio) <= -bound:
+        return Word.FASTER, 0
+    return Word.NOT_ENOUGH, 0

@@ -1,0 +1,97 @@
+"""What the last rounds together say of a route's speed: slow, degraded or down only when so many of them agree."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from roundsman.report.rules.verdict import Outcome
+from roundsman.site.rules.notify import Policy
+
+
+class State(StrEnum):
+    """What one round, or several together, say of a route. From light to heavy."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    DEGRADED = "degraded"
+    SLOW = "slow"
+    DOWN = "down"
+
+    @property
+    def weight(self) -> int:
+        """Higher is worse; below all others where nobody could tell."""
+        return list(State).index(self)
+
+    @property
+    def outcome(self) -> Outcome:
+        """As a status takes it."""
+        return _OUTCOMES[self]
+
+
+_OUTCOMES = {
+    State.UNKNOWN: Outcome.UNKNOWN,
+    State.OK: Outcome.PASS,
+    State.DEGRADED: Outcome.WARN,
+    State.SLOW: Outcome.FAIL,
+    State.DOWN: Outcome.FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One route in the last rounds that timed it, the newest at the end."""
+
+    path: str
+    states: tuple[State, ...]
+
+    def settled(self, policy: Policy) -> State:
+        """The heaviest state that so many of the last rounds are in, or in a heavier one (K of N).
+
+        Where there were fewer rounds than K, all of them must be. Rounds that could not tell do not count.
+        """
+        known = [one for one in self.states if one is not State.UNKNOWN][-policy.rounds :]
+        wanted = min(policy.bad, len(known))
+        agreed = [one for one in State if sum(each.weight >= one.weight for each in known) >= wanted]
+        return agreed[-1] if known else State.UNKNOWN
+
+    def count(self, state: State, policy: Policy) -> tuple[int, int]:
+        """In how many of how many of the last rounds it was so, or worse."""
+        known = [one for one in self.states if one is not State.UNKNOWN][-policy.rounds :]
+        return sum(one.weight >= state.weight for one in known), len(known)
+
+
+def state_of(claims: Iterable[tuple[str, Outcome]]) -> State:
+    """What one round's response-time claims and their outcomes say of one route.
+
+    Down: nobody answered, or with another status. Slow: a budget is exceeded beyond doubt. Degraded: within the
+    sample's doubt, or some requests were not answered in time.
+    """
+    told = {claim.partition("/")[2]: outcome for claim, outcome in claims}
+    budgets = [outcome for name, outcome in told.items() if name.endswith(("-p50", "-p95", "-p99"))]
+    broken = told.get("answers") is Outcome.UNKNOWN
+    if told.get("status") is Outcome.FAIL or (broken and not budgets):
+        return State.DOWN
+    if Outcome.FAIL in budgets:
+        return State.SLOW
+    if Outcome.WARN in budgets or told.get("sent") is Outcome.WARN or broken:
+        return State.DEGRADED
+    return State.OK if Outcome.PASS in budgets else State.UNKNOWN
+
+
+def remembered(memories: Sequence[Memory], policy: Policy) -> tuple[State, str, tuple[str, ...]]:
+    """The heaviest state of all routes, a sentence about it, and one about each route that is not well."""
+    settled = {one: one.settled(policy) for one in memories}
+    worst = max(settled.values(), key=lambda state: state.weight, default=State.UNKNOWN)
+    bad = [one for one, state in settled.items() if state.weight > State.OK.weight]
+    lines = tuple(f"{one.path}: {_counted(one, settled[one], policy)}" for one in bad)
+    heaviest = [one for one in bad if settled[one] is worst]
+    if not heaviest:
+        return worst, "", lines
+    first = heaviest[0]
+    more = f" and {len(heaviest) - 1} more" if len(heaviest) > 1 else ""
+    return worst, f"{first.path}{more}: {_counted(first, worst, policy)}", lines
+
+
+def _counted(one: Memory, state: State, policy: Policy) -> str:
+    many, among = one.count(state, policy)
+    return f"{state} in {many} of the last {among} rounds" if among > 1 else f"{state} in the only round"

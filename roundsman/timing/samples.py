@@ -1,0 +1,266 @@
+"""Samples of response times in the ledger: written in bulk, read as quantiles of a span.
+
+Reading takes the roll-ups, and the raw rows of those hours that have some which are not rolled up yet, so that an
+answer is never older than the last sample.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from datetime import UTC, datetime
+from itertools import chain
+
+import numpy as np
+from sqlalchemy import Engine, and_, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.releases import read_releases
+from roundsman.ledger.rules.releases import release_at
+from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, Sample, SampleKey, Window, start_of
+from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.timing.rollup import measured, roll_up
+from roundsman.timing.rules.histogram import Histogram
+
+_MICRO = 1_000_000
+#: The longest time that fits into a row: 35 minutes. What took longer counts as this.
+_LONGEST_US = 2**31 - 1
+_KEY = ("site", "rule", "path", "series", "cache_state", "warm")
+
+
+async def keep_samples(samples: Sequence[Sample]) -> int:
+    """Write the samples of a round into the ledger and roll their hours up. Doing it again changes nothing.
+
+    Each is of the release that its site ran at its time, as far as that is known. Returns how many were taken: those of
+    hours that were deleted already are not.
+    """
+    return await asyncio.to_thread(_keep, samples)
+
+
+def record_samples(where: Engine | Session, samples: Iterable[Sample]) -> int:
+    """Write samples and mark their hours as not rolled up yet, whole or not at all; one that is there stays.
+
+    With a session it is part of that session's transaction, which on SQLite has to have begun with the right to write.
+    Returns how many were taken: those of hours that were deleted already are not.
+    """
+    if isinstance(where, Engine):
+        with Session(where.execution_options(writes=True)) as session, session.begin():
+            return record_samples(session, samples)
+    given = list(samples)
+    known = _keys(where, {sample.key for sample in given})
+    rows = []
+    for sample in given:
+        number, raw_from = known[sample.key]
+        if sample.at >= raw_from:
+            rows.append(_row(number, sample))
+    due = sorted({(row["key_id"], start_of(row["at_us"] / _MICRO, HOUR)) for row in rows})
+    _insert(where, SampleRow, rows)
+    _insert(where, SampleDueRow, [{"key_id": key, "hour": hour} for key, hour in due])
+    return len(rows)
+
+
+def history(  # noqa: PLR0913 - the columns of a key
+    where: Engine | Session,
+    site: str,
+    path: str,
+    series: str = EDGE,
+    *,
+    cache_state: str,
+    warm: bool = True,
+    since: datetime,
+    until: datetime | None = None,
+    span: int = FIVE_MINUTES,
+) -> list[Window]:
+    """What the samples of one route came to in each span that had any, ascending; spans that began in [since, until).
+
+    5 minutes are a round, or two where a round went on over the border; they are kept 30 days, hours 400 days and days
+    5 years. What is not rolled up yet is read from the raw samples. A path that several rules time is the first one's.
+    """
+    with _reading(where) as session:
+        named = {"site": site, "path": path, "series": series, "cache_state": cache_state, "warm": warm}
+        key = session.scalars(select(SampleKeyRow).filter_by(**named).order_by(SampleKeyRow.id).limit(1)).first()
+        if key is None:
+            return []
+        begin, end = since.timestamp(), until.timestamp() if until else float("inf")
+        windows = {window.start: window for window in _rolled_up(session, key.id, span, begin, end)}
+        due = _due(session, [key.id], start_of(begin, span), end).get(key.id or 0, ())
+        for start in {start_of(hour, max(span, HOUR)) for hour in due}:
+            windows |= {one.start: one for one in _fresh(session, key.id, span, start) if begin <= _unix(one) < end}
+    return [windows[start] for start in sorted(windows)]
+
+
+def distribution(  # noqa: PLR0913 - the columns of a key
+    where: Engine | Session,
+    site: str,
+    path: str,
+    series: str = EDGE,
+    *,
+    cache_state: str,
+    warm: bool = True,
+    since: datetime,
+    until: datetime,
+) -> Histogram:
+    """Times to the first byte of one route, of the hours that [since, until) touches; empty when there are none."""
+    with _reading(where) as session:
+        named = {"site": site, "path": path, "series": series, "cache_state": cache_state, "warm": warm}
+        keys = session.scalars(select(SampleKeyRow.id).filter_by(**named)).all()
+        return Histogram.merged(_spans(session, keys, since.timestamp(), until.timestamp()).values())
+
+
+def times_of(session: Session, site: str, since: datetime, until: datetime) -> dict[SampleKey, Histogram]:
+    """Times to the first byte by key, at a site's edge on used connections, in all hours that a span touches."""
+    rows = session.scalars(select(SampleKeyRow).filter_by(site=site, series=EDGE, warm=True)).all()
+    found = _spans(session, [row.id for row in rows], since.timestamp(), until.timestamp())
+    return {_key(row): found[row.id] for row in rows if row.id in found}
+
+
+def _keep(samples: Sequence[Sample]) -> int:
+    engine = open_ledger()
+    try:
+        taken = record_samples(engine, _released(engine, samples))
+        for site in {sample.key.site for sample in samples}:
+            roll_up(engine, site=site)
+        return taken
+    finally:
+        engine.dispose()
+
+
+def _released(engine: Engine, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with the release that was the last one at their time."""
+    with Session(engine) as session:
+        known = {site: read_releases(session, site) for site in {one.key.site for one in samples}}
+    return [replace(one, release=one.release or release_at(known[one.key.site], _at(one.at))) for one in samples]
+
+
+def _keys(session: Session, keys: set[SampleKey]) -> dict[SampleKey, tuple[int, int]]:
+    """Each key's number, and since when its samples are taken, with new ones made. Nobody deletes from it meanwhile."""
+    ordered = sorted(keys, key=astuple)
+    _insert(session, SampleKeyRow, [{name: getattr(key, name) for name in _KEY} | {"raw_from": 0} for key in ordered])
+    rows = session.scalars(
+        select(SampleKeyRow)
+        .where(SampleKeyRow.site.in_({key.site for key in keys}))
+        .order_by(SampleKeyRow.id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
+    return {_key(row): (row.id or 0, row.raw_from) for row in rows}
+
+
+def _key(row: SampleKeyRow) -> SampleKey:
+    return SampleKey(*(getattr(row, name) for name in _KEY))
+
+
+def _row(number: int, sample: Sample) -> dict[str, int | str]:
+    first_byte, total, late = (
+        min(round(seconds * _MICRO), _LONGEST_US) for seconds in (sample.first_byte, sample.total, sample.late)
+    )
+    times = {"first_byte_us": first_byte, "total_us": total, "late_us": late}
+    return {"key_id": number, "at_us": round(sample.at * _MICRO), **times, "release": sample.release}
+
+
+def _insert(session: Session, table: type[LedgerTable], rows: Sequence[dict[str, object]]) -> None:
+    if rows:
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        session.connection().execute(insert(table).on_conflict_do_nothing(), rows)
+
+
+@contextmanager
+def _reading(where: Engine | Session) -> Iterator[Session]:
+    if isinstance(where, Session):
+        yield where
+        return
+    with Session(where) as session:
+        yield session
+
+
+def _due(session: Session, keys: Sequence[int | None], begin: float, end: float) -> dict[int, set[int]]:
+    """The hours that are not rolled up yet, by key."""
+    found: dict[int, set[int]] = {}
+    hours = SampleDueRow.hour >= start_of(begin, HOUR), *([SampleDueRow.hour < end] if end < float("inf") else [])
+    rows = select(SampleDueRow.key_id, SampleDueRow.hour).where(SampleDueRow.key_id.in_(keys), *hours)
+    for key, hour in session.execute(rows):
+        found.setdefault(key, set()).add(hour)
+    return found
+
+
+def _rolled_up(session: Session, key: int | None, span: int, begin: float, end: float) -> Iterator[Window]:
+    columns = [HistogramRow.start, HistogramRow.samples, HistogramRow.p50_us, HistogramRow.p95_us, HistogramRow.p99_us]
+    until = [HistogramRow.start < end] if end < float("inf") else []
+    rows = select(*columns).where(HistogramRow.key_id == key, HistogramRow.span == span, HistogramRow.start >= begin)
+    for start, samples, *quantiles in session.execute(rows.where(*until)):
+        yield Window(_at(start), span, samples, *(value / _MICRO for value in quantiles))
+
+
+def _fresh(session: Session, key: int | None, span: int, start: int) -> Iterator[Window]:
+    """The windows of what a due hour lies in, from what is there now."""
+    if span >= HOUR:
+        histogram = _spans(session, [key], start, start + span).get(key or 0)
+        if histogram and histogram.total:
+            yield _window(start, span, histogram)
+        return
+    for begin, times in measured(session, key, start, start + HOUR).items():
+        yield _window(begin, FIVE_MINUTES, Histogram.of(times[0]))
+
+
+def _window(start: int, span: int, histogram: Histogram) -> Window:
+    return Window(_at(start), span, histogram.total, *(histogram.quantile(share) for share in (0.5, 0.95, 0.99)))
+
+
+def _spans(session: Session, keys: Sequence[int | None], begin: float, end: float) -> dict[int, Histogram]:
+    """The times to the first byte of some keys in the hours that a span touches.
+
+    Whole days come from their days, the rest from hours, and hours with samples that are not rolled up from those.
+    """
+    first, last = start_of(begin, HOUR), -start_of(-end, HOUR)
+    due = _due(session, keys, first, last)
+    day_from, day_to = -start_of(-first, DAY), start_of(last, DAY)
+    broken = {start_of(hour, DAY) for hours in due.values() for hour in hours}
+    days = [day for day in range(day_from, day_to, DAY) if day not in broken]
+    loose = [day for day in range(start_of(first, DAY), last, DAY) if day not in set(days)]
+    pieces = [and_(HistogramRow.span == DAY, HistogramRow.start.in_(days))] if days else []
+    pieces += [
+        and_(
+            HistogramRow.span == HOUR, HistogramRow.start >= max(day, first), HistogramRow.start < min(day + DAY, last)
+        )
+        for day in loose
+    ]
+    parts: dict[int, list[Histogram]] = {}
+    rows = select(HistogramRow.key_id, HistogramRow.span, HistogramRow.start, HistogramRow.first_byte)
+    for key, span, start, blob in session.connection().execute(rows.where(HistogramRow.key_id.in_(keys), or_(*pieces))):
+        if span == DAY or start not in due.get(key, ()):
+            parts.setdefault(key, []).append(Histogram.from_bytes(blob))
+    for key, times in _not_rolled_up(session, due):
+        parts.setdefault(key, []).append(Histogram.of(times))
+    return {key: Histogram.merged(found) for key, found in parts.items()}
+
+
+def _not_rolled_up(session: Session, due: dict[int, set[int]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Seconds from the due time to the first byte in these hours: for each hour one query, whatever the keys."""
+    for hour in sorted(set().union(*due.values())):
+        keys = [key for key, hours in due.items() if hour in hours]
+        # The connection's own rows: there may be very many.
+        rows = (
+            session.connection()
+            .execute(
+                select(SampleRow.key_id, SampleRow.first_byte_us + SampleRow.late_us).where(
+                    SampleRow.key_id.in_(keys),
+                    SampleRow.at_us >= hour * _MICRO,
+                    SampleRow.at_us < (hour + HOUR) * _MICRO,
+                )
+            )
+            .all()
+        )
+        of, took = np.fromiter(chain.from_iterable(rows), np.int64, 2 * len(rows)).reshape(-1, 2).T
+        for key in np.unique(of):
+            yield int(key), took[of == key] / _MICRO
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _unix(window: Window) -> float:
+    return window.start.timestamp()

@@ -1,0 +1,212 @@
+"""Deleting what nothing needs any more, in batches by primary key."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, inspect, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from roundsman.alerts.rules.alert import State as Alert
+from roundsman.batch.rules import Status
+from roundsman.ledger.days import OldDays
+from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.releases import read_releases
+from roundsman.ledger.rounds import last_look_before, rounds_around
+from roundsman.ledger.rules import retention
+from roundsman.ledger.rules.releases import deployments
+from roundsman.ledger.rules.retention import Retention
+from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow, ImportRowErrorRow
+from roundsman.ledger.tables_purges import PublishedChangeRow
+from roundsman.ledger.tables_rounds import ExchangeRow, LedgerTable, RunRow, VerdictRow
+from roundsman.ledger.tables_service import (
+    AlertRow,
+    HealthRow,
+    IncidentRow,
+    JobEventRow,
+    ReleaseRow,
+    SlotRow,
+    WatchRow,
+)
+from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow
+from roundsman.watch.rules.slots import State as Slot
+from roundsman.watch.slots import BLIND
+
+#: Rows of one transaction, so that nobody waits long for it. A round takes all it found along.
+BATCH, ROUNDS = 2000, 20
+
+
+@dataclass(frozen=True)
+class Old:
+    """Which rows of a table are to go."""
+
+    retention: Retention
+    table: type[LedgerTable] | Table
+    where: ColumnElement[bool]
+    """Holds at the very moment of deleting, too."""
+    batch: int = BATCH
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The table's primary key."""
+        return tuple(inspect(self.table).primary_key)
+
+    def count(self, session: Session) -> int:
+        """How many rows would go; not counted are those that go along with them."""
+        return session.scalar(select(func.count()).select_from(self.table).where(self.where)) or 0
+
+    def delete(self, engine: Engine) -> int:
+        """Delete the rows, a transaction for each batch; returns how many. Safe to stop, and beside itself."""
+        gone, key = 0, tuple_(*self.key)
+        last: Sequence[Any] | None = None
+        while True:
+            after = [key > tuple_(*last)] if last else []
+            # In the order of their keys, so that two that delete at once never wait for each other in a ring.
+            some = select(*self.key).where(self.where, *after).order_by(*self.key).limit(self.batch).with_for_update()
+            with Session(engine.execution_options(writes=True)) as session, session.begin():
+                found = session.execute(some).all()
+                if found:
+                    doomed = delete(self.table).where(key.in_([tuple(row) for row in found]), self.where)
+                    gone += session.execute(doomed, execution_options={"synchronize_session": False}).rowcount
+            if len(found) < self.batch:
+                return gone
+            last = found[-1]
+
+
+def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
+    """All that is to go, in the order in which it goes."""
+    needed = _needed_rounds(session)
+    at = {one.what: now - one.age for one in retention.RETENTION if one.days}
+    named = exists().where(AlertRow.run_id == RunRow.id, _is_open())
+
+    def rounds(one: Retention) -> ColumnElement[bool]:
+        return and_(RunRow.started_at < at[one.what], RunRow.id.not_in(needed), ~named)
+
+    return [
+        *_exchanges(session, at[retention.EXCHANGES.what], rounds(retention.EXCHANGES)),
+        Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), ROUNDS),
+        Old(retention.ALERTS, AlertRow, _alerts(at[retention.ALERTS.what])),
+        Old(retention.INCIDENTS, IncidentRow, _incidents(at[retention.INCIDENTS.what])),
+        Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
+        Old(retention.SLOTS, SlotRow, _slots(session, at[retention.SLOTS.what])),
+        Old(retention.WATCHES, WatchRow, _watches(session, at[retention.WATCHES.what])),
+        Old(retention.EVENTS, JobEventRow, JobEventRow.at < at[retention.EVENTS.what]),
+        Old(retention.HEALTH, HealthRow, _health(session, at[retention.HEALTH.what])),
+        Old(retention.CHUNKS, ImportChunkRow, _chunks(at[retention.CHUNKS.what])),
+        Old(retention.QUARANTINE, ImportRowErrorRow, _quarantine(at[retention.QUARANTINE.what])),
+        Old(retention.CHANGES, PublishedChangeRow, _changes(at[retention.CHANGES.what])),
+        *_sweeps(session, at[retention.SWEEPS.what]),
+    ]
+
+
+def _exchanges(session: Session, before: datetime, doomed: ColumnElement[bool]) -> Iterator[Old | OldDays]:
+    """By the day where there are days, and row by row where there are none."""
+    one = ExchangeRow.__table__  # type: ignore[attr-defined]
+    if session.get_bind().dialect.name == "postgresql":
+        yield OldDays(retention.EXCHANGES, doomed, before)
+        one = one.to_metadata(MetaData(), name="exchange_default")
+    yield Old(retention.EXCHANGES, one, one.c.run_id.in_(select(RunRow.id).where(doomed)))
+
+
+def _is_open() -> ColumnElement[bool]:
+    return AlertRow.state.not_in([Alert.OK, Alert.RESOLVED])
+
+
+def _needed_rounds(session: Session) -> list[str]:
+    return sorted({*session.scalars(_last_rounds()), *_around_deployments(session)})
+
+
+def _last_rounds() -> Any:
+    """The last round of each rule and check, and of each job of a site."""
+    newest = (RunRow.started_at.desc(), RunRow.id.desc())
+    by_rule = (RunRow.site, RunRow.job, VerdictRow.rule, VerdictRow.check)
+    with_rule = select(RunRow.id, func.row_number().over(partition_by=by_rule, order_by=newest).label("place"))
+    ruled = with_rule.join(VerdictRow, VerdictRow.run_id == RunRow.id).subquery()
+    any_one = select(
+        RunRow.id, func.row_number().over(partition_by=(RunRow.site, RunRow.job), order_by=newest).label("place")
+    ).subquery()
+    return select(ruled.c.id).where(ruled.c.place == 1).union(select(any_one.c.id).where(any_one.c.place == 1))
+
+
+def _around_deployments(session: Session) -> Iterator[str]:
+    """The rounds among which a status looks for the ones before and after the last deployment."""
+    for site in session.scalars(select(ReleaseRow.site).distinct()).all():
+        for rounds in rounds_around(session, site, read_releases(session, site)):
+            yield from (run.id for run in rounds)
+
+
+def _alerts(before: datetime) -> ColumnElement[bool]:
+    spoken = exists().where(RunRow.id == AlertRow.run_id, RunRow.started_at >= before)
+    keys = or_(OutboxRow.dedup_key == AlertRow.incident, OutboxRow.dedup_key == AlertRow.dedup_key)
+    unsent = exists().where(keys, OutboxRow.sent_at.is_(None))
+    return and_(~_is_open(), AlertRow.since < before, ~spoken, ~unsent)
+
+
+def _messages(before: datetime) -> ColumnElement[bool]:
+    told_with = aliased(OutboxRow)
+    waits = exists().where(told_with.told_with == OutboxRow.id, told_with.sent_at.is_(None))
+    wanted = exists().where(AlertRow.dedup_key == OutboxRow.dedup_key, _is_open())
+    incident = exists().where(IncidentRow.key == OutboxRow.dedup_key, IncidentRow.resolved_at.is_(None))
+    return and_(OutboxRow.sent_at < before, ~waits, ~wanted, ~incident)
+
+
+def _incidents(before: datetime) -> ColumnElement[bool]:
+    unsent = exists().where(OutboxRow.dedup_key == IncidentRow.key, OutboxRow.sent_at.is_(None))
+    return and_(IncidentRow.resolved_at < before, ~unsent)  # type: ignore[operator]
+
+
+def _slots(session: Session, before: datetime) -> ColumnElement[bool]:
+    settled = SlotRow.state.not_in([Slot.WAITING, Slot.STARTED])
+    place = func.row_number().over(partition_by=SlotRow.deployment, order_by=SlotRow.slot_at.desc()).label("place")
+    last = select(SlotRow.id, place).where(settled).subquery()
+    kept = session.scalars(select(last.c.id).where(last.c.place <= 2)).all()
+    runs = and_(SlotRow.started_at.is_not(None), SlotRow.ended_at.is_(None))
+    return and_(settled, ~runs, SlotRow.slot_at < before, SlotRow.id.not_in(kept))
+
+
+def _watches(session: Session, before: datetime) -> ColumnElement[bool]:
+    looked = session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+    # Since when nobody could look is what its message is recognised by.
+    return WatchRow.at < (min(before, looked) if looked else datetime.min.replace(tzinfo=before.tzinfo))
+
+
+def _health(session: Session, before: datetime) -> ColumnElement[bool]:
+    sites = session.scalars(select(ReleaseRow.site).distinct()).all()
+    made = {site: deployments(read_releases(session, site)) for site in sites}
+    seen = {site: last_look_before(session, site, some[-1].seen_at) for site, some in made.items() if some}
+    kept = [and_(HealthRow.site == site, HealthRow.at == at) for site, at in seen.items() if at]
+    return and_(HealthRow.at < before, *(~one for one in kept))
+
+
+def _chunks(before: datetime) -> ColumnElement[bool]:
+    # Not what was cancelled or failed: it may go on, from its last chunk and by the others' guard.
+    return exists().where(
+        ImportJobRow.id == ImportChunkRow.job_id,
+        ImportJobRow.status == Status.SUCCEEDED,
+        ImportJobRow.finished_ms < _ms(before),
+        ImportJobRow.chunk_no > ImportChunkRow.chunk_no,
+    )
+
+
+def _quarantine(before: datetime) -> ColumnElement[bool]:
+    return ImportRowErrorRow.resolved_ms < _ms(before)  # type: ignore[operator,return-value]
+
+
+def _changes(before: datetime) -> ColumnElement[bool]:
+    ended = PublishedChangeRow.state.in_(["done", "dismissed"])
+    return and_(ended, PublishedChangeRow.ended_ms < _ms(before))  # type: ignore[operator]
+
+
+def _sweeps(session: Session, before: datetime) -> Iterator[Old]:
+    """Their pages and groups first, which would else be nobody's when the pass is stopped in between."""
+    place = func.row_number().over(partition_by=SweepRow.site, order_by=SweepRow.started_at.desc()).label("place")
+    ended = select(SweepRow.id, SweepRow.ended_at, place).where(SweepRow.ended_at.is_not(None)).subquery()
+    doomed = session.scalars(select(ended.c.id).where(ended.c.place > 2, ended.c.ended_at < before)).all()
+    for table, column in ((SweepPageRow, SweepPageRow.sweep_id), (SweepGroupRow, SweepGroupRow.sweep_id)):
+        yield Old(retention.SWEEPS, table, column.in_(doomed))
+    yield Old(retention.SWEEPS, SweepRow, SweepRow.id.in_(doomed), ROUNDS)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
