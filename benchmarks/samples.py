@@ -93,7 +93,7 @@ def _make(url: str) -> int:
     from roundsman.ledger.ledger import open_ledger
     from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
     from roundsman.timing.samples import record_samples
-    from tests.tasks.weeks import week
+    from tests.watch.weeks import week
 
     engine = open_ledger(url)
     week(engine, now=NOW)
@@ -164,7 +164,7 @@ def _status(url: str) -> tuple[float, float, float]:
     from roundsman.ledger.ledger import open_ledger
     from roundsman.status.facts import read_facts
     from roundsman.status.rules.answers import status
-    from tests.tasks.test_status import site
+    from tests.status.test_facts import site
 
     shop, engine, took = site(), open_ledger(url), []
     # The last hour of the day is not rolled up: its samples are read one by one.

@@ -18,7 +18,7 @@ async def _row() -> tuple[str, str, str, bool]:
     from flows.jobs.watch_jobs import _still_promised
     from flows.tasks.runs import promised
     from roundsman.ledger.tables_service import SlotRow
-    from tests.tasks.test_runs import berlin, scheduled
+    from tests.watch.test_runs import berlin, scheduled
 
     now = datetime.now(UTC)
     crons = [f"{number} * * * *" if number % 2 else "* * * * *" for number in range(DEPLOYMENTS)]

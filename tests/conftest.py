@@ -25,6 +25,25 @@ def ledger(tmp_path, monkeypatch):
     return url
 
 
+@pytest.fixture(scope="session")
+def postgres_server():
+    from tests import postgres
+
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture
+def authority(tmp_path, monkeypatch):
+    """A certificate authority that the probe trusts."""
+    import trustme
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first: what one process does at last, with nobody beside it, is then soon over."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

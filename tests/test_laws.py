@@ -54,9 +54,10 @@ for rule in {RULES!r}:
     assert (0, "") == (done.returncode, done.stderr)
 
 
-def test_the_tests_of_the_rules_need_no_prefect():
+def test_the_tests_of_the_library_need_no_prefect():
     """Nor do the fixtures that all tests share."""
-    code = "import sys, pytest; sys.modules['prefect'] = None; sys.exit(pytest.main(['tests/rules', '--collect-only', '-q']))"
+    rooms = [f"tests/{subject}" for subject in ("cache", "http", "probe", "report", "upkeep")]
+    code = f"import sys, pytest; sys.modules['prefect'] = None; sys.exit(pytest.main({[*rooms, '--collect-only', '-q']!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout[-2000:]
 

@@ -7,7 +7,7 @@ from roundsman.ledger.ledger import open_ledger
 from roundsman.purge import queue
 from roundsman.purge.queue import Failed
 from roundsman.purge.rules.queue import Pass, State
-from tests.tasks.queueing import publish, rows_of
+from tests.purge.queueing import publish, rows_of
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
 from roundsman.purge.rules.plan import BROWSERS, Powers, plan_purge
 from roundsman.purge.rules.purge_request import MOST_URLS, Wish, all_of
-from tests.rules.make import site
+from tests.make import site
 
 BASE = "http://example.test"
 SHOP = site({"examples": {"cached": ["/a", "/a/b", "/a/B", "/a/b?x=1"]}})

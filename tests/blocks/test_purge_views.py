@@ -9,7 +9,7 @@ from roundsman.purge.rules.plan import Powers, plan_purge
 from roundsman.purge.rules.purge_request import Wish
 from roundsman.purge.rules.views import MOST, USUAL_CODINGS, Kind, View, scene, servers, unasked, without_unkept
 from roundsman.report.rules.exchange import Probe
-from tests.rules.make import exchange, hit, miss, site
+from tests.make import exchange, hit, miss, site
 
 BASE = "http://example.test"
 FAR = {"name": "far", "paths": ["/far"], "examples": {"cached": ["/far"]}}

@@ -7,7 +7,7 @@ import pytest
 from flows.tasks.cache import examine, look_again
 from roundsman.cache.rules.judge import judge_rule
 from roundsman.report.rules.visitor import STRANGER
-from tests.rules.make import site
+from tests.make import site
 
 
 async def verdicts(edge, kind, name, family="articles", *, late=False, **rule):

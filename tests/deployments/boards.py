@@ -7,8 +7,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.tasks.test_status import RULE
-from tests.tasks.weeks import MINUTE, add, look, release, slot, walk, watch
+from tests.status.test_facts import RULE
+from tests.watch.weeks import MINUTE, add, look, release, slot, walk, watch
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.__main__ import main
 from deployments.render import prefect_yaml
 from deployments.specs import POOL, ROOT, specs
-from tests.rules.make import site
+from tests.make import site
 from tests.service import environment, serving_prefect
 
 

@@ -17,8 +17,8 @@ from roundsman.ledger.ledger import write_round
 from roundsman.report.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
 from tests.ports import free_port
-from tests.tasks.test_standing import leak, other
-from tests.tasks.weeks import HOUR, MINUTE, add, event, judged, look, release, slot, timed, walk, watch
+from tests.status.test_standing_rows import leak, other
+from tests.watch.weeks import HOUR, MINUTE, add, event, judged, look, release, slot, timed, walk, watch
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 

@@ -12,7 +12,7 @@ from playwright.async_api import async_playwright
 from tests import needs
 from tests.deployments.boards import now, open_ledger, write_site
 from tests.ports import free_port
-from tests.tasks.weeks import HOUR, MINUTE, add, look, release, slot, walk, week
+from tests.watch.weeks import HOUR, MINUTE, add, look, release, slot, walk, week
 
 __all__ = ["open_ledger", "write_site"]
 

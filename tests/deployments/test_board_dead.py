@@ -6,9 +6,9 @@ from sqlalchemy import create_engine
 from roundsman.batch.rules import Outgoing
 from roundsman.batch.target import prepare
 from roundsman.ledger.rules.delivery import PURGE
+from tests.alerts.test_outbox import change
+from tests.alerts.test_outbox_machines import enqueue
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
-from tests.tasks.test_outbox import change
-from tests.tasks.test_outbox_machines import enqueue
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 

@@ -8,8 +8,8 @@ import pytest
 
 from roundsman.report.rules.verdict import Outcome
 from tests.deployments.boards import client, fresh, metrics_of, now, open_ledger, write_site
-from tests.tasks.test_standing import leak
-from tests.tasks.weeks import MINUTE, add, judged, walk, watch
+from tests.status.test_standing_rows import leak
+from tests.watch.weeks import MINUTE, add, judged, walk, watch
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 

@@ -8,7 +8,7 @@ from roundsman.purge import queue
 from roundsman.purge.queue import Failed
 from roundsman.purge.rules.queue import State
 from tests.deployments.boards import client, fresh, metrics_of, open_ledger, write_site
-from tests.tasks.queueing import publish
+from tests.purge.queueing import publish
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 

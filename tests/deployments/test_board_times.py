@@ -13,7 +13,7 @@ from roundsman.report.rules.ratio import Ratio
 from roundsman.timing.comparisons import write_ratios
 from roundsman.timing.samples import record_samples
 from tests.deployments.boards import client, fresh, now, open_ledger, write_site
-from tests.tasks.weeks import add, release
+from tests.watch.weeks import add, release
 
 __all__ = ["fresh", "open_ledger", "write_site"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from roundsman.purge import queue as purge_queue
 from tests.deployments.boards import client, open_ledger, write_site
-from tests.tasks.test_status import RULE
+from tests.status.test_facts import RULE
 
 __all__ = ["open_ledger", "write_site"]
 

@@ -9,7 +9,7 @@ import pytest
 from deployments.demo.__main__ import PLANTED, conclude
 from deployments.specs import ROOT
 from roundsman.report.rules.verdict import Claim, Verdict
-from tests.rules.test_report import report
+from tests.report.test_report import report
 
 
 @pytest.mark.slow

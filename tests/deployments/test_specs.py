@@ -20,7 +20,7 @@ from deployments.validate import problems
 from flows.jobs.inspect_site import inspect_site
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, NothingToUndo, job
 from roundsman.site.rules.site import Site
-from tests.rules.make import site
+from tests.make import site
 
 CONFIG = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 

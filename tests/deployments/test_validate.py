@@ -12,7 +12,7 @@ from deployments.render import prefect_yaml
 from deployments.specs import ROOT, Timetable, shared_specs, specs
 from deployments.validate import problems
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, job
-from tests.rules.make import site
+from tests.make import site
 
 FINE = yaml.safe_load(prefect_yaml(specs([site(schedule={"inspect": "7 * * * *"})])))
 GONE = object()

@@ -16,7 +16,7 @@ from roundsman.logged_in.rules import judge as logged_in_traffic
 from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.edges.lab import MEMBERS
 from tests.edges.table import table
-from tests.rules.make import site
+from tests.make import site
 
 EDGES = {
     "varnish": "varnish/lab",

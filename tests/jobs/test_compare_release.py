@@ -13,9 +13,9 @@ from flows.__main__ import main
 from flows.jobs.compare_release import _telling
 from roundsman.ledger.tables_rounds import FindingRow, RunRow
 from roundsman.report.rules.verdict import Outcome
+from tests.alerts.telling import a_report, verdict
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, inbox, site
-from tests.tasks.telling import a_report, verdict
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]
 

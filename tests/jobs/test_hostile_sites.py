@@ -8,7 +8,7 @@ from roundsman.report.rules.report import line
 from tests import hostile
 from tests.hostile import serving
 from tests.jobs.conftest import ROLLBACK, site
-from tests.tasks.asking import tls
+from tests.probe.asking import tls
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]
 

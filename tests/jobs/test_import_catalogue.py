@@ -12,14 +12,14 @@ from flows.jobs.import_catalogue import import_catalogue
 from flows.tasks.catalogue import ARTICLE, VARIABLE
 from flows.tasks.outbox import replay
 from roundsman.batch import open_target
+from tests.batch.test_paged import Api
+from tests.batch.work import asked, let_expire
 from tests.edges.asking import ask, label
 from tests.edges.lab import Origin, Varnish
 from tests.hostile import serving
 from tests.jobs.conftest import articles, site
-from tests.tasks.batch.test_paged import Api
-from tests.tasks.batch.work import asked, let_expire
+from tests.ledger.rounds import python
 from tests.tasks.conftest import postgres_server, url
-from tests.tasks.rounds import python
 
 __all__ = ["postgres_server", "url"]
 

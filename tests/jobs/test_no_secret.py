@@ -205,8 +205,8 @@ def test_no_job_tells_a_secret_anywhere(shop, ledger, tmp_path, capsys, caplog):
     from flows.tasks.outbox import deliver
     from flows.tasks.site_blocks import load
     from roundsman.ledger.ledger import open_ledger
-    from tests.tasks.queueing import publish
-    from tests.tasks.telling import a_report, told, verdict
+    from tests.alerts.telling import a_report, told, verdict
+    from tests.purge.queueing import publish
 
     server, path, database = shop
     caplog.set_level(logging.INFO)

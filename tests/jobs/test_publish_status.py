@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
-from tests.tasks.test_status import RULE, serving
+from tests.status.test_facts import RULE, serving
 
 pytestmark = [pytest.mark.harness]
 

@@ -19,7 +19,7 @@ from roundsman.purge.rules.queue import LATE, SLOWEST
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site
-from tests.tasks.queueing import SlowApi, publish, rows_of, slow_edge, written
+from tests.purge.queueing import SlowApi, publish, rows_of, slow_edge, written
 from tests.vendor_api import TOKEN, Said, VendorApi, served
 
 __all__ = ["write_site"]

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from flows.__main__ import main
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_rounds import RunRow
+from tests.database.migrating import Project
+from tests.database.reviewing import file, run
 from tests.tasks.conftest import postgres_server
-from tests.tasks.migrating import Project
-from tests.tasks.reviewing import file, run
 
 __all__ = ["postgres_server"]
 

@@ -23,7 +23,7 @@ from roundsman.ledger.tables_sweeps import PAGE, SHARD
 from roundsman.report.rules.verdict import Outcome
 from roundsman.sweep.listing import unpacked
 from tests import service
-from tests.tasks.shop import serving
+from tests.database.shop import serving
 
 PAGES = 3000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from roundsman.http import cache_status
 from roundsman.http.cache_status import CacheState, OriginContacted, read
-from tests.rules.make import exchange
+from tests.make import exchange
 
 HEARD = sorted(cache_status._HEARD)
 EDGES = st.sampled_from(["", "an edge of tomorrow", *cache_status._BY_EDGE])

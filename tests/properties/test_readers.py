@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from roundsman.http.cache_status import cache_state
 from roundsman.http.freshness import directives, lifetime, storable
-from tests.rules.make import exchange
+from tests.make import exchange
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255)))

@@ -3,7 +3,7 @@
 import random
 
 from roundsman.sweep.rules.judge import Judge, judge
-from tests.rules.make import NOW, exchange, site
+from tests.make import NOW, exchange, site
 
 RULES = [
     {

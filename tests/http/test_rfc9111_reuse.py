@@ -1,0 +1,215 @@
+"""What the vectors leave out: whether a cache may keep a response, and answer the next request from it."""
+
+import pytest
+
+from roundsman.http.freshness import lifetime, storable
+from roundsman.http.rfc9111_reuse import Answered, Asked, judge
+from roundsman.site.rules.site_edge import targeted_of
+from tests.make import exchange, site
+
+URL = "https://www.example.com/a"
+DATE = ("Date", "Thu, 01 Jan 2026 00:00:00 GMT")
+START = 1767225600.0
+
+
+def decide(
+    *headers, status=200, method="GET", asked=(), url=URL, following=(), next_method="GET", after=10, delay=0.0, **cache
+):
+    """Judge a response with a Date to a request for URL, and the next one; a string is a Cache-Control."""
+    lines = tuple(("Cache-Control", line) if isinstance(line, str) else line for line in headers)
+    return judge(
+        Asked(URL, method, tuple(asked)),
+        Answered(status, (DATE, *lines), START, delay),
+        Asked(url, next_method, tuple(following)),
+        after=after,
+        **cache,
+    )
+
+
+STORED = [
+    (["private"], {}, "not storable: `private` without field names, RFC 9111 5.2.2.7"),
+    (['private="set-cookie"'], {}, "storable: nothing forbids it and 200 may be kept heuristically, RFC 9111 4.2.2"),
+    (['private=""'], {}, "not storable: `private`"),
+    (['private="x, max-age=60'], {}, "not storable: `private`"),
+    (['ext="x, no-store'], {}, "not storable: `no-store`"),
+    (["private"], {"shared": False}, "storable: `private`"),
+    (["no-store, must-understand, max-age=60"], {}, "storable: `max-age`"),
+    (["must-understand, max-age=60"], {"status": 299}, "not storable: `must-understand`"),
+    (["max-age=60"], {"status": 299}, "storable: `max-age`"),
+    (["max-age=60"], {"status": 103}, "not storable: 103 is no final answer"),
+    (["max-age=60"], {"status": 304}, "not storable: 304"),
+    (["public"], {"status": 500}, "storable: `public`"),
+    (["must-revalidate"], {"status": 500}, "not storable: no lifetime"),
+    (["max-age=soon"], {"status": 500}, "storable: `max-age`"),
+    ([("Expires", "")], {"status": 500}, "storable: `Expires`"),
+    (["max-age=60"], {"method": "POST"}, "not storable: a POST"),
+    (["max-age=60", ("Content-Location", "/a")], {"method": "POST"}, "storable: `max-age`"),
+    (["max-age=60", ("Content-Location", "/b")], {"method": "POST"}, "not storable: a POST"),
+    (["public", ("Content-Location", "/a")], {"method": "POST"}, "not storable: a POST"),
+    (["max-age=60"], {"method": "PUT"}, "not storable: the answer to a PUT"),
+    (["max-age=60"], {"method": "HEAD"}, "storable: `max-age`"),
+    (["max-age=60"], {"asked": [("Cache-Control", "No-Store")]}, "not storable: the request said `no-store`"),
+    (["max-age=60"], {"asked": [("authorization", "")]}, "not storable: the request had Authorization"),
+    (["max-age=60"], {"asked": [("Authorization", "x")], "shared": False}, "storable: `max-age`"),
+    (["max-age=60", ("CDN-Cache-Control", "no-store")], {}, "storable: `max-age`"),
+    (["max-age=60", ("CDN-Cache-Control", "no-store")], {"targeted": ("cdn-cache-control",)}, "not storable: `no-store` in cdn-cache-control, RFC 9213 2.2 and RFC 9111 5.2.2.5"),
+    *((["no-store", ("CDN-Cache-Control", said)], {"targeted": ("cdn-cache-control",)}, "not storable: `no-store`, RFC 9111")
+      for said in ('max-age="60"', "max-age=60.5", "max-age", "max-age=60, s-maxage=x", "public, stale-if-error=?1", "max-age=(60)", "max-age= 60", "max-age=60, &&&", "MAX-AGE=60", "  ", "max-age=1234567890123456")),
+    (["no-store", ("CDN-Cache-Control", "max-age=-60")], {"targeted": ("cdn-cache-control",)}, "storable: `max-age` in cdn-cache-control"),
+    (["no-store", ("CDN-Cache-Control", "max-age=60, no-store=?0, s-maxage=?0")], {"targeted": ("cdn-cache-control",)}, "storable: `max-age` in cdn-cache-control"),
+    (["max-age=60", ("CDN-Cache-Control", 'private="", max-age=60')], {"targeted": ("cdn-cache-control",)}, "not storable: `private`"),
+    (["max-age=60", ("CDN-Cache-Control", "private=(), max-age=60")], {"targeted": ("cdn-cache-control",)}, "not storable: `private`"),
+    ([("Expires", "Thu, 01 Jan 2026 00:10:00 GMT"), ("CDN-Cache-Control", "no-transform")], {"status": 500, "targeted": ("cdn-cache-control",)}, "not storable: no lifetime"),
+    (["no-store", ("Surrogate-Control", "max-age=60")], {"targeted": ("surrogate-control",)}, "storable: `max-age` in surrogate-control"),
+    (["no-store", ("Surrogate-Control", 'content="ESI/1.0"')], {"targeted": ("surrogate-control",)}, "not storable: `no-store`"),
+    (["no-store", ("Edge-Control", "!no-store, cache-maxage=2h")], {"targeted": ("edge-control",)}, "storable: `max-age` in edge-control"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "more", "why"), STORED)
+def test_whether_a_response_may_be_kept_comes_with_the_reason(headers, more, why):
+    decision = decide(*headers, **more)
+    assert why in decision.why_storable
+    assert decision.storable == why.startswith("storable")
+
+
+EXPIRES = "Thu, 01 Jan 2026 00:10:00 GMT"
+REUSED = [
+    (["max-age=60"], {}, "hit"),
+    (["max-age=60"], {"after": 59.5}, "hit"),
+    (["max-age=60"], {"after": 60}, "validate"),
+    (["max-age=60"], {"after": 55, "delay": 5}, "validate"),
+    (["max-age=60", ("Age", "50")], {}, "validate"),
+    (["max-age=60", ("Age", "-50")], {}, "hit"),
+    (["max-age=60", ("Age", "50;x=1")], {}, "hit"),
+    (["max-age=60", ("Age", "50"), ("Age", "0")], {}, "validate"),
+    (["max-age=60", ("Age", "9" * 5000)], {}, "validate"),
+    (["max-age=" + "9" * 5000], {}, "hit"),
+    (['max-age="60"'], {}, "hit"),
+    (["max-age=60.0"], {}, "validate"),
+    (["max-age= 60"], {}, "validate"),
+    (["s-maxage=x, max-age=60"], {}, "validate"),
+    (["s-maxage=60, max-age=0"], {"shared": False}, "validate"),
+    (["max-age=60", "max-age=60"], {}, "hit"),
+    (["max-age=60", "max-age=5"], {}, "may"),
+    (["max-age=5", "max-age=60"], {}, "validate"),
+    ([("Expires", EXPIRES)], {}, "hit"),
+    ([("Expires", "Thursday, 01-Jan-26 00:10:00 GMT")], {}, "hit"),
+    ([("Expires", "Thu Jan  1 00:10:00 2026")], {}, "hit"),
+    ([("Expires", "thu, 01 jan 2026 00:10:00 gmt")], {}, "hit"),
+    ([("Expires", "Thu, 01 Jan 2026 00:10:00 AEST")], {}, "validate"),
+    ([("Expires", "Thu, 01 Jan 26 00:10:00 GMT")], {}, "validate"),
+    ([("Expires", "Thu, 1 Jan 2026 00:10:00 GMT")], {}, "validate"),
+    ([("Expires", "Thu, 01  Jan 2026 00:10:00 GMT")], {}, "validate"),
+    ([("Expires", "Thu, 01 Jan 2026 00.10.00 GMT")], {}, "validate"),
+    ([("Expires", "Thu, 32 Jan 2026 00:10:00 GMT")], {}, "validate"),
+    ([("Expires", "-1")], {}, "validate"),
+    ([("Expires", DATE[1])], {"after": 0}, "validate"),
+    ([("Expires", EXPIRES), ("Expires", "0")], {}, "may"),
+    ([("Expires", "0"), ("Expires", EXPIRES)], {}, "validate"),
+    (["no-cache, max-age=60"], {}, "validate"),
+    (['no-cache="set-cookie", max-age=60'], {}, "hit"),
+    (["no-cache"], {"status": 204}, "validate"),
+    (["public"], {"status": 500}, "may"),
+    (["max-age=5, stale-while-revalidate=60"], {}, "stale-while-revalidate"),
+    (["max-age=5, stale-while-revalidate=60"], {"after": 66}, "validate"),
+    (["max-age=0, stale-while-revalidate=60"], {"after": 0}, "stale-while-revalidate"),
+    (["max-age=0"], {"after": 0}, "validate"),
+    (["max-age=5, stale-while-revalidate=soon"], {}, "validate"),
+    (["s-maxage=5, stale-while-revalidate=60"], {}, "validate"),
+    (["s-maxage=5, stale-while-revalidate=60", ("CDN-Cache-Control", "max-age=5, stale-while-revalidate=60")], {"targeted": ("cdn-cache-control",)}, "stale-while-revalidate"),
+    ([("Expires", EXPIRES), ("CDN-Cache-Control", "public")], {"targeted": ("cdn-cache-control",)}, "may"),
+    (["max-age=0", ("Surrogate-Control", "max-age=5+60")], {"targeted": ("surrogate-control",)}, "stale-while-revalidate"),
+    (["max-age=5, stale-if-error=60"], {}, "stale-if-error"),
+    (["max-age=5, stale-if-error=60, proxy-revalidate"], {}, "validate"),
+    (["max-age=5, stale-if-error=60, proxy-revalidate"], {"shared": False}, "stale-if-error"),
+    (["max-age=5"], {"following": [("Cache-Control", "stale-if-error=60")]}, "stale-if-error"),
+    (["max-age=5"], {"following": [("Cache-Control", "max-stale")]}, "may"),
+    (["max-age=5"], {"following": [("Cache-Control", "max-stale=4")]}, "validate"),
+    (["s-maxage=5"], {"following": [("Cache-Control", "max-stale=60")]}, "validate"),
+    (["max-age=5, stale-while-revalidate=60"], {"following": [("Cache-Control", "max-age=60")]}, "validate"),
+    (["max-age=60"], {"following": [("Cache-Control", "max-age=10")]}, "hit"),
+    (["max-age=60"], {"following": [("Cache-Control", "max-age=9")]}, "validate"),
+    (["max-age=60"], {"following": [("Cache-Control", "min-fresh=50")]}, "hit"),
+    (["max-age=60"], {"following": [("Cache-Control", "min-fresh=51")]}, "validate"),
+    (["max-age=60"], {"following": [("Cache-Control", "no-cache")]}, "validate"),
+    (["max-age=60"], {"following": [("Cache-Control", "no-store")]}, "hit"),
+    (["max-age=60"], {"following": [("Pragma", "no-cache"), ("Cache-Control", "max-age=60")]}, "hit"),
+    (["max-age=60"], {"following": [("Cache-Control", "only-if-cached")]}, "hit"),
+    (["max-age=5"], {"following": [("Cache-Control", "only-if-cached")]}, "gateway-timeout"),
+    (["no-store"], {"following": [("Cache-Control", "only-if-cached")]}, "gateway-timeout"),
+    ([], {"following": [("Cache-Control", "max-age=0")]}, "validate"),
+    ([], {}, "may"),
+    (["max-age=60"], {"method": "HEAD"}, "miss"),
+    (["max-age=60"], {"method": "HEAD", "next_method": "HEAD"}, "hit"),
+    (["max-age=60", ("Content-Location", URL)], {"method": "POST"}, "hit"),
+    (["max-age=60"], {"next_method": "DELETE"}, "miss"),
+    (["max-age=60"], {"status": 206, "asked": [("Range", "bytes=0-9")]}, "miss"),
+    (["max-age=60"], {"status": 206, "asked": [("Range", "bytes=0-9")], "following": [("range", "bytes=0-9")]}, "hit"),
+    (["max-age=60", ("Vary", "*")], {}, "miss"),
+    (["max-age=60", ("Vary", "Foo, *")], {}, "miss"),
+    (["max-age=60", ("Vary", "Foo"), ("Vary", "*")], {}, "miss"),
+    (["max-age=60", ("Vary", "FOO")], {"asked": [("foo", "a, b")], "following": [("Foo", "a"), ("Foo", "b")]}, "hit"),
+    (["max-age=60", ("Vary", "Foo")], {"asked": [("Foo", "a")]}, "miss"),
+    (["max-age=60", ("Vary", "Foo")], {"asked": [("Foo", "")]}, "miss"),
+    (["max-age=60", ("Vary", "Foo")], {"asked": [("Foo", '"a, b"')], "following": [("Foo", '"a,b"')]}, "miss"),
+    (["max-age=60", ("Vary", "Foo")], {"asked": [("Foo", '"a')], "following": [("Foo", '"b')]}, "miss"),
+    (["max-age=60", ("Vary", "")], {"asked": [("Foo", "a")]}, "hit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "more", "reuse"), REUSED)
+def test_the_next_request_is_answered_from_a_copy_only_where_the_standards_say_so(headers, more, reuse):
+    decision = decide(*headers, **more)
+    assert reuse == decision.reuse, decision.why_reuse
+
+
+TARGETS = [
+    ("https://WWW.Example.COM/a", "hit"),
+    ("HTTPS://www.example.com/a", "hit"),
+    ("https://www.example.com:443/a", "hit"),
+    ("https://www.example.com:8443/a", "miss"),
+    ("http://www.example.com/a", "miss"),
+    ("https://example.com/a", "miss"),
+    ("https://www.example.com/a#part", "hit"),
+    ("https://www.example.com/b/../a", "hit"),
+    ("https://www.example.com/./a", "hit"),
+    ("https://www.example.com/%61", "hit"),
+    ("https://www.example.com/A", "miss"),
+    ("https://www.example.com/a?", "miss"),
+    ("https://www.example.com//a", "miss"),
+    ("https://[", "miss"),
+]
+
+
+@pytest.mark.parametrize(("url", "reuse"), TARGETS)
+def test_a_copy_is_for_all_equivalent_addresses_and_no_other(url, reuse):
+    assert reuse == decide("max-age=60", url=url).reuse
+
+
+def test_where_date_and_age_disagree_the_reason_names_both():
+    old = ("Date", "Wed, 31 Dec 2025 23:58:20 GMT")
+    decision = judge(Asked(URL), Answered(200, (old, ("Cache-Control", "max-age=60")), START), Asked(URL), after=1)
+    assert "stale: 101 s (by Date; 1 s by Age) old of 60 s, RFC 9111 4.2" == decision.why_reuse
+
+
+EDGES = [
+    ({"edge": "cloudflare/shop"}, ("cloudflare-cdn-cache-control", "cdn-cache-control")),
+    ({"edge": "fastly/shop"}, ("surrogate-control",)),
+    ({"edge": "varnish/shop"}, ()),
+    ({}, ()),
+    ({"edge": "varnish/shop", "targeted_fields": ["CDN-Cache-Control"]}, ("cdn-cache-control",)),
+    ({"edge": "cloudflare/shop", "targeted_fields": []}, ()),
+]
+
+
+@pytest.mark.parametrize(("said", "fields"), EDGES)
+def test_an_edge_obeys_the_fields_that_the_site_file_names_or_its_maker_documents(said, fields):
+    assert fields == targeted_of(site(**said))
+
+
+def test_the_first_targeted_field_that_can_be_read_counts():
+    fields = targeted_of(site(edge="cloudflare/shop"))
+    said = {"cloudflare_cdn_cache_control": "max-age = 1", "cdn_cache_control": "max-age=600"}
+    seen = exchange(cache_control="no-store", **said)
+    assert (True, 600, 0) == (storable(seen, targeted=fields).yes, lifetime(seen, targeted=fields), lifetime(seen))

@@ -1,0 +1,3 @@
+from tests.ledgers import ledger, url
+
+__all__ = ["ledger", "url"]

@@ -1,0 +1,93 @@
+"""Which rounds are those before and after a release."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.tables_rounds import FindingRow, RunRow, VerdictRow
+from roundsman.ledger.tables_service import LatencyRow
+from roundsman.site.rules.release import Release, Source
+from roundsman.status.around_release import around
+from roundsman.status.facts import read_facts
+from roundsman.timing.rounds import past
+from roundsman.timing.rules.slowness import State
+from tests.status.test_facts import site
+from tests.watch.weeks import NOW
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def known(ledger):
+    """Ten rounds, an hour apart, the last one now; each took its number in milliseconds, and the even ones were slow."""
+    with Session(ledger.execution_options(writes=True)) as session, session.begin():
+        for place in range(10):
+            at = NOW - (9 - place) * HOUR
+            run = RunRow(
+                id=f"r{place}", site="shop", job="inspect-site", started_at=at, ended_at=at, outcome="pass", counts={}
+            )
+            session.add(run)
+            session.flush()
+            session.add(
+                LatencyRow(
+                    run_id=run.id, path="/a", cache_state="hit", samples=9, p50_ms=place, p95_ms=9, hits=8, asked=9
+                )
+            )
+            verdict = VerdictRow(
+                run_id=run.id,
+                position=0,
+                check="response-time",
+                subject="/a",
+                rule="articles",
+                owner="web",
+                outcome="pass",
+                expected_result="",
+                rollback="",
+            )
+            session.add(verdict)
+            session.flush()
+            outcome = "pass" if place % 2 else "fail"
+            claim = {"claim": "response-time/hit-p95", "saw": "", "wanted": ""}
+            session.add(FindingRow(verdict_id=verdict.id, position=0, outcome=outcome, **claim))
+        for version, ago in (("a1", 100), ("b2", 6.5), ("c3", 2.5)):
+            keep_release(session, "shop", Release(version, NOW - ago * HOUR, Source.BOARD))
+    return ledger
+
+
+def milliseconds(walks):
+    return [round(walk.times["/a", "hit"].p50 * 1000) for walk in walks]
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [("", [0, 1, 2, 3, 4, 5, 6], [7, 8, 9]), ("c3", [0, 1, 2, 3, 4, 5, 6], [7, 8, 9]), ("b2", [0, 1, 2], [3, 4, 5, 6])],
+)
+def test_the_rounds_of_a_release_end_where_the_next_one_begins(known, version, before, after):
+    with Session(known) as session:
+        found = around(session, site(), version, NOW)
+    assert (before, after) == (milliseconds(found.before), milliseconds(found.after))
+    assert (version or "c3") == found.release.version
+    assert {(8, 9)} == {(one.hits, one.asked) for walk in found.before for one in walk.times.values()}
+
+
+@pytest.mark.parametrize(("name", "why"), [("shop", "no release z9 is known (known: a1, b2, c3)"), ("bare", "no rele")])
+def test_a_release_that_nobody_told_of_is_none(known, name, why):
+    with Session(known) as session:
+        found = around(session, site().model_copy(update={"site": name}), "z9" if name == "shop" else "", NOW)
+    assert found.release is None
+    assert found.why.startswith(why)
+
+
+def test_a_look_back_is_at_the_last_rounds_in_their_order(known):
+    with Session(known) as session:
+        found = past(session, "shop", 4)
+    assert [6, 7, 8, 9] == milliseconds(found.rounds)
+    assert ["a1", "b2", "c3"] == [one.version for one in found.releases]
+
+
+def test_a_status_remembers_what_the_last_rounds_of_a_route_were(known):
+    with Session(known) as session:
+        (memory,) = read_facts(session, site(), NOW).memory
+    assert ("/a", (State.OK, State.SLOW, State.OK)) == (memory.path, memory.states)
