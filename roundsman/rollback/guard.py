@@ -1,6 +1,6 @@
 """Runs one command in a session of its own, and ends it with all it started as soon as nobody listens any more.
 
-It is run as a script and imports nothing of this project: `python -I -S rehearse_guard.py PATIENCE GRACE ARGV...`.
+It is run as a script and imports nothing of this project: `python -I -S guard.py PATIENCE GRACE ARGV...`.
 Whoever started it writes a byte to its standard input now and then. When none came for PATIENCE seconds, or the input
 is at its end because the writer was killed, the command's group gets SIGTERM, and SIGKILL after GRACE seconds; then on
 Linux what has left the group for a session of its own is killed too. So no command outlives the lease under which it

@@ -15,7 +15,7 @@ from roundsman.rollback.find_and_run import environment as own_environment
 from roundsman.rollback.find_and_run import path_of
 from roundsman.rollback.rules.output import HEAD, MARGIN, TAIL, kept, last_line, secrets_of
 
-GUARD = Path(__file__).with_name("rehearse_guard.py")
+GUARD = Path(__file__).with_name("guard.py")
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 5.0
 _LOOK = 0.05
