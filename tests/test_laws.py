@@ -156,6 +156,69 @@ for module in {library!r}:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+#: Class names that are still defined in more than one file. Only names go from here, none comes.
+DEFINED_TWICE = {
+    "Answer",
+    "Asked",
+    "Attempt",
+    "Budget",
+    "Change",
+    "Claim",
+    "Difference",
+    "Event",
+    "Failed",
+    "FencedError",
+    "Guard",
+    "Kept",
+    "Kind",
+    "Leg",
+    "Level",
+    "Limits",
+    "Line",
+    "Look",
+    "Outcome",
+    "Pace",
+    "Page",
+    "Part",
+    "Pass",
+    "Plan",
+    "Policy",
+    "Progress",
+    "Purge",
+    "Rehearsing",
+    "Release",
+    "Seen",
+    "Slot",
+    "Source",
+    "State",
+    "Status",
+    "Step",
+    "Terms",
+    "Told",
+    "Trial",
+    "Trouble",
+    "Walk",
+    "_Run",
+    "_Said",
+}
+
+
+def class_names():
+    """Where each class is defined: dotted modules by its name."""
+    found = {}
+    for module, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(module)
+    return found
+
+
+def test_a_class_name_has_one_meaning():
+    assert {} == {
+        name: places for name, places in class_names().items() if len(places) > 1 and name not in DEFINED_TWICE
+    }
+
+
 def test_only_the_prober_knows_libcurl():
     users = {str(path.relative_to(ROOT)) for _, path in modules() if "import pycurl" in path.read_text()}
     assert users <= {"roundsman/probe/probe.py", "roundsman/probe/transfer.py", "roundsman/probe/curl_errors.py"}
