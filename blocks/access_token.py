@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from blocks.asking import bounded, retry_after
-from blocks.purge import PurgeError
+from roundsman.purge.rules.order import PurgeError
 
 #: Seconds for one whole request for a token.
 PATIENCE = 10.0

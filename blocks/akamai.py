@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from blocks.asking import written_out
 from blocks.edge import Api, Edge
 from blocks.edgegrid import EdgeGrid
-from blocks.purge import By, Order, Rate, Tags
+from roundsman.purge.rules.order import By, Order, Rate, Tags
 
 #: Seconds to wait after a 429, whose answer does not say how long.
 _WAIT_SECONDS = 5.0

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import httpx
 
+from roundsman.purge.rules.order import By
+
 #: Statuses that are about who asks: a token that has expired, or a right that is missing.
 DENIED = frozenset({401, 403, 407})
 
@@ -101,3 +103,31 @@ def mend(status: int) -> str:
         405: "the edge does not let this machine purge; allow it in its configuration",
     }
     return known.get(status, "check the settings of this block")
+
+
+def too_wide(item: str, by: By) -> str | None:
+    """What should stand in place of an item that could drop more than it says; None when it is exact."""
+    if by is By.EVERYTHING:
+        return None if item == By.EVERYTHING else "the word `everything`, written out"
+    if not item or re.search(r"[\s*\x00-\x1f\x7f]", item):
+        return f"one exact {by}, without `*`, blanks or line breaks"
+    if by is By.URL:
+        return None if _is_url(item) else "an absolute http(s) URL without `#` or a password, such as https://host/path"
+    if by is By.KEY:
+        return None if "," not in item else "one surrogate key without a comma"
+    if by is By.HOST:
+        return None if re.fullmatch(r"[^/?#@]+", item) else "a host, such as www.example.com"
+    exact = re.fullmatch(r"[^/:?#@]+/[^/?#][^?#]*", item)
+    return (
+        None if exact else "host and path without a scheme, such as www.example.com/blog (a bare host is not a prefix)"
+    )
+
+
+def _is_url(item: str) -> bool:
+    if not re.fullmatch(r"https?://[^/?#@\\]+([/?][^#]*)?", item, re.IGNORECASE):
+        return False
+    try:
+        url = httpx.URL(item)
+    except httpx.InvalidURL:
+        return False
+    return bool(url.host) and (url.port or 0) < 65_536

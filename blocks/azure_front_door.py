@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, Validatio
 from blocks.access_token import TokenSource, azure_client, azure_machine
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, PurgeError
+from roundsman.purge.rules.order import Blind, By, Order, PurgeError
 
 Id = Annotated[str, StringConstraints(pattern=r"^[\w.()-]+$")]
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import written_out
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, Rate, Tags
+from roundsman.purge.rules.order import Blind, By, Order, Rate, Tags
 
 
 class Bunny(Edge):

@@ -11,7 +11,7 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import written_out
 from blocks.edge import Api, Edge
-from blocks.purge import By, Order, Rate, Tags
+from roundsman.purge.rules.order import By, Order, Rate, Tags
 
 #: Requests a second and bucket for tags, hosts, prefixes and everything, by plan.
 _RATES = {"free": (5 / 60, 25), "pro": (5, 25), "business": (10, 50), "enterprise": (50, 500)}

@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_
 
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, PurgeError, Rate, Tags
+from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Tags
 
 #: Codes of an answer of 400 that is about how much was asked, and not about what.
 #: https://docs.aws.amazon.com/cloudfront/latest/APIReference/CommonErrors.html

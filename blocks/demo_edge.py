@@ -6,7 +6,7 @@ import httpx
 
 from blocks.asking import to_node
 from blocks.edge import Edge
-from blocks.purge import By, Order
+from roundsman.purge.rules.order import By, Order
 
 
 class DemoEdge(Edge):

@@ -15,9 +15,9 @@ from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, StringConstraints
 
 from blocks.access_token import TokenSource
-from blocks.asking import DENIED, bounded, mend, retry_after
+from blocks.asking import DENIED, bounded, mend, retry_after, too_wide
 from blocks.hiding import secrets_in, struck_out
-from blocks.purge import Blind, By, Order, PurgeError, Rate, Receipt, Settling, Tags, folded, too_wide
+from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Receipt, Settling, Tags, folded
 
 log = logging.getLogger("roundsman")
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import target_of, to_raw, until_reset
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, Rate, Tags
+from roundsman.purge.rules.order import Blind, By, Order, Rate, Tags
 
 
 class Fastly(Edge):

@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, Validatio
 from blocks.access_token import TokenSource, google_machine, google_service_account
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, PurgeError, Rate, Tags
+from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Tags
 
 #: Compute Engine says with 403 that a quota is used up, and other parts of Google with 413 or 429; the reason tells it
 #: from a missing right. In an operation the same words are its error's code.

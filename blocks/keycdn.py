@@ -7,7 +7,7 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import target_of
 from blocks.edge import Api, Edge
-from blocks.purge import Blind, By, Order, Rate, Tags
+from roundsman.purge.rules.order import Blind, By, Order, Rate, Tags
 
 #: Seconds to wait after a 429 that does not say how long: calls are counted by the minute.
 _WAIT_SECONDS = 60.0

@@ -10,8 +10,8 @@ import httpx
 from pydantic import SecretStr, StringConstraints
 
 from blocks.edge import Api
-from blocks.purge import Blind, By, Order, Rate, Tags
 from blocks.tagged_edge import TaggedEdge
+from roundsman.purge.rules.order import Blind, By, Order, Rate, Tags
 
 #: Seconds for which a tag rests that was purged twice.
 _REST_SECONDS = 5.0

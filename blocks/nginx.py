@@ -8,7 +8,7 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import to_node
 from blocks.edge import Edge
-from blocks.purge import By, Order
+from roundsman.purge.rules.order import By, Order
 
 
 class Nginx(Edge):

@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 
 from blocks.asking import target_of
 from blocks.edge import Edge
-from blocks.purge import Blind, By, Order
+from roundsman.purge.rules.order import Blind, By, Order
 
 
 class TaggedEdge(Edge):

@@ -6,7 +6,7 @@ import httpx
 
 from blocks.asking import to_node
 from blocks.edge import Edge
-from blocks.purge import Blind, By, Order, PurgeError
+from roundsman.purge.rules.order import Blind, By, Order, PurgeError
 
 
 class Varnish(Edge):

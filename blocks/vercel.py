@@ -12,8 +12,8 @@ from pydantic import SecretStr, StringConstraints
 
 from blocks.asking import until_reset
 from blocks.edge import Api
-from blocks.purge import By, Order, Tags
 from blocks.tagged_edge import TaggedEdge
+from roundsman.purge.rules.order import By, Order, Tags
 
 Id = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
 

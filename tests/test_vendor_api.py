@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from blocks.purge import By, PurgeError
+from roundsman.purge.rules.order import By, PurgeError
 from tests.blocks.vendors import hosted, slug
 from tests.edges import lab
 from tests.edges.asking import ask, told

@@ -16,13 +16,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.edge import Edge
-from blocks.purge import PurgeError
 from flows.tasks.purge import carry_out, edges_of, powers_of
 from roundsman.http.freshness import age
 from roundsman.probe.ask import ask, outside, pause
 from roundsman.probe.probe import now
 from roundsman.purge.rules.evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
 from roundsman.purge.rules.judge import old_ones
+from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import Plan, plan_purge
 from roundsman.purge.rules.proof import PATIENCE, TRIES, Proof, flight, stale_window
 from roundsman.purge.rules.purge_request import Wish

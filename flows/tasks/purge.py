@@ -14,10 +14,10 @@ import httpx
 
 from blocks import registry
 from blocks.edge import Edge
-from blocks.purge import By, Order, PurgeError, Receipt, Settling
 from flows.tasks.vendors import block
 from roundsman.probe.ask import outside
 from roundsman.probe.probe import now
+from roundsman.purge.rules.order import By, Order, PurgeError, Receipt, Settling
 from roundsman.purge.rules.plan import Plan, Powers, Request
 from roundsman.purge.rules.proof import Purged
 from roundsman.purge.rules.purge_request import Wish, targets

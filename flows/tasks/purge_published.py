@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Engine
 
 from blocks.edge import Edge
-from blocks.purge import PurgeError
 from flows.tasks.prove import Trial, prove
 from flows.tasks.purge import Taken, edges_of, hand_over, powers_of, until_done
 from flows.tasks.purge_rate import paced
@@ -24,6 +23,7 @@ from roundsman.probe.probe import now
 from roundsman.purge import queue
 from roundsman.purge.rules import queue as rules
 from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import Plan, plan_purge
 from roundsman.purge.rules.proof import flight
 from roundsman.purge.rules.purge_request import Wish

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks.edge import Edge
-from blocks.purge import By, PurgeError, Rate
 from flows.tasks.purge import gate
 from roundsman.ledger.tables_purges import BUCKET
 from roundsman.ledger.transaction import NowMs, writing
+from roundsman.purge.rules.order import By, PurgeError, Rate
 from roundsman.purge.rules.token_bucket import Bucket, Level, blocked, full, take
 
 #: Seconds after which a waiting worker looks again, as a vendor may have asked for more meanwhile.

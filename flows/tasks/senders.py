@@ -18,7 +18,6 @@ from blocks import pagers
 from blocks.apprise import Apprise
 from blocks.edge import Edge
 from blocks.pagers import Event, knows_keys
-from blocks.purge import PurgeError
 from blocks.registry import BlockError, alert_fields
 from blocks.webhook import OutgoingWebhook
 from flows.tasks.purge import hand_over, powers_of
@@ -27,6 +26,7 @@ from flows.tasks.vendors import block, saved
 from roundsman.alerts.rules.alert import Kind, Level
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import PURGE, WEBHOOK, Purge, Trouble
+from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import plan_purge
 from roundsman.purge.rules.purge_request import all_of
 from roundsman.report.rules.text import clipped, scrubbed

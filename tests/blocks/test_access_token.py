@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from blocks import access_token, registry
 from blocks.azure_front_door import AzureFrontDoor
 from blocks.google_cdn import GoogleCDN
-from blocks.purge import PurgeError
+from roundsman.purge.rules.order import PurgeError
 from tests.blocks.vendors import AZURE
 from tests.blocks.wire import Wire
 from tests.vendor_api import TOKEN, VendorApi, credentials

@@ -11,8 +11,8 @@ from blocks.akamai import Akamai
 from blocks.cloudflare import Cloudflare
 from blocks.demo_edge import DemoEdge
 from blocks.nginx import Nginx, NginxRefresh
-from blocks.purge import By, PurgeError
 from blocks.varnish import Varnish
+from roundsman.purge.rules.order import By, PurgeError
 from tests.blocks.wire import Wire
 
 SECRET = "hush-4711"

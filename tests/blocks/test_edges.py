@@ -15,9 +15,9 @@ from blocks.cloudflare import Cloudflare
 from blocks.demo_edge import DemoEdge
 from blocks.edge import Edge
 from blocks.nginx import Nginx
-from blocks.purge import By, Order, PurgeError
 from blocks.registry import edges
 from blocks.varnish import Varnish
+from roundsman.purge.rules.order import By, Order, PurgeError
 from tests.blocks.vendors import SECRET, VENDORS, good, secrets_of, shown, slug
 from tests.blocks.wire import Wire
 

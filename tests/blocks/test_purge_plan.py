@@ -12,10 +12,10 @@ from blocks.cloudfront import CloudFront
 from blocks.google_cdn import GoogleCDN
 from blocks.netlify import Netlify
 from blocks.nginx import Nginx
-from blocks.purge import Order
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
+from roundsman.purge.rules.order import Order
 from roundsman.purge.rules.plan import BROWSERS, Powers, plan_purge
 from roundsman.purge.rules.purge_request import MOST_URLS, Wish, all_of
 from tests.make import site

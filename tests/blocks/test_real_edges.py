@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from blocks.nginx import Nginx, NginxRefresh
-from blocks.purge import By, PurgeError
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
+from roundsman.purge.rules.order import By, PurgeError
 from tests.edges import lab
 from tests.edges.asking import label
 

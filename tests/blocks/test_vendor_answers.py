@@ -15,10 +15,10 @@ from blocks.google_cdn import GoogleCDN
 from blocks.keycdn import KeyCDN
 from blocks.netlify import Netlify
 from blocks.nginx import NginxRefresh
-from blocks.purge import By, Order, PurgeError, Receipt
 from blocks.squid import Squid
 from blocks.varnish import Varnish
 from blocks.vercel import Vercel
+from roundsman.purge.rules.order import By, Order, PurgeError, Receipt
 from roundsman.purge.rules.queue import SLOWEST
 from roundsman.purge.rules.token_bucket import Bucket, full, take
 from tests.blocks.vendors import AZURE, NODE, SECRET, VENDORS, hosted, slug

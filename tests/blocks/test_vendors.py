@@ -15,10 +15,10 @@ from blocks.cloudfront import CloudFront, SigV4
 from blocks.edgegrid import EdgeGrid
 from blocks.netlify import Netlify
 from blocks.nginx import NginxRefresh
-from blocks.purge import By, Order, PurgeError
 from blocks.squid import Squid
 from blocks.varnish import Varnish
 from blocks.vercel import Vercel
+from roundsman.purge.rules.order import By, Order, PurgeError
 from tests.blocks.vendors import NODE, SECRET, hosted
 from tests.blocks.wire import Wire
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from blocks.cloudflare import Cloudflare
-from blocks.purge import By, PurgeError, Rate
 from blocks.varnish import Varnish
 from flows.tasks.purge import gate
 from flows.tasks.purge_rate import Pace, paced
+from roundsman.purge.rules.order import By, PurgeError, Rate
 from tests.purge.queueing import above, kept, ledger
 
 __all__ = ["kept", "ledger"]

@@ -7,9 +7,9 @@ import pytest
 
 from blocks.akamai import Akamai
 from blocks.google_cdn import GoogleCDN
-from blocks.purge import PurgeError, Receipt
 from flows.tasks import purge
 from flows.tasks.purge import Taken, until_done
+from roundsman.purge.rules.order import PurgeError, Receipt
 
 GOOGLE = GoogleCDN(project="p", url_map="m", token="hush-4711")
 AKAMAI = Akamai(api="https://a.example", client_token="x", client_secret="x", access_token="x")

@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-import httpx
-
 
 class By(StrEnum):
     """What a purge names."""
@@ -161,34 +159,6 @@ class PurgeError(Exception):
             retry_after=max(waits, default=None),
             receipts=tuple(receipts),
         )
-
-
-def too_wide(item: str, by: By) -> str | None:
-    """What should stand in place of an item that could drop more than it says; None when it is exact."""
-    if by is By.EVERYTHING:
-        return None if item == By.EVERYTHING else "the word `everything`, written out"
-    if not item or re.search(r"[\s*\x00-\x1f\x7f]", item):
-        return f"one exact {by}, without `*`, blanks or line breaks"
-    if by is By.URL:
-        return None if _is_url(item) else "an absolute http(s) URL without `#` or a password, such as https://host/path"
-    if by is By.KEY:
-        return None if "," not in item else "one surrogate key without a comma"
-    if by is By.HOST:
-        return None if re.fullmatch(r"[^/?#@]+", item) else "a host, such as www.example.com"
-    exact = re.fullmatch(r"[^/:?#@]+/[^/?#][^?#]*", item)
-    return (
-        None if exact else "host and path without a scheme, such as www.example.com/blog (a bare host is not a prefix)"
-    )
-
-
-def _is_url(item: str) -> bool:
-    if not re.fullmatch(r"https?://[^/?#@\\]+([/?][^#]*)?", item, re.IGNORECASE):
-        return False
-    try:
-        url = httpx.URL(item)
-    except httpx.InvalidURL:
-        return False
-    return bool(url.host) and (url.port or 0) < 65_536
 
 
 def folded(url: str, blind: frozenset[Blind]) -> str:
