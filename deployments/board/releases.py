@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from deployments.board.writes import Asked, RefusedError, Write, site_named
 from roundsman.ledger.releases import keep_release
 from roundsman.ledger.rules.releases import told
+from roundsman.ledger.transaction import writing_session
 from roundsman.site.rules.release import Source
 
 
@@ -31,7 +31,7 @@ def _release(engine: Engine, asked: Released, _key: str | None) -> Mapping[str, 
     except ValueError as error:
         raise RefusedError(422, str(error)) from None
     # Told again it is the same release, whatever its key: nothing has to be remembered of a request.
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         new = keep_release(session, site.site, release)
     return {"site": site.site, "version": release.version, "since": release.seen_at.isoformat(), "new": new}
 

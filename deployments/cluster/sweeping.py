@@ -17,7 +17,7 @@ from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks.site_blocks import check
 from flows.tasks.sweep import conclude
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP
 from roundsman.sweep.listing import unpacked
 
@@ -43,13 +43,12 @@ def sweep(folder: Path) -> int:
 
 def count(_folder: Path) -> int:
     """Print what the ledger and the servers know, as JSON."""
-    engine = open_ledger()
-    with engine.connect() as connection:
-        number = connection.execute(select(SWEEP.c.id).filter_by(edition=EDITION)).scalar_one()
-        shards = connection.execute(select(SHARD).filter_by(sweep_id=number)).all()
-        places = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
-    swept = conclude(engine, number)
-    engine.dispose()
+    with use_ledger() as engine:
+        with engine.connect() as connection:
+            number = connection.execute(select(SWEEP.c.id).filter_by(edition=EDITION)).scalar_one()
+            shards = connection.execute(select(SHARD).filter_by(sweep_id=number)).all()
+            places = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
+        swept = conclude(engine, number)
     paths = {row.number: unpacked(row.paths) for row in shards}
     seen = Counter(paths[shard][position] for shard, position in places)
     told = {"listed": swept.listed, "summary": swept.summary, "looked_at": seen, "runs": asyncio.run(_runs())}

@@ -15,16 +15,13 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from roundsman.ledger.ledger import LedgerError, ledger_url, open_ledger
+    from roundsman.ledger.ledger import LedgerError, ledger_url, use_ledger
     from roundsman.upkeep.move import check, move
 
     try:
         check(args.file, ledger_url().get_backend_name())
-        engine = open_ledger()
-        try:
+        with use_ledger() as engine:
             moved = move(args.file, engine)
-        finally:
-            engine.dispose()
     except LedgerError as error:
         raise InputError(str(error)) from None
     say(f"copied {sum(moved.values()):,} rows, {moved['run']:,} rounds among them; {args.file} keeps them")

@@ -23,7 +23,7 @@ from flows.tasks.runs import Deployment, NoServerError
 from flows.tasks.targets import deliver_targets
 from roundsman.alerts.rules.notice import Notice, job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
-from roundsman.ledger.ledger import LedgerError, open_ledger
+from roundsman.ledger.ledger import LedgerError, use_ledger_async
 from roundsman.ledger.tables_service import SlotRow
 from roundsman.report.rules.text import for_terminal
 from roundsman.watch import slots
@@ -114,16 +114,13 @@ async def look() -> Pass:
     def seconds() -> float:
         return time.monotonic() - began
 
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         try:
             async with asyncio.timeout(PATIENCE), runs.server() as client:
                 return await _look(client, engine, now, seconds)
         except (NoServerError, TimeoutError) as error:
             why = str(error) or f"the Prefect server did not answer in {PATIENCE:.0f} s"
             return await asyncio.to_thread(slots.write_blind, engine, now, why, teller([]), seconds)
-    finally:
-        engine.dispose()
 
 
 async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: Callable[[], float]) -> Pass:

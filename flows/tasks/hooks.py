@@ -21,17 +21,18 @@ from prefect.events import Event, RelatedResource, Resource
 from prefect.logging import get_logger
 from prefect.utilities.urls import url_for
 from sqlalchemy import Engine, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from roundsman.alerts.alerts import JOB, clock, tell_of_job
 from roundsman.alerts.rules.notice import Notice, job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, UNWRITTEN, Command, Runbook
-from roundsman.ledger.ledger import LedgerError, command_hash, known, open_ledger
+from roundsman.ledger.insert import insert_row
+from roundsman.ledger.ledger import LedgerError, command_hash, known, use_ledger
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
 from roundsman.ledger.tables_service import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.text import clipped, scrubbed
 from roundsman.site.rules.release import Release
@@ -211,11 +212,8 @@ async def _from_ledger(do: Any, *args: Any) -> Any:
 
 
 def _opened(do: Any, *args: Any) -> Any:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         return do(engine, *args)
-    finally:
-        engine.dispose()
 
 
 def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook, recorded: bool) -> _Known:  # noqa: FBT001
@@ -240,11 +238,8 @@ def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook, reco
 
 def _write(engine: Engine, row: JobEventRow, notice: Notice, channels: list[str], heard: list[str]) -> None:
     """Write down that a run broke down. Channels that Prefect's automation does not tell get it from the outbox."""
-    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-    new = insert(JobEventRow).values(row.model_dump(exclude={"id"}))
-    new = new.on_conflict_do_nothing(index_elements=["flow_run_id", "kind"]).returning(JobEventRow.id)
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
-        if session.scalar(new) is None:
+    with writing_session(engine) as session:
+        if insert_row(session, row, "flow_run_id", "kind") is None:
             return
         key, now = f"{JOB}{row.deployment}/{row.flow_run_id}", clock(session)
         about = {"deployment": row.deployment, "site": row.site, "kind": row.kind}

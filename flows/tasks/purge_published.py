@@ -16,7 +16,7 @@ from blocks.edge import Edge
 from flows.tasks.prove import Trial, prove
 from flows.tasks.purge import Taken, edges_of, hand_over, powers_of, until_done
 from flows.tasks.purge_rate import paced
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger_async
 from roundsman.ledger.rules.delivery import Trouble
 from roundsman.probe.ask import outside, pause
 from roundsman.probe.probe import now
@@ -37,8 +37,7 @@ log = logging.getLogger("roundsman")
 @task(task_run_name="plan what was published at {site.site}", cache_policy=NO_CACHE, persist_result=False)
 async def plan_published(site: Site) -> list[Plan]:
     """The plans of what is due; nothing is purged, and nothing stays claimed."""
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         tiers = powers_of(await edges_of(site))
         claim = await asyncio.to_thread(queue.claim, engine, site.site)
         if claim is None:
@@ -46,8 +45,6 @@ async def plan_published(site: Site) -> list[Plan]:
         await asyncio.to_thread(queue.release, engine, claim)
         parts = rules.together(claim.items, claim.kind, site, tiers)
         return [plan_purge(site, rules.wish(site, claim, part, 0), tiers) for part in parts]
-    finally:
-        engine.dispose()
 
 
 @task(task_run_name="purge what was published at {site.site}", cache_policy=NO_CACHE, persist_result=False)
@@ -65,8 +62,7 @@ async def purge_due(site: Site, seconds: float = PASS, *, again: bool = True) ->
         LedgerError: the ledger can't be opened.
         BlockError: the site's edge can't be had; nothing was claimed.
     """
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         edges = await edges_of(site)
         found, until = Pass(), now() + seconds
         with paced(engine):
@@ -78,8 +74,6 @@ async def purge_due(site: Site, seconds: float = PASS, *, again: bool = True) ->
         left = await asyncio.to_thread(queue.counts, engine, site.site)
         oldest = await asyncio.to_thread(queue.oldest, engine, site.site)
         return replace(found, waiting=left[State.WAITING], kept=left[State.QUARANTINED], oldest=oldest)
-    finally:
-        engine.dispose()
 
 
 @task(task_run_name="prove a sample at {site.site}", cache_policy=NO_CACHE, persist_result=False)
@@ -88,15 +82,12 @@ async def prove_sample(site: Site, routes: Sequence[str]) -> Pass:
     route = rules.sample(site, routes, random.random())  # noqa: S311 - any will do
     if not route:
         return Pass()
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         since = await asyncio.to_thread(queue.clock, engine)
         wish = Wish((route,), accept=frozenset(site.accept), most=site.purge_at_most)
         with paced(engine):
             seen = await prove.fn(site, Trial(wish, regardless=True))
         disturbed = await asyncio.to_thread(queue.purged_since, engine, site.site, since)
-    finally:
-        engine.dispose()
     if seen.plan.refusals:
         return Pass(troubles=(f"no sample was proven: {seen.plan.refusals[0]}",))
     verdicts = tuple(judge_all(site, seen, [route]))

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from math import ceil
 
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks.edge import Edge
 from flows.tasks.purge import gate
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_purges import BUCKET
 from roundsman.ledger.transaction import NowMs, writing
 from roundsman.purge.rules.order import By, PurgeError, Rate
@@ -93,9 +93,8 @@ def _block(engine: Engine, name: str, rates: Sequence[Rate], seconds: float) -> 
 def _levels(connection: Connection, name: str, rates: Sequence[Rate]) -> tuple[float, dict[Rate, tuple[Bucket, Level]]]:
     """The database's time, and the levels as they are, locked until the end of the transaction."""
     buckets = {rate: Bucket.below(rate.per_second, rate.burst) for rate in rates}
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = [{"name": f"{name} {rate.counts}", "tokens": bucket.burst, "at_ms": 0} for rate, bucket in buckets.items()]
-    connection.execute(dialect.insert(BUCKET).on_conflict_do_nothing(), new)
+    connection.execute(insert_new(connection, BUCKET), new)
     found = {}
     for rate, bucket in sorted(buckets.items(), key=lambda one: one[0].counts):
         row = connection.execute(select(BUCKET).filter_by(name=f"{name} {rate.counts}").with_for_update()).one()

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from flows.tasks.prefect_ui import ui
 from roundsman.database.database_file import all_databases, check_database
 from roundsman.database.rules.promise import told_as
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import keep_release
 from roundsman.ledger.tables_service import HealthRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.probe.ask import ask
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.text import for_markdown, plain, scrubbed
@@ -131,21 +132,13 @@ def _time(seen: Exchange) -> datetime:
 
 
 def _read(find: Callable[[Session], Found]) -> Found:
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            return find(session)
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, Session(engine) as session:
+        return find(session)
 
 
 def _write(change: Callable[[Session], None]) -> None:
-    engine = open_ledger()
-    try:
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
-            change(session)
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, writing_session(engine) as session:
+        change(session)
 
 
 find_around = task(

@@ -23,8 +23,8 @@ from roundsman.batch.attempt import Batch
 from roundsman.batch.rules import Applied, Status
 from roundsman.batch.running import Report, run
 from roundsman.batch.sources import Chunk, Row
-from roundsman.ledger.bulk import insert_many
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.insert import insert_many
+from roundsman.ledger.ledger import use_ledger_async
 from roundsman.ledger.tables_imports import JOB
 from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP, read_groups, write_groups
 from roundsman.ledger.transaction import NowMs, writing
@@ -210,13 +210,10 @@ async def sweep_pages(  # noqa: PLR0913 - the lease is shorter in a test
     Raises:
         BatchError: the shard can't go on; what was written stays, and the next run goes on from there.
     """
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         batch = await asyncio.to_thread(shard_job, engine, site, sweep, number, rate=rate, lease=lease)
         with seldom_collected():
             return (await run(batch, run_id=str(flow_run.get_id() or ""), progress=progress)).rows
-    finally:
-        engine.dispose()
 
 
 @contextmanager

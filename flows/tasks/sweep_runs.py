@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 from flows.tasks.progress import advance
 from flows.tasks.sweep import Shard, conclude, standing, sweep_pages
 from roundsman.batch.running import Progress, Report
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger_async
 from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.site import Site
 from roundsman.sweep.listing import enlist
@@ -48,11 +48,8 @@ class SweepError(Exception):
 
 @asynccontextmanager
 async def _ledger() -> AsyncIterator[Engine]:
-    engine = await asyncio.to_thread(open_ledger)
-    try:
+    async with use_ledger_async() as engine:
         yield engine
-    finally:
-        engine.dispose()
 
 
 @task(task_run_name="list the pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)

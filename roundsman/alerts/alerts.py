@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from roundsman.alerts.rules.alert import Alert, Kind, Level, State, advance, is_bad, let_go, notified
@@ -27,10 +26,11 @@ from roundsman.alerts.rules.notice import (
     services_notice,
 )
 from roundsman.database.database_file import load_database
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.insert import insert_row
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_service import AlertRow, IncidentRow, ReleaseRow
-from roundsman.ledger.transaction import NowMs
+from roundsman.ledger.transaction import NowMs, writing_session
 from roundsman.report.rules.grouping import group, urgency
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
@@ -121,7 +121,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
     With a session it is part of that session's transaction. Returns the channels for which it is new.
     """
     if isinstance(where, Engine):
-        with Session(where.execution_options(writes=True)) as session, session.begin():
+        with writing_session(where) as session:
             names = {"dedup_key": dedup_key, "kind": kind, "number": number, "channels": channels, "site": site}
             return enqueue(session, notice, **names)
     now = clock(where)
@@ -138,7 +138,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
             created_at=now,
             due_at=now,
         )
-        if _insert(where, row, ("dedup_key", "kind", "number", "channel")) is not None:
+        if insert_row(where, row, "dedup_key", "kind", "number", "channel") is not None:
             put.append(channel)
     return put
 
@@ -250,24 +250,20 @@ def last_release(session: Session, site: str) -> Release | None:
 
 
 def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | None], *, full: bool) -> None:
-    engine = open_ledger()
-    try:
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
-            steps = list(_steps(session, site, report, full=full))
-            _tell_operators(session, report, link)
-            release = last_release(session, report.site)
-            words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
-            opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None)
-            opened = opened.where(~IncidentRow.key.startswith(JOB)).order_by(IncidentRow.id)
-            incidents = list(session.scalars(opened.with_for_update()))
-            for incident in incidents:
-                own = [step for step in steps if step.row.incident == incident.key]
-                _go_on(session, site, incident, own, words)
-            keys = {incident.key for incident in incidents}
-            if new := [step for step in steps if step.kind is Kind.FIRING and step.row.incident not in keys]:
-                _open(session, site, new, words)
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, writing_session(engine) as session:
+        steps = list(_steps(session, site, report, full=full))
+        _tell_operators(session, report, link)
+        release = last_release(session, report.site)
+        words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
+        opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None)
+        opened = opened.where(~IncidentRow.key.startswith(JOB)).order_by(IncidentRow.id)
+        incidents = list(session.scalars(opened.with_for_update()))
+        for incident in incidents:
+            own = [step for step in steps if step.row.incident == incident.key]
+            _go_on(session, site, incident, own, words)
+        keys = {incident.key for incident in incidents}
+        if new := [step for step in steps if step.kind is Kind.FIRING and step.row.incident not in keys]:
+            _open(session, site, new, words)
 
 
 def _tell_operators(session: Session, report: Report, link: str) -> None:
@@ -354,20 +350,17 @@ def _channels(site: Site) -> tuple[str, ...]:
 
 
 def _tell_new_channels() -> int:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         with Session(engine) as session:
             missing = dict(_missing(session))
         if not missing:  # as nearly always, and then nobody is kept from writing
             return 0
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
+        with writing_session(engine) as session:
             late = select(IncidentRow).where(IncidentRow.key.in_(missing)).order_by(IncidentRow.id)
             return sum(
                 _spread_late(session, incident, missing[incident.key])
                 for incident in session.scalars(late.with_for_update()).all()
             )
-    finally:
-        engine.dispose()
 
 
 def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -441,16 +434,8 @@ def _rows(session: Session, report: Report, found: dict[Subject, Verdict]) -> li
     for check, subject in sorted(key for key, verdict in found.items() if is_bad(verdict.outcome)):
         values = {"site": report.site, "check": check, "subject": subject, "rule": "", "owner": "", "run_id": ""}
         row = AlertRow(**values, state=State.OK, since=report.ended, recent=[])
-        _insert(session, row, ("site", "check", "subject"))
+        insert_row(session, row, "site", "check", "subject")
     return list(session.scalars(select(AlertRow).filter_by(site=report.site).order_by(AlertRow.id).with_for_update()))
-
-
-def _insert(session: Session, row: AlertRow | OutboxRow, unique: Sequence[str]) -> int | None:
-    """Insert a row, unless one like it is there. Returns its id, if it is new."""
-    table = type(row)
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    new = insert(table).values(row.model_dump(exclude={"id"})).on_conflict_do_nothing(index_elements=unique)
-    return session.scalar(new.returning(table.id))
 
 
 def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from roundsman.batch.effects import Apply, applied
 from roundsman.batch.errors import BatchError, LimitError, in_full, spoken, transient
@@ -13,6 +12,7 @@ from roundsman.batch.jobs import Job, advance, fence
 from roundsman.batch.points import point
 from roundsman.batch.rules import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
 from roundsman.batch.sources import Chunk
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_imports import CHUNK, JOB, OUTBOX, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, clock, writing
 
@@ -163,9 +163,8 @@ def send(connection: Connection, outgoing: Sequence[Outgoing], origin: str) -> N
     """Put what goes out into the outbox of the target. Its idempotency key is the row's `dedup_key`."""
     if outgoing:
         now = clock(connection)
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(
-            dialect.insert(OUTBOX).on_conflict_do_nothing(),
+            insert_new(connection, OUTBOX),
             [
                 {
                     "dedup_key": f"{origin}/{one.key}",

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from roundsman.batch.errors import BatchError, FencedError, SourceChangedError
 from roundsman.batch.points import point
 from roundsman.batch.rules import HOPELESS, Status, job_key
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_imports import CHUNK, JOB, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, writing
 
@@ -64,8 +64,7 @@ def enqueue(engine: Engine, edition: Edition) -> int:
             # Another worker may be at it, between rows of an edition of another name.
             _end(connection, and_(mine, JOB.c.job_key != key))
         values = {name: getattr(edition, name) for name in ("kind", "source", "fingerprint")}
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(JOB).values(
+        new = insert_new(engine, JOB, "job_key").values(
             **values,
             params=params,
             job_key=key,
@@ -74,7 +73,7 @@ def enqueue(engine: Engine, edition: Edition) -> int:
             created_ms=NowMs(),
         )
         point("enqueue.decided")
-        connection.execute(new.on_conflict_do_nothing(index_elements=["job_key"]))
+        connection.execute(new)
         point("enqueue.written")
         # By its key no other edition of this source has applied anything since.
         in_vain = and_(mine, JOB.c.job_key == key, JOB.c.status == Status.CANCELLED, JOB.c.last_error == _OVERTAKEN)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.orm import Session
 
 from roundsman.database.rules.index_facts import Count
 from roundsman.database.rules.index_usage import Watched, watched
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_databases import IndexUseRow
+from roundsman.ledger.transaction import writing_session
 
 Counts = Mapping[str, Mapping[str, Count]]
 
@@ -21,17 +21,14 @@ async def watch_indexes(database: str, nodes: Counts, now: datetime) -> dict[str
 
 
 def _watch(database: str, nodes: Counts, now: datetime) -> dict[str, dict[str, Watched]]:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         return write_counts(engine, database, nodes, now)
-    finally:
-        engine.dispose()
 
 
 def write_counts(engine: Engine, database: str, nodes: Counts, now: datetime) -> dict[str, dict[str, Watched]]:
     """The same, with an open ledger. An index that is gone is forgotten; a node that was not asked is left alone."""
     seen: dict[str, dict[str, Watched]] = {}
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         for node, counts in nodes.items():
             rows = session.scalars(select(IndexUseRow).filter_by(database=database, node=node)).all()
             before = {row.name: Watched(row.scans, row.reset, row.since, row.seen_at) for row in rows}

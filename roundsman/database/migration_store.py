@@ -4,19 +4,18 @@ import asyncio
 from dataclasses import asdict
 
 from sqlalchemy import Engine
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
 from roundsman.database.rules.migration_record import MigrationRehearsal
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.insert import insert_new
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_migrations import MigrationRehearsalRow
+from roundsman.ledger.transaction import writing_session
 
 
 def write_migration_rehearsal(engine: Engine, done: MigrationRehearsal) -> None:
     """Keep a rehearsal. Doing it again changes nothing."""
-    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
-        session.execute(insert(MigrationRehearsalRow).values(asdict(done)).on_conflict_do_nothing())
+    with writing_session(engine) as session:
+        session.execute(insert_new(engine, MigrationRehearsalRow).values(asdict(done)))
 
 
 async def remember_rehearsal(done: MigrationRehearsal | None) -> None:
@@ -26,8 +25,5 @@ async def remember_rehearsal(done: MigrationRehearsal | None) -> None:
 
 
 def _remember(done: MigrationRehearsal) -> None:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         write_migration_rehearsal(engine, done)
-    finally:
-        engine.dispose()

@@ -7,8 +7,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from roundsman.database.rules.query_facts import History, Known, QueryFacts, QuerySeen
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_databases import QueryPlanRow
+from roundsman.ledger.transaction import writing_session
 
 
 async def remember_plans(database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
@@ -17,16 +18,13 @@ async def remember_plans(database: str, facts: QueryFacts, now: datetime) -> dic
 
 
 def _remember(database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         return write_plans(engine, database, facts, now)
-    finally:
-        engine.dispose()
 
 
 def write_plans(engine: Engine, database: str, facts: QueryFacts, now: datetime) -> dict[str, History]:
     """The same, with an open ledger. Doing it again changes nothing; a query that is written anew begins anew."""
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         return {
             seen.query.name: _history(session, database, seen, now) for seen in facts.queries if seen.plan is not None
         }

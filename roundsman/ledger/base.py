@@ -1,9 +1,9 @@
 """What all tables share: their catalogue, and types that SQLite and PostgreSQL both keep."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, Table, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
@@ -40,6 +40,9 @@ Number: Any = BigInteger().with_variant(Integer(), "sqlite")
 
 class LedgerTable(SQLModel):
     """What all tables share: one catalogue of their own, with names that a migration can rely on."""
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]
 
     metadata = MetaData(
         naming_convention={

@@ -6,21 +6,23 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, inspect, make_url, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.days import expect
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.rows import write_rows
 from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Outcome, Verdict, worst
@@ -90,6 +92,34 @@ def open_ledger(url: str | URL | None = None) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def use_ledger(url: str | URL | None = None) -> Iterator[Engine]:
+    """The ledger, open for as long as the block runs.
+
+    Raises:
+        LedgerError: as for `open_ledger`.
+    """
+    engine = open_ledger(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@asynccontextmanager
+async def use_ledger_async() -> AsyncIterator[Engine]:
+    """As `use_ledger`, and the event loop goes on while the ledger is being opened.
+
+    Raises:
+        LedgerError: as for `open_ledger`.
+    """
+    engine = await asyncio.to_thread(open_ledger)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -192,11 +222,10 @@ def write_round(  # noqa: PLR0913 - the columns of a run
         flow_run_id=flow_run_id,
         whole=whole,
     )
-    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         # A second writer of this run waits here until the first has ended, and then has nothing to do.
-        new = insert(RunRow).values(run.model_dump()).on_conflict_do_nothing(index_elements=["id"])
-        if session.scalar(new.returning(RunRow.id)):
+        new = insert_new(engine, RunRow, "id").values(run.model_dump())
+        if session.scalar(new.returning(col(RunRow.id))):
             write_rows(session.connection(), run_id, day, verdicts, exchanges)
 
 
@@ -363,8 +392,7 @@ def _version(engine: Engine) -> str | None:
 
 
 def _record(report: Report, job: str, flow_run_id: str | None, *, whole: bool) -> None:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         write_round(
             engine,
             run_id=report.run,
@@ -376,5 +404,3 @@ def _record(report: Report, job: str, flow_run_id: str | None, *, whole: bool) -
             flow_run_id=flow_run_id,
             whole=whole,
         )
-    finally:
-        engine.dispose()

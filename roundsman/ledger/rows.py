@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlmodel import SQLModel
 
-from roundsman.ledger.bulk import insert_values
+from roundsman.ledger.insert import insert_values
 from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, LedgerTable, VerdictRow
 from roundsman.ledger.tables_service import LatencyRow
 from roundsman.report.rules.exchange import Exchange
@@ -75,7 +75,7 @@ def _numbers(connection: Connection, table: type[SQLModel], many: int) -> Sequen
         one = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :many)")
         return connection.scalars(one, {"name": name, "many": many}).all()
     # The transaction began with the lock of the only writer.
-    column = table.__table__.c.id  # type: ignore[attr-defined]
+    column = table.__table__.c.id
     last = connection.scalar(select(func.max(column))) or 0
     return range(last + 1, last + 1 + many)
 
@@ -85,7 +85,7 @@ def _write(connection: Connection, table: type[LedgerTable], rows: Iterator[_Val
     first = next(rows, None)
     if first is None:
         return
-    into = table.__table__  # type: ignore[attr-defined]
+    into = table.__table__
     insert_values(connection, into, tuple(first), (tuple(row.values()) for row in chain([first], rows)))
 
 

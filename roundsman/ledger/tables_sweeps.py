@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, UniqueConstraint, insert, select
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, Table, UniqueConstraint, insert, select
 from sqlmodel import Field
 
 from roundsman.ledger.tables_rounds import Json, LedgerTable, UtcTime
@@ -84,10 +84,10 @@ class SweepGroupRow(LedgerTable, table=True):
     told: dict[str, Any] = Field(sa_type=Json)
 
 
-SWEEP: Any = SweepRow.__table__  # type: ignore[attr-defined]
-SHARD: Any = SweepShardRow.__table__  # type: ignore[attr-defined]
-PAGE: Any = SweepPageRow.__table__  # type: ignore[attr-defined]
-GROUP: Any = SweepGroupRow.__table__  # type: ignore[attr-defined]
+SWEEP: Table = SweepRow.__table__
+SHARD: Table = SweepShardRow.__table__
+PAGE: Table = SweepPageRow.__table__
+GROUP: Table = SweepGroupRow.__table__
 
 
 def write_groups(connection: Connection, sweep: int, shard: int, verdicts: Iterable[Verdict]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, event, select, text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 
 
 class NowMs(FunctionElement):
@@ -46,6 +47,14 @@ def writing(engine: Engine, *, patience: float = 30.0, keep: bool = True) -> Ite
             yield connection
             if not keep:
                 connection.get_transaction().rollback()  # type: ignore[union-attr]
+
+
+@contextmanager
+def writing_session(engine: Engine, *, expire_on_commit: bool = True) -> Iterator[Session]:
+    """A session in a transaction of the ledger that writes; committed in the end, or rolled back on an error."""
+    writer = engine.execution_options(writes=True)
+    with Session(writer, expire_on_commit=expire_on_commit) as session, session.begin():
+        yield session
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from roundsman.batch.points import point
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
 from roundsman.ledger.tables_purges import CHANGE
 from roundsman.ledger.transaction import NowMs, writing
@@ -73,9 +73,7 @@ def add(engine: Engine, site: str, items: Sequence[tuple[Kind, str]], request_ke
     with writing(engine) as connection:
         if request_key is None:
             return [_waiting(connection, row) or _inserted(connection, row) for row in rows]
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(CHANGE).on_conflict_do_nothing().returning(CHANGE.c.id)
-        written = len(connection.execute(new, rows).all())
+        written = len(connection.execute(insert_new(engine, CHANGE).returning(CHANGE.c.id), rows).all())
         mine = select(CHANGE.c.id, CHANGE.c.kind, CHANGE.c.item).filter_by(site=site, request_key=request_key)
         found = connection.execute(mine.order_by(CHANGE.c.number)).all()
         same = [(row.kind, row.item) for row in found] == [(row["kind"], row["item"]) for row in rows]

@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.ledger import LedgerError, known, last_rehearsal, open_ledger
+from roundsman.ledger.ledger import LedgerError, known, last_rehearsal, use_ledger
 from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal, held_against
 from roundsman.report.rules.verdict import Outcome
 from roundsman.rollback.look import look, schema_head
@@ -70,34 +71,23 @@ def _rehearsals(site: Site) -> dict[str, Rehearsal | None]:
     commands = {rule.name: rule.rollback.command for rule in site.rules}
     if site.release and site.release.rollback:
         commands[RELEASE] = site.release.rollback
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         found = {name: last_rehearsal(engine, site.site, name, command) for name, command in commands.items()}
         with Session(engine) as session:
             others = {name: last_rehearsal_of(session, site.site, name) for name, row in found.items() if row is None}
-    finally:
-        engine.dispose()
     return {name: known(row) or of_other(others.get(name)) for name, row in found.items()}
 
 
 def _rollback_faults(site: str) -> dict[str, str]:
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            return rollback_faults_of(session, site)
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, Session(engine) as session:
+        return rollback_faults_of(session, site)
 
 
 def _keep_staleness(site: str, rehearsal: Rehearsal) -> None:
-    engine = open_ledger()
-    try:
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
-            same = select(RehearsalRow).filter_by(site=site, rule=RELEASE, finished_at=rehearsal.finished_at)
-            for row in session.scalars(same):
-                row.stale = rehearsal.stale
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, writing_session(engine) as session:
+        same = select(RehearsalRow).filter_by(site=site, rule=RELEASE, finished_at=rehearsal.finished_at)
+        for row in session.scalars(same):
+            row.stale = rehearsal.stale
 
 
 def of_other(row: RehearsalRow | None) -> Rehearsal | None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_rehearsals import ATTEMPT, LEASE, LEG
 from roundsman.ledger.tables_rounds import RehearsalRow
 from roundsman.ledger.transaction import NowMs, writing
@@ -115,10 +115,9 @@ def take(engine: Engine, site: str, environment: str) -> Lease:
     """
     owner = f"{socket.gethostname()}/{os.getpid()}"
     here = (LEASE.c.site == site) & (LEASE.c.environment == environment)
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-    first = dialect.insert(LEASE).values(site=site, environment=environment, token=0, owner="", until_ms=0)
+    first = insert_new(engine, LEASE, "site", "environment")
     with writing(engine) as connection:
-        connection.execute(first.on_conflict_do_nothing(index_elements=["site", "environment"]))
+        connection.execute(first.values(site=site, environment=environment, token=0, owner="", until_ms=0))
         taken = connection.execute(
             update(LEASE)
             .where(here, LEASE.c.until_ms <= NowMs())

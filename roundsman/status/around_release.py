@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rounds import last_look_before
 from roundsman.ledger.rules.releases import deployments
@@ -65,9 +65,5 @@ def _claims(release: Release, facts: Facts) -> tuple[Outcome, str] | None:
 
 
 def _find(site: Site, version: str) -> Around:
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            return around(session, site, version, datetime.now(UTC))
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, Session(engine) as session:
+        return around(session, site, version, datetime.now(UTC))

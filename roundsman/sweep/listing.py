@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_sweeps import LISTING, SHARD, SWEEP, write_groups
 from roundsman.ledger.transaction import writing
 from roundsman.site.rules.site import Site
@@ -37,13 +37,11 @@ def enlist(engine: Engine, site: Site, edition: str = "", due: datetime | None =
     """
     now = datetime.now(UTC)
     with writing(engine) as connection:
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         if not edition:
             begun = select(SWEEP.c.edition, SWEEP.c.started_at, SWEEP.c.ended_at).filter_by(site=site.site)
             edition = edition_of(due or now, now, [Begun(*row) for row in connection.execute(begun)])
         values = {"site": site.site, "edition": edition, "status": "listing", "notes": [], "listed": 0}
-        new = dialect.insert(SWEEP).values(**values, started_at=now)
-        connection.execute(new.on_conflict_do_nothing(index_elements=["site", "edition"]))
+        connection.execute(insert_new(engine, SWEEP, "site", "edition").values(**values, started_at=now))
         found = select(SWEEP.c.id, SWEEP.c.status).filter_by(site=site.site, edition=edition)
         number, status = connection.execute(found).one()
     if status == "listing":

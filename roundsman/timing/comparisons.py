@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import ComparisonRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.report.rules.ratio import Ratio
 
 JOB = "compare-release"
@@ -40,7 +41,7 @@ def last_ratios(session: Session, site: str) -> tuple[RunRow, list[Ratio], float
 
 def write_ratios(engine: Engine, run: str, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
     """As `keep_ratios`, in an open ledger."""
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         session.execute(delete(ComparisonRow).where(ComparisonRow.run_id == run))
         session.add_all(
             ComparisonRow(
@@ -59,8 +60,5 @@ def write_ratios(engine: Engine, run: str, ratios: Sequence[Ratio], margin: floa
 
 
 def _keep(run: str, ratios: Sequence[Ratio], margin: float, version: str) -> None:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         write_ratios(engine, run, ratios, margin, version)
-    finally:
-        engine.dispose()

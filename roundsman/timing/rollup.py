@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rules.histogram import Histogram
 
 _MICRO = 1_000_000
@@ -65,7 +66,7 @@ def measured(session: Session, key: int | None, begin: int, end: int) -> Mapping
 
 
 def _roll_up_a_day(engine: Engine, key: int, day: int) -> int:
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         lock(session, key)
         mine = SampleDueRow.key_id == key, SampleDueRow.hour >= day, SampleDueRow.hour < day + DAY
         hours = session.scalars(select(SampleDueRow.hour).where(*mine)).all()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.ledger import has_happened, open_ledger
+from roundsman.ledger.ledger import has_happened, use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rounds import ROUND
 from roundsman.ledger.tables_rounds import RunRow
@@ -58,12 +58,8 @@ def past(session: Session, site: str, count: int) -> Past:
 
 
 def _look_back(site: Site, taken: Sequence[Series]) -> Past:
-    engine = open_ledger()
-    try:
-        with Session(engine) as session:
-            found = past(session, site.site, ROUNDS)
-    finally:
-        engine.dispose()
+    with use_ledger() as engine, Session(engine) as session:
+        found = past(session, site.site, ROUNDS)
     now = {
         (one.path, one.state): Timed(*(quantile(one.times, share) for share in (0.5, 0.95)), one.hits, one.asked)
         for one in taken

@@ -13,15 +13,16 @@ from itertools import chain
 
 import numpy as np
 from sqlalchemy import Engine, and_, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.ledger import open_ledger
+from roundsman.ledger.insert import insert_new
+from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rules.releases import release_at
 from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, Sample, SampleKey, Window, start_of
 from roundsman.ledger.tables_rounds import LedgerTable
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rollup import measured, roll_up
 from roundsman.timing.rules.histogram import Histogram
 
@@ -47,7 +48,7 @@ def record_samples(where: Engine | Session, samples: Iterable[Sample]) -> int:
     Returns how many were taken: those of hours that were deleted already are not.
     """
     if isinstance(where, Engine):
-        with Session(where.execution_options(writes=True)) as session, session.begin():
+        with writing_session(where) as session:
             return record_samples(session, samples)
     given = list(samples)
     known = _keys(where, {sample.key for sample in given})
@@ -118,14 +119,11 @@ def times_of(session: Session, site: str, since: datetime, until: datetime) -> d
 
 
 def _keep(samples: Sequence[Sample]) -> int:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         taken = record_samples(engine, _released(engine, samples))
         for site in {sample.key.site for sample in samples}:
             roll_up(engine, site=site)
         return taken
-    finally:
-        engine.dispose()
 
 
 def _released(engine: Engine, samples: Sequence[Sample]) -> list[Sample]:
@@ -163,8 +161,7 @@ def _row(number: int, sample: Sample) -> dict[str, int | str]:
 
 def _insert(session: Session, table: type[LedgerTable], rows: Sequence[dict[str, object]]) -> None:
     if rows:
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.connection().execute(insert(table).on_conflict_do_nothing(), rows)
+        session.connection().execute(insert_new(session, table), rows)
 
 
 @contextmanager

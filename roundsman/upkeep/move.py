@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, Table, select, text
 from sqlalchemy.exc import DataError
 
-from roundsman.ledger.bulk import insert_values
 from roundsman.ledger.days import AHEAD, make_days
 from roundsman.ledger.every_table import CATALOGUE
-from roundsman.ledger.ledger import VARIABLE, LedgerError, open_ledger
+from roundsman.ledger.insert import insert_values
+from roundsman.ledger.ledger import VARIABLE, LedgerError, use_ledger
 from roundsman.ledger.rules.retention import EXCHANGES
 from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, RunRow
 
@@ -34,13 +34,10 @@ def move(file: Path, target: Engine) -> dict[str, int]:
             row.
     """
     check(file, target.dialect.name)
-    source = open_ledger(URL.create("sqlite", database=str(file)))
-    try:
+    with use_ledger(URL.create("sqlite", database=str(file))) as source:
         make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + AHEAD + 1)
         with source.connect().execution_options(writes=True) as old, target.begin() as new, old.begin():
             return _copied(old, new)
-    finally:
-        source.dispose()
 
 
 def check(file: Path, into: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from roundsman.ledger.days import AHEAD, make_days
-from roundsman.ledger.ledger import file_size, open_ledger
+from roundsman.ledger.ledger import file_size, use_ledger
 from roundsman.ledger.rules.retention import SAMPLES
 from roundsman.ledger.tables_samples import SampleDueRow
 from roundsman.timing.rollup import roll_up
@@ -104,8 +104,5 @@ def give_back(engine: Engine) -> tuple[int, int]:
 
 
 def _prune(now: datetime, *, dry_run: bool) -> Pruned:
-    engine = open_ledger()
-    try:
+    with use_ledger() as engine:
         return would_prune(engine, now) if dry_run else prune_all(engine, now)
-    finally:
-        engine.dispose()

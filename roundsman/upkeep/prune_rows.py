@@ -30,6 +30,7 @@ from roundsman.ledger.tables_service import (
     WatchRow,
 )
 from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.watch.rules.slots import State as Slot
 from roundsman.watch.slots import BLIND
 
@@ -64,7 +65,7 @@ class Old:
             after = [key > tuple_(*last)] if last else []
             # In the order of their keys, so that two that delete at once never wait for each other in a ring.
             some = select(*self.key).where(self.where, *after).order_by(*self.key).limit(self.batch).with_for_update()
-            with Session(engine.execution_options(writes=True)) as session, session.begin():
+            with writing_session(engine) as session:
                 found = session.execute(some).all()
                 if found:
                     doomed = delete(self.table).where(key.in_([tuple(row) for row in found]), self.where)
@@ -102,7 +103,7 @@ def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
 
 def _exchanges(session: Session, before: datetime, doomed: ColumnElement[bool]) -> Iterator[Old | OldDays]:
     """By the day where there are days, and row by row where there are none."""
-    one = ExchangeRow.__table__  # type: ignore[attr-defined]
+    one = ExchangeRow.__table__
     if session.get_bind().dialect.name == "postgresql":
         yield OldDays(retention.EXCHANGES, doomed, before)
         one = one.to_metadata(MetaData(), name="exchange_default")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.rules.retention import ROLL_UPS, SAMPLES
 from roundsman.ledger.rules.samples import HOUR, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rollup import lock
 
 _MICRO = 1_000_000
@@ -30,7 +31,7 @@ def prune_roll_ups(engine: Engine, now: datetime) -> int:
             doomed = delete(HistogramRow).where(
                 HistogramRow.key_id == key, HistogramRow.span == span, HistogramRow.start < old
             )
-            with Session(engine.execution_options(writes=True)) as session, session.begin():
+            with writing_session(engine) as session:
                 gone += session.execute(doomed).rowcount
     return gone
 
@@ -60,7 +61,7 @@ def _keys(engine: Engine) -> list[int]:
 def _prune_key(engine: Engine, key: int, cut: int) -> int:
     gone = 0
     while True:
-        with Session(engine.execution_options(writes=True)) as session, session.begin():
+        with writing_session(engine) as session:
             row = lock(session, key)
             row.raw_from = _raw_from(session, row, cut)
             done = _delete_some(session, key, row.raw_from)

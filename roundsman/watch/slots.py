@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from roundsman.alerts.alerts import JOB, job_is_well, operators, tell_of_job
 from roundsman.alerts.rules.notice import Notice
+from roundsman.ledger.insert import insert_row
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
+from roundsman.ledger.transaction import writing_session
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
 from roundsman.watch.rules.slots import (
@@ -142,7 +143,7 @@ def answered_since(engine: Engine, now: datetime) -> datetime | None:
 
 def promise(engine: Engine, slots: Iterable[tuple[Slot, str]], now: datetime) -> None:
     """Write down slots, each with its site, that are to come; one that is there already stays as it is."""
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         for slot, site in slots:
             row = SlotRow(
                 deployment=slot.deployment,
@@ -214,7 +215,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
 
     A trouble is told by the pass that wrote it first, so two passes at once tell it once.
     """
-    with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+    with writing_session(engine, expire_on_commit=False) as session:
         troubles = [*found.closed, *found.more]
         for judged in found.judged:
             troubles += _settle(session, judged, found)
@@ -235,7 +236,7 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
 
 def write_blind(engine: Engine, now: datetime, why: str, tell: Tell, seconds: Callable[[], float]) -> Pass:
     """Write down a pass that could not look. The first one after one that could is told."""
-    with Session(engine.execution_options(writes=True)) as session, session.begin():
+    with writing_session(engine) as session:
         looked = session.scalar(select(func.max(WatchRow.at)).where(~_blind()))
         first = select(func.min(WatchRow.at)).where(_blind())
         since = session.scalar(first.where(WatchRow.at > looked) if looked else first) or now
@@ -316,11 +317,8 @@ def _event(trouble: Trouble) -> JobEventRow:
 
 def _insert(session: Session, row: SlotRow | JobEventRow) -> bool:
     """Insert a row unless it is there; says whether it is new."""
-    table = type(row)
-    unique = ("deployment", "slot_at") if table is SlotRow else ("flow_run_id", "kind")
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    new = insert(table).values(row.model_dump(exclude={"id"})).on_conflict_do_nothing(index_elements=unique)
-    return session.scalar(new.returning(table.id)) is not None
+    unique = ("deployment", "slot_at") if isinstance(row, SlotRow) else ("flow_run_id", "kind")
+    return insert_row(session, row, *unique) is not None
 
 
 def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -> tuple[str, ...]:

@@ -1,14 +1,37 @@
-"""Many rows into one table at once: COPY on PostgreSQL, and on SQLite one prepared statement for all."""
+"""Inserting rows: only those that are not there yet, or many at once."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Engine, Insert, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from roundsman.ledger.base import LedgerTable
+
+
+def insert_new(target: Engine | Connection | Session, table: type[LedgerTable] | Table, *unique: str) -> Insert:
+    """An INSERT that skips a row which is there already.
+
+    `unique` names the columns that make a row the same; when left out, those of every unique constraint do.
+    """
+    dialect = (target.get_bind() if isinstance(target, Session) else target).dialect.name
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing(index_elements=unique or None)
+
+
+def insert_row(session: Session, row: LedgerTable, *unique: str) -> int | None:
+    """Insert a row unless it is there; returns its new id, or None. `unique` as for `insert_new`."""
+    table = type(row)
+    new = insert_new(session, table, *unique).values(row.model_dump(exclude={"id"}))
+    return session.scalar(new.returning(table.__table__.c.id))
 
 
 def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows within the transaction that is open, all or none.
+
+    COPY on PostgreSQL; on SQLite one prepared statement for all.
 
     Args:
         connection: In a transaction.

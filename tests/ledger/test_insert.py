@@ -5,7 +5,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from roundsman.batch.errors import transient
-from roundsman.ledger.bulk import insert_many
+from roundsman.ledger.insert import insert_many
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_sweeps import PAGE
 
