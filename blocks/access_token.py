@@ -141,12 +141,12 @@ def google_service_account(key: str, scope: str) -> httpx.Request:
     try:
         said = json.loads(key)
         email, address = said["client_email"], said["token_uri"]
-        private = serialization.load_pem_private_key(said["private_key"].encode(), password=None)
-        is_key = said["type"] == "service_account" and isinstance(private, rsa.RSAPrivateKey)
+        private: object = serialization.load_pem_private_key(said["private_key"].encode(), password=None)
+        is_account = said["type"] == "service_account"
         is_safe = re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", address)
     except (ValueError, LookupError, TypeError, AttributeError, UnsupportedAlgorithm):
-        is_key = is_safe = None
-    if not (is_key and is_safe):
+        is_account, is_safe, private = False, None, None
+    if not (is_account and is_safe and isinstance(private, rsa.RSAPrivateKey)):
         wanted = "wanted the JSON of a service account's key, with client_email, private_key and token_uri"
         says = f"Google Cloud CDN was not asked: `service_account_key` is something else, {wanted}; make a new key"
         raise PurgeError(says, permanent=True, shut_out=True, denied=True) from None

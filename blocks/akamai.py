@@ -61,8 +61,11 @@ class Akamai(Edge):
 
     def auth(self) -> httpx.Auth:
         """Sign with EdgeGrid."""
-        secrets = (self.client_token, self.client_secret, self.access_token)
-        return EdgeGrid(*(secret.get_secret_value() for secret in secrets))
+        return EdgeGrid(
+            self.client_token.get_secret_value(),
+            self.client_secret.get_secret_value(),
+            self.access_token.get_secret_value(),
+        )
 
     def refused(self, response: httpx.Response, order: Order) -> str | None:  # noqa: ARG002 - it says so itself
         """Read `httpStatus`, which is 201 where the purge was taken."""

@@ -1,6 +1,7 @@
 """How an edge is asked over HTTP: byte for byte, in bounded time, with a bounded answer."""
 
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits, punctuation
 from urllib.parse import quote
@@ -66,14 +67,17 @@ async def bounded(response: httpx.Response, most: int) -> httpx.Response:
     return httpx.Response(response.status_code, headers=kept, content=body[:most], extensions=extensions)
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Seconds that an answer asks to wait (RFC 9110 section 10.2.3); None when it does not say."""
-    said = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", said):
-        return float(said)
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait (RFC 9110 section 10.2.3); None when it does not say.
+
+    `headers` find a name in whatever case it is written.
+    """
+    written = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", written):
+        return float(written)
     try:
         # By the other side's own clock: ours may be off.
-        wait = parsedate_to_datetime(said) - parsedate_to_datetime(response.headers.get("date", ""))
+        wait = parsedate_to_datetime(written) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):
         return None
     return max(0.0, wait.total_seconds())

@@ -112,7 +112,8 @@ class AzureFrontDoor(Edge):
 
     def ticket(self, response: httpx.Response) -> str:
         """The address of the operation; an answer of 200 is done already."""
-        return response.headers.get("azure-asyncoperation") or response.headers.get("location", "")
+        address: str = response.headers.get("azure-asyncoperation") or response.headers.get("location", "")
+        return address
 
     def question(self, ticket: str) -> httpx.Request:
         """Spell GET for the operation, if it is at the API's own address: the token goes nowhere else."""
@@ -130,7 +131,7 @@ class AzureFrontDoor(Edge):
             return response.status_code != 202
         if said in {"Failed", "Canceled"}:
             raise PurgeError(f"Azure Front Door's purge ended with {said}; purge again", permanent=False)
-        return said == "Succeeded"
+        return bool(said == "Succeeded")
 
     def _token(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}

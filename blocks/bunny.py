@@ -50,8 +50,8 @@ class Bunny(Edge):
         if order.by is By.URL:
             query = f"url={quote(written_out(order.items[0]), safe='')}&async=false&exactPath=true"
             return httpx.Request("POST", f"{self.api}/purge?{query}", headers=headers)
-        what = {"json": {"CacheTag": order.items[0]}} if order.by is By.KEY else {}
-        return httpx.Request("POST", f"{self.api}/pullzone/{self.zone}/purgeCache", headers=headers, **what)
+        tag = {"CacheTag": order.items[0]} if order.by is By.KEY else None
+        return httpx.Request("POST", f"{self.api}/pullzone/{self.zone}/purgeCache", headers=headers, json=tag)
 
     def rates(self) -> tuple[Rate, ...]:
         """Exact URLs. One with a slash at its end may count as a prefix, whose bucket is smaller: 429 says how long."""

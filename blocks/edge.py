@@ -105,7 +105,7 @@ class Edge(Block):
 
     def wait_of(self, response: httpx.Response) -> float | None:
         """Seconds to wait after an answer that means "later"; None when nobody says."""
-        return retry_after(response)
+        return retry_after(response.headers)
 
     def too_wide(self, item: str, by: By) -> str | None:
         """What should stand in place of an item that could drop more than it says, or that the vendor does not take.
@@ -238,7 +238,7 @@ class Edge(Block):
             raise self._unspeakable(order) from None
         except httpx.InvalidURL as trouble:
             raise PurgeError(f"{name} can't be asked by this address ({trouble}); correct it", permanent=True) from None
-        wait = retry_after(response)
+        wait = retry_after(response.headers)
         if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
             # A 429 was not done, so it may be sent again; a second one is told.
             await asyncio.sleep(wait)

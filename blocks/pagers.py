@@ -197,5 +197,5 @@ def _post(service: Any, address: str, asked: Mapping[str, Any], headers: Mapping
             f"it answered {status}, wanted 2xx",
             permanent=not later,
             denied=status in DENIED,
-            retry_after=retry_after(answer),  # type: ignore[arg-type] - its headers are read alike
+            retry_after=retry_after(answer.headers),
         )

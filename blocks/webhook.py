@@ -81,5 +81,5 @@ class OutgoingWebhook(NotificationBlock):
                 f"it answered {status}, wanted 2xx",
                 permanent=not later,
                 denied=status in DENIED,
-                retry_after=retry_after(response),
+                retry_after=retry_after(response.headers),
             )

@@ -262,7 +262,8 @@ async def _ours(client: PrefectClient) -> list[Any]:
 
 
 def _content(automation: Any) -> dict[str, Any]:
-    return automation.model_dump(include={"name", "description", "tags", "trigger", "actions"})
+    content: dict[str, Any] = automation.model_dump(include={"name", "description", "tags", "trigger", "actions"})
+    return content
 
 
 async def settle(dry_run: bool, console: Console) -> None:  # noqa: FBT001 - the command's own switch

@@ -139,30 +139,38 @@ def _of(site: Site, schedule: Schedule) -> Iterator[Spec]:
     def spec(job: Flow[..., Any], name: str, when: str, **more: Any) -> Spec:
         timed = cron(when, f"{name}-{site.site}" if job is not inspect_site else site.site) if when else ""
         parameters = {"site": site.site, **more.pop("parameters", {})}
-        common = {"owner": owner(job, site), "tags": (f"site:{site.site}",), "parameters": parameters}
-        return Spec(f"{name}-{site.site}", job, timed, zone(timed, schedule.timezone), **common, **more)
+        return Spec(
+            f"{name}-{site.site}",
+            job,
+            timed,
+            zone(timed, schedule.timezone),
+            owner=owner(job, site),
+            tags=(f"site:{site.site}",),
+            parameters=parameters,
+            **more,
+        )
 
-    kept = (f"round-{site.site}", f"verdicts-{site.site}")
+    kept: tuple[str, ...] = (f"round-{site.site}", f"verdicts-{site.site}")
+    in_earnest = {"dry_run": False}
     yield spec(inspect_site, "inspect", schedule.inspect, artifacts=kept)
     if schedule.sweep:
         yield spec(sweep_site, "sweep", schedule.sweep, artifacts=(f"sweep-{site.site}",))
         # Started by the sweep, with the shard's own parameters.
-        parameters = {"sweep": 0, "shard": 0}
-        yield spec(sweep_shard, "sweep-shard", "", waits=True, limit=site.sweep.workers, parameters=parameters)
+        shard = {"sweep": 0, "shard": 0}
+        yield spec(sweep_shard, "sweep-shard", "", waits=True, limit=site.sweep.workers, parameters=shard)
     if schedule.purge:
         kept = (f"published-{site.site}", f"published-verdicts-{site.site}")
-        parameters = {"dry_run": False}
         yield spec(
-            purge_published, "purge-published", schedule.purge, waits=True, artifacts=kept, parameters=parameters
+            purge_published, "purge-published", schedule.purge, waits=True, artifacts=kept, parameters=in_earnest
         )
     if schedule.catalogue and site.catalogue:
-        parameters = {"feed": site.catalogue.feed, "dry_run": False}
-        yield spec(import_catalogue, "import-catalogue", schedule.catalogue, waits=True, parameters=parameters)
+        feed = {"feed": site.catalogue.feed, **in_earnest}
+        yield spec(import_catalogue, "import-catalogue", schedule.catalogue, waits=True, parameters=feed)
     if schedule.compare:
         yield spec(compare_release, "compare", schedule.compare, artifacts=(f"comparison-{site.site}",))
     if schedule.rehearse:
-        kept, parameters = (f"rehearsal-{site.site}",), {"dry_run": False}
-        yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=parameters)
+        kept = (f"rehearsal-{site.site}",)
+        yield spec(rehearse_release, "rehearse", schedule.rehearse, artifacts=kept, parameters=in_earnest)
 
 
 def database_specs(databases: Iterable[Database]) -> list[Spec]:

@@ -81,7 +81,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         home_ready()
         with only_json_on_stdout(getattr(args, "json", None)):
-            return args.run(args)
+            code: int = args.run(args)
+            return code
     except Ended as early:
         return early.code
     except (SiteFileError, InputError) as error:

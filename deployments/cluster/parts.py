@@ -6,6 +6,8 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -47,12 +49,8 @@ def check() -> None:
     """
     for name, package in {"initdb": "postgresql", "redis-server": "redis-server", "nginx": "nginx"}.items():
         program(name, package)
-    try:
-        import prefect_redis  # noqa: F401, PLC0415 - an extra
-    except ModuleNotFoundError:
-        raise MissingError(
-            "saw no package prefect-redis; wanted it for the cluster: pip install 'roundsman[cluster]'"
-        ) from None
+    if find_spec("prefect_redis") is None:
+        raise MissingError("saw no package prefect-redis; wanted it for the cluster: pip install 'roundsman[cluster]'")
 
 
 def free_places(password: str) -> Places:
@@ -92,13 +90,13 @@ class Cluster:
         self._database()
         self._redis()
         self._nginx()
-        words = ("prefect", "server", "database", "upgrade", "--yes")
+        words: tuple[str, ...] = ("prefect", "server", "database", "upgrade", "--yes")
         self.parts.finish("upgrade", _python(*words), self.server, hide=".*")
         # One after the other: on an empty database each writes down the types of blocks, and the second to do so dies.
         for number, port in enumerate(self.places.servers, 1):
             words = ("prefect", "server", "start", "--no-services", "--host", "127.0.0.1", "--port", str(port))
             part = self.parts.start(f"api-{number}", _python(*words), self.server, hide=".*")
-            self.parts.until(part, lambda port=port: _ready(f"http://127.0.0.1:{port}/api/ready"), _PATIENCE)
+            self.parts.until(part, partial(_ready, f"http://127.0.0.1:{port}/api/ready"), _PATIENCE)
             self.servers.append(part)
         for number in (1, 2):
             words = ("prefect", "server", "services", "start")
@@ -108,8 +106,8 @@ class Cluster:
         """Start the workers, and wait until the servers know of them."""
         for number in range(1, WORKERS + 1):
             words = ("prefect", "worker", "start", "--pool", POOL, "--type", "process")
-            words += ("--name", f"cluster-{number}", "--limit", str(_RUNS))
-            self.workers.append(self.parts.start(f"worker-{number}", _python(*words), self.client, hide=".*"))
+            named = ("--name", f"cluster-{number}", "--limit", str(_RUNS))
+            self.workers.append(self.parts.start(f"worker-{number}", _python(*words, *named), self.client, hide=".*"))
         self.parts.until(self.workers[-1], lambda: _online(self.client) >= WORKERS, _PATIENCE)
 
     def _database(self) -> None:

@@ -5,7 +5,9 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from sqlalchemy import select
@@ -36,9 +38,13 @@ def deploy(folder: Path) -> int:
 
 def sweep(folder: Path) -> int:
     """Sweep the shop, its shards on the workers."""
-    state = asyncio.run(sweep_site(str(folder / "shop.yaml"), edition=EDITION, return_state=True))
+    state = asyncio.run(_swept(str(folder / "shop.yaml")))
     print(state.message)
     return 0 if state.is_completed() else 1
+
+
+async def _swept(site: str) -> State[Any]:
+    return await sweep_site(site, edition=EDITION, return_state=True)
 
 
 def count(_folder: Path) -> int:

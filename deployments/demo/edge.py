@@ -61,7 +61,9 @@ class Shelf(AsyncBaseStorage):
     async def _saving(self, entry: Entry, key: str) -> AsyncIterator[bytes]:
         since = time.monotonic()
         body = b""
-        async for chunk in entry.response.stream:
+        stream = entry.response.stream
+        assert isinstance(stream, AsyncIterator)  # noqa: S101 - of an ASGI application, it always is
+        async for chunk in stream:
             body += chunk
             yield chunk
         self._copies[key, entry.request.method] = _Copy(entry, body, since)

@@ -11,8 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
 
 from deployments.demo.__main__ import SITE_FILE, WRITTEN_ADDRESS, serving
 from flows.commands.common import quiet_prefect
@@ -70,11 +74,11 @@ async def imports(site: str, address: str, feed: Path) -> Seen:
     shop = open_target(VARIABLE)
     ARTICLE.metadata.create_all(shop)
 
-    def ask(question):  # noqa: ANN001, ANN202 - a query, its rows
+    def ask(question: "Select[Any]") -> "Sequence[Row[Any]]":
         with shop.connect() as connection:
             return connection.execute(question).all()
 
-    async def imported():  # noqa: ANN202 - the job's own result
+    async def imported() -> Any:
         state = await import_catalogue(site, str(feed), dry_run=False, return_state=True)
         print(f"  {state.message}")
         return await state.aresult()

@@ -13,7 +13,7 @@ from flows.tasks.at_once import tell_at_once
 from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
-from flows.tasks.report import conclude, log_faults
+from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from flows.tasks.status import find_around
@@ -96,15 +96,15 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
         verdicts, ratios, version = await _before_after(promised, version, margin, controls)
     honest = warned(verdicts, await find_rollback_faults(promised))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), honest, looking=clock.seconds)
-    written = await record(quote(report), job="compare-release", return_state=True)
+    written = await attempt(record, quote(report), job="compare-release")
     if written.is_completed():
-        await keep_ratios(report.run, ratios, margin, version, return_state=True)
+        await attempt(keep_ratios, report.run, ratios, margin, version)
         await tell_at_once(promised, _telling(report), full=False)
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))
     log_faults(promised.site, group(report.verdicts))
-    await publish_comparison(report, ratios, margin, version if ratios else "", return_state=True)
+    await attempt(publish_comparison, report, ratios, margin, version if ratios else "")
     return conclude(report)
 
 

@@ -20,7 +20,7 @@ from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.own_services import is_ours
-from flows.tasks.report import conclude, log_faults, publish, verdicts_of
+from flows.tasks.report import attempt, conclude, log_faults, publish, verdicts_of
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from flows.tasks.status import record_release
@@ -83,7 +83,7 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     await asyncio.to_thread(ready)
     looking.set(clock)
     if promised.release:
-        await record_release(promised, return_state=True)
+        await attempt(record_release, promised)
     started = datetime.now(UTC)  # what comes now is of that version
     verdicts: list[Verdict] = []
     for name, check in CHECKS.items():
@@ -96,14 +96,14 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
             verdicts += made
     honest = warned(verdicts, await find_rollback_faults(promised))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), honest, looking=clock.seconds)
-    written = await record(quote(report), whole=not only, return_state=True)
+    written = await attempt(record, quote(report), whole=not only)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the round was not recorded: {written.message}")
         log_faults(promised.site, group([lost]))
         report = replace(report, verdicts=(*report.verdicts, lost))
     else:
         await tell_at_once(promised, report, full=not only)
-    await publish(quote(report), return_state=True)
+    await attempt(publish, quote(report))
     return conclude(report)
 
 

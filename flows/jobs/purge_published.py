@@ -12,7 +12,7 @@ from flows.tasks.at_once import tell_at_once
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
-from flows.tasks.report import conclude, log_faults, publish
+from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -71,13 +71,13 @@ async def purge_published(
     done = replace(done, verdicts=(verdict, *done.verdicts))
     honest = warned(done.verdicts, await find_rollback_faults(promised))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), honest)
-    written = await record(quote(report), job=purge_published.name, whole=False, return_state=True)
+    written = await attempt(record, quote(report), job=purge_published.name, whole=False)
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     else:
         await tell_at_once(promised, report, full=False)
     log_faults(promised.site, group(report.verdicts))
-    await publish(quote(report), "published", "published-verdicts", return_state=True)
+    await attempt(publish, quote(report), "published", "published-verdicts")
     ended = conclude(report, done)
     ended.message = f"{done}; {ended.message}"
     return ended

@@ -11,7 +11,7 @@ from flows.jobs.inspect_site import run_id
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.prove import Trial, plan, prove
-from flows.tasks.report import conclude, log_faults, publish
+from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -73,11 +73,11 @@ async def purge_routes(
         return refused
     verdicts = warned(judge_all(promised, seen, routes), await find_rollback_faults(promised))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), verdicts)
-    written = await record(quote(report), job=purge_routes.name, whole=False, return_state=True)
+    written = await attempt(record, quote(report), job=purge_routes.name, whole=False)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
     log_faults(promised.site, group(verdicts))
-    await publish(quote(report), "purge", "purge-verdicts", return_state=True)
+    await attempt(publish, quote(report), "purge", "purge-verdicts")
     return conclude(report, Purging(promised.site, started, seen.plan, report))
 
 

@@ -25,7 +25,7 @@ from flows.tasks.rehearse import (
     take_up,
     under_way,
 )
-from flows.tasks.report import conclude, log_faults
+from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -96,7 +96,7 @@ async def rehearse_release(
     report = Report(run_id(), promised.site, started, datetime.now(UTC), honest)
     report = await _told(promised, report)
     log_faults(promised.site, group(report.verdicts))
-    await publish_rehearsal(report, done, return_state=True)
+    await attempt(publish_rehearsal, report, done)
     return conclude(report, replace(made, rehearsed=done, report=report))
 
 
@@ -116,7 +116,7 @@ async def _rehearse(walk: Walk) -> None:
 
 async def _told(promised: Site, report: Report) -> Report:
     """The report, recorded and told to whoever is told of rounds."""
-    written = await record(quote(report), job=rehearse_release.name, whole=False, return_state=True)
+    written = await attempt(record, quote(report), job=rehearse_release.name, whole=False)
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))

@@ -19,7 +19,7 @@ from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.own_services import is_ours
-from flows.tasks.report import conclude, log_faults, verdicts_of
+from flows.tasks.report import attempt, conclude, log_faults, verdicts_of
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.database.copy import RehearsalError
 from roundsman.database.database_file import check_golden, folder_of, load_database
@@ -83,7 +83,7 @@ async def review_database(database: str, only: Sequence[Part] = ()) -> State[Rep
             verdicts += made
     report = Report(run_id(), promised.database, started, datetime.now(UTC), tuple(verdicts))
     report = await _told(promised, report, full=not only)
-    await publish_review(report, return_state=True)
+    await attempt(publish_review, report)
     return conclude(report)
 
 
@@ -112,7 +112,7 @@ async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], t
 
 async def _told(promised: Database, report: Report, *, full: bool) -> Report:
     """The report, recorded, and told to whoever the database file names."""
-    written = await record(quote(report), job=review_database.name, whole=full, return_state=True)
+    written = await attempt(record, quote(report), job=review_database.name, whole=full)
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
         log_faults(promised.database, group([lost]))

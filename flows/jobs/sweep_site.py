@@ -7,7 +7,7 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 
 from flows.tasks.hooks import speak_for
-from flows.tasks.report import ended, log_faults
+from flows.tasks.report import attempt, ended, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site_blocks import load
 from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
@@ -52,5 +52,5 @@ async def sweep_site(
     faults = await find_rollback_faults(promised)
     swept = replace(swept, groups=[replace(one, rollback_fault=faults.get(one.rollback, "")) for one in swept.groups])
     log_faults(promised.site, swept.groups)
-    await publish_sweep(swept, return_state=True)
+    await attempt(publish_sweep, swept)
     return ended(swept.outcome, swept.message, swept)

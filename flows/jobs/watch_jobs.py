@@ -193,7 +193,8 @@ async def _extra(
     named = {one.name: one for one in deployments}
     by_schedule = [run for run in begun if run.scheduled]
     held = await asyncio.to_thread(slots.holders, engine, by_schedule)
-    unforeseen, foreseen = set(), {*held}
+    unforeseen: set[tuple[str, datetime]] = set()
+    foreseen = {*held}
     for run in by_schedule:
         when = run.deployment, run.expected_at
         if when not in foreseen:

@@ -1,12 +1,12 @@
 """A round's result, where people look for it: Prefect's artifacts and logs, and the colour of the run."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar, cast
 
-from prefect import Flow, State, task
+from prefect import Flow, State, Task, task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
@@ -60,6 +60,7 @@ def ended(outcome: Outcome, message: str, data: Any) -> State[Any]:
 
 
 Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def concluding(
@@ -77,6 +78,14 @@ def concluding(
         return ended(worst(one.outcome for one in verdicts), message_of(verdicts), verdicts)
 
     return run
+
+
+async def attempt(
+    work: Task[Arguments, Coroutine[Any, Any, Result]], *args: Arguments.args, **how: Arguments.kwargs
+) -> State[Result]:
+    """Run a task whose failure does not end the run that called it, and return how it ended."""
+    # By Prefect's annotation this is the state itself, but of an asynchronous task it is to be waited for.
+    return await cast("Awaitable[State[Result]]", work(*args, return_state=True, **how))
 
 
 async def verdicts_of(check: Flow[..., Any], *args: Any) -> list[Verdict]:

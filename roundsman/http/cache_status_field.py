@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import http_sf
 
@@ -61,7 +62,8 @@ def _tier(parameters: Mapping[str, str]) -> Tier | None:
 def _members(value: str) -> list[tuple[str, dict[str, str]]]:
     """Each member's name and parameters, by RFC 9651 or, where that is no use, by the punctuation."""
     try:
-        parsed = http_sf.parse(value.encode("latin-1"), tltype="list")
+        # Its annotation has every type of field in one; of a list each member is a pair of value and parameters.
+        parsed = cast("list[tuple[Any, dict[str, Any]]]", http_sf.parse(value.encode("latin-1"), tltype="list"))
     except (ValueError, UnicodeError):
         return list(_by_punctuation(value))
     return [(str(name), {key: _text(one) for key, one in parameters.items()}) for name, parameters in parsed]

@@ -62,8 +62,8 @@ def difference(one: Exchange, other: Exchange) -> str:
     for name in ("etag", "last-modified"):
         if one.header(name) != other.header(name):
             return f"another {name}"
-    births = birth(one), birth(other)
-    if None not in births and abs(births[0] - births[1]) > GRAIN:
+    born, reborn = birth(one), birth(other)
+    if born is not None and reborn is not None and abs(born - reborn) > GRAIN:
         return "another birth time"
     return ""
 

@@ -9,6 +9,7 @@ from calendar import monthrange, timegm
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any, cast
 
 import http_sf
 
@@ -109,7 +110,9 @@ def dictionary(value: str) -> Directives | None:
     type than Integer, such as `max-age="600"`, are not to be made use of, so the field does not count either.
     """
     try:
-        read = http_sf.parse(value.encode("utf-8", "surrogatepass"), tltype="dictionary")
+        raw = value.encode("utf-8", "surrogatepass")
+        # Its annotation has every type of field in one; of a dictionary each member is a pair of value and parameters.
+        read = cast("dict[str, tuple[Any, Any]]", http_sf.parse(raw, tltype="dictionary"))
     except (ValueError, OverflowError):
         return None
     items = {name: item[0] for name, item in read.items() if item[0] is not False}

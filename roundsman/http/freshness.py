@@ -114,8 +114,9 @@ def _received(exchange: Exchange) -> float:
 
 def _read(exchange: Exchange, targeted: Sequence[str], *, authorized: bool = False, shared: bool = True) -> Reading:
     known = tuple(targeted), authorized, shared
-    if (reading := exchange.read.get(known)) is not None:
-        return reading
+    kept: Reading | None = exchange.read.get(known)
+    if kept is not None:
+        return kept
     probe = exchange.probe
     terms = Terms(
         exchange.status,
@@ -125,5 +126,6 @@ def _read(exchange: Exchange, targeted: Sequence[str], *, authorized: bool = Fal
         targeted=known[0],
         shared=shared,
     )
-    reading = exchange.read[known] = read(exchange.headers, _received(exchange), terms)
+    reading: Reading = read(exchange.headers, _received(exchange), terms)
+    exchange.read[known] = reading
     return reading

@@ -51,7 +51,7 @@ def findings(rule: Rule, extra: Extra, targeted: Sequence[str] = ()) -> Iterator
     holds: bool | None
     if kept(seen):
         # A cache that keeps what says nothing, or says no, keeps it as long as it likes.
-        holds = bool(seconds) and seconds in promise
+        holds = bool(seconds and seconds in promise)
     elif tells(seen):
         holds = (seconds or 0) in promise
     else:

@@ -121,7 +121,7 @@ def vary_findings(rule: Rule, seen: Sequence[Exchange], whole: Sequence[Exchange
     if anything:
         yield VARY_ANY.against("Vary: *", "a list of request headers", holds=False, evidence=anything[:1])
         return
-    problems = {}
+    problems: dict[str, Exchange] = {}
     if rule.cache.vary is None:
         problems |= {
             f"Vary: {name}": exchange

@@ -1,10 +1,20 @@
 """The words that the files of this project are made of, and what is said when one is written wrong."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 #: RFC 9110 section 5.6.2.
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
@@ -20,17 +30,26 @@ def _without_controls(text: str) -> str:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_without_controls)]
 
 
-def _like(pattern: str, wanted: str) -> Any:
-    """A string of some form, with words for what was wanted instead of the expression itself."""
+@dataclass(frozen=True)
+class _Form:
+    """The form of a string, with words for what was wanted instead of the expression itself."""
 
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"wanted {wanted}")
+    pattern: str
+    wanted: str
+
+    def check(self, text: str) -> str:
+        """ValueError for a text of another form."""
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"wanted {self.wanted}")
         if not text.isprintable():
-            raise ValueError(f"wanted {wanted}, without characters that can't be seen")
+            raise ValueError(f"wanted {self.wanted}, without characters that can't be seen")
         return text
 
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})]
+    def __get_pydantic_core_schema__(self, source: type[str], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": f"^{self.pattern}$"}
 
 
 def _address(text: str) -> str:
@@ -64,32 +83,34 @@ def _tried(condition: str) -> str:
     return condition
 
 
-if TYPE_CHECKING:
-    Name = BlockName = Path = Address = Condition = KeyPart = HeaderName = EnvName = str
-else:
-    Name = _like(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")
-    BlockName = _like(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
-    Path = _like(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")
-    Address = Annotated[
-        _like(r"https?://[^/?#@\s\\]+", "scheme and host without a path, such as https://www.example.com"),
-        AfterValidator(_address),
-    ]
-    Condition = Annotated[
-        _like(
-            r"(cookie|header|query|path|method) \S+",
-            "`cookie NAME`, `header NAME`, `query NAME`, `path /GLOB` or `method NAME`",
-        ),
-        AfterValidator(_tried),
-    ]
-    KeyPart = Annotated[
-        _like(
-            r"(query|host|header|cookie) \S+|order|case|slash",
-            "`query NAME`, `host NAME`, `header NAME`, `cookie NAME`, `order`, `case` or `slash`",
-        ),
-        AfterValidator(_tried),
-    ]
-    HeaderName = _like(_WORD, "the name of a header, such as X-Cache-Status")
-    EnvName = _like(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")
+Name = Annotated[str, _Form(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and dashes, such as shop-de")]
+BlockName = Annotated[
+    str, _Form(r"[a-z0-9-]+/[a-z0-9-]+", "a block's type and name, such as varnish/shop or member/ada")
+]
+Path = Annotated[str, _Form(r"/\S*", "a path that starts with a slash, such as /articles/tomatoes")]
+Address = Annotated[
+    str,
+    _Form(r"https?://[^/?#@\s\\]+", "scheme and host without a path, such as https://www.example.com"),
+    AfterValidator(_address),
+]
+Condition = Annotated[
+    str,
+    _Form(
+        r"(cookie|header|query|path|method) \S+",
+        "`cookie NAME`, `header NAME`, `query NAME`, `path /GLOB` or `method NAME`",
+    ),
+    AfterValidator(_tried),
+]
+KeyPart = Annotated[
+    str,
+    _Form(
+        r"(query|host|header|cookie) \S+|order|case|slash",
+        "`query NAME`, `host NAME`, `header NAME`, `cookie NAME`, `order`, `case` or `slash`",
+    ),
+    AfterValidator(_tried),
+]
+HeaderName = Annotated[str, _Form(_WORD, "the name of a header, such as X-Cache-Status")]
+EnvName = Annotated[str, _Form(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, such as SHOP_ADA_PASSWORD")]
 
 
 class Model(BaseModel):

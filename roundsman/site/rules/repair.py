@@ -123,9 +123,9 @@ def _repaired(data: Any, detail: Any) -> Place | None:
         holder, last = _at(data, place[:-1]), place[-1]
         named = last if isinstance(last, str) else next((one for one in reversed(place) if isinstance(one, str)), "")
         make = None if is_extra else _STAND_INS.get(named)
-        key = _key(holder, last) if isinstance(holder, dict) else last
+        key: Any = _key(holder, last) if isinstance(holder, dict) else last
         there = isinstance(holder, dict | list) and _has(holder, key)
-        if make and isinstance(holder, dict | list) and (there or isinstance(holder, dict)):
+        if make and (there or isinstance(holder, dict)):
             stand_in = make(place)
             if not there or holder[key] != stand_in:
                 holder[key] = stand_in
@@ -139,7 +139,7 @@ def _repaired(data: Any, detail: Any) -> Place | None:
 
 def _at(data: Any, place: Place) -> Any:
     for part in place:
-        key = _key(data, part) if isinstance(data, dict) else part
+        key: Any = _key(data, part) if isinstance(data, dict) else part
         if not isinstance(data, dict | list) or not _has(data, key):
             return None
         data = data[key]

@@ -276,7 +276,7 @@ def _mend(detail: Any, place: Place, name: str, model: type[BaseModel]) -> str:
         return f"wanted at most {detail['ctx']['max_length']}"
     if kind in _KINDS:
         return _KINDS[kind]
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message: str = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
