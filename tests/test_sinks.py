@@ -19,9 +19,8 @@ from roundsman.alerts.rules.notice import _notice
 from roundsman.database.rules import report as database_report
 from roundsman.report.rules import report
 from roundsman.report.rules.grouping import group
-from roundsman.report.rules.ratio import Ratio
 from roundsman.report.rules.report import Report
-from roundsman.report.rules.series import Series
+from roundsman.report.rules.series import Ratio, Series
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 from roundsman.rollback.rules.legs import Leg, State, Step
 from roundsman.status.rules import page as status_page

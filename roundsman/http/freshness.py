@@ -1,16 +1,18 @@
 """What the headers of an exchange let a cache do: may it store the response, and for how long?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from roundsman.http.cache_status import edges
 from roundsman.http.fields import delta_seconds as seconds
 from roundsman.http.fields import directives
 from roundsman.http.rfc9111_store import UNTIL_DEPLOY, Answer, Policy, Reading, Terms, age_of, is_private, read
 from roundsman.report.rules.exchange import Exchange
+from roundsman.report.rules.verdict import Claim, Finding, Outcome
 
 __all__ = [
     "Answer",
     "age",
+    "ambiguities",
     "birth",
     "dated",
     "directives",
@@ -25,6 +27,13 @@ __all__ = [
     "troubles",
     "wants_a_question",
 ]
+
+CLEAR = Claim(
+    "cache-headers/clear",
+    "What the headers say of caching reads in one way only.",
+    "https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1",
+    breach=Outcome.WARN,
+)
 
 
 def keeps_until_deploy(exchange: Exchange) -> bool:
@@ -95,6 +104,13 @@ def troubles(exchange: Exchange, *, targeted: Sequence[str] = ()) -> tuple[str, 
     if policy.ends > 1 and len({value.strip() for value in exchange.all("expires")}) > 1:
         return (*policy.troubles, "two Expires, and they differ")
     return policy.troubles
+
+
+def ambiguities(first: Exchange, targeted: Sequence[str] = ()) -> Iterator[Finding]:
+    """One finding when something can't be read, or is read one way here and another way there; else none."""
+    if found := troubles(first, targeted=targeted):
+        wanted = "each directive once, with its seconds as a number"
+        yield CLEAR.against("; ".join(found), wanted, holds=False, evidence=[first])
 
 
 def dated(exchange: Exchange) -> int | None:

@@ -18,8 +18,8 @@ from roundsman.ledger.rounds import REVIEW, ROUND, rounds_around
 from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
 from roundsman.ledger.tables_service import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
-from roundsman.report.rules.ratio import Ratio
 from roundsman.report.rules.rehearsed import Rehearsal
+from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome
 from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
 from roundsman.site.rules.notify import Policy

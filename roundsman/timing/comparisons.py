@@ -11,7 +11,7 @@ from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import ComparisonRow
 from roundsman.ledger.transaction import writing_session
-from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.series import Ratio
 
 JOB = "compare-release"
 

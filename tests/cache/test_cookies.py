@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.cache.rules.cookies import findings, replays_token
+from roundsman.cache.rules.plain_visits import cookie_findings, replays_token
 from tests.make import exchange, hit, miss
 
 CASES = [
@@ -19,12 +19,14 @@ CASES = [
 
 @pytest.mark.parametrize(("seen", "outcome", "saw"), CASES)
 def test_a_cookie_on_a_page_for_everyone_is_found_and_more_so_when_it_is_kept(seen, outcome, saw):
-    found = [(one.outcome, one.saw) for one in findings(seen)]
+    found = [(one.outcome, one.saw) for one in cookie_findings(seen)]
     assert ([] if outcome is None else [(outcome, saw)]) == found
 
 
 def test_no_value_is_told():
-    assert "11" not in str([one.saw for one in findings([miss(set_cookie="visit=11"), hit(set_cookie="visit=11")])])
+    assert "11" not in str(
+        [one.saw for one in cookie_findings([miss(set_cookie="visit=11"), hit(set_cookie="visit=11")])]
+    )
 
 
 TOKENS = [

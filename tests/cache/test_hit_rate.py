@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.cache.rules.hit_rate import findings, wilson
+from roundsman.cache.rules.plain_visits import hit_rate_findings, wilson
 from tests.make import exchange, hit, miss
 
 #: From the score test's own definition: the ends are where |share - end| = z * sqrt(end * (1 - end) / n).
@@ -24,6 +24,6 @@ CASES = [
 
 @pytest.mark.parametrize(("seen", "wanted"), CASES)
 def test_it_is_told_with_its_count_and_never_fails(seen, wanted):
-    found = list(findings(seen))
+    found = list(hit_rate_findings(seen))
     assert wanted == [one.saw for one in found]
     assert {"pass"} >= {one.outcome for one in found}

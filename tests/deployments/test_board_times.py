@@ -9,7 +9,7 @@ from roundsman.ledger.ledger import write_round
 from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import LatencyRow
-from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.series import Ratio
 from roundsman.timing.comparisons import write_ratios
 from roundsman.timing.samples import record_samples
 from tests.deployments.boards import client, fresh, now, open_ledger, write_site

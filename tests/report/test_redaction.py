@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.cache.rules.cookies import findings
+from roundsman.cache.rules.plain_visits import cookie_findings
 from roundsman.report.rules.exchange import cookie_of
 from roundsman.report.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json, hushed
 from roundsman.report.rules.report import Report, as_json
@@ -103,8 +103,8 @@ def test_a_cookie_is_its_name_and_a_hash():
 
 def test_a_cookie_without_a_name_is_not_named():
     seen = [exchange("/a", headers=[], set_cookie=SECRET, cache_control="max-age=60")]
-    assert [SECRET in one.saw for one in findings(seen)] == [False]
-    assert "a cookie without a name" in next(findings(seen)).saw
+    assert [SECRET in one.saw for one in cookie_findings(seen)] == [False]
+    assert "a cookie without a name" in next(cookie_findings(seen)).saw
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,6 @@ def test_the_evidence_of_a_whole_report_is_bounded_the_worst_first():
 
 def test_a_cookie_set_four_thousand_times_is_one_answer_in_evidence():
     seen = answer(*[("Set-Cookie", f"a{number}=x") for number in range(4_000)], ("Cache-Control", "max-age=60"))
-    [found] = findings([seen])
+    [found] = cookie_findings([seen])
     assert (seen,) == found.evidence
     assert "and 3,990 more" in found.saw

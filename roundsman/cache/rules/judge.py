@@ -1,7 +1,7 @@
 """Cache headers: the edge keeps what is for everyone, and nothing that is for one. By the RFC, and as observed.
 
 A rule costs three visits to each example. Its first cached example, and the canary of its purge, cost more: what
-`cache_variants`, `cache_bypass`, `cache_key` and `cache_freshness` say, and what `cache_negative` says once for each
+`variants`, `bypass`, `cache_key` and `ageing` say, and what `missing_pages` says once for each
 rule. What the rule does not promise is not asked, apart from one HEAD, one conditional request and one late visit.
 """
 
@@ -10,19 +10,12 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
-from roundsman.cache.rules import ageing as cache_freshness
-from roundsman.cache.rules import bypass as cache_bypass
-from roundsman.cache.rules import cache_key
-from roundsman.cache.rules import cookies as cache_cookies
-from roundsman.cache.rules import hit_rate as cache_hit_rate
-from roundsman.cache.rules import missing_pages as cache_negative
-from roundsman.cache.rules import plain_visits as cache_reuse
-from roundsman.cache.rules import variants as cache_variants
-from roundsman.http import clear_site_data as cache_clear
+from roundsman.cache.rules import ageing, bypass, cache_key, missing_pages, plain_visits, variants
 from roundsman.http.cache_status import at_edge, edges
 from roundsman.http.copies import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
 from roundsman.http.freshness import (
     age,
+    ambiguities,
     birth,
     directives,
     keeps_until_deploy,
@@ -82,18 +75,18 @@ def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: 
         if unanswered(CHECK, visits) or wrong_status(CHECK, visits, rule.status):
             continue
         if kept(visits[1:]):
-            steps += cache_bypass.steps(site, rule, path, nonce)
-        steps += cache_variants.steps(site, rule, path, visits[-1])
+            steps += bypass.steps(site, rule, path, nonce)
+        steps += variants.steps(site, rule, path, visits[-1])
         if kept(visits[1:]):
             steps += cache_key.steps(site, rule, path, nonce, visits[-1])
         if path == examined(rule)[0]:
-            steps += cache_negative.steps(site, rule, path, nonce)
+            steps += missing_pages.steps(site, rule, path, nonce)
     return steps
 
 
 def late_at(rule: Rule, look: Look) -> dict[str, float]:
     """The routes of one more plain visit, which shows whether their Age grows, and when it is due."""
-    due = {path: cache_freshness.late_at(look.seen[path]) for path in examined(rule)[:1]}
+    due = {path: ageing.late_at(look.seen[path]) for path in examined(rule)[:1]}
     return {path: at for path, at in due.items() if at is not None}
 
 
@@ -114,7 +107,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
     else:
         law = by_rfc(seen[0], targeted, authorized=visitor.authorized)
         if other := example_status(CHECK, rule, path, seen):
-            findings = [other, *cache_negative.errors(rule, seen)]
+            findings = [other, *missing_pages.errors(rule, seen)]
         else:
             findings = list(_findings(rule, path, seen, visitor, targeted))
             if path in rule.examples.cached:
@@ -122,7 +115,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
         if not (rule.set_at_edge and path in rule.examples.cached):
             findings.append(agreement(seen, visitor, targeted, unsaid=rule.cache.by is Audience.UNSAID))
             findings += _unasked(rule, path, seen, targeted)
-        findings += cache_clear.findings(seen[0], targeted)
+        findings += ambiguities(seen[0], targeted)
     if secrets := secrets_of([visitor]):
         findings = [hushed(finding, secrets) for finding in findings]
     told = "" if visitor.problem else observed(seen)
@@ -170,20 +163,20 @@ def _noticed(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> I
     policy, _ = read_policy(first, targeted)
     if kept(seen):
         # What a shop's language or currency is set to is a nuisance; what can be a session is a leak.
-        harm = Outcome.FAIL if cache_cookies.replays_token(seen) else Outcome.WARN
-        cookies = [one for one in cache_cookies.findings(seen) if one.outcome is not Outcome.PASS]
+        harm = Outcome.FAIL if plain_visits.replays_token(seen) else Outcome.WARN
+        cookies = [one for one in plain_visits.cookie_findings(seen) if one.outcome is not Outcome.PASS]
         yield from (one._replace(outcome=min(one.outcome, harm, key=_GRAVITY.index)) for one in cookies)
-    yield from (one for one in cache_freshness.overdue(rule, seen, targeted) if one.outcome is not Outcome.PASS)
+    yield from (one for one in ageing.overdue(rule, seen, targeted) if one.outcome is not Outcome.PASS)
     if not policy.storable.yes:
         return
-    varies = [one for one in cache_variants.vary_findings(rule, seen) if one.outcome is not Outcome.PASS]
+    varies = [one for one in variants.vary_findings(rule, seen) if one.outcome is not Outcome.PASS]
     yield from (one._replace(outcome=Outcome.WARN) for one in varies)
     if policy.no_cache and not (first.header("etag") or first.header("last-modified")):
         saw, wanted = (
             "no-cache, and no ETag or Last-Modified to ask with",
             "a validator to ask with",
         )
-        yield cache_variants.VALIDATOR.against(saw, wanted, holds=False, evidence=[first])
+        yield variants.VALIDATOR.against(saw, wanted, holds=False, evidence=[first])
     dated = [name for name in ("expires", "last-modified") if first.header(name)]
     if dated and not first.header("date"):
         yield DATED.against(f"{' and '.join(dated)} without Date", "a Date", holds=False, evidence=[first])
@@ -245,18 +238,18 @@ def _names(listed: str) -> tuple[str, ...]:
 def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:
     """What shows beside status, lifetimes and HIT; most of it only where more than plain visits were made."""
     seen, extra, targeted = look.seen[path], look.extra.get(path, {}), targeted_of(site)
-    yield from cache_cookies.findings(seen)
-    yield from cache_freshness.findings(rule, seen, extra.get(cache_freshness.LATE, ()), targeted)
-    yield from cache_variants.findings(rule, seen, extra)
-    yield from cache_negative.errors(rule, [exchange for step in extra.values() for exchange in step])
+    yield from plain_visits.cookie_findings(seen)
+    yield from ageing.findings(rule, seen, extra.get(ageing.LATE, ()), targeted)
+    yield from variants.findings(rule, seen, extra)
+    yield from missing_pages.errors(rule, [exchange for step in extra.values() for exchange in step])
     if path not in look.extra:
         return
-    yield from cache_bypass.findings(site, rule, look.seen, extra, targeted)
+    yield from bypass.findings(site, rule, look.seen, extra, targeted)
     yield from cache_key.findings(rule, path, extra)
     if path == examined(rule)[0]:
-        yield from cache_negative.findings(rule, extra, targeted)
+        yield from missing_pages.findings(rule, extra, targeted)
         plain = [exchange for cached in rule.examples.cached for exchange in look.seen.get(cached, ())]
-        yield from cache_hit_rate.findings(plain)
+        yield from plain_visits.hit_rate_findings(plain)
 
 
 def _ttl(claim: Claim, seconds: int | None, wanted: Span, first: Exchange, hidden: str = "") -> Finding:
@@ -290,10 +283,10 @@ def _unasked(rule: Rule, path: str, seen: Sequence[Exchange], targeted: Sequence
     """A finding when a copy was used that the headers want confirmed; a warning where the edge is to keep the page."""
     if keeps_until_deploy(seen[0]):
         return
-    for saw, later in islice(cache_reuse.unasked(seen, targeted), 1):
+    for saw, later in islice(plain_visits.unasked(seen, targeted), 1):
         unsaid = rule.cache.by is Audience.UNSAID
         hidden = _hidden(seen, targeted) or (_own_policy(seen) if unsaid else "")
-        claim = _softened(cache_reuse.CONFIRMED, hidden or ("kept" if path in rule.examples.cached else ""))
+        claim = _softened(plain_visits.CONFIRMED, hidden or ("kept" if path in rule.examples.cached else ""))
         wanted = "a question to the origin, or a lifetime in the headers"
         yield claim.against(f"{saw}{hidden}", wanted, holds=False, evidence=[later])
 

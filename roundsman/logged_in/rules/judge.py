@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from roundsman.cache.rules.cookies import cookie_names
+from roundsman.cache.rules.plain_visits import cookie_names
 from roundsman.http.cache_status import cache_state
 from roundsman.http.copies import by_rfc, observed, states, tells
 from roundsman.http.freshness import kept_out, storable

@@ -1,4 +1,4 @@
-"""Response times of one kind, kept together."""
+"""Response times of one kind, kept together, and by what factor they differ from those of another release."""
 
 from dataclasses import dataclass
 
@@ -17,3 +17,18 @@ class Series:
     first: tuple[float, ...] = ()
     hits: int = 0
     asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """New times over old ones, with the 95 % interval, and what a comparison makes of it in a word.
+
+    An end of the interval is 0 or infinite where the sample can't tell it.
+    """
+
+    path: str
+    state: str
+    ratio: float
+    low: float
+    high: float
+    word: str

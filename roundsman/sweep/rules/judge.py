@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 from roundsman.cache.rules.bypass import passed_by
 from roundsman.cache.rules.judge import agreement, shareable
-from roundsman.http import clear_site_data as cache_clear
 from roundsman.http.cache_status import cache_state
 from roundsman.http.copies import GRAIN, by_rfc, observed
-from roundsman.http.freshness import birth, lifetime, read_policy, troubles
+from roundsman.http.freshness import ambiguities, birth, lifetime, read_policy, troubles
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.grouping import Group
 from roundsman.report.rules.report import MOST_ROWS, group_json, items, worst_of
@@ -227,7 +226,7 @@ def _findings(site: Site, rule: Rule, path: str, exchange: Exchange) -> Iterator
         targeted = targeted_of(site)
         if rule.cache.by is Audience.EVERYONE and not _apart(rule, path):
             yield from shareable(rule, seen, targeted)
-        yield from cache_clear.findings(exchange, targeted)
+        yield from ambiguities(exchange, targeted)
         kept = agreement(seen, STRANGER, targeted)
         if kept.outcome is not Outcome.UNKNOWN:  # one look at an edge that labels nothing: the round looks again
             yield kept

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.series import Ratio
 from roundsman.timing.rules.judge_side_by_side import ALPHA, TICK, Shares, Word
 from roundsman.timing.rules.placebo import HISTORY, Moved, moved
 from roundsman.timing.rules.probabilities import false_discovery, fisher

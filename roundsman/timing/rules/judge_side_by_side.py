@@ -14,7 +14,7 @@ import numpy as np
 
 from roundsman.http.cache_status import cache_state
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.series import Ratio
 from roundsman.timing.rules.aligned_ranks import Rounds, Shift, Tail, needed, shift, tail
 from roundsman.timing.rules.content import Difference, differences
 from roundsman.timing.rules.interleaving import spread_of

@@ -3,8 +3,7 @@
 import pytest
 
 from roundsman.cache.rules.judge import judge
-from roundsman.http.clear_site_data import findings
-from roundsman.http.freshness import lifetime, storable
+from roundsman.http.freshness import ambiguities, lifetime, storable
 from roundsman.report.rules.visitor import STRANGER
 from tests.make import exchange, hit, miss, site
 
@@ -23,7 +22,7 @@ CLEAR = [
 
 @pytest.mark.parametrize("said", CLEAR)
 def test_what_reads_in_one_way_is_not_told(said):
-    assert [] == list(findings(exchange(cache_control=said, expires="0"), ("cdn-cache-control",)))
+    assert [] == list(ambiguities(exchange(cache_control=said, expires="0"), ("cdn-cache-control",)))
 
 
 TROUBLED = [
@@ -45,7 +44,7 @@ TROUBLED = [
 
 @pytest.mark.parametrize(("said", "saw"), TROUBLED)
 def test_what_caches_read_each_in_their_own_way_is_told(said, saw):
-    assert [("warn", saw)] == [(str(one.outcome), one.saw) for one in findings(exchange(cache_control=said))]
+    assert [("warn", saw)] == [(str(one.outcome), one.saw) for one in ambiguities(exchange(cache_control=said))]
 
 
 FIELDS = [
@@ -61,17 +60,17 @@ FIELDS = [
 @pytest.mark.parametrize(("said", "targeted", "saw"), FIELDS)
 def test_a_field_that_the_edge_can_not_read_is_told(said, targeted, saw):
     seen = exchange(cache_control="max-age=9", cdn_cache_control=said)
-    assert ([saw] if saw else []) == [one.saw for one in findings(seen, targeted)]
+    assert ([saw] if saw else []) == [one.saw for one in ambiguities(seen, targeted)]
 
 
 def test_a_field_with_a_grammar_of_its_own_is_never_called_broken():
-    assert [] == list(findings(exchange(surrogate_control='content="ESI/1.0"'), ("surrogate-control",)))
+    assert [] == list(ambiguities(exchange(surrogate_control='content="ESI/1.0"'), ("surrogate-control",)))
 
 
 def test_two_ends_that_differ_are_told():
     end = "Thu, 01 Jan 2026 00:10:00 GMT"
-    assert [] == list(findings(exchange(expires=[end, end])))
-    assert ["two Expires, and they differ"] == [one.saw for one in findings(exchange(expires=[end, "0"]))]
+    assert [] == list(ambiguities(exchange(expires=[end, end])))
+    assert ["two Expires, and they differ"] == [one.saw for one in ambiguities(exchange(expires=[end, "0"]))]
 
 
 @pytest.mark.parametrize("by", ["everyone", "member", "nobody", "unsaid"])
