@@ -99,7 +99,7 @@ class TokenSource:
         if not response.is_success:
             what = "ask again later" if later else self._hint
             says = f"{asked} answered {status}{_reason(response)}, wanted an access token; {what}"
-            wait = retry_after(response) if later else None
+            wait = retry_after(response.headers) if later else None
             raise PurgeError(says, permanent=not later, shut_out=not later, denied=not later, retry_after=wait)
         return self._read(response, asked)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, State, Task, task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
@@ -80,12 +80,12 @@ def concluding(
     return run
 
 
-async def attempt(
-    work: Task[Arguments, Coroutine[Any, Any, Result]], *args: Arguments.args, **how: Arguments.kwargs
-) -> State[Result]:
+async def attempt(work: Task[..., Coroutine[Any, Any, Result]], *args: Any, **how: Any) -> State[Result]:
     """Run a task whose failure does not end the run that called it, and return how it ended."""
-    # By Prefect's annotation this is the state itself, but of an asynchronous task it is to be waited for.
-    return await cast("Awaitable[State[Result]]", work(*args, return_state=True, **how))
+    # By Prefect's annotation this is the state itself; of an asynchronous task it is to be waited for.
+    ended: Any = work(*args, return_state=True, **how)
+    state: State[Result] = await ended
+    return state
 
 
 async def verdicts_of(check: Flow[..., Any], *args: Any) -> list[Verdict]:
