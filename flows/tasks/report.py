@@ -97,7 +97,8 @@ async def verdicts_of(check: Flow[..., Any], *args: Any) -> list[Verdict]:
     found: list[list[Verdict]] = []
     token = _found.set(found)
     try:
-        state = await check(*args, return_state=True)
+        running: Any = check(*args, return_state=True)
+        state: State[list[Verdict]] = await running
     except Exception:
         if not found:
             raise
