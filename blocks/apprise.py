@@ -11,7 +11,8 @@ from prefect.blocks.abstract import NotificationBlock
 from pydantic import SecretStr
 
 from blocks.hiding import struck_out
-from blocks.pagers import Event, send
+from blocks.pagers import send
+from roundsman.alerts.rules.alert_event import AlertEvent
 
 
 class AppriseError(Exception):
@@ -35,7 +36,7 @@ class Apprise(NotificationBlock):
         """
         await asyncio.to_thread(self._send, lambda client: client.notify(body=body, title=subject or ""))
 
-    async def tell(self, event: Event) -> None:
+    async def tell(self, event: AlertEvent) -> None:
         """Send what there is to say about an alert: a pager opens and closes it, other services show how grave it is.
 
         Raises:

@@ -10,12 +10,12 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
 from blocks.asking import DENIED, retry_after
+from roundsman.alerts.rules.alert_event import AlertEvent
 
 #: Seconds for one request.
 PATIENCE = 10.0
@@ -24,8 +24,7 @@ DEDUP_KEY, SUMMARY, ALIAS, MESSAGE, NOTE, DESCRIPTION = 255, 1024, 512, 130, 25_
 #: What Apprise's plugins call the source and the component of an event when nobody gave them a name.
 _NAMELESS = {"Apprise", "Prefect", "Notification"}
 
-#: Apprise's types of message, and priorities of Opsgenie, P1 being the highest, by severity.
-_TYPES = {"critical": "failure", "error": "failure", "warning": "warning"}
+#: Priorities of Opsgenie, P1 being the highest, by severity.
 _PRIORITIES = {"critical": "P1", "error": "P2", "warning": "P3"}
 
 
@@ -49,36 +48,7 @@ class PagerError(NotTakenError):
     """An alert that a pager did not take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A message about an alert: whether it is open, how grave it is, and the key that it keeps."""
-
-    key: str
-    subject: str
-    body: str
-    is_resolved: bool = False
-    severity: str = "error"
-    """critical, error or warning."""
-    source: str = "roundsman"
-    """What it is about, such as the name of a site."""
-
-    @property
-    def status(self) -> str:
-        """`firing` or `resolved`."""
-        return "resolved" if self.is_resolved else "firing"
-
-    @property
-    def type(self) -> str:
-        """Apprise's type of message."""
-        return "success" if self.is_resolved else _TYPES[self.severity]
-
-    def fields(self) -> dict[str, str]:
-        """All of it by name, for a receiver that reads data."""
-        said = {"status": self.status, "severity": self.severity, "key": self.key, "source": self.source}
-        return said | {"subject": self.subject, "body": self.body}
-
-
-def send(client: Any, event: Event) -> bool:
+def send(client: Any, event: AlertEvent) -> bool:
     """Send an event by each service of an Apprise client; blocking. Returns whether all of them took it.
 
     Raises:
@@ -93,7 +63,7 @@ def knows_keys(client: Any) -> bool:
     return any(type(service).__name__ in {*_ASKED, *_KEYED} for service in client)
 
 
-def _send(service: Any, event: Event) -> bool:
+def _send(service: Any, event: AlertEvent) -> bool:
     name = type(service).__name__
     if name in _ASKED:
         _ASKED[name](service, event)
@@ -106,7 +76,7 @@ def _send(service: Any, event: Event) -> bool:
     return bool(service.notify(body=event.body, title=event.subject, notify_type=kind))
 
 
-def _pagerduty(service: Any, event: Event) -> None:
+def _pagerduty(service: Any, event: AlertEvent) -> None:
     asked: dict[str, Any] = {
         "routing_key": service.integration_key,
         "event_action": "resolve" if event.is_resolved else "trigger",
@@ -128,7 +98,7 @@ def _pagerduty(service: Any, event: Event) -> None:
     _post(service, address, asked, {})
 
 
-def _opsgenie(service: Any, event: Event) -> None:
+def _opsgenie(service: Any, event: AlertEvent) -> None:
     plugin, alias = _plugin(service), _short(event.key, ALIAS)
     lookup = plugin.OPSGENIE_API_LOOKUP if hasattr(plugin, "OPSGENIE_API_LOOKUP") else plugin.JIRA_API_LOOKUP
     address, own = lookup[service.region_name], {"Authorization": f"GenieKey {service.apikey}"}

@@ -21,7 +21,7 @@ from pydantic import SecretStr, ValidationError
 import blocks
 from blocks.edge import Edge
 from blocks.member import Member
-from blocks.pagers import Event
+from roundsman.alerts.rules.alert_event import AlertEvent
 
 #: What to write in place of a secret.
 ENV = "wanted `{env: NAME}`, with the value in that environment variable where this runs; rotate the secret"
@@ -32,6 +32,9 @@ class BlockError(ValueError):
 
     `setting` is `type/name.field.inner`.
     """
+
+    permanent = False
+    """A setting can be corrected; so what could not be sent for want of the block is tried again."""
 
     def __init__(self, setting: str, saw: str, mend: str) -> None:
         super().__init__(setting, saw, mend)
@@ -77,7 +80,7 @@ def channels() -> dict[str, type[NotificationBlock]]:
     return {slug: kind for slug, kind in kinds().items() if issubclass(kind, NotificationBlock)}
 
 
-def alert_fields(event: Event) -> dict[str, str]:
+def alert_fields(event: AlertEvent) -> dict[str, str]:
     """What a custom webhook can place in its JSON beside subject and body: `{{alert_status}}` and others."""
     return {f"alert_{name}": value for name, value in event.fields().items() if name not in {"subject", "body"}}
 
@@ -175,7 +178,7 @@ def _made(kind_and_name: str, kind: type[Block], settings: Mapping[str, Any], en
     values |= {name: _bare(values[name]) for name in values if kind.model_fields[name].annotation is SecretDict}
     if kind is CustomWebhookNotificationBlock and isinstance(values.get("secrets", {}), Mapping):
         # Else it could not be made with a placeholder that only a message fills.
-        values["secrets"] = dict.fromkeys(alert_fields(Event("", "", "")), "") | dict(values.get("secrets", {}))
+        values["secrets"] = dict.fromkeys(alert_fields(AlertEvent("", "", "")), "") | dict(values.get("secrets", {}))
     try:
         return kind(**values)
     except ValidationError as error:

@@ -11,7 +11,8 @@ from prefect.blocks.core import Block, schema_extra
 from pydantic import ConfigDict, Field, SecretStr
 
 from blocks.asking import DENIED, bounded, retry_after
-from blocks.pagers import Event, NotTakenError
+from blocks.pagers import NotTakenError
+from roundsman.alerts.rules.alert_event import AlertEvent
 
 #: Seconds for one whole request.
 PATIENCE = 10.0
@@ -52,7 +53,7 @@ class OutgoingWebhook(NotificationBlock):
         text = json.dumps({"subject": subject or "", "body": body})
         await self.post(text, hashlib.sha256(text.encode()).hexdigest())
 
-    async def tell(self, event: Event) -> None:
+    async def tell(self, event: AlertEvent) -> None:
         """Send what there is to say about an alert; WebhookError as for `post`."""
         text = json.dumps(event.fields())
         await self.post(text, f"{event.key} {hashlib.sha256(text.encode()).hexdigest()[:16]}")

@@ -42,7 +42,7 @@ from rich.console import Console
 
 from deployments.specs import TAG
 from flows.tasks.hooks import AUTOMATION, FAILED, TOLD
-from flows.tasks.site_blocks import all_sites, check
+from flows.tasks.site import all_sites, check
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 

@@ -18,7 +18,7 @@ from flows.jobs.review_database import review_database
 from flows.jobs.sweep_shard import sweep_shard
 from flows.jobs.sweep_site import sweep_site
 from flows.jobs.watch_jobs import watch_jobs
-from flows.tasks.site_blocks import all_sites, check
+from flows.tasks.site import all_sites, check
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from roundsman.database.database_file import all_databases, check_database
 from roundsman.database.rules.promise import Database

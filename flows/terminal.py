@@ -105,11 +105,11 @@ async def start() -> None:
     """
     from prefect.client.orchestration import get_client
 
-    from flows.tasks import site_blocks
+    from flows.tasks import site as site_files
     from roundsman.ledger import ledger
     from roundsman.report import pictures as picture
 
-    meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_blocks.warm_up)]
+    meanwhile = [_in_a_thread(work) for work in (picture.warm_up, ledger.ready, site_files.warm_up)]
     with _killed_unless_ready():
         async with get_client() as client:
             # It listens before it is at ease: its first answer can take a second.

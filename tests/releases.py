@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from deployments.demo.site import State, edge, origin
 from flows.tasks.rehearse import _take_up
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.batch import points
 from roundsman.rollback.rules.legs import COURSE
 from roundsman.rollback.rules.plan import plan

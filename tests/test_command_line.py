@@ -310,7 +310,7 @@ def test_a_round_that_breaks_down_is_unknown_and_no_traceback(tmp_path, ledger, 
 @pytest.mark.harness
 def test_what_nobody_thought_of_is_a_sentence_and_no_finding(capsys, monkeypatch):
     """Exit code 1 says that something was found, and Python gives it to whatever breaks down."""
-    monkeypatch.setattr("flows.tasks.site_blocks.load", lambda _: 1 / 0)
+    monkeypatch.setattr("flows.tasks.site.load", lambda _: 1 / 0)
     assert 2 == main(["lint", "demo"])
     assert "lint broke down: ZeroDivisionError: division by zero\n" == capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import yaml
 
 from flows.__main__ import main
 from flows.tasks.catalogue import ARTICLE, VARIABLE, catalogue
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.batch import open_target, run
 from tests.jobs.conftest import articles, site
 

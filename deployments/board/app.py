@@ -33,7 +33,7 @@ from deployments.board.reader import (
 )
 from deployments.board.releases import RELEASES
 from deployments.board.writes import serve
-from flows.tasks.targets import Letters
+from roundsman.alerts.batch_outboxes import Letters
 from roundsman.ledger.ledger import close_kept_ledger
 from roundsman.report import pictures as picture
 from roundsman.report.rules.text import visible

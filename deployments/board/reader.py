@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from flows.jobs.publish_status import OWNER
-from flows.tasks.outbox import DeadLetter, dead_letters, undelivered
 from flows.tasks.prefect_ui import ui
-from flows.tasks.site_blocks import all_sites, cached
+from flows.tasks.site import all_sites, cached
 from flows.tasks.status import read_reviews
-from flows.tasks.targets import Letters, letters
+from roundsman.alerts.batch_outboxes import Letters, letters
+from roundsman.alerts.outbox import DeadLetter, dead_letters, undelivered
 from roundsman.ledger.ledger import LedgerError, kept_ledger
 from roundsman.ledger.rounds import ROUND
 from roundsman.ledger.tables_rounds import RunRow

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.tasks.site_blocks import all_sites, cached
+from flows.tasks.site import all_sites, cached
 from roundsman.ledger.ledger import LedgerError, kept_ledger
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError

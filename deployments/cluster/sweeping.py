@@ -17,7 +17,7 @@ from deployments.render import prefect_yaml
 from deployments.specs import specs
 from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
-from flows.tasks.site_blocks import check
+from flows.tasks.site import check
 from flows.tasks.sweep import conclude
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP

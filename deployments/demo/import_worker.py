@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count
 
 from flows.tasks.catalogue import VARIABLE, catalogue
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.batch import open_target, points, run
 
 _chunks = count(1)

@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     how = _how(args)
     quiet_prefect()
     from flows import terminal
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.report.rules.report import as_json
     from roundsman.timing.rules.interleaving import compared
 

@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.jobs.import_catalogue import Imported, import_catalogue
     from flows.tasks.catalogue import VARIABLE
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.report.rules.text import plain
 
     site = load(args.site)

@@ -21,7 +21,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
     from flows.jobs.inspect_site import Check
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.report.rules.report import as_json
 
     known = [check.value for check in Check]

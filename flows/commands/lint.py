@@ -17,7 +17,7 @@ def register(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from flows.tasks.site_blocks import all_sites, load
+    from flows.tasks.site import all_sites, load
 
     wrong = 0 if args.sites else _databases()
     for site in args.sites or [os.path.relpath(path) for path in all_sites()]:

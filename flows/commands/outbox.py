@@ -22,7 +22,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from sqlalchemy.exc import SQLAlchemyError
 
-    from flows.tasks.outbox import dead_letters, replay, undelivered
+    from roundsman.alerts.outbox import dead_letters, replay, undelivered
     from roundsman.batch.target import has_tables
     from roundsman.ledger.ledger import LedgerError, open_ledger
     from roundsman.report.rules.text import plain

@@ -25,7 +25,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
     from flows.tasks.purge_plan import refused_by_file
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.purge.rules.report import Purging, purge_json
 
     writable(args.json)

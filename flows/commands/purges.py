@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _purged(site: str) -> int:
     from flows import terminal
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.purge.rules.report import proven
 
     if not load(site).edge:

@@ -97,7 +97,7 @@ def _dismiss(engine: "Engine", job: int, position: int) -> int:
 
 def _replay(engine: "Engine", site: str, feed: str) -> int:
     from flows.tasks.catalogue import catalogue
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.batch import replay
     from roundsman.report.rules.text import plain
 

@@ -23,7 +23,7 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_rehearsal as terminal
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.report.rules.text import without_credentials
     from roundsman.rollback.rules.judge_rehearsal import Rehearsing, rehearsal_json
     from roundsman.rollback.rules.plan import plan_by_file

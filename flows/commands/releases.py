@@ -22,7 +22,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from sqlalchemy.orm import Session
 
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.ledger.ledger import LedgerError, open_ledger
     from roundsman.ledger.releases import keep_release, read_releases
     from roundsman.ledger.rules.releases import told

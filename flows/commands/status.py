@@ -16,7 +16,7 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
-    from flows.tasks.site_blocks import all_sites, load
+    from flows.tasks.site import all_sites, load
     from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
     from roundsman.ledger.rules.size import crowded
     from roundsman.report.rules.verdict import Outcome, worst

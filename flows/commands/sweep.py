@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal_sweep
-    from flows.tasks.site_blocks import load
+    from flows.tasks.site import load
     from roundsman.report.rules.verdict import Outcome
     from roundsman.sweep.rules.judge import as_json
 

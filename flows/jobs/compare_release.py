@@ -9,13 +9,13 @@ from prefect import State, flow
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.tasks.at_once import tell_at_once
+from flows.tasks.alerts import notify_now
 from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from flows.tasks.status import find_around
 from flows.tasks.timing import ask_in_turn, keep_ratios
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
@@ -99,7 +99,7 @@ async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     written = await attempt(record, quote(report), job="compare-release")
     if written.is_completed():
         await attempt(keep_ratios, report.run, ratios, margin, version)
-        await tell_at_once(promised, _telling(report), full=False)
+        await notify_now(promised, _telling(report), full=False)
     else:
         lost = could_not_look(promised, "ledger", f"the comparison was not recorded: {written.message}")
         report = replace(report, verdicts=(*report.verdicts, lost))

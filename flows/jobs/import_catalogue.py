@@ -8,8 +8,8 @@ from prefect.states import Completed, Failed
 
 from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
 from flows.tasks.hooks import speak_for
-from flows.tasks.outbox import Delivered
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
+from roundsman.alerts.outbox import Delivered
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.batch import Outcome
 

@@ -16,13 +16,13 @@ from flows.checks.logged_in_traffic import check_logged_in_traffic
 from flows.checks.response_time import check_response_time
 from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
-from flows.tasks.at_once import tell_at_once
+from flows.tasks.alerts import notify_now
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.own_services import is_ours
 from flows.tasks.report import attempt, conclude, log_faults, publish, verdicts_of
 from flows.tasks.rollback import find_rollback_faults
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from flows.tasks.status import record_release
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
@@ -102,7 +102,7 @@ async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
         log_faults(promised.site, group([lost]))
         report = replace(report, verdicts=(*report.verdicts, lost))
     else:
-        await tell_at_once(promised, report, full=not only)
+        await notify_now(promised, report, full=not only)
     await attempt(publish, quote(report))
     return conclude(report)
 

@@ -8,7 +8,7 @@ from prefect.states import Completed, Failed
 
 from flows.tasks.hooks import speak_for
 from flows.tasks.prefect_ui import ui
-from flows.tasks.site_blocks import all_sites, load
+from flows.tasks.site import all_sites, load
 from flows.tasks.status import (
     find_facts,
     find_reviews,

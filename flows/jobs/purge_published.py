@@ -8,13 +8,13 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.tasks.at_once import tell_at_once
+from flows.tasks.alerts import notify_now
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
 from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.purge.rules.queue import LONGEST_RUN, Pass, judge
@@ -75,7 +75,7 @@ async def purge_published(
     if not written.is_completed():
         log.warning("%s: what was purged was not recorded: %s", promised.site, written.message)
     else:
-        await tell_at_once(promised, report, full=False)
+        await notify_now(promised, report, full=False)
     log_faults(promised.site, group(report.verdicts))
     await attempt(publish, quote(report), "published", "published-verdicts")
     ended = conclude(report, done)

@@ -13,7 +13,7 @@ from flows.tasks.ledger import record
 from flows.tasks.prove import Trial, plan, prove
 from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.purge.rules.judge import judge_all

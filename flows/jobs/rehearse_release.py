@@ -9,7 +9,7 @@ from prefect.transactions import atransaction
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.tasks.at_once import tell_at_once
+from flows.tasks.alerts import notify_now
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.rehearse import (
@@ -27,7 +27,7 @@ from flows.tasks.rehearse import (
 )
 from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.report.rules.grouping import group
@@ -120,7 +120,7 @@ async def _told(promised: Site, report: Report) -> Report:
     if not written.is_completed():
         lost = could_not_look(promised, "ledger", f"the rehearsal was not recorded: {written.message}")
         return replace(report, verdicts=(*report.verdicts, lost))
-    await tell_at_once(promised, report, full=False)
+    await notify_now(promised, report, full=False)
     return report
 
 

@@ -14,7 +14,7 @@ from flows.checks.indexes import check_indexes
 from flows.checks.migration_rehearsal import check_migration_rehearsal
 from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
-from flows.tasks.at_once import tell_at_once
+from flows.tasks.alerts import notify_now
 from flows.tasks.database_report import publish_review
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
@@ -118,5 +118,5 @@ async def _told(promised: Database, report: Report, *, full: bool) -> Report:
         log_faults(promised.database, group([lost]))
         return replace(report, verdicts=(*report.verdicts, lost))
     site = told_as(promised)
-    await tell_at_once(site, replace(report, site=site.site), full=full)
+    await notify_now(site, replace(report, site=site.site), full=full)
     return report

@@ -4,7 +4,7 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.tasks.hooks import speak_for
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from flows.tasks.sweep import sweep_pages
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 

@@ -15,12 +15,10 @@ from prefect.utilities.urls import url_for
 from sqlalchemy import Engine
 
 from flows.tasks import runs
-from flows.tasks.alerts import tell_new_channels
+from flows.tasks.alerts import deliver, deliver_targets, tell_new_channels
 from flows.tasks.hooks import speak_for
-from flows.tasks.outbox import deliver
 from flows.tasks.report import UNKNOWN
 from flows.tasks.runs import Deployment, NoServerError
-from flows.tasks.targets import deliver_targets
 from roundsman.alerts.rules.notice import Notice, job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
 from roundsman.ledger.ledger import LedgerError, use_ledger_async

@@ -1,18 +1,159 @@
-"""Alerts and the outbox, as Prefect tasks."""
+"""Alerts and the outbox as Prefect tasks, and a site's blocks as what sends its messages."""
 
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import httpx
 from prefect import task
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import deployment, flow_run
+from prefect.utilities.annotations import quote
+from prefect.utilities.urls import url_for
+from sqlalchemy import Engine
 
-from roundsman.alerts import alerts
+from blocks.channels import BlockChannel
+from blocks.edge import Edge
+from blocks.registry import BlockError
+from blocks.webhook import OutgoingWebhook
+from flows.tasks.purge import hand_over, powers_of
+from flows.tasks.site import all_sites, check
+from flows.tasks.vendors import block, saved
+from roundsman.alerts import alerts, batch_outboxes, channels, outbox
+from roundsman.alerts.outbox import Delivered
+from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.rules.delivery import Purge
+from roundsman.purge.rules.order import PurgeError
+from roundsman.purge.rules.plan import plan_purge
+from roundsman.purge.rules.purge_request import all_of
+from roundsman.report.rules.report import Report
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.site_file import SiteFileError
+
+log = logging.getLogger("roundsman")
+
+BlockKind = TypeVar("BlockKind", bound=Block)
 
 tell = task(
-    alerts.tell,
     task_run_name="tell {report.site}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
+)(alerts.tell)
+tell_new_channels = task(task_run_name="tell new channels", cache_policy=NO_CACHE, persist_result=False)(
+    alerts.tell_new_channels
 )
-tell_new_channels = task(
-    alerts.tell_new_channels, task_run_name="tell new channels", cache_policy=NO_CACHE, persist_result=False
-)
+
+
+# Prefect does not try these again: a message that failed rests in the outbox until a later run.
+@task(task_run_name="deliver messages", cache_policy=NO_CACHE, persist_result=False)
+async def deliver(limit: int = 50, target: Engine | None = None, site: Site | None = None) -> Delivered:
+    """As `outbox.deliver`, by the blocks of sites and of Prefect."""
+    return await outbox.deliver(send, limit, target, site, str(flow_run.get_id() or ""))
+
+
+@task(task_run_name="deliver what batch jobs left", cache_policy=NO_CACHE, persist_result=False)
+async def deliver_targets() -> Delivered:
+    """As `batch_outboxes.deliver_targets`, by the blocks of sites and of Prefect."""
+    return await batch_outboxes.deliver_targets(send, str(flow_run.get_id() or ""))
+
+
+async def notify_now(site: Site, report: Report, *, full: bool) -> None:
+    """Put what a recorded report has to tell into the outbox, and send what waits there.
+
+    Only for a deployment's run: who looks by hand has the report before them. A message that can't be put there is
+    logged, and the job goes on.
+
+    Args:
+        site: Whose owner is told.
+        report: What was found.
+        full: Whether every check of a round was made; see `roundsman.alerts.alerts.tell`.
+    """
+    if not deployment.get_id():
+        return
+    link = url_for("flow-run", flow_run.get_id()) or ""
+    state = await tell(site, quote(report), link, full=full, return_state=True)
+    if not state.is_completed():
+        log.warning("%s: nobody was told of this run: %s", site.site, state.message)
+    await deliver(return_state=True)
+
+
+class BlockOutlets:
+    """What sends messages: the blocks that a site's file declares, and those that Prefect keeps."""
+
+    async def channel(self, site: Site | None, name: str) -> BlockChannel:
+        """The notification block of a name.
+
+        Raises:
+            BlockError: there is none.
+        """
+        found = await _block(site, name)
+        saw, mend = "that can't tell anybody anything", "name a notification block"
+        return BlockChannel(_as(NotificationBlock, found, name, saw, mend))  # type: ignore[type-abstract] # is made elsewhere
+
+    async def webhook(self, site: Site | None, name: str) -> OutgoingWebhook:
+        """The outgoing webhook of a name; BlockError when there is none."""
+        mend = "name a block such as outgoing-webhook/shop"
+        return _as(OutgoingWebhook, await _block(site, name), name, "that posts no webhooks", mend)
+
+    async def purge(self, site: Site | None, row: OutboxRow) -> None:
+        """Purge what a message names, every variant of it, the site's shield first; done once the edge took it.
+
+        When nobody knows whether a purge was done, it is sent again after the lease or the pause: a second one drops
+        the new copy as well, which costs one fetch, while one that is missing leaves readers with the old page.
+
+        Raises:
+            BlockError: no such site, or no such edge.
+            PurgeError: an edge did not take it.
+            ValueError: the message names no purge, or one that the edge will never be able to do.
+        """
+        if site is None:
+            raise BlockError(row.channel, f"no site file of {row.site!r}", "put it into deployments/sites/")
+        wanted = Purge.from_body(row.body)
+        # The same for each attempt, so that a vendor that does an order only once can tell.
+        run = f"outbox {row.dedup_key} {row.number} {row.created_at.isoformat()}"
+        shield = [site.shield] if site.shield and row.channel == site.edge else []
+        edges = {
+            name: _as(Edge, await block(site, name), row.channel, "that can't purge", "name the site's edge")
+            for name in (*shield, row.channel)
+        }
+        planned = plan_purge(site, all_of(wanted.routes, wanted.keys, run), powers_of(edges))
+        if planned.refusals:
+            raise ValueError("; ".join(map(str, planned.refusals)))
+        async with httpx.AsyncClient() as client:
+            taken = await hand_over(edges, planned, client, patience=channels.PURGE_SECONDS / 2, unseen=True)
+        if taken.unsettled:
+            raise PurgeError(taken.unsettled)
+
+
+send = partial(channels.send, BlockOutlets())
+
+
+def _as(kind: type[BlockKind], found: Block, channel: str, saw: str, mend: str) -> BlockKind:
+    if not isinstance(found, kind):
+        raise BlockError(channel, f"a block {saw}", mend)
+    return found
+
+
+async def _block(site: Site | None, channel: str) -> Block:
+    """A channel's block: from the site's file, else from Prefect.
+
+    What is no site's, such as that Prefect's server is gone, goes by any site file that declares the channel: Prefect
+    can't be asked for it then.
+    """
+    site = site or await asyncio.to_thread(_declaring, channel)
+    return await (block(site, channel) if site else saved(channel))
+
+
+def _declaring(channel: str) -> Site | None:
+    """The first site of the project whose file holds the settings of a channel."""
+    for path in all_sites():
+        with suppress(SiteFileError):
+            if channel in (site := check(path)).blocks:
+                return site
+    return None

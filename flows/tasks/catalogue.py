@@ -19,8 +19,9 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blocks import registry
-from flows.tasks.outbox import Delivered, deliver, undelivered
+from flows.tasks.alerts import deliver
 from flows.tasks.progress import everywhere
+from roundsman.alerts.outbox import Delivered, undelivered
 from roundsman.batch import (
     Batch,
     BatchError,

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from flows.jobs.watch_jobs import watch
-from flows.tasks.outbox import Delivered
-from flows.tasks.targets import deliver_targets, letters, named
+from flows.tasks.alerts import deliver_targets
+from roundsman.alerts.batch_outboxes import letters, named
+from roundsman.alerts.outbox import Delivered
 from roundsman.batch import open_target
 from tests.alerts.test_outbox_machines import a_purge, edge, enqueue, site, target
 

@@ -11,10 +11,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from blocks.apprise import Apprise
-from flows.tasks import outbox as room
-from flows.tasks import senders
-from flows.tasks.outbox import Delivered, dead_letters, deliver
+from flows.tasks.alerts import deliver
+from roundsman.alerts import channels
+from roundsman.alerts import outbox as room
 from roundsman.alerts.alerts import enqueue
+from roundsman.alerts.outbox import Delivered, dead_letters
 from roundsman.alerts.rules.notice import LINES, Notice
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import Trouble
@@ -134,7 +135,7 @@ async def test_an_error_is_kept_without_the_secrets_that_it_quotes(
 
 
 async def test_a_broken_channel_does_not_hold_up_the_others(ledger, site, server, monkeypatch):
-    monkeypatch.setattr(senders, "PATIENCE", 2.0)
+    monkeypatch.setattr(channels, "SEND_SECONDS", 2.0)
     server.waits["/ops"] = threading.Event()
     for number in range(3):
         put(ledger, "ops", "web", "no-such-type/ops", key=f"key-{number}")
@@ -267,7 +268,7 @@ def wrong_clock(monkeypatch, off):
         def now(cls, tz=None):
             return datetime.now(tz) + off
 
-    for name in ("flows.tasks.outbox", "roundsman.alerts.alerts"):
+    for name in ("roundsman.alerts.outbox", "roundsman.alerts.alerts"):
         monkeypatch.setattr(f"{name}.datetime", Off)
 
 
@@ -335,8 +336,8 @@ async def test_a_crash_between_the_alert_and_the_message_loses_nothing(ledger, s
 DELIVER = """
 import asyncio, sys
 from pathlib import Path
-from flows.tasks import site_file
-from flows.tasks.outbox import deliver
+from roundsman.site import site_file
+from flows.tasks.alerts import deliver
 
 site_file.SITES = Path(sys.argv[1])
 asyncio.run(deliver.fn())

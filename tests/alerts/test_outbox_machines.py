@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows.tasks.outbox import Delivered, dead_letters, deliver, replay, undelivered
+from flows.tasks.alerts import deliver
+from roundsman.alerts.outbox import Delivered, dead_letters, replay, undelivered
 from roundsman.batch.chunks import send
 from roundsman.batch.rules import Outgoing
 from roundsman.batch.target import prepare
@@ -167,7 +168,7 @@ async def test_a_node_that_refuses_one_page_gets_the_others(target, site, edge):
 
 async def test_behind_a_shield_that_is_not_done_the_edge_keeps_its_copy(target, edge, tmp_path, monkeypatch):
     """It would fetch the old one again, and its vendor would take the next attempt for the same order."""
-    monkeypatch.setattr("flows.tasks.senders.PURGE_PATIENCE", 2.0)
+    monkeypatch.setattr("roundsman.alerts.channels.PURGE_SECONDS", 2.0)
     monkeypatch.setenv("AWS", TOKEN)
     vendor, keys = VendorApi(), {"access_key_id": {"env": "AWS"}, "secret_access_key": {"env": "AWS"}}
     vendor.polls = 1000

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from flows.tasks.outbox import Delivered, dead_letters, deliver
+from flows.tasks.alerts import deliver
+from roundsman.alerts.outbox import Delivered, dead_letters
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.report.rules.verdict import Outcome, Severity
 from tests.alerts.telling import START, a_report, keep_site, outbox, told, verdict, written

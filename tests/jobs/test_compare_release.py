@@ -74,7 +74,7 @@ def test_a_comparison_is_kept_and_shown_and_the_owner_is_told(releases, compare,
     async def tell(site, report, *, full):
         told.append((site.site, report.site, full))
 
-    monkeypatch.setattr("flows.jobs.compare_release.tell_at_once", tell)
+    monkeypatch.setattr("flows.jobs.compare_release.notify_now", tell)
     compare("kept", "--samples", "6")
     assert [("lab", "lab", False)] == told
     engine = create_engine(ledger)

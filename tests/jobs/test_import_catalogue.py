@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 
 from flows.jobs.import_catalogue import import_catalogue
 from flows.tasks.catalogue import ARTICLE, VARIABLE
-from flows.tasks.outbox import replay
+from roundsman.alerts.outbox import replay
 from roundsman.batch import open_target
 from tests.batch.test_paged import Api
 from tests.batch.work import asked, let_expire

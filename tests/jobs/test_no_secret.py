@@ -202,8 +202,8 @@ def forms(secret):
 
 def test_no_job_tells_a_secret_anywhere(shop, ledger, tmp_path, capsys, caplog):
     from flows.jobs.publish_status import publish_status
-    from flows.tasks.outbox import deliver
-    from flows.tasks.site_blocks import load
+    from flows.tasks.alerts import deliver
+    from flows.tasks.site import load
     from roundsman.ledger.ledger import open_ledger
     from tests.alerts.telling import a_report, told, verdict
     from tests.purge.queueing import publish

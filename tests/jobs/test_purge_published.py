@@ -11,7 +11,7 @@ from sqlalchemy import text
 from flows.__main__ import main
 from flows.jobs.purge_published import purge_published
 from flows.tasks.purge_published import prove_sample
-from flows.tasks.site_blocks import load
+from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import RUNBOOKS
 from roundsman.ledger.ledger import open_ledger
 from roundsman.purge import queue

@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 from deployments.specs import specs
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks import sweep_runs
-from flows.tasks.site_blocks import check
+from flows.tasks.site import check
 from flows.terminal_sweep import sweep
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD

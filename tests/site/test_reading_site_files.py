@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.tasks.site_blocks import check, load
+from flows.tasks.site import check, load
 from roundsman.site.rules.site_file import SiteFileError
 from tests.alerts.telling import keep_site, webhook, written
 from tests.site.test_site_file import BOMB, GOOD

@@ -24,10 +24,10 @@ from sqlalchemy.exc import OperationalError
 from deployments import up
 from deployments.cluster.settings import of_client
 from flows.commands import common
-from flows.tasks.alerts import tell
+from flows.tasks.alerts import deliver, tell
 from flows.tasks.ledger import record
-from flows.tasks.outbox import Delivered, deliver
 from flows.tasks.own_services import is_ours
+from roundsman.alerts.outbox import Delivered
 from roundsman.ledger import ledger as room
 from roundsman.ledger.ledger import LedgerError, open_ledger
 from roundsman.report.rules.report import Report

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.tasks.outbox import DeadLetter, Delivered, dead_letters, deliver, undelivered
+from roundsman.alerts.outbox import DeadLetter, Delivered, Send, dead_letters, deliver, undelivered
 from roundsman.batch import BatchError, open_target
 from roundsman.batch.target import has_tables
 
@@ -37,8 +35,8 @@ class Letters:
 
 def named() -> tuple[str, ...]:
     """The variables that hold the address of a target."""
-    told = os.environ.get(NAMES, "").replace(",", " ").split()
-    return tuple(dict.fromkeys(told)) or ((CATALOGUE,) if os.environ.get(CATALOGUE) else ())
+    names = os.environ.get(NAMES, "").replace(",", " ").split()
+    return tuple(dict.fromkeys(names)) or ((CATALOGUE,) if os.environ.get(CATALOGUE) else ())
 
 
 def letters(most: int) -> tuple[Letters, ...]:
@@ -46,15 +44,14 @@ def letters(most: int) -> tuple[Letters, ...]:
     return tuple(_letters(variable, most) for variable in named())
 
 
-@task(task_run_name="deliver what batch jobs left", cache_policy=NO_CACHE, persist_result=False)
-async def deliver_targets() -> Delivered:
+async def deliver_targets(send: Send, run_id: str = "") -> Delivered:
     """Send what is due in each target. One that can't be used is told in the log, and holds up no other."""
     sent = failed = 0
     for variable in named():
         try:
             with _opened(variable) as engine:
                 if await asyncio.to_thread(has_tables, engine):
-                    done = await deliver.fn(target=engine)
+                    done = await deliver(send, target=engine, run_id=run_id)
                     sent, failed = sent + done.sent, failed + done.failed
         except (BatchError, SQLAlchemyError) as error:
             log.warning("%s: its outbox can't be served: %s", variable, _why(error))

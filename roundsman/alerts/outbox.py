@@ -13,16 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from sqlalchemy import Engine, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from flows.tasks.senders import send
 from roundsman.alerts.alerts import clock
 from roundsman.batch.events import Teller
 from roundsman.ledger.ledger import open_ledger
@@ -34,11 +30,19 @@ from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
 
-#: For how long a message is whose takes it; after that its sender is held for dead. Well above any patience.
-LEASE = timedelta(seconds=60)
+#: For how long a message belongs to whoever takes it; after that its sender is held for dead. Well above the time that
+#: sending one may take.
+LEASE_SECONDS = 60.0
 
 #: The same name can mean another block in another site's file.
 Channel = tuple[str, str]
+
+
+class Send(Protocol):
+    """Sends one message."""
+
+    async def __call__(self, site: Site | None, row: OutboxRow, level: str, /) -> Trouble | None:
+        """Returns None when it was sent, else what went wrong. `level`: how grave its incident is, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +68,44 @@ class DeadLetter:
     dead_at: datetime
 
 
-@task(task_run_name="deliver messages", cache_policy=NO_CACHE, persist_result=False)
-async def deliver(limit: int = 50, target: Engine | None = None, site: Site | None = None) -> Delivered:
+async def deliver(
+    send: Send, limit: int = 50, target: Engine | None = None, site: Site | None = None, run_id: str = ""
+) -> Delivered:
     """Send what is due, up to `limit` messages of each channel. A channel in trouble does not hold up the others.
 
     Safe beside itself: a message belongs to whoever took it until its lease ends.
 
     Args:
+        send: What sends a message.
         limit: Messages of each channel.
         target: The database whose outbox is served, such as a batch job's; the ledger's when left out. It stays open.
         site: A site whose file is not in deployments/sites/.
+        run_id: The run that sends them, for the log.
 
     Raises:
         LedgerError: the ledger's outbox can't be opened.
     """
     engine = target or await asyncio.to_thread(open_ledger)
+    work = _Delivery(engine, send, Teller("outbox", run_id), limit, ledger=target is None)
     try:
-        channels = await asyncio.to_thread(_due_channels, engine, ledger=target is None)
-        sites = {name: await asyncio.to_thread(_written, name, site) for name in {name for name, _ in channels}}
-        ledger = target is None
-        ended = await asyncio.gather(*(_drain(engine, one, sites[one[0]], limit, ledger=ledger) for one in channels))
+        channels = await asyncio.to_thread(_due_channels, engine, ledger=work.ledger)
+        sites = {name: await asyncio.to_thread(_site_file, name, site) for name in {name for name, _ in channels}}
+        drained = await asyncio.gather(*(_drain(work, channel, sites[channel[0]]) for channel in channels))
     finally:
         if target is None:
             engine.dispose()
-    return Delivered(sum(one.sent for one in ended), sum(one.failed for one in ended))
+    return Delivered(sum(part.sent for part in drained), sum(part.failed for part in drained))
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """What serving an outbox needs. `ledger`: whether it is the ledger's, the only one with incidents."""
+
+    engine: Engine
+    send: Send
+    log: Teller
+    limit: int
+    ledger: bool
 
 
 def undelivered(engine: Engine) -> tuple[int, int]:
@@ -128,7 +146,7 @@ def _writing(engine: Engine) -> Iterator[Session]:
         session.flush()
 
 
-def _written(name: str, known: Site | None) -> Site | None:
+def _site_file(name: str, known: Site | None) -> Site | None:
     """A site's file; None when the round was of a file elsewhere, or of a site that is no longer there."""
     if known and known.site == name:
         return known
@@ -138,14 +156,17 @@ def _written(name: str, known: Site | None) -> Site | None:
         return None
 
 
-async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int, *, ledger: bool) -> Delivered:
+async def _drain(work: _Delivery, channel: Channel, site: Site | None) -> Delivered:
     """Send a channel's messages one after another, until none is due or the channel fails."""
     sent = failed = 0
-    while sent + failed < limit and (taken := await asyncio.to_thread(_take, engine, channel, ledger=ledger)):
+    while sent + failed < work.limit:
+        taken = await asyncio.to_thread(_take, work.engine, channel, ledger=work.ledger)
+        if taken is None:
+            break
         row, level = taken
-        trouble = await send(site, row, level)
-        await asyncio.to_thread(_settle, engine, row, trouble)
-        _tell(row, trouble)
+        trouble = await work.send(site, row, level)
+        await asyncio.to_thread(_settle, work.engine, row, trouble)
+        _log(work.log, row, trouble)
         if trouble is None:
             sent += 1
             continue
@@ -155,14 +176,13 @@ async def _drain(engine: Engine, channel: Channel, site: Site | None, limit: int
     return Delivered(sent, failed)
 
 
-def _tell(row: OutboxRow, trouble: Trouble | None) -> None:
-    """For the log: a subject may name what is private, and so may a body."""
-    tell = Teller("outbox", str(flow_run.get_id() or ""))
+def _log(log: Teller, row: OutboxRow, trouble: Trouble | None) -> None:
+    """Without subject and body, which may name what is private."""
     facts = {"message": row.id, "what": row.kind, "channel": row.channel, "attempt": row.attempts}
     if trouble is None:
-        tell("sent", **facts)
+        log("sent", **facts)
     else:
-        tell("dead" if is_over(row.attempts, trouble, row.kind) else "not sent", **facts, error=trouble.says)
+        log("dead" if is_over(row.attempts, trouble, row.kind) else "not sent", **facts, error=trouble.says)
 
 
 def _due_channels(engine: Engine, *, ledger: bool) -> list[Channel]:
@@ -210,7 +230,8 @@ def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[Out
         row = session.scalars(next_one).first()
         if row is None:
             return None
-        row.lease_until, row.lease_token, row.attempts = now + LEASE, uuid4().hex, row.attempts + 1
+        row.lease_until, row.lease_token = now + timedelta(seconds=LEASE_SECONDS), uuid4().hex
+        row.attempts += 1
         level = session.scalar(select(IncidentRow.level).filter_by(key=row.dedup_key)) if ledger else None
         return row, level or ""
 
