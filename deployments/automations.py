@@ -76,7 +76,7 @@ class ChannelError(ValueError):
 
 
 @dataclass(frozen=True)
-class Channel:
+class Subscriber:
     """A notification block, and the sites that it hears of. None: all of them, and the project's own jobs."""
 
     name: str
@@ -94,7 +94,7 @@ def heard(sites: Iterable[Site], everything: str) -> dict[str, tuple[str, ...] |
     return found
 
 
-async def find(client: PrefectClient, name: str, sites: tuple[str, ...] | None) -> Channel:
+async def find(client: PrefectClient, name: str, sites: tuple[str, ...] | None) -> Subscriber:
     """The channel of a block that is kept in Prefect.
 
     Raises:
@@ -111,7 +111,7 @@ async def find(client: PrefectClient, name: str, sites: tuple[str, ...] | None) 
     except ObjectNotFound:
         mend = f"save it under Blocks in Prefect, or correct {VARIABLE} or the site file"
         raise ChannelError(f"no channel: Prefect keeps no block {name!r}; {mend}") from None
-    return Channel(name, block.id, sites)
+    return Subscriber(name, block.id, sites)
 
 
 def _loadable(name: str) -> bool:
@@ -119,7 +119,7 @@ def _loadable(name: str) -> bool:
     return kind in KINDS and bool(short)
 
 
-def wanted(channels: Sequence[Channel]) -> list[AutomationCore]:
+def wanted(channels: Sequence[Subscriber]) -> list[AutomationCore]:
     """Every automation that there should be; each channel has its own."""
     # Who hears of everything hears of failing messages; without such a channel, all do.
     meta = [channel for channel in channels if channel.sites is None] or channels
@@ -129,7 +129,7 @@ def wanted(channels: Sequence[Channel]) -> list[AutomationCore]:
     ]
 
 
-def _of_jobs(channel: Channel) -> list[AutomationCore]:
+def _of_jobs(channel: Subscriber) -> list[AutomationCore]:
     return [
         _automation(
             AUTOMATION.removeprefix(PREFIX).partition(" -> ")[0],
@@ -183,7 +183,7 @@ def _of_jobs(channel: Channel) -> list[AutomationCore]:
     ]
 
 
-def _of_messages(channel: Channel) -> AutomationCore:
+def _of_messages(channel: Subscriber) -> AutomationCore:
     """Plain words only: a template that can't be rendered may be what failed."""
     lines = (
         "An automation's message was not sent, so a job may have failed unheard.",
@@ -202,7 +202,7 @@ def _of_messages(channel: Channel) -> AutomationCore:
     )
 
 
-def _automation(what: str, channel: Channel, told: tuple[str, str], **trigger: Any) -> AutomationCore:
+def _automation(what: str, channel: Subscriber, told: tuple[str, str], **trigger: Any) -> AutomationCore:
     wanted_tags: list[str | list[str]] = [f"prefect.tag.{TAG}"]
     if channel.sites is not None:
         wanted_tags.append([f"prefect.tag.site:{site}" for site in channel.sites])

@@ -8,8 +8,8 @@ import pytest
 
 from deployments.automations import (
     KINDS,
-    Channel,
     ChannelError,
+    Subscriber,
     find,
     heard,
     main_automations,
@@ -19,8 +19,8 @@ from deployments.automations import (
 from roundsman.site.rules.site import Site
 from tests.receiver import webhook
 
-OPS = Channel("custom-webhook/ops", uuid4())
-SHOP = Channel("custom-webhook/shop", uuid4(), ("shop", "shop-de"))
+OPS = Subscriber("custom-webhook/ops", uuid4())
+SHOP = Subscriber("custom-webhook/shop", uuid4(), ("shop", "shop-de"))
 
 SPOKE = "a job could not speak for itself"
 NET = "a job broke down and nobody spoke for it"
