@@ -104,8 +104,8 @@ def sweep(address: str, pages: int, url: str = "") -> Cost:
     from flows.commands.common import quiet_prefect
 
     quiet_prefect()
-    from flows.tasks import sweep
     from roundsman.ledger.ledger import open_ledger
+    from roundsman.sweep import shards as sweep
     from roundsman.sweep.listing import enlist
 
     with tempfile.TemporaryDirectory(prefix="roundsman-bench-") as name:

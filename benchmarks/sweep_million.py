@@ -52,7 +52,7 @@ def _swept_by(workers: int, address: str) -> float:
 
 
 def _import(_: int) -> None:
-    from flows.tasks import sweep  # noqa: F401 - so that it is not measured
+    from roundsman.sweep import shards as sweep  # noqa: F401 - so that it is not measured
 
 
 def _list(url: str, address: str, folder: str) -> int:
@@ -71,8 +71,8 @@ def _work(url: str, address: str, number: int, place: int, workers: int) -> None
     from flows.commands.common import quiet_prefect
 
     quiet_prefect()
-    from flows.tasks import sweep
     from roundsman.ledger.ledger import open_ledger
+    from roundsman.sweep import shards as sweep
 
     os.environ["ROUNDSMAN_LEDGER_URL"] = url
     engine, site = open_ledger(url), site_of(address)

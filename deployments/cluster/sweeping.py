@@ -18,10 +18,10 @@ from deployments.specs import specs
 from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks.site import check
-from flows.tasks.sweep import conclude
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP
 from roundsman.sweep.listing import unpacked
+from roundsman.sweep.shards import conclude
 
 #: What makes this sweep another one than the last; there is one.
 EDITION = "cluster"

@@ -10,14 +10,13 @@ from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
-from flows.tasks.comparison_page import publish_comparison
 from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
 from flows.tasks.status import find_around
-from flows.tasks.timing import ask_in_turn, keep_ratios
+from flows.tasks.timing import ask_in_turn, keep_ratios, publish_comparison
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.probe.ask import Clock, looking

@@ -10,7 +10,7 @@ from flows.tasks.hooks import speak_for
 from flows.tasks.report import attempt, ended, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
-from flows.tasks.sweep_runs import list_pages, look_at_all, publish_sweep, sum_up
+from flows.tasks.sweep import list_pages, look_at_all, publish_sweep, sum_up
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.sweep.rules.judge import Swept

@@ -1,246 +1,203 @@
-"""Sweeping a site: how far its shards are, one of them looked at, and what came of it all.
+"""Having a sweep done: its shards as runs of a deployment, as many at once as the site allows, until each has ended.
 
-A shard is a batch job (`roundsman.batch`): what was seen is written with the checkpoint, so that no page is lost or
-counted twice, wherever a worker is killed.
+What tells that a shard has ended is the ledger, not the state of a run.
 """
 
 import asyncio
-import gc
-import hashlib
-import os
+import logging
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
-from sqlalchemy import Connection, Engine, String, and_, cast, func, or_, select, update
+from prefect.states import Crashed
 
-from roundsman.batch.attempt import Batch
-from roundsman.batch.rules import Applied, Status
-from roundsman.batch.running import Report, run
-from roundsman.batch.sources import Chunk, Row
-from roundsman.ledger.insert import insert_many
+from flows.tasks.progress import advance
+from roundsman.batch.running import Progress, Report
 from roundsman.ledger.ledger import use_ledger_async
-from roundsman.ledger.tables_imports import JOB
-from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP, read_groups, write_groups
-from roundsman.ledger.transaction import NowMs, writing
-from roundsman.probe.ask import user_agent
-from roundsman.probe.probe import Prober
-from roundsman.report.rules.exchange import Probe
-from roundsman.report.rules.grouping import merged
-from roundsman.report.rules.verdict import Verdict
+from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.site import Site
-from roundsman.sweep.listing import unpacked
-from roundsman.sweep.rules.judge import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
+from roundsman.sweep import shards as library
+from roundsman.sweep.listing import enlist
+from roundsman.sweep.rules.judge import Swept, markdown
+from roundsman.sweep.shards import Shard, conclude, standing
 
-#: The kind of a shard's batch job.
-KIND = "sweep"
-#: The environment variable, and seconds, for which a shard belongs to the worker that writes to it; it is longer where
-#: one page can take as long (`roundsman.sweep.rules.judge.pace`).
-LEASE_VARIABLE = "ROUNDSMAN_SWEEP_LEASE"
-LEASE = float(os.environ.get(LEASE_VARIABLE, "120"))
-#: Pages of one transaction.
-CHUNK = 2000
-#: New objects between two looks for garbage in cycles.
-_SELDOM = 100_000
+log = logging.getLogger("roundsman")
 
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """How far a shard is."""
-
-    number: int
-    pages: int
-    done: int
-    ended: bool
-    left: bool
-    """Somebody worked on it and was not heard of for longer than the lease."""
-    held: bool = False
-    """Somebody works on it."""
-    run: str = ""
-    """The run that works on it, or did last."""
+#: So often a shard is begun anew in one run of the sweep.
+TRIES = 3
+#: Seconds that a run may take from its worker's word that it begins to its first page. On a busy machine a process
+#: takes a minute to start; given up too soon, runs take the place of runs, and all of them are slow.
+STARTS = 300.0
+#: Seconds between two looks at how far the shards are.
+LOOK = 2.0
 
 
-class Seen(NamedTuple):
-    """A page that was looked at: its place in the shard, what is kept, and what is wrong with it."""
-
-    position: int
-    page: Page
-    verdict: Verdict | None
+class SweepError(Exception):
+    """The sweep can't be brought to its end; says what was seen and what to do."""
 
 
-def standing(engine: Engine, sweep: int) -> list[Shard]:
-    """How far each shard is."""
-    job = and_(JOB.c.kind == KIND, JOB.c.source == f"{sweep}/" + cast(SHARD.c.number, String))
-    over = and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms <= NowMs())
-    found = (
-        select(
-            SHARD.c.number,
-            SHARD.c.pages,
-            func.coalesce(JOB.c.position, 0),
-            func.coalesce(JOB.c.status == Status.SUCCEEDED, False),
-            func.coalesce(or_(over, JOB.c.status == Status.FAILED), False),
-            func.coalesce(and_(JOB.c.status == Status.RUNNING, JOB.c.lease_until_ms > NowMs()), False),
-            func.coalesce(JOB.c.run_id, ""),
-        )
-        .select_from(SHARD.outerjoin(JOB, job))
-        .where(SHARD.c.sweep_id == sweep)
-        .order_by(SHARD.c.number)
-    )
-    with engine.connect() as connection:
-        return [
-            Shard(number, pages, done, bool(ended), bool(left), bool(held), run)
-            for number, pages, done, ended, left, held, run in connection.execute(found)
-        ]
-
-
-def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
-    engine: Engine, site: Site, sweep: int, number: int, *, rate: float, lease: float | None = None
-) -> Batch:
-    """A shard as a batch job: reading it is looking at its pages.
+@task(task_run_name="list the pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def list_pages(site: Site, edition: str = "", due: datetime | None = None) -> int:
+    """The number of the sweep of this edition; its pages are listed when nobody did so before.
 
     Args:
-        engine: The ledger's.
-        site: The site as it is promised now.
-        sweep: Of which it is a part.
-        number: Which part.
-        rate: Requests a second, at most: what this shard has of the site's rate.
-        lease: Seconds after which another worker may take it over; as many as the site's timeout needs when left out.
+        site: The site.
+        edition: What makes this sweep another one than the last; when left out, an unfinished one, or a new one.
+        due: When the run was to start.
+
+    Raises:
+        RobotsError: nobody could say what may be asked for.
     """
-    with engine.connect() as connection:
-        row = connection.execute(select(SHARD.c.paths, SHARD.c.digest).filter_by(sweep_id=sweep, number=number)).one()
-    paced = pace(LEASE, site.manners.timeout, rate)
-    source = Pages(site, f"{sweep}/{number}", unpacked(row.paths), row.digest, rate, paced)
-    return Batch(
-        kind=KIND,
-        source=source,
-        target=engine,
-        apply=partial(_write, sweep, number),
-        chunk=CHUNK,
-        lease=lease or paced.lease,
-        # The same pages a day later are other work.
-        params={"sweep": sweep, "shard": number},
-    )
+    async with use_ledger_async() as engine:
+        return await asyncio.to_thread(enlist, engine, site, edition, due)
+
+
+@task(task_run_name="look at all pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None:
+    """Have every shard of a sweep looked at.
+
+    Args:
+        site: The site.
+        where: How the runs of shards find it: a name in deployments/sites/, or a path.
+        sweep: The sweep's number.
+        here: One shard after another in this process, instead of runs of the deployment.
+
+    Raises:
+        SweepError: a shard ended three times without being done.
+    """
+    artifact = await acreate_progress_artifact(0.0, description=f"sweep of {site.site}")
+    said = _Said(site.site, artifact)
+    async with use_ledger_async() as engine:
+        runs = _Runs(site, where, sweep)
+        while True:
+            shards = await asyncio.to_thread(standing, engine, sweep)
+            await said(shards)
+            if not (open_ := [one for one in shards if not one.ended]):
+                return
+            if here:
+                await sweep_pages(site, sweep, open_[0].number, site.sweep.rate, progress=said.within(shards, open_[0]))
+            else:
+                await runs.tend(open_)
+                await asyncio.sleep(LOOK)
+
+
+async def sweep_pages(site: Site, sweep: int, shard: int, rate: float, progress: Report | None = None) -> int:
+    """As `shards.sweep_pages`, as the run that is under way in Prefect."""
+    run_id = str(flow_run.get_id() or "")
+    return await library.sweep_pages(site, sweep, shard, rate, run_id=run_id, progress=progress)
 
 
 @dataclass
-class Pages:
-    """Pages of a shard as a source of rows: to read one is to ask for it and to judge the answer."""
+class _Said:
+    """Tells how far a sweep is, in the log and by a progress artifact: a hundred times at most, and not too often."""
+
+    site: str
+    artifact: UUID
+    percent: int = -1
+    told: float = -math.inf
+
+    async def __call__(self, shards: Sequence[Shard], more: int = 0) -> None:
+        done, pages = sum(one.done for one in shards) + more, sum(one.pages for one in shards)
+        percent, now = 100 * done // max(pages, 1), time.monotonic()
+        if percent == self.percent or (done < pages and now - self.told < LOOK):
+            return
+        self.percent, self.told = percent, now
+        said = f"{done:,} of {pages:,} pages"
+        log.info("%s: %s", self.site, said)
+        await advance(self.artifact, percent, said)
+
+    def within(self, shards: Sequence[Shard], at: Shard) -> Report:
+        """What is awaited while one of the shards is looked at here."""
+
+        async def report(progress: Progress) -> None:
+            await self(shards, progress.rows - at.done)
+
+        return report
+
+
+@dataclass
+class _Runs:
+    """The runs of shards that are under way."""
 
     site: Site
-    name: str
-    paths: list[str] = field(repr=False)
-    digest: str
-    rate: float
-    pace: Pace
-    _prober: Prober | None = None
+    where: str
+    sweep: int
+    tries: dict[int, int] = field(default_factory=dict)
+    """The try that each shard is at; those of earlier runs of the sweep count."""
+    begun: dict[int, int] = field(default_factory=dict)
+    """How many tries this run of the sweep has begun."""
+    runs: dict[int, FlowRun] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._judge = Judge(self.site)
+    async def tend(self, shards: list[Shard]) -> None:
+        """Begin what is to be begun: the first shards that have not ended, and those whose run did without them."""
+        for shard in shards[: self.site.sweep.workers]:
+            run = await self._run(shard.number)
+            if silent := _is_silent(run, shard):
+                await _give_up(run)
+            if silent or (run.state and run.state.is_final()):
+                self.tries[shard.number] = self.tries.get(shard.number, 1) + 1
+                self.runs.pop(shard.number)
+                log.info(
+                    "%s: shard %d was left at %d of %d pages", self.site.site, shard.number, shard.done, shard.pages
+                )
 
-    def prepare(self, *, fresh: bool) -> None:
-        """Nothing to do: the pages are listed."""
-
-    def fingerprint(self) -> str:
-        """Of the paths."""
-        return self.digest
-
-    def read(self, cursor: str, most: int) -> Chunk:
-        """Look at the next pages; fewer than `most` when they are slow."""
-        begin = at = int(cursor or 0)
-        end, late = min(begin + most, len(self.paths)), time.monotonic() + self.pace.long
-        rows: list[Row] = []
-        while at < end and (at == begin or time.monotonic() < late):
-            paths = self.paths[at : min(at + self.pace.turn, end)]
-            rows += [
-                Row(path, Seen(at + place, *found))
-                for place, (path, found) in enumerate(zip(paths, self._look(paths), strict=True))
-            ]
-            at += len(paths)
-        return Chunk(rows, str(at), self.digest_of(cursor, len(rows)), ended=at >= len(self.paths))
-
-    def digest_of(self, cursor: str, rows: int) -> str:
-        """Of paths, whatever was seen there: when a shard goes on, no page is asked again."""
-        begin = int(cursor or 0)
-        paths = "\n".join(self.paths[begin : begin + rows])
-        return hashlib.sha256(paths.encode("utf-8", "surrogatepass")).hexdigest()
-
-    def _look(self, paths: Sequence[str]) -> list[tuple[Page, Verdict | None]]:
-        if self._prober is None:
-            manners = self.site.manners.model_copy(update={"rate": self.rate})
-            self._prober = Prober(manners, user_agent(self.site), CONNECTIONS)
-        kind, header = (self.site.edge or "").partition("/")[0], self.site.status_header or ""
-        probes = [Probe(self.site.url(path), edge=kind, status_header=header) for path in paths]
-        seen = self._prober.ask(probes)
-        return [self._judge(path, exchange) for path, exchange in zip(paths, seen, strict=True)]
-
-    def parse(self, raw: str) -> Any:
-        """A page is not replayed.
-
-        Raises:
-            ValueError: always; no page goes into quarantine.
-        """
-        raise ValueError(f"the page {raw[:80]} is looked at by its sweep only")
-
-    def share(self, cursor: str) -> float | None:
-        """By pages."""
-        return int(cursor or 0) / len(self.paths)
+    async def _run(self, number: int) -> FlowRun:
+        if known := self.runs.get(number):
+            async with get_client() as client:
+                return await client.read_flow_run(known.id)
+        if self.begun.get(number, 0) >= TRIES:
+            raise SweepError(
+                f"shard {number} of sweep {self.sweep} ended {TRIES} times without being done; look at its last run, "
+                "then run the sweep again: it goes on where it is"
+            )
+        # The same key is the same run: when the sweep itself is run again, it finds those it has begun.
+        key = f"sweep-{self.sweep}-{number}-{self.tries.get(number, 1)}"
+        rate = self.site.sweep.rate / self.site.sweep.workers
+        parameters = {"site": self.where, "sweep": self.sweep, "shard": number, "rate": rate}
+        name = f"sweep-shard/sweep-shard-{self.site.site}"
+        run = await run_deployment(name, parameters=parameters, idempotency_key=key, timeout=0, as_subflow=False)
+        if not (run.state and run.state.is_final()):
+            self.begun[number] = self.begun.get(number, 0) + 1
+        self.runs[number] = run
+        return run
 
 
-def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen]) -> Applied:
-    insert_many(connection, PAGE, _COLUMNS, ((sweep, shard, row.position, *row.page) for row in rows))
-    write_groups(connection, sweep, shard, (row.verdict for row in rows if row.verdict))
-    return Applied(changed=len(rows))
+def _is_silent(run: FlowRun, shard: Shard) -> bool:
+    """Whether a run's worker was killed: nobody tells Prefect, so the run stays Running, or Pending before it began."""
+    state = run.state
+    if state is None or shard.held or not (state.is_running() or state.is_pending()):
+        return False
+    if shard.run == str(run.id):
+        return shard.left
+    # It has not come to its shard, as its process takes some seconds to start; or it never will.
+    return datetime.now(UTC) - state.timestamp > timedelta(seconds=STARTS)
 
 
-_COLUMNS = ("sweep_id", "shard", "position", *Page._fields)
+async def _give_up(run: FlowRun) -> None:
+    """Say so in Prefect, which keeps a place of the deployment for the run as long as it stays Running."""
+    async with get_client() as client:
+        message = "given up by its sweep: nothing was heard of it, so its worker is gone"
+        await client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
-async def sweep_pages(  # noqa: PLR0913 - the lease is shorter in a test
-    site: Site, sweep: int, number: int, rate: float, *, lease: float | None = None, progress: Report | None = None
-) -> int:
-    """Look at the pages of one shard, and write down what was seen. Says how many pages it has.
-
-    `progress` is awaited about once a second.
-
-    Raises:
-        BatchError: the shard can't go on; what was written stays, and the next run goes on from there.
-    """
+@task(task_run_name="sum up", cache_policy=NO_CACHE, persist_result=False)
+async def sum_up(sweep: int) -> Swept:
+    """What the sweep has found."""
     async with use_ledger_async() as engine:
-        batch = await asyncio.to_thread(shard_job, engine, site, sweep, number, rate=rate, lease=lease)
-        with seldom_collected():
-            return (await run(batch, run_id=str(flow_run.get_id() or ""), progress=progress)).rows
+        return await asyncio.to_thread(conclude, engine, sweep)
 
 
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Have Python look for garbage in cycles less often: what is seen of a page has none and lives for a chunk.
-
-    Looking for it, through all that the imports have left as well, is a tenth of a sweep's time.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_SELDOM, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-def conclude(engine: Engine, sweep: int) -> Swept:
-    """What the sweep has found until now. It is marked as done when all its pages were looked at."""
-    with writing(engine) as connection:
-        row = connection.execute(select(SWEEP).where(SWEEP.c.id == sweep)).one()
-        told = select(PAGE.c.outcome, func.count()).where(PAGE.c.sweep_id == sweep).group_by(PAGE.c.outcome)
-        outcomes = counted((weight, count) for weight, count in connection.execute(told))
-        groups = read_groups(connection, sweep)
-        pages, now = sum(outcomes.values()), datetime.now(UTC)
-        if pages == row.listed and row.status == "sweeping":
-            connection.execute(update(SWEEP).where(SWEEP.c.id == sweep).values(status="done", ended_at=now))
-    seconds = ((row.ended_at or now) - row.started_at).total_seconds()
-    return Swept(row.site, row.edition, pages, row.listed, outcomes, merged(groups), row.notes, seconds)
+@task(task_run_name="publish {swept.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish_sweep(swept: Swept) -> None:
+    """Write the sweep as a page."""
+    await acreate_markdown_artifact(markdown(swept), key=f"sweep-{swept.site}", description=for_markdown(swept.summary))

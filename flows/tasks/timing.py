@@ -1,9 +1,16 @@
 """Response times and comparisons, as Prefect tasks."""
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+import asyncio
+from collections.abc import Sequence
 
-from roundsman.timing import ask_side_by_side, comparisons, look, rounds, samples
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from roundsman.report.rules.ratio import Ratio
+
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.text import for_markdown
+from roundsman.timing import comparisons, history, look, rounds, samples
 
 keep_samples = task(
     samples.keep_samples,
@@ -25,6 +32,12 @@ keep_ratios = task(
 )
 sample = task(look.sample, task_run_name="time {rule.name}", cache_policy=NO_CACHE, persist_result=False)
 glance = task(look.glance, task_run_name="look at {path}", cache_policy=NO_CACHE, persist_result=False)
-ask_in_turn = task(
-    ask_side_by_side.ask_in_turn, task_run_name="compare {rule.name}", cache_policy=NO_CACHE, persist_result=False
-)
+ask_in_turn = task(look.ask_in_turn, task_run_name="compare {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
+async def publish_comparison(report: Report, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
+    """Write the comparison as a page in Prefect."""
+    page = await asyncio.to_thread(history.comparison_page, report, ratios, margin, version)
+    summary = for_markdown(f"{report.site}: {report.summary}")
+    await acreate_markdown_artifact(page, key=f"comparison-{report.site}", description=summary)

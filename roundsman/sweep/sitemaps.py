@@ -4,16 +4,18 @@ Nothing is asked of another host, but for a robots.txt that stands there.
 """
 
 import hashlib
+import json
+import tempfile
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import httpx
@@ -32,7 +34,6 @@ from roundsman.sweep.rules.sitemap import (
     robots_at,
     transient,
 )
-from roundsman.sweep.sitemap_files import keeping, opened
 
 #: Where files are kept that were read, under the current folder.
 FOLDER = Path(".roundsman") / "sitemaps"
@@ -45,6 +46,11 @@ PAUSES = (1.0, 4.0, 10.0)
 ROBOTS_REDIRECTS = 5
 _RULES = "its rules, or 404 when it has none"
 _PIECE = 1 << 16
+
+#: Bytes of the line that holds the validators, at most.
+_LINE = 1 << 16
+#: What asks whether a file is as it was, and the header of the answer that it repeats (RFC 9110 section 13.1).
+_VALIDATORS = {"if-none-match": "etag", "if-modified-since": "last-modified"}
 
 Result = TypeVar("Result")
 #: Takes some paths of the site that are to be asked, with their queries. One may come twice.
@@ -268,7 +274,7 @@ class _Reading:
 
         An empty piece says that all have come: only a file that turns out to be whole is kept.
         """
-        with opened(place) as (kept, validators), self._asked(path, validators) as response:
+        with _kept_file(place) as (kept, validators), self._asked(path, validators) as response:
             if response.status_code == 304 and kept and validators:
                 self.listed.unchanged += 1
                 while piece := kept.read(_PIECE):
@@ -280,7 +286,7 @@ class _Reading:
             coding = response.headers.get("content-encoding", "identity")
             if coding.lower() not in {"identity", "gzip", "x-gzip"}:
                 raise SitemapError(f"the content coding {coding[:20]!r}", "none, or gzip")
-            with keeping(place, response.headers) as copy:
+            with _keeping(place, response.headers) as copy:
                 size = 0
                 for piece in _in_time(response):
                     size += len(piece)
@@ -333,3 +339,35 @@ def _in_time(response: httpx.Response) -> Iterator[bytes]:
         yield piece
         if time.monotonic() > end:
             raise SitemapError(f"no end after {PATIENCE:g} s", "a quicker answer")
+
+
+@contextmanager
+def _kept_file(place: Path) -> Iterator[tuple[IO[bytes] | None, dict[str, str]]]:
+    """A kept file, read from here on, and the headers that ask whether it is as it was; None and none without one."""
+    try:
+        kept = place.open("rb")
+    except FileNotFoundError:
+        yield None, {}
+        return
+    with kept:
+        try:
+            asks = dict(json.loads(kept.readline(_LINE)))
+        except ValueError:
+            asks = {}
+        yield kept, asks
+
+
+@contextmanager
+def _keeping(place: Path, headers: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """Where to write a file to; it is kept when all of it was written, and the answer had something to ask by."""
+    asks = {ask: headers[name] for ask, name in _VALIDATORS.items() if name in headers}
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as copy:
+        fresh = Path(copy.name)
+        try:
+            copy.write(json.dumps(asks).encode() + b"\n")
+            yield copy
+            copy.flush()
+            if asks:
+                fresh.replace(place)
+        finally:
+            fresh.unlink(missing_ok=True)

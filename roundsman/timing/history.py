@@ -1,6 +1,6 @@
 """A site's response times as people look at them: the last comparison, each route's last round, and one's history."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.ledger import kept_ledger
 from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.rules.samples import EDGE, ORIGIN
+from roundsman.report.rules.ratio import Ratio
+from roundsman.report.rules.report import Report, markdown
+from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.release import Release
 from roundsman.timing.comparisons import last_ratios
 from roundsman.timing.pictures import Course, courses, forest, spreads
@@ -22,6 +25,8 @@ from roundsman.timing.samples import distribution
 
 #: How far back the times before a release are put together.
 BEFORE = timedelta(days=14)
+#: Routes whose history is drawn under a comparison: those with the greatest change.
+ROUTES = 3
 #: Routes and states of the table, at most.
 MOST = 200
 _STATES = ("hit", "miss", "origin")
@@ -89,6 +94,23 @@ def read_route(site: str, path: str) -> Route | None:
     said = tuple(f"{key[1]}: {one}" for key in keys for one in _line(key, found.rounds, found.releases).changes)
     since = f"{made[-1].version}, {made[-1].seen_at:%Y-%m-%d %H:%M} UTC" if made else ""
     return Route(courses(shown, named), spreads(spread), since, said)
+
+
+def comparison_page(report: Report, ratios: Sequence[Ratio], margin: float, version: str = "") -> str:
+    """A comparison as Markdown with a picture; one of before and after also with the history of some routes."""
+    picture = forest(ratios, margin)
+    page = markdown(report, picture, "How much longer the new release takes, by route and cache state")
+    return "\n\n".join([page, *(_histories(report.site, ratios) if version else [])])
+
+
+def _histories(site: str, ratios: Sequence[Ratio]) -> Iterator[str]:
+    paths = dict.fromkeys(one.path for one in sorted(ratios, key=lambda one: one.ratio, reverse=True))
+    for path in list(paths)[:ROUTES]:
+        if route := read_route(site, path):
+            yield f"## {for_markdown(path)}"
+            yield f"![Median and p95 of each round, with releases]({route.course})"
+            if route.spread:
+                yield f"![Share of requests answered within a time, before and since]({route.spread})"
 
 
 def _own(key: Key, rounds: tuple[Walk, ...]) -> list[Walk]:

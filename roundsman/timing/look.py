@@ -1,13 +1,17 @@
 """Looking at routes, a batch at a time. What is measured is never cached."""
 
+import random
 import secrets
 
-from roundsman.probe.ask import ask, ask_apart
+from roundsman.probe.ask import ask, ask_apart, outside, user_agent
+from roundsman.probe.probe_process import probe_apart
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
+from roundsman.timing.rules.interleaving import Turn, turns
 from roundsman.timing.rules.sampling import plan
+from roundsman.timing.rules.trial import Arm, Trial
 
 #: Requests under way at once: so many that a slow answer keeps nobody waiting, and not so many as to be a load.
 AT_ONCE = 64
@@ -29,3 +33,32 @@ async def sample(site: Site, rule: Rule, visitor: Visitor) -> Seen:
 async def glance(site: Site, path: str) -> Exchange:
     """Ask one path once, as a stranger."""
     return (await ask(site, [Probe(site.url(path))]))[0]
+
+
+async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, samples: int) -> dict[str, list[Trial]]:
+    """Ask a rule's routes at two addresses (scheme and host), in rounds, the baseline as two arms.
+
+    One at a time and due at the site's rate, so that no arm waits for another; what comes back is in the order asked,
+    without the warm-up.
+    """
+    order = turns(rule, samples, random.SystemRandom().shuffle)
+    addresses = {Arm.BASELINE: baseline, Arm.AGAIN: baseline, Arm.CANDIDATE: candidate}
+    probes = [_probe(site, turn, addresses[turn.arm], place) for place, turn in enumerate(order)]
+    with outside():
+        seen = await probe_apart(probes, manners=site.manners, user_agent=user_agent(site), connections=1)
+    found: dict[str, list[Trial]] = {turn.path: [] for turn in order}
+    for turn, exchange in zip(order, seen, strict=True):
+        if turn.round >= 0:
+            found[turn.path].append(Trial(turn.arm, turn.round, exchange, turn.fresh))
+    return found
+
+
+def _probe(site: Site, turn: Turn, address: str, place: int) -> Probe:
+    joint = "&" if "?" in turn.path else "?"
+    own = f"{joint}roundsman={secrets.token_hex(8)}" if turn.fresh else ""
+    return Probe(
+        f"{address}{turn.path}{own}",
+        at=place / site.manners.rate,
+        edge=(site.edge or "").partition("/")[0],
+        status_header=site.status_header or "",
+    )

@@ -8,8 +8,8 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Pending, Running, Scheduled
 
-from flows.tasks.sweep import Shard
-from flows.tasks.sweep_runs import STARTS, _is_silent
+from flows.tasks.sweep import STARTS, _is_silent
+from roundsman.sweep.shards import Shard
 
 OWN, OTHER = str(UUID(int=1)), str(UUID(int=2))
 NEW, OLD = timedelta(seconds=STARTS / 2), timedelta(seconds=2 * STARTS)

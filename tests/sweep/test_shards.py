@@ -12,16 +12,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from flows.tasks import sweep
-from flows.tasks.sweep import conclude, seldom_collected, standing, sweep_pages
 from roundsman.batch.sources import digest
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.site import Site
-from roundsman.sweep import sitemaps
+from roundsman.sweep import shards, sitemaps
 from roundsman.sweep.listing import enlist
 from roundsman.sweep.rules import judge as rules
+from roundsman.sweep.shards import conclude, seldom_collected, standing, sweep_pages
 from tests.database.shop import serving
 
 RULE = {
@@ -43,7 +42,7 @@ def shop():
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Shards of some hundred pages, and nothing kept in the project's own folder."""
-    monkeypatch.setattr(sweep, "CHUNK", 50)
+    monkeypatch.setattr(shards, "CHUNK", 50)
     monkeypatch.setattr(rules, "TURN", 25)
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
     monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
@@ -72,7 +71,7 @@ def looked_at(engine, number):
     with engine.connect() as connection:
         rows = connection.execute(select(PAGE.c.shard, PAGE.c.position).where(PAGE.c.sweep_id == number)).all()
         paths = {
-            row.number: sweep.unpacked(row.paths)
+            row.number: shards.unpacked(row.paths)
             for row in connection.execute(select(SHARD).filter_by(sweep_id=number))
         }
     return sorted(paths[shard][position] for shard, position in rows)
@@ -184,7 +183,7 @@ def test_a_shard_that_goes_on_asks_no_page_again_though_the_site_is_slower_now(s
     articles(shop, 100)
     engine = open_ledger()
     number = enlist(engine, site_of(shop), "e")
-    pages = sweep.shard_job(engine, site_of(shop), number, 0, rate=1000.0).source
+    pages = shards.shard_job(engine, site_of(shop), number, 0, rate=1000.0).source
     first = pages.read("", 50)
     asked = len(shop.asked)
     pages.pace = pages.pace._replace(long=0.0)
@@ -205,8 +204,8 @@ async def test_the_lease_of_a_shard_does_not_end_while_its_pages_hang(shop, ledg
     """Its sweep would give it up, and the next worker as well: none would write down that the pages are unknown."""
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
     monkeypatch.setattr(rules, "TURN", 250)
-    monkeypatch.setattr(sweep, "CHUNK", 2000)
-    monkeypatch.setattr(sweep, "LEASE", 3.0)
+    monkeypatch.setattr(shards, "CHUNK", 2000)
+    monkeypatch.setattr(shards, "LEASE", 3.0)
     shop.pages.update({path: (200, {}, Hanging()) for path in articles(shop, 96)})
     site = site_of(shop, timeout="1500ms")
     number = enlist(ledger, site, "today")
