@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from roundsman.report.rules.ratio import Ratio
 
 from roundsman.report.rules.report import Report
+from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import for_markdown
 from roundsman.timing import comparisons, history, look, rounds, samples
 
