@@ -60,7 +60,9 @@ async def _honest(many: int) -> list[Row]:
             red = [one for one, _ in told if one]
             failed += len(red)
             said = f"{len(red)} failed{f': {Counter(red).most_common(3)}' if red else ''}"
-            said += f", {sum(unknown for _, unknown in told)} with something unknown"
+            unknown = Counter(claim for _, claims in told for claim in claims)
+            said += f", {sum(bool(claims) for _, claims in told)} with something unknown"
+            said += f": {dict(unknown.most_common(4))}" if unknown else ""
             table.append((f"{mine} honest rounds, {moment}", f"{said} ({_since(begun)})", "none", not red))
             sys.stderr.write(f"{table[-1][0]}: {table[-1][1]}\n")
     bound = upper_bound(failed, many)
@@ -126,8 +128,8 @@ class _Lab:
             "squid": start(lab.Squid("squid.conf", self.origin)),
         }
 
-    async def round(self, moment: str, number: int) -> tuple[str, bool]:
-        """The claims that fail in one round, empty when none does; and whether something is unknown."""
+    async def round(self, moment: str, number: int) -> tuple[str, set[str]]:
+        """The claims that fail in one round, empty when none does; and those of which nothing is known."""
         from roundsman.site.rules.site import Site
         from tests.incidents.play import look, wrong
         from tests.jobs.conftest import articles, control, inbox, site
@@ -149,7 +151,7 @@ class _Lab:
         with self._during(moment, [*pages, f"/guides/{name}/far"], number):
             seen = wrong(await look(Site.model_validate(place)))
         red = sorted({f"{one.claim} ({cache})" for one in seen if one.outcome == "fail"})
-        return ", ".join(red), any(one.outcome == "unknown" for one in seen)
+        return ", ".join(red), {one.claim for one in seen if one.outcome == "unknown"}
 
     @contextmanager
     def _during(self, moment: str, pages: Sequence[str], number: int) -> Iterator[None]:
