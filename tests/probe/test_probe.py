@@ -218,7 +218,7 @@ def test_a_stalled_server_makes_probes_late_and_loses_none():
         exchanges = probe(probes, manners=manners(), user_agent=AGENT, connections=1)
     assert [exchange.status for exchange in exchanges] == [200] * 8
     assert len(server.requests) == 8
-    assert exchanges[0].phases.waiting >= stall
+    assert exchanges[0].phases.waiting >= 0.99 * stall
     for place, exchange in enumerate(exchanges[1:], start=1):
         assert exchange.phases.late >= stall - place * 0.05 - 0.01
         assert exchange.phases.first_byte < stall

@@ -61,9 +61,10 @@ _SECRET = re.compile(
 _OPTION = re.compile(
     r"(?i)((?<!\S)['\"\[]*--?(?:[\w-]*-)?(?:password|passwd|secret|token|api-?key)(?:['\"],)?\s+)[^\s,]+"
 )
+# The group is not possessive, as Python before 3.11.5 loses its place in one that can fail half-way.
 _AUTHORIZATION = re.compile(
     r"(?i)(\b(?:proxy-)?authorization['\"]?\s*[=:]\s*['\"]?)(?:[a-z][\w-]*[ \t]+)?[^\s,]+"
-    r"(?:,\s*[\w-]+=(?:\"[^\"]*+\"|[^\s,]*+))*+"
+    r"(?:,\s*[\w-]+=(?:\"[^\"]*+\"|[^\s,]*+))*"
 )
 _BEARER = re.compile(r"(?i)\b(authorization|bearer|basic)(\s*:?\s+)(?:(?:bearer|basic)\s+)?[\w+/=.~-]{6,}")
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]*+)://(\S*)")
