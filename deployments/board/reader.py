@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from flows.jobs.publish_status import OWNER
-from flows.tasks.prefect_ui import ui
 from flows.tasks.site import all_sites, cached
-from flows.tasks.status import read_reviews
+from flows.tasks.status import ui
 from roundsman.alerts.batch_outboxes import Letters, letters
 from roundsman.alerts.outbox import DeadLetter, dead_letters, undelivered
 from roundsman.ledger.ledger import LedgerError, kept_ledger
@@ -27,7 +27,7 @@ from roundsman.report.rules.text import scrubbed
 from roundsman.rollback.proofs import rollback_faults_of
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
-from roundsman.status.facts import read_facts, read_jobs, read_rehearsals, stale_at, watched_at
+from roundsman.status.facts import read_facts, read_jobs, read_rehearsals, read_reviews, stale_at, watched_at
 from roundsman.status.picture import history
 from roundsman.status.rules.answers import broken, promises, shared, status
 from roundsman.status.rules.facts import WATCH_LASTS, Answer, Facts, Status
@@ -135,7 +135,7 @@ def read_board() -> Board:
     now = datetime.now(UTC)
     with _ledger() as session:
         statuses, known = [], []
-        reviews = read_reviews(session, now)
+        reviews = read_reviews(session, now, ui())
         for name, site, problem in _sites():
             if site:
                 known.append(facts := read_facts(session, site, now, ui()))
@@ -145,18 +145,26 @@ def read_board() -> Board:
         statuses += [made for made, _ in reviews]
         statuses.append(shared(read_jobs(session, "", now), now, OWNER, ui()))
         engine = session.get_bind().engine
-        dead = {"dead": tuple(dead_letters(engine, LETTERS)), "dead_count": undelivered(engine)[1]}
-        purges = {"kept": tuple(quarantined(engine, LETTERS)), "queued": counts(engine), "oldest": oldest(engine)}
         found = {facts.site.site: facts.promises for facts in known} | {made.site: one for made, one in reviews}
-        kept = {"promises": found, **dead, **purges}
-        return Board(now, tuple(ranked(statuses)), tuple(known), watched_at(session), **kept)
+        return Board(
+            now,
+            tuple(ranked(statuses)),
+            tuple(known),
+            watched_at(session),
+            dead=tuple(dead_letters(engine, LETTERS)),
+            dead_count=undelivered(engine)[1],
+            kept=tuple(quarantined(engine, LETTERS)),
+            promises=found,
+            queued=counts(engine),
+            oldest=oldest(engine),
+        )
 
 
 def read_answers() -> tuple[tuple[Status, Promises], ...]:
     """Whether each site and database keeps its promises, the heaviest first, and nothing else of them."""
     now = datetime.now(UTC)
     with _ledger() as session:
-        found = {made.site: (made, known) for made, known in read_reviews(session, now)}
+        found = {made.site: (made, known) for made, known in read_reviews(session, now, ui())}
         for name, site, problem in _sites():
             if site is None:
                 made, known = broken(name, now, problem), Promises()
@@ -195,8 +203,8 @@ def _late(session: Session, site: Site | None, now: datetime) -> str:
         return "site file is wrong"
     if site.schedule is None:
         return ""
-    rounds = select(RunRow.started_at).where(RunRow.site == site.site, RunRow.job == ROUND)
-    last = session.scalar(rounds.order_by(RunRow.started_at.desc()).limit(1))
+    rounds = select(col(RunRow.started_at)).where(col(RunRow.site) == site.site, col(RunRow.job) == ROUND)
+    last = session.scalar(rounds.order_by(col(RunRow.started_at).desc()).limit(1))
     if last is None:
         return "no round yet"
     return "round is late" if stale_at(site, last) < now else ""

@@ -7,7 +7,6 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from flows.tasks.hooks import speak_for
-from flows.tasks.prefect_ui import ui
 from flows.tasks.site import all_sites, load
 from flows.tasks.status import (
     find_facts,
@@ -17,6 +16,7 @@ from flows.tasks.status import (
     publish_overview,
     record_health,
     record_release,
+    ui,
 )
 from roundsman.alerts.rules.runbook import NothingToUndo, job
 from roundsman.ledger.ledger import ready

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import httpx
 from prefect import task
@@ -21,6 +20,7 @@ from blocks.edge import Edge
 from blocks.registry import BlockError
 from blocks.webhook import OutgoingWebhook
 from flows.tasks.purge import hand_over, powers_of
+from flows.tasks.report import attempt
 from flows.tasks.site import all_sites, check
 from flows.tasks.vendors import block, saved
 from roundsman.alerts import alerts, batch_outboxes, channels, outbox
@@ -35,8 +35,6 @@ from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 
 log = logging.getLogger("roundsman")
-
-BlockKind = TypeVar("BlockKind", bound=Block)
 
 tell = task(
     task_run_name="tell {report.site}",
@@ -77,10 +75,10 @@ async def notify_now(site: Site, report: Report, *, full: bool) -> None:
     if not deployment.get_id():
         return
     link = url_for("flow-run", flow_run.get_id()) or ""
-    state = await tell(site, quote(report), link, full=full, return_state=True)
+    state = await attempt(tell, site, quote(report), link, full=full)
     if not state.is_completed():
         log.warning("%s: nobody was told of this run: %s", site.site, state.message)
-    await deliver(return_state=True)
+    await attempt(deliver)
 
 
 class BlockOutlets:
@@ -93,13 +91,17 @@ class BlockOutlets:
             BlockError: there is none.
         """
         found = await _block(site, name)
-        saw, mend = "that can't tell anybody anything", "name a notification block"
-        return BlockChannel(_as(NotificationBlock, found, name, saw, mend))  # type: ignore[type-abstract] # is made elsewhere
+        if not isinstance(found, NotificationBlock):
+            raise BlockError(name, "a block that can't tell anybody anything", "name a notification block")
+        return BlockChannel(found)
 
     async def webhook(self, site: Site | None, name: str) -> OutgoingWebhook:
         """The outgoing webhook of a name; BlockError when there is none."""
-        mend = "name a block such as outgoing-webhook/shop"
-        return _as(OutgoingWebhook, await _block(site, name), name, "that posts no webhooks", mend)
+        found = await _block(site, name)
+        if not isinstance(found, OutgoingWebhook):
+            mend = "name a block such as outgoing-webhook/shop"
+            raise BlockError(name, "a block that posts no webhooks", mend)
+        return found
 
     async def purge(self, site: Site | None, row: OutboxRow) -> None:
         """Purge what a message names, every variant of it, the site's shield first; done once the edge took it.
@@ -118,10 +120,12 @@ class BlockOutlets:
         # The same for each attempt, so that a vendor that does an order only once can tell.
         run = f"outbox {row.dedup_key} {row.number} {row.created_at.isoformat()}"
         shield = [site.shield] if site.shield and row.channel == site.edge else []
-        edges = {
-            name: _as(Edge, await block(site, name), row.channel, "that can't purge", "name the site's edge")
-            for name in (*shield, row.channel)
-        }
+        edges: dict[str, Edge] = {}
+        for name in (*shield, row.channel):
+            edge = await block(site, name)
+            if not isinstance(edge, Edge):
+                raise BlockError(row.channel, "a block that can't purge", "name the site's edge")
+            edges[name] = edge
         planned = plan_purge(site, all_of(wanted.routes, wanted.keys, run), powers_of(edges))
         if planned.refusals:
             raise ValueError("; ".join(map(str, planned.refusals)))
@@ -132,12 +136,6 @@ class BlockOutlets:
 
 
 send = partial(channels.send, BlockOutlets())
-
-
-def _as(kind: type[BlockKind], found: Block, channel: str, saw: str, mend: str) -> BlockKind:
-    if not isinstance(found, kind):
-        raise BlockError(channel, f"a block {saw}", mend)
-    return found
 
 
 async def _block(site: Site | None, channel: str) -> Block:

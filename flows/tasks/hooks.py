@@ -23,6 +23,7 @@ from prefect.utilities.urls import url_for
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.alerts.alerts import JOB, clock, tell_of_job
 from roundsman.alerts.rules.notice import Notice, job_notice
@@ -219,17 +220,17 @@ def _opened(do: Any, *args: Any) -> Any:
 def _look_up(engine: Engine, flow_run_id: str, site: str, runbook: Runbook, recorded: bool) -> _Known:  # noqa: FBT001
     """What is known of a run; `recorded` says whether its state is one that a round ends in, which then has told."""
     with Session(engine) as session:
-        ends = [select(JobEventRow.id).filter_by(flow_run_id=flow_run_id).where(JobEventRow.kind.in_(ENDS))]
+        ends = [select(col(JobEventRow.id)).filter_by(flow_run_id=flow_run_id).where(col(JobEventRow.kind).in_(ENDS))]
         # A run that broke down after it was recorded may have told nobody.
-        ends += [select(RunRow.id).filter_by(flow_run_id=flow_run_id)] if recorded else []
+        ends += [select(col(RunRow.id)).filter_by(flow_run_id=flow_run_id)] if recorded else []
         if any(session.scalar(one.limit(1)) for one in ends):
             return _Known(told=True)
-        seen = select(ReleaseRow).filter_by(site=site).order_by(ReleaseRow.seen_at.desc()).limit(1)
+        seen = select(ReleaseRow).filter_by(site=site).order_by(col(ReleaseRow.seen_at).desc()).limit(1)
         release = session.scalars(seen).first()
         rehearsal = None
         if isinstance(runbook.rollback, Command):
             tried = select(RehearsalRow).filter_by(site=site, command_hash=command_hash(runbook.rollback.argv))
-            rehearsal = session.scalars(tried.order_by(RehearsalRow.finished_at.desc()).limit(1)).first()
+            rehearsal = session.scalars(tried.order_by(col(RehearsalRow.finished_at).desc()).limit(1)).first()
         return _Known(
             release=release and Release(release.version, release.seen_at),
             rehearsal=known(rehearsal),
@@ -244,9 +245,9 @@ def _write(engine: Engine, row: JobEventRow, notice: Notice, channels: list[str]
         key, now = f"{JOB}{row.deployment}/{row.flow_run_id}", clock(session)
         about = {"deployment": row.deployment, "site": row.site, "kind": row.kind}
         tell_of_job(session, notice, key=key, **about, channels=channels, now=now)
-        mine = update(OutboxRow).where(OutboxRow.channel.in_(heard), OutboxRow.sent_at.is_(None))
-        letters = select(IncidentRow.key).filter_by(check=row.kind, subject=row.deployment, resolved_at=None)
-        session.execute(mine.where(OutboxRow.dedup_key.in_(letters)).values(sent_at=now))
+        mine = update(OutboxRow).where(col(OutboxRow.channel).in_(heard), col(OutboxRow.sent_at).is_(None))
+        letters = select(col(IncidentRow.key)).filter_by(check=row.kind, subject=row.deployment, resolved_at=None)
+        session.execute(mine.where(col(OutboxRow.dedup_key).in_(letters)).values(sent_at=now))
 
 
 async def _is_automated(client: PrefectClient, channel: str) -> bool:

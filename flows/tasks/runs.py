@@ -247,8 +247,12 @@ async def _may_let_go(client: PrefectClient, run: Run, others: int) -> bool:
         return True
     try:
         renewal = {"lease_duration": 60}
-        path = "/v2/concurrency_limits/leases/{lease_id}/renew"
-        await client.request("POST", path, path_params={"lease_id": run.lease}, json=renewal)
+        await client.request(
+            "POST",
+            "/v2/concurrency_limits/leases/{lease_id}/renew",
+            path_params={"lease_id": run.lease},
+            json=renewal,
+        )
     except (PrefectHTTPStatusError, ObjectNotFound):
         read = await client.read_flow_run(UUID(run.id))
         if read.deployment_id is None:

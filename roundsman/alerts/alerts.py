@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.alerts.rules.alert import Alert, Kind, Level, State, advance, is_bad, let_go, notified
 from roundsman.alerts.rules.notice import (
@@ -30,7 +31,7 @@ from roundsman.ledger.insert import insert_row
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_service import AlertRow, IncidentRow, ReleaseRow
-from roundsman.ledger.transaction import NowMs, writing_session
+from roundsman.ledger.transaction import clock, rows_changed, writing_session
 from roundsman.report.rules.grouping import group, urgency
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
@@ -122,8 +123,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a message
     """
     if isinstance(where, Engine):
         with writing_session(where) as session:
-            names = {"dedup_key": dedup_key, "kind": kind, "number": number, "channels": channels, "site": site}
-            return enqueue(session, notice, **names)
+            return enqueue(session, notice, dedup_key=dedup_key, kind=kind, number=number, channels=channels, site=site)
     now = clock(where)
     put = []
     for channel in channels:
@@ -160,7 +160,7 @@ def tell_of_job(  # noqa: PLR0913 - what an incident is made of
     While the same trouble of the same deployment is open it is told of anew, unless `again` says that it need not be.
     """
     before = select(IncidentRow).filter_by(check=kind, subject=deployment, resolved_at=None)
-    known = session.scalars(before.where(IncidentRow.key.startswith(JOB)).with_for_update()).first()
+    known = session.scalars(before.where(col(IncidentRow.key).startswith(JOB)).with_for_update()).first()
     if known is None and not again:  # it was told of under another key not long ago
         return
     incident = known or IncidentRow(
@@ -184,11 +184,6 @@ def job_is_well(session: Session, incident: IncidentRow, channels: Sequence[str]
     spread(session, incident, channels)
 
 
-def clock(session: Session) -> datetime:
-    """The database's time, as those of two workers can differ."""
-    return datetime.fromtimestamp(session.scalar(select(NowMs())) / 1000, UTC)
-
-
 def spread(
     session: Session, incident: IncidentRow, channels: Sequence[str], *, again: bool = False, late: bool = False
 ) -> list[str]:
@@ -205,8 +200,8 @@ def spread(
         The channels for which something was put.
     """
     known: dict[str, list[OutboxRow]] = {channel: [] for channel in channels}
-    mine = select(OutboxRow).filter_by(dedup_key=incident.key).where(OutboxRow.channel.in_(known))
-    for row in session.scalars(mine.order_by(OutboxRow.id)):
+    mine = select(OutboxRow).filter_by(dedup_key=incident.key).where(col(OutboxRow.channel).in_(known))
+    for row in session.scalars(mine.order_by(col(OutboxRow.id))):
         known[row.channel].append(row)
     put: list[str] = []
     for channel, letters in known.items():
@@ -230,23 +225,23 @@ def _post(  # noqa: PLR0913 - the columns of a message
     notice = Notice(incident.headline, f"{incident.body}{as_of}")
     if incident.key.startswith(JOB) and kind is not Kind.RESOLVED:
         kind, number = incident.check, number + (kind is Kind.REMINDER)
-    names = {"dedup_key": incident.key, "kind": str(kind), "number": number, "site": incident.site}
-    return enqueue(session, notice, **names, channels=[channel])
+    key, site = incident.key, incident.site
+    return enqueue(session, notice, dedup_key=key, kind=str(kind), number=number, site=site, channels=[channel])
 
 
 def _reworded(session: Session, incident: IncidentRow, row: OutboxRow) -> bool:
     """Give a message that was not sent the newest words, unless somebody is sending it; a dead one lives again."""
-    idle = update(OutboxRow).filter_by(id=row.id, lease_token="").where(OutboxRow.sent_at.is_(None))
+    idle = update(OutboxRow).filter_by(id=row.id, lease_token="").where(col(OutboxRow.sent_at).is_(None))
     words = {"subject": incident.headline, "body": incident.body}
-    alive = {"dead_at": None, "attempts": 0, "due_at": clock(session)} if row.dead_at else {}
-    return bool(session.execute(idle.values(**words, **alive)).rowcount)
+    alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": clock(session)} if row.dead_at else {}
+    return bool(rows_changed(session, idle.values(**words, **alive)))
 
 
 def last_release(session: Session, site: str) -> Release | None:
     """The version that a site was last seen to run; None when it was never seen."""
-    newest = select(ReleaseRow).filter_by(site=site).order_by(ReleaseRow.seen_at.desc()).limit(1)
+    newest = select(ReleaseRow).filter_by(site=site).order_by(col(ReleaseRow.seen_at).desc()).limit(1)
     row = session.scalars(newest).first()
-    return row and Release(row.version, row.seen_at)
+    return Release(row.version, row.seen_at) if row else None
 
 
 def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | None], *, full: bool) -> None:
@@ -256,7 +251,7 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
         release = last_release(session, report.site)
         words = {"now": report.ended, "release": release, "rehearsals": proofs, "link": link}
         opened = select(IncidentRow).filter_by(site=report.site, resolved_at=None)
-        opened = opened.where(~IncidentRow.key.startswith(JOB)).order_by(IncidentRow.id)
+        opened = opened.where(~col(IncidentRow.key).startswith(JOB)).order_by(col(IncidentRow.id))
         incidents = list(session.scalars(opened.with_for_update()))
         for incident in incidents:
             own = [step for step in steps if step.row.incident == incident.key]
@@ -356,7 +351,7 @@ def _tell_new_channels() -> int:
         if not missing:  # as nearly always, and then nobody is kept from writing
             return 0
         with writing_session(engine) as session:
-            late = select(IncidentRow).where(IncidentRow.key.in_(missing)).order_by(IncidentRow.id)
+            late = select(IncidentRow).where(col(IncidentRow.key).in_(missing)).order_by(col(IncidentRow.id))
             return sum(
                 _spread_late(session, incident, missing[incident.key])
                 for incident in session.scalars(late.with_for_update()).all()
@@ -365,10 +360,12 @@ def _tell_new_channels() -> int:
 
 def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Incidents of which a channel of their site has something to hear, by key, with those channels."""
-    since = or_(IncidentRow.resolved_at.is_(None), IncidentRow.resolved_at > clock(session) - BACK)
-    found = session.execute(select(IncidentRow.key, IncidentRow.site, IncidentRow.resolved_at).where(since)).all()
-    names = OutboxRow.dedup_key, OutboxRow.channel, OutboxRow.kind
-    letters = session.execute(select(*names).where(OutboxRow.dedup_key.in_([row.key for row in found]))).all()
+    since = or_(col(IncidentRow.resolved_at).is_(None), col(IncidentRow.resolved_at) > clock(session) - BACK)
+    found = session.execute(
+        select(col(IncidentRow.key), col(IncidentRow.site), col(IncidentRow.resolved_at)).where(since)
+    ).all()
+    names = col(OutboxRow.dedup_key), col(OutboxRow.channel), col(OutboxRow.kind)
+    letters = session.execute(select(*names).where(col(OutboxRow.dedup_key).in_([row.key for row in found]))).all()
     began = {(key, channel) for key, channel, kind in letters if kind != Kind.RESOLVED}
     ended = {(key, channel) for key, channel, kind in letters if kind == Kind.RESOLVED}
     of_site = {site: channels_of(site) for site in {row.site for row in found}}
@@ -382,7 +379,7 @@ def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _spread_late(session: Session, incident: IncidentRow, channels: Sequence[str]) -> int:
     put = spread(session, incident, channels, late=True)
     if put and not incident.resolved_at:
-        untold = update(AlertRow).filter_by(incident=incident.key, told_at=None).where(AlertRow.state.in_(OPEN))
+        untold = update(AlertRow).filter_by(incident=incident.key, told_at=None).where(col(AlertRow.state).in_(OPEN))
         session.execute(untold.values(told_at=clock(session)))
     return len(put)
 
@@ -432,10 +429,14 @@ def _rows(session: Session, report: Report, found: dict[Subject, Verdict]) -> li
     A second writer waits here until the first has ended. All of them take the rows in one order.
     """
     for check, subject in sorted(key for key, verdict in found.items() if is_bad(verdict.outcome)):
-        values = {"site": report.site, "check": check, "subject": subject, "rule": "", "owner": "", "run_id": ""}
-        row = AlertRow(**values, state=State.OK, since=report.ended, recent=[])
+        row = AlertRow(
+            site=report.site, check=check, subject=subject, rule="", owner="", run_id="",
+            state=State.OK, since=report.ended, recent=[],
+        )  # fmt: skip
         insert_row(session, row, "site", "check", "subject")
-    return list(session.scalars(select(AlertRow).filter_by(site=report.site).order_by(AlertRow.id).with_for_update()))
+    return list(
+        session.scalars(select(AlertRow).filter_by(site=report.site).order_by(col(AlertRow.id)).with_for_update())
+    )
 
 
 def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:

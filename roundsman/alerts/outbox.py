@@ -16,16 +16,16 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from sqlalchemy import Engine, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
+from sqlmodel import col
 
-from roundsman.alerts.alerts import clock
 from roundsman.batch.events import Teller
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import Trouble, is_over, pause
 from roundsman.ledger.tables_service import IncidentRow
-from roundsman.ledger.transaction import writing
+from roundsman.ledger.transaction import clock, writing
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
@@ -85,7 +85,7 @@ async def deliver(
     Raises:
         LedgerError: the ledger's outbox can't be opened.
     """
-    engine = target or await asyncio.to_thread(open_ledger)
+    engine = await asyncio.to_thread(open_ledger) if target is None else target
     work = _Delivery(engine, send, Teller("outbox", run_id), limit, ledger=target is None)
     try:
         channels = await asyncio.to_thread(_due_channels, engine, ledger=work.ledger)
@@ -110,7 +110,7 @@ class _Delivery:
 
 def undelivered(engine: Engine) -> tuple[int, int]:
     """How many messages wait, and how many are dead."""
-    waits, dead = OutboxRow.dead_at.is_(None), OutboxRow.dead_at.is_not(None)
+    waits, dead = col(OutboxRow.dead_at).is_(None), col(OutboxRow.dead_at).is_not(None)
     with Session(engine) as session:
         return session.scalar(_counted(waits)) or 0, session.scalar(_counted(dead)) or 0
 
@@ -118,24 +118,24 @@ def undelivered(engine: Engine) -> tuple[int, int]:
 def dead_letters(engine: Engine, most: int = 100) -> list[DeadLetter]:
     """The messages that are not tried any more, the newest first."""
     fields = [getattr(OutboxRow, name) for name in DeadLetter.__slots__]
-    found = select(*fields).where(OutboxRow.dead_at.is_not(None), OutboxRow.told_with.is_(None))
+    found = select(*fields).where(col(OutboxRow.dead_at).is_not(None), col(OutboxRow.told_with).is_(None))
     with Session(engine) as session:
-        return [DeadLetter(*row) for row in session.execute(found.order_by(OutboxRow.id.desc()).limit(most))]
+        return [DeadLetter(*row) for row in session.execute(found.order_by(col(OutboxRow.id).desc()).limit(most))]
 
 
 def replay(engine: Engine, number: int | None = None) -> int:
     """Let a dead message be sent again, with all its attempts before it; every one without a number. Says how many."""
-    again = update(OutboxRow).where(OutboxRow.dead_at.is_not(None))
+    again = update(OutboxRow).where(col(OutboxRow.dead_at).is_not(None))
     if number is not None:
-        again = again.where(or_(OutboxRow.id == number, OutboxRow.told_with == number))
+        again = again.where(or_(col(OutboxRow.id) == number, col(OutboxRow.told_with) == number))
     with _writing(engine) as session:
         alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": clock(session)}
-        told = session.execute(again.values(**alive).returning(OutboxRow.told_with)).scalars().all()
+        told = session.execute(again.values(**alive).returning(col(OutboxRow.told_with))).scalars().all()
         return sum(one is None for one in told)
 
 
-def _counted(which: Any) -> Any:
-    return select(func.count()).where(OutboxRow.sent_at.is_(None), OutboxRow.told_with.is_(None), which)
+def _counted(which: ColumnElement[bool]) -> Select[tuple[int]]:
+    return select(func.count()).where(col(OutboxRow.sent_at).is_(None), col(OutboxRow.told_with).is_(None), which)
 
 
 @contextmanager
@@ -188,19 +188,25 @@ def _log(log: Teller, row: OutboxRow, trouble: Trouble | None) -> None:
 def _due_channels(engine: Engine, *, ledger: bool) -> list[Channel]:
     with Session(engine) as session:
         due = _is_due(clock(session), ledger=ledger)
-        found = session.execute(select(OutboxRow.site, OutboxRow.channel).where(*due).distinct())
+        found = session.execute(select(col(OutboxRow.site), col(OutboxRow.channel)).where(*due).distinct())
         return sorted((site, channel) for site, channel in found)
 
 
-def _is_due(now: datetime, *, ledger: bool) -> tuple[Any, ...]:
-    lease, unsent, alive = OutboxRow.lease_until, OutboxRow.sent_at.is_(None), OutboxRow.dead_at.is_(None)
+def _is_due(now: datetime, *, ledger: bool) -> tuple[ColumnElement[bool], ...]:
+    alive: ColumnElement[bool] = col(OutboxRow.dead_at).is_(None)
     if ledger:  # only there are incidents
         alive = or_(alive, _is_of_an_open_incident())
-    return unsent, alive, OutboxRow.told_with.is_(None), OutboxRow.due_at <= now, or_(lease.is_(None), lease <= now)
+    return (
+        col(OutboxRow.sent_at).is_(None),
+        alive,
+        col(OutboxRow.told_with).is_(None),
+        col(OutboxRow.due_at) <= now,
+        or_(col(OutboxRow.lease_until).is_(None), func.coalesce(col(OutboxRow.lease_until), now) <= now),
+    )
 
 
-def _is_of_an_open_incident() -> Any:
-    return exists().where(IncidentRow.key == OutboxRow.dedup_key, IncidentRow.resolved_at.is_(None))
+def _is_of_an_open_incident() -> ColumnElement[bool]:
+    return exists().where(col(IncidentRow.key) == col(OutboxRow.dedup_key), col(IncidentRow.resolved_at).is_(None))
 
 
 def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[OutboxRow, str] | None:
@@ -208,14 +214,14 @@ def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[Out
 
     A recovery waits until its trouble was told, or is dead.
     """
-    told, earlier = aliased(OutboxRow), aliased(OutboxRow)
+    message, earlier = aliased(OutboxRow), aliased(OutboxRow)
     waits = exists().where(
-        or_(told.id == OutboxRow.id, told.told_with == OutboxRow.id),
-        earlier.channel == told.channel,
-        earlier.dedup_key == told.dedup_key,
-        earlier.sent_at.is_(None),
-        earlier.dead_at.is_(None),
-        earlier.id < told.id,
+        or_(col(message.id) == col(OutboxRow.id), col(message.told_with) == col(OutboxRow.id)),
+        col(earlier.channel) == col(message.channel),
+        col(earlier.dedup_key) == col(message.dedup_key),
+        col(earlier.sent_at).is_(None),
+        col(earlier.dead_at).is_(None),
+        col(earlier.id) < col(message.id),
     )
     with _writing(engine) as session:
         now = clock(session)
@@ -223,7 +229,7 @@ def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[Out
             select(OutboxRow)
             .filter_by(site=channel[0], channel=channel[1])
             .where(*_is_due(now, ledger=ledger), ~waits)
-            .order_by(OutboxRow.id)
+            .order_by(col(OutboxRow.id))
             .limit(1)
             .with_for_update(skip_locked=True, of=OutboxRow)
         )
@@ -232,13 +238,13 @@ def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[Out
             return None
         row.lease_until, row.lease_token = now + timedelta(seconds=LEASE_SECONDS), uuid4().hex
         row.attempts += 1
-        level = session.scalar(select(IncidentRow.level).filter_by(key=row.dedup_key)) if ledger else None
+        level = session.scalar(select(col(IncidentRow.level)).filter_by(key=row.dedup_key)) if ledger else None
         return row, level or ""
 
 
 def _settle(engine: Engine, row: OutboxRow, trouble: Trouble | None) -> None:
     """Write down how it went, of it and all that it told, unless somebody else took it in the meantime."""
-    mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(OutboxRow.id)
+    mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(col(OutboxRow.id))
     with _writing(engine) as session:
         now = clock(session)
         ended: dict[str, Any] = {"sent_at": now, "dead_at": None}

@@ -3,9 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, Engine, FunctionElement, event, select, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    CursorResult,
+    Delete,
+    Engine,
+    FunctionElement,
+    Update,
+    event,
+    select,
+    text,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 
@@ -27,7 +38,7 @@ def _postgresql_now(_element: Any, _compiler: Any, **_: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
-def clock(connection: Connection) -> datetime:
+def clock(connection: Connection | Session) -> datetime:
     """The database's time now, in UTC: workers need not agree on theirs."""
     return datetime.fromtimestamp(connection.execute(select(NowMs())).scalar_one() / 1000, UTC)
 
@@ -55,6 +66,11 @@ def writing_session(engine: Engine, *, expire_on_commit: bool = True) -> Iterato
     writer = engine.execution_options(writes=True)
     with Session(writer, expire_on_commit=expire_on_commit) as session, session.begin():
         yield session
+
+
+def rows_changed(connection: Connection | Session, statement: Update | Delete) -> int:
+    """Execute an UPDATE or a DELETE; returns how many rows it changed."""
+    return cast("CursorResult[Any]", connection.execute(statement)).rowcount
 
 
 @contextmanager

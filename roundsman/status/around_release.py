@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
@@ -47,12 +48,12 @@ def around(session: Session, site: Site, version: str, now: datetime) -> Around:
         return Around(why=f"no release {version} is known (known: {known})" if version else "no release is known yet")
     release = made[place]
     last = place == len(made) - 1
-    until = [] if last else [RunRow.started_at < made[place + 1].seen_at]
+    until = [] if last else [col(RunRow.started_at) < made[place + 1].seen_at]
     # What ran between two looks at the version page nobody knows.
     old_until = last_look_before(session, site.site, release.seen_at) or release.seen_at
     rounds = rounds_of(site.site).limit(MOST)
-    before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
-    after = rounds.where(RunRow.started_at >= release.seen_at, *until).order_by(RunRow.started_at)
+    before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
+    after = rounds.where(col(RunRow.started_at) >= release.seen_at, *until).order_by(col(RunRow.started_at))
     claims = _claims(release, read_facts(session, site, now)) if last else None
     return Around(release, walks(session, before)[::-1], walks(session, after), claims)
 

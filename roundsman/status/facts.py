@@ -1,18 +1,22 @@
 """What the ledger knows of a site, in a few bounded queries. To be called in a thread of its own."""
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
-from roundsman.database.rules.promise import Database
-from roundsman.ledger.ledger import command_hash, file_size, has_happened, known
+from roundsman.database.database_file import all_databases, check_database
+from roundsman.database.rules.promise import Database, told_as
+from roundsman.ledger.ledger import command_hash, file_size, has_happened, known, use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rounds import REVIEW, ROUND, rounds_around
 from roundsman.ledger.rules.releases import deployments
@@ -20,14 +24,16 @@ from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, Ver
 from roundsman.ledger.tables_service import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.text import scrubbed
 from roundsman.report.rules.verdict import Outcome
 from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
 from roundsman.site.rules.notify import Policy
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.schedule import cron
 from roundsman.site.rules.site import RELEASE, Site
+from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import zone
-from roundsman.status.rules.answers import timing
+from roundsman.status.rules.answers import reviewed, timing, unreviewed
 from roundsman.status.rules.facts import (
     DAYS,
     Facts,
@@ -38,11 +44,13 @@ from roundsman.status.rules.facts import (
     Mark,
     Round,
     Slot,
+    Status,
     Told,
     Trouble,
     Unscheduled,
 )
-from roundsman.status.standing import read_promises
+from roundsman.status.rules.standing import Promises
+from roundsman.status.standing import read_promises, read_review
 from roundsman.timing.comparisons import last_ratios
 from roundsman.timing.rules.judge import CHECK as TIMED
 from roundsman.timing.rules.judge import UP as SAYS_UP
@@ -56,6 +64,8 @@ MOST = 5000
 UNSCHEDULED = 2 * 86400.0
 #: And a review of a database without one.
 UNREVIEWED = 30 * 86400.0
+
+Found = TypeVar("Found")
 
 
 def read_facts(session: Session, site: Site, now: datetime, ui: str = "") -> Facts:
@@ -90,10 +100,49 @@ def read_facts(session: Session, site: Site, now: datetime, ui: str = "") -> Fac
     )
 
 
+async def find_facts(site: Site, ui: str = "") -> Facts:
+    """Everything that the ledger knows of a site now."""
+    now = datetime.now(UTC)
+    return await asyncio.to_thread(_in_ledger, lambda session: read_facts(session, site, now, ui))
+
+
+async def find_shared_jobs() -> JobFacts:
+    """What became of the runs of jobs that are no single site's."""
+    now = datetime.now(UTC)
+    return await asyncio.to_thread(_in_ledger, lambda session: read_jobs(session, "", now))
+
+
+async def find_reviews(ui: str = "") -> list[Status]:
+    """The status of each database of deployments/databases/."""
+    now = datetime.now(UTC)
+    reviews = await asyncio.to_thread(_in_ledger, lambda session: read_reviews(session, now, ui))
+    return [status for status, _ in reviews]
+
+
+def read_reviews(session: Session, now: datetime, ui: str = "") -> list[tuple[Status, Promises]]:
+    """The status of each database of deployments/databases/, under the name that its alerts have."""
+    found = []
+    for path in all_databases():
+        try:
+            database = check_database(path)
+        except SiteFileError as error:
+            why = f"its file is wrong: {scrubbed(str(error))}"
+            found.append((unreviewed(f"database-{path.stem}", now, why), Promises()))
+        else:
+            known = read_review(session, database, partial(review_stale_at, database))
+            found.append((reviewed(told_as(database).site, database.team, known, now, ui), known))
+    return found
+
+
+def _in_ledger(find: Callable[[Session], Found]) -> Found:
+    with use_ledger() as engine, Session(engine) as session:
+        return find(session)
+
+
 def _ahead(session: Session, site: str) -> tuple[int, datetime | None]:
     """How many rounds of a site are dated ahead of now, and how far."""
-    ours = RunRow.site == site, ~has_happened(RunRow.started_at)
-    count, last = session.execute(select(func.count(), func.max(RunRow.started_at)).where(*ours)).one()
+    ours = col(RunRow.site) == site, ~has_happened(col(RunRow.started_at))
+    count, last = session.execute(select(func.count(), func.max(col(RunRow.started_at))).where(*ours)).one()
     return count, last
 
 
@@ -102,14 +151,14 @@ def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
     week = now - timedelta(days=DAYS)
     slots = session.scalars(
         select(SlotRow)
-        .where(SlotRow.site == site, SlotRow.slot_at >= week)
-        .order_by(SlotRow.slot_at.desc())
+        .where(col(SlotRow.site) == site, col(SlotRow.slot_at) >= week)
+        .order_by(col(SlotRow.slot_at).desc())
         .limit(MOST)
     ).all()
     events = session.scalars(
         select(JobEventRow)
-        .where(JobEventRow.site == site, JobEventRow.at >= week)
-        .order_by(JobEventRow.at.desc())
+        .where(col(JobEventRow.site) == site, col(JobEventRow.at) >= week)
+        .order_by(col(JobEventRow.at).desc())
         .limit(MOST)
     ).all()
     return JobFacts(
@@ -126,9 +175,9 @@ def _unscheduled(
 ) -> tuple[Unscheduled, ...]:
     """Runs that were recorded and that no slot has."""
     rows = session.execute(
-        select(RunRow.job, RunRow.ended_at, RunRow.flow_run_id)
-        .where(RunRow.site == site, RunRow.job != REVIEW, RunRow.started_at >= since)
-        .order_by(RunRow.started_at.desc())
+        select(col(RunRow.job), col(RunRow.ended_at), col(RunRow.flow_run_id))
+        .where(col(RunRow.site) == site, col(RunRow.job) != REVIEW, col(RunRow.started_at) >= since)
+        .order_by(col(RunRow.started_at).desc())
         .limit(MOST)
     ).all()
     return tuple(Unscheduled(job, at, run or "") for job, at, run in reversed(rows) if run not in promised)
@@ -158,7 +207,7 @@ def _second_slot(expression: str, timezone: str, started: datetime) -> datetime:
 
 def watched_at(session: Session) -> datetime | None:
     """When the last pass was that could look."""
-    return session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+    return session.scalar(select(func.max(col(WatchRow.at))).where(~col(WatchRow.detail).startswith(BLIND)))
 
 
 def _slot(row: SlotRow) -> Slot:
@@ -171,11 +220,17 @@ def _trouble(row: JobEventRow) -> Trouble:
 
 
 def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
-    columns = (HealthRow.at, HealthRow.up, HealthRow.status, HealthRow.first_byte_ms, HealthRow.detail)
+    columns = (
+        col(HealthRow.at),
+        col(HealthRow.up),
+        col(HealthRow.status),
+        col(HealthRow.first_byte_ms),
+        col(HealthRow.detail),
+    )
     found = session.execute(
         select(*columns)
-        .where(HealthRow.site == site, HealthRow.at >= since, has_happened(HealthRow.at))
-        .order_by(HealthRow.at.desc())
+        .where(col(HealthRow.site) == site, col(HealthRow.at) >= since, has_happened(col(HealthRow.at)))
+        .order_by(col(HealthRow.at).desc())
         .limit(MOST)
     ).all()
     return tuple(Look(*row) for row in reversed(found))
@@ -185,30 +240,40 @@ def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
     """The rounds of a site, the newest first."""
     return session.scalars(
         select(RunRow)
-        .where(RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
-        .order_by(RunRow.started_at.desc())
+        .where(
+            col(RunRow.site) == site,
+            col(RunRow.job) == ROUND,
+            col(RunRow.started_at) >= since,
+            has_happened(col(RunRow.started_at)),
+        )
+        .order_by(col(RunRow.started_at).desc())
         .limit(MOST)
     ).all()
 
 
 def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
     """How each round's budgets came out, by run, with its highest p95."""
-    ours = (RunRow.site == site, RunRow.job == ROUND, RunRow.started_at >= since, has_happened(RunRow.started_at))
+    ours = (
+        col(RunRow.site) == site,
+        col(RunRow.job) == ROUND,
+        col(RunRow.started_at) >= since,
+        has_happened(col(RunRow.started_at)),
+    )
     claims: dict[tuple[str, datetime], list[tuple[str, Outcome]]] = defaultdict(list)
     for run, started, claim, outcome in session.execute(
-        select(RunRow.id, RunRow.started_at, FindingRow.claim, FindingRow.outcome)
-        .join(VerdictRow, VerdictRow.run_id == RunRow.id)
-        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
-        .where(*ours, VerdictRow.check == TIMED)
+        select(col(RunRow.id), col(RunRow.started_at), col(FindingRow.claim), col(FindingRow.outcome))
+        .join(VerdictRow, col(VerdictRow.run_id) == col(RunRow.id))
+        .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
+        .where(*ours, col(VerdictRow.check) == TIMED)
         .distinct()
     ):
         claims[run, started].append((claim, Outcome(outcome)))
     highest = dict(
         session.execute(
-            select(LatencyRow.run_id, func.max(LatencyRow.p95_ms))
-            .join(RunRow, LatencyRow.run_id == RunRow.id)
+            select(col(LatencyRow.run_id), func.max(col(LatencyRow.p95_ms)))
+            .join(RunRow, col(LatencyRow.run_id) == col(RunRow.id))
             .where(*ours)
-            .group_by(LatencyRow.run_id)
+            .group_by(col(LatencyRow.run_id))
         )
         .tuples()
         .all()
@@ -232,9 +297,9 @@ def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, 
     last = list(runs[: Policy.of(site.slow_after, 1, 1.0).rounds])
     claims: dict[str, dict[str, list[tuple[str, Outcome]]]] = defaultdict(lambda: defaultdict(list))
     for path, run, claim, outcome in session.execute(
-        select(VerdictRow.subject, VerdictRow.run_id, FindingRow.claim, FindingRow.outcome)
-        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
-        .where(VerdictRow.run_id.in_(last), VerdictRow.check == TIMED, FindingRow.claim != SAYS_UP.id)
+        select(col(VerdictRow.subject), col(VerdictRow.run_id), col(FindingRow.claim), col(FindingRow.outcome))
+        .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
+        .where(col(VerdictRow.run_id).in_(last), col(VerdictRow.check) == TIMED, col(FindingRow.claim) != SAYS_UP.id)
     ):
         claims[path][run].append((claim, Outcome(outcome)))
     return tuple(
@@ -264,7 +329,11 @@ def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
 
 def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
     """The first round that made as many checks as any; one that was made by hand with `--only` proves less."""
-    made = select(VerdictRow.run_id, VerdictRow.check).where(VerdictRow.run_id.in_([run.id for run in runs])).distinct()
+    made = (
+        select(col(VerdictRow.run_id), col(VerdictRow.check))
+        .where(col(VerdictRow.run_id).in_([run.id for run in runs]))
+        .distinct()
+    )
     checks = Counter(run for run, _ in session.execute(made))
     return max((run for run in runs if checks[run.id]), key=lambda run: checks[run.id], default=None)
 
@@ -275,14 +344,16 @@ def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, R
     told: dict[str, list[Told]] = defaultdict(list)
     for verdict, finding in session.execute(
         select(VerdictRow, FindingRow)
-        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
-        .where(VerdictRow.run_id.in_(wanted))
-        .order_by(VerdictRow.position, FindingRow.position)
+        .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
+        .where(col(VerdictRow.run_id).in_(wanted))
+        .order_by(col(VerdictRow.position), col(FindingRow.position))
     ):
         told[verdict.run_id].append(_told(verdict, finding))
     taken: dict[str, list[Latency]] = defaultdict(list)
     for row in session.scalars(
-        select(LatencyRow).where(LatencyRow.run_id.in_(wanted)).order_by(LatencyRow.path, LatencyRow.cache_state)
+        select(LatencyRow)
+        .where(col(LatencyRow.run_id).in_(wanted))
+        .order_by(col(LatencyRow.path), col(LatencyRow.cache_state))
     ):
         taken[row.run_id].append(Latency(row.path, row.cache_state, row.samples, row.p50_ms, row.p95_ms))
     return {
@@ -319,8 +390,8 @@ def read_rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]
         commands[RELEASE] = command_hash(site.release.rollback)
     rows = session.scalars(
         select(RehearsalRow)
-        .where(RehearsalRow.site == site.site, RehearsalRow.command_hash.in_(commands.values()))
-        .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
+        .where(col(RehearsalRow.site) == site.site, col(RehearsalRow.command_hash).in_(commands.values()))
+        .order_by(col(RehearsalRow.finished_at).desc(), col(RehearsalRow.id).desc())
         .limit(MOST)
     ).all()
     found = {

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, func, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.database.rules.promise import Database
 from roundsman.ledger.ledger import has_happened
@@ -88,8 +89,8 @@ def _promises(
 ) -> Promises:
     """What is known, from the last looks and those that tell something of now; `job` has to look again and again."""
     since = _since(session, name, telling)
-    last = next(iter(_runs(session, name, RunRow.job == job, most=1)), None)
-    whole = next(iter(_runs(session, name, RunRow.job == job, RunRow.whole, most=1)), None)
+    last = next(iter(_runs(session, name, col(RunRow.job) == job, most=1)), None)
+    whole = next(iter(_runs(session, name, col(RunRow.job) == job, col(RunRow.whole), most=1)), None)
     looked: dict[str, datetime] = {}
     for look in looks:
         if look.recorded.job == job:
@@ -106,14 +107,14 @@ def _promises(
 
 def _looks(session: Session, name: str, job: str) -> list[LastLook]:
     """The last looks of a job."""
-    return last_looks(_recorded(session, _runs(session, name, RunRow.job == job)))
+    return last_looks(_recorded(session, _runs(session, name, col(RunRow.job) == job)))
 
 
 def _purges(session: Session, site: str, now: datetime) -> list[LastLook]:
     """What purges by hand and of the queue found last of each page; the newest pass of the queue among it."""
-    ours = RunRow.job.in_((PURGE, PUBLISHED))
-    bad = _runs(session, site, ours, RunRow.outcome.in_(_BAD), RunRow.started_at > now - UNPROVEN)
-    newest = _runs(session, site, RunRow.job == PUBLISHED, most=1)
+    ours = col(RunRow.job).in_((PURGE, PUBLISHED))
+    bad = _runs(session, site, ours, col(RunRow.outcome).in_(_BAD), col(RunRow.started_at) > now - UNPROVEN)
+    newest = _runs(session, site, col(RunRow.job) == PUBLISHED, most=1)
     runs = sorted({*bad, *newest}, key=lambda run: run.started_at, reverse=True)
     return last_looks(_recorded(session, runs))
 
@@ -131,16 +132,16 @@ def _unproven(session: Session, site: str, looks: Sequence[LastLook]) -> list[La
     later: dict[str, datetime] = {}
     if at:
         proven = (
-            select(VerdictRow.subject, func.max(RunRow.started_at))
-            .join(RunRow, VerdictRow.run_id == RunRow.id)
+            select(col(VerdictRow.subject), func.max(col(RunRow.started_at)))
+            .join(RunRow, col(VerdictRow.run_id) == col(RunRow.id))
             .where(
-                RunRow.site == site,
-                RunRow.started_at > min(at.values()),
-                VerdictRow.check.in_(_PROOFS),
-                VerdictRow.subject.in_(at),
-                VerdictRow.outcome.not_in(_BAD),
+                col(RunRow.site) == site,
+                col(RunRow.started_at) > min(at.values()),
+                col(VerdictRow.check).in_(_PROOFS),
+                col(VerdictRow.subject).in_(at),
+                col(VerdictRow.outcome).not_in(_BAD),
             )
-            .group_by(VerdictRow.subject)
+            .group_by(col(VerdictRow.subject))
         )
         later = dict(session.execute(proven).tuples().all())
     return [
@@ -166,17 +167,24 @@ def _since(session: Session, name: str, looks: Sequence[LastLook]) -> dict[tuple
         by_job[look.recorded.job].append(look)
     for job, own in by_job.items():
         if keys := failing(own):
-            found |= began(keys, _recorded(session, _runs(session, name, RunRow.job == job), bad_of_whole=True))
+            found |= began(keys, _recorded(session, _runs(session, name, col(RunRow.job) == job), bad_of_whole=True))
     return found
 
 
-def _runs(session: Session, name: str, *where: ColumnElement[bool], most: int = MOST) -> list[_Run]:
+def _runs(session: Session, name: str, *where: ColumnExpressionArgument[bool], most: int = MOST) -> list[_Run]:
     """Rounds, the newest first."""
-    columns = (RunRow.id, RunRow.job, RunRow.started_at, RunRow.whole, RunRow.flow_run_id, RunRow.outcome)
-    newest = (RunRow.started_at.desc(), RunRow.id.desc())
+    columns = (
+        col(RunRow.id),
+        col(RunRow.job),
+        col(RunRow.started_at),
+        col(RunRow.whole),
+        col(RunRow.flow_run_id),
+        col(RunRow.outcome),
+    )
+    newest = (col(RunRow.started_at).desc(), col(RunRow.id).desc())
     found = session.execute(
         select(*columns)
-        .where(RunRow.site == name, has_happened(RunRow.started_at), *where)
+        .where(col(RunRow.site) == name, has_happened(col(RunRow.started_at)), *where)
         .order_by(*newest)
         .limit(most)
     )
@@ -192,7 +200,7 @@ def _recorded(session: Session, runs: Sequence[_Run], *, bad_of_whole: bool = Fa
     for first, last in ((0, 1), *((at, at + TOGETHER) for at in range(1, len(runs), TOGETHER))):
         some = runs[first:last]
         whole = [run.id for run in some if run.whole]
-        verdicts = _verdicts(session, whole, VerdictRow.outcome.in_(_BAD)) if bad_of_whole else {}
+        verdicts = _verdicts(session, whole, col(VerdictRow.outcome).in_(_BAD)) if bad_of_whole else {}
         verdicts |= _verdicts(session, [run.id for run in some if run.id not in whole or not bad_of_whole])
         for run in some:
             partial = run.job in PARTIAL
@@ -207,15 +215,23 @@ def _verdicts(session: Session, runs: Sequence[str], *where: ColumnElement[bool]
     of: dict[int, VerdictRow] = {}
     found: dict[int, list[Finding]] = defaultdict(list)
     for verdict in session.scalars(
-        select(VerdictRow).where(VerdictRow.run_id.in_(runs), *where).order_by(VerdictRow.run_id, VerdictRow.position)
+        select(VerdictRow)
+        .where(col(VerdictRow.run_id).in_(runs), *where)
+        .order_by(col(VerdictRow.run_id), col(VerdictRow.position))
     ):
         of[verdict.id or 0] = verdict
-    columns = (FindingRow.claim, FindingRow.outcome, FindingRow.saw, FindingRow.wanted, FindingRow.severity)
+    columns = (
+        col(FindingRow.claim),
+        col(FindingRow.outcome),
+        col(FindingRow.saw),
+        col(FindingRow.wanted),
+        col(FindingRow.severity),
+    )
     for number, claim, outcome, saw, wanted, severity in session.execute(
-        select(FindingRow.verdict_id, *columns)
-        .join(VerdictRow, FindingRow.verdict_id == VerdictRow.id)
-        .where(VerdictRow.run_id.in_(runs), *where)
-        .order_by(FindingRow.verdict_id, FindingRow.position)
+        select(col(FindingRow.verdict_id), *columns)
+        .join(VerdictRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
+        .where(col(VerdictRow.run_id).in_(runs), *where)
+        .order_by(col(FindingRow.verdict_id), col(FindingRow.position))
     ):
         harm = Severity(severity) if severity else None
         found[number].append(Finding(claim, "", Outcome(outcome), saw, wanted, (), harm))

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, select, text
 from sqlalchemy.exc import DataError
+from sqlmodel import col
 
 from roundsman.ledger.days import AHEAD, make_days
 from roundsman.ledger.every_table import CATALOGUE
@@ -63,7 +64,7 @@ def _copied(old: Connection, new: Connection) -> dict[str, int]:
     if full := [table.name for table in order if new.execute(select(table).limit(1)).first()]:
         wanted = "a database that no round was written to"
         raise _refusal(f"rows in {', '.join(full)}", wanted, f"make an empty one and name it in {VARIABLE}")
-    days = {run: _day(at) for run, at in old.execute(select(RunRow.id, RunRow.started_at)).tuples()}
+    days = {run: _day(at) for run, at in old.execute(select(col(RunRow.id), col(RunRow.started_at))).tuples()}
     many = {}
     for table in order:
         columns, rows = _rows(old, table, days)
@@ -86,9 +87,9 @@ def _rows(old: Connection, table: Table, days: dict[str, date]) -> tuple[Sequenc
     names, wanted = [column.name for column in table.columns], select(table)
     by_day = table.name in {ExchangeRow.__tablename__, EvidenceLink.__tablename__}
     if by_day:
-        wanted = wanted.add_columns(ExchangeRow.run_id.label("of_run"))
+        wanted = wanted.add_columns(col(ExchangeRow.run_id).label("of_run"))
     if table.name == EvidenceLink.__tablename__:
-        wanted = wanted.join(ExchangeRow, ExchangeRow.id == EvidenceLink.exchange_id)
+        wanted = wanted.join(ExchangeRow, col(ExchangeRow.id) == col(EvidenceLink.exchange_id))
     found = old.execution_options(yield_per=AT_ONCE).execute(wanted)
     if not by_day:
         return names, iter(found)

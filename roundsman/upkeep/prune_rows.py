@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, inspect, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exists, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
+from sqlmodel import col
 
 from roundsman.alerts.rules.alert import State as Alert
 from roundsman.batch.rules import Status
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.days import OldDays
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.releases import read_releases
@@ -19,7 +21,7 @@ from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.rules.retention import Retention
 from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow, ImportRowErrorRow
 from roundsman.ledger.tables_purges import PublishedChangeRow
-from roundsman.ledger.tables_rounds import ExchangeRow, LedgerTable, RunRow, VerdictRow
+from roundsman.ledger.tables_rounds import ExchangeRow, RunRow, VerdictRow
 from roundsman.ledger.tables_service import (
     AlertRow,
     HealthRow,
@@ -30,7 +32,7 @@ from roundsman.ledger.tables_service import (
     WatchRow,
 )
 from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.transaction import rows_changed, writing_session
 from roundsman.watch.rules.slots import State as Slot
 from roundsman.watch.slots import BLIND
 
@@ -51,7 +53,8 @@ class Old:
     @property
     def key(self) -> tuple[Any, ...]:
         """The table's primary key."""
-        return tuple(inspect(self.table).primary_key)
+        table = self.table if isinstance(self.table, Table) else self.table.__table__
+        return tuple(table.primary_key)
 
     def count(self, session: Session) -> int:
         """How many rows would go; not counted are those that go along with them."""
@@ -69,7 +72,7 @@ class Old:
                 found = session.execute(some).all()
                 if found:
                     doomed = delete(self.table).where(key.in_([tuple(row) for row in found]), self.where)
-                    gone += session.execute(doomed, execution_options={"synchronize_session": False}).rowcount
+                    gone += rows_changed(session, doomed.execution_options(synchronize_session=False))
             if len(found) < self.batch:
                 return gone
             last = found[-1]
@@ -79,10 +82,10 @@ def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
     """All that is to go, in the order in which it goes."""
     needed = _needed_rounds(session)
     at = {one.what: now - one.age for one in retention.RETENTION if one.days}
-    named = exists().where(AlertRow.run_id == RunRow.id, _is_open())
+    named = exists().where(col(AlertRow.run_id) == col(RunRow.id), _is_open())
 
     def rounds(one: Retention) -> ColumnElement[bool]:
-        return and_(RunRow.started_at < at[one.what], RunRow.id.not_in(needed), ~named)
+        return and_(col(RunRow.started_at) < at[one.what], col(RunRow.id).not_in(needed), ~named)
 
     return [
         *_exchanges(session, at[retention.EXCHANGES.what], rounds(retention.EXCHANGES)),
@@ -92,7 +95,7 @@ def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
         Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
         Old(retention.SLOTS, SlotRow, _slots(session, at[retention.SLOTS.what])),
         Old(retention.WATCHES, WatchRow, _watches(session, at[retention.WATCHES.what])),
-        Old(retention.EVENTS, JobEventRow, JobEventRow.at < at[retention.EVENTS.what]),
+        Old(retention.EVENTS, JobEventRow, col(JobEventRow.at) < at[retention.EVENTS.what]),
         Old(retention.HEALTH, HealthRow, _health(session, at[retention.HEALTH.what])),
         Old(retention.CHUNKS, ImportChunkRow, _chunks(at[retention.CHUNKS.what])),
         Old(retention.QUARANTINE, ImportRowErrorRow, _quarantine(at[retention.QUARANTINE.what])),
@@ -107,11 +110,11 @@ def _exchanges(session: Session, before: datetime, doomed: ColumnElement[bool]) 
     if session.get_bind().dialect.name == "postgresql":
         yield OldDays(retention.EXCHANGES, doomed, before)
         one = one.to_metadata(MetaData(), name="exchange_default")
-    yield Old(retention.EXCHANGES, one, one.c.run_id.in_(select(RunRow.id).where(doomed)))
+    yield Old(retention.EXCHANGES, one, one.c.run_id.in_(select(col(RunRow.id)).where(doomed)))
 
 
 def _is_open() -> ColumnElement[bool]:
-    return AlertRow.state.not_in([Alert.OK, Alert.RESOLVED])
+    return col(AlertRow.state).not_in([Alert.OK, Alert.RESOLVED])
 
 
 def _needed_rounds(session: Session) -> list[str]:
@@ -120,93 +123,102 @@ def _needed_rounds(session: Session) -> list[str]:
 
 def _last_rounds() -> Any:
     """The last round of each rule and check, and of each job of a site."""
-    newest = (RunRow.started_at.desc(), RunRow.id.desc())
-    by_rule = (RunRow.site, RunRow.job, VerdictRow.rule, VerdictRow.check)
-    with_rule = select(RunRow.id, func.row_number().over(partition_by=by_rule, order_by=newest).label("place"))
-    ruled = with_rule.join(VerdictRow, VerdictRow.run_id == RunRow.id).subquery()
+    newest = (col(RunRow.started_at).desc(), col(RunRow.id).desc())
+    by_rule = (col(RunRow.site), col(RunRow.job), col(VerdictRow.rule), col(VerdictRow.check))
+    with_rule = select(col(RunRow.id), func.row_number().over(partition_by=by_rule, order_by=newest).label("place"))
+    ruled = with_rule.join(VerdictRow, col(VerdictRow.run_id) == col(RunRow.id)).subquery()
     any_one = select(
-        RunRow.id, func.row_number().over(partition_by=(RunRow.site, RunRow.job), order_by=newest).label("place")
+        col(RunRow.id),
+        func.row_number().over(partition_by=(col(RunRow.site), col(RunRow.job)), order_by=newest).label("place"),
     ).subquery()
     return select(ruled.c.id).where(ruled.c.place == 1).union(select(any_one.c.id).where(any_one.c.place == 1))
 
 
 def _around_deployments(session: Session) -> Iterator[str]:
     """The rounds among which a status looks for the ones before and after the last deployment."""
-    for site in session.scalars(select(ReleaseRow.site).distinct()).all():
+    for site in session.scalars(select(col(ReleaseRow.site)).distinct()).all():
         for rounds in rounds_around(session, site, read_releases(session, site)):
             yield from (run.id for run in rounds)
 
 
 def _alerts(before: datetime) -> ColumnElement[bool]:
-    spoken = exists().where(RunRow.id == AlertRow.run_id, RunRow.started_at >= before)
-    keys = or_(OutboxRow.dedup_key == AlertRow.incident, OutboxRow.dedup_key == AlertRow.dedup_key)
-    unsent = exists().where(keys, OutboxRow.sent_at.is_(None))
-    return and_(~_is_open(), AlertRow.since < before, ~spoken, ~unsent)
+    spoken = exists().where(col(RunRow.id) == col(AlertRow.run_id), col(RunRow.started_at) >= before)
+    keys = or_(col(OutboxRow.dedup_key) == col(AlertRow.incident), col(OutboxRow.dedup_key) == col(AlertRow.dedup_key))
+    unsent = exists().where(keys, col(OutboxRow.sent_at).is_(None))
+    return and_(~_is_open(), col(AlertRow.since) < before, ~spoken, ~unsent)
 
 
 def _messages(before: datetime) -> ColumnElement[bool]:
-    told_with = aliased(OutboxRow)
-    waits = exists().where(told_with.told_with == OutboxRow.id, told_with.sent_at.is_(None))
-    wanted = exists().where(AlertRow.dedup_key == OutboxRow.dedup_key, _is_open())
-    incident = exists().where(IncidentRow.key == OutboxRow.dedup_key, IncidentRow.resolved_at.is_(None))
-    return and_(OutboxRow.sent_at < before, ~waits, ~wanted, ~incident)
+    other = aliased(OutboxRow)
+    waits = exists().where(col(other.told_with) == col(OutboxRow.id), col(other.sent_at).is_(None))
+    wanted = exists().where(col(AlertRow.dedup_key) == col(OutboxRow.dedup_key), _is_open())
+    incident = exists().where(col(IncidentRow.key) == col(OutboxRow.dedup_key), col(IncidentRow.resolved_at).is_(None))
+    return and_(col(OutboxRow.sent_at) < before, ~waits, ~wanted, ~incident)
 
 
 def _incidents(before: datetime) -> ColumnElement[bool]:
-    unsent = exists().where(OutboxRow.dedup_key == IncidentRow.key, OutboxRow.sent_at.is_(None))
-    return and_(IncidentRow.resolved_at < before, ~unsent)  # type: ignore[operator]
+    unsent = exists().where(col(OutboxRow.dedup_key) == col(IncidentRow.key), col(OutboxRow.sent_at).is_(None))
+    return and_(col(IncidentRow.resolved_at) < before, ~unsent)
 
 
 def _slots(session: Session, before: datetime) -> ColumnElement[bool]:
-    settled = SlotRow.state.not_in([Slot.WAITING, Slot.STARTED])
-    place = func.row_number().over(partition_by=SlotRow.deployment, order_by=SlotRow.slot_at.desc()).label("place")
-    last = select(SlotRow.id, place).where(settled).subquery()
+    settled = col(SlotRow.state).not_in([Slot.WAITING, Slot.STARTED])
+    place = (
+        func.row_number()
+        .over(partition_by=col(SlotRow.deployment), order_by=col(SlotRow.slot_at).desc())
+        .label("place")
+    )
+    last = select(col(SlotRow.id), place).where(settled).subquery()
     kept = session.scalars(select(last.c.id).where(last.c.place <= 2)).all()
-    runs = and_(SlotRow.started_at.is_not(None), SlotRow.ended_at.is_(None))
-    return and_(settled, ~runs, SlotRow.slot_at < before, SlotRow.id.not_in(kept))
+    runs = and_(col(SlotRow.started_at).is_not(None), col(SlotRow.ended_at).is_(None))
+    return and_(settled, ~runs, col(SlotRow.slot_at) < before, col(SlotRow.id).not_in(kept))
 
 
 def _watches(session: Session, before: datetime) -> ColumnElement[bool]:
-    looked = session.scalar(select(func.max(WatchRow.at)).where(~WatchRow.detail.startswith(BLIND)))
+    looked = session.scalar(select(func.max(col(WatchRow.at))).where(~col(WatchRow.detail).startswith(BLIND)))
     # Since when nobody could look is what its message is recognised by.
-    return WatchRow.at < (min(before, looked) if looked else datetime.min.replace(tzinfo=before.tzinfo))
+    return col(WatchRow.at) < (min(before, looked) if looked else datetime.min.replace(tzinfo=before.tzinfo))
 
 
 def _health(session: Session, before: datetime) -> ColumnElement[bool]:
-    sites = session.scalars(select(ReleaseRow.site).distinct()).all()
+    sites = session.scalars(select(col(ReleaseRow.site)).distinct()).all()
     made = {site: deployments(read_releases(session, site)) for site in sites}
     seen = {site: last_look_before(session, site, some[-1].seen_at) for site, some in made.items() if some}
-    kept = [and_(HealthRow.site == site, HealthRow.at == at) for site, at in seen.items() if at]
-    return and_(HealthRow.at < before, *(~one for one in kept))
+    kept = [and_(col(HealthRow.site) == site, col(HealthRow.at) == at) for site, at in seen.items() if at]
+    return and_(col(HealthRow.at) < before, *(~one for one in kept))
 
 
 def _chunks(before: datetime) -> ColumnElement[bool]:
     # Not what was cancelled or failed: it may go on, from its last chunk and by the others' guard.
     return exists().where(
-        ImportJobRow.id == ImportChunkRow.job_id,
-        ImportJobRow.status == Status.SUCCEEDED,
-        ImportJobRow.finished_ms < _ms(before),
-        ImportJobRow.chunk_no > ImportChunkRow.chunk_no,
+        col(ImportJobRow.id) == col(ImportChunkRow.job_id),
+        col(ImportJobRow.status) == Status.SUCCEEDED,
+        col(ImportJobRow.finished_ms) < _ms(before),
+        col(ImportJobRow.chunk_no) > col(ImportChunkRow.chunk_no),
     )
 
 
 def _quarantine(before: datetime) -> ColumnElement[bool]:
-    return ImportRowErrorRow.resolved_ms < _ms(before)  # type: ignore[operator,return-value]
+    return col(ImportRowErrorRow.resolved_ms) < _ms(before)
 
 
 def _changes(before: datetime) -> ColumnElement[bool]:
-    ended = PublishedChangeRow.state.in_(["done", "dismissed"])
-    return and_(ended, PublishedChangeRow.ended_ms < _ms(before))  # type: ignore[operator]
+    ended = col(PublishedChangeRow.state).in_(["done", "dismissed"])
+    return and_(ended, col(PublishedChangeRow.ended_ms) < _ms(before))
 
 
 def _sweeps(session: Session, before: datetime) -> Iterator[Old]:
     """Their pages and groups first, which would else be nobody's when the pass is stopped in between."""
-    place = func.row_number().over(partition_by=SweepRow.site, order_by=SweepRow.started_at.desc()).label("place")
-    ended = select(SweepRow.id, SweepRow.ended_at, place).where(SweepRow.ended_at.is_not(None)).subquery()
+    place = (
+        func.row_number().over(partition_by=col(SweepRow.site), order_by=col(SweepRow.started_at).desc()).label("place")
+    )
+    ended = (
+        select(col(SweepRow.id), col(SweepRow.ended_at), place).where(col(SweepRow.ended_at).is_not(None)).subquery()
+    )
     doomed = session.scalars(select(ended.c.id).where(ended.c.place > 2, ended.c.ended_at < before)).all()
-    for table, column in ((SweepPageRow, SweepPageRow.sweep_id), (SweepGroupRow, SweepGroupRow.sweep_id)):
+    for table, column in ((SweepPageRow, col(SweepPageRow.sweep_id)), (SweepGroupRow, col(SweepGroupRow.sweep_id))):
         yield Old(retention.SWEEPS, table, column.in_(doomed))
-    yield Old(retention.SWEEPS, SweepRow, SweepRow.id.in_(doomed), ROUNDS)
+    yield Old(retention.SWEEPS, SweepRow, col(SweepRow.id).in_(doomed), ROUNDS)
 
 
 def _ms(at: datetime) -> int:

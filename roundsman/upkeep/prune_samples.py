@@ -4,11 +4,12 @@ from datetime import datetime
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.rules.retention import ROLL_UPS, SAMPLES
 from roundsman.ledger.rules.samples import HOUR, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.transaction import rows_changed, writing_session
 from roundsman.timing.rollup import lock
 
 _MICRO = 1_000_000
@@ -29,22 +30,22 @@ def prune_roll_ups(engine: Engine, now: datetime) -> int:
         for span, retention in ROLL_UPS.items():
             old = (now - retention.age).timestamp()
             doomed = delete(HistogramRow).where(
-                HistogramRow.key_id == key, HistogramRow.span == span, HistogramRow.start < old
+                col(HistogramRow.key_id) == key, col(HistogramRow.span) == span, col(HistogramRow.start) < old
             )
             with writing_session(engine) as session:
-                gone += session.execute(doomed).rowcount
+                gone += rows_changed(session, doomed)
     return gone
 
 
 def count_old_samples(session: Session, now: datetime) -> tuple[int, int]:
     """How many samples and how many histograms are to go."""
     raw = spans = 0
-    for key in session.scalars(select(SampleKeyRow.id)).all():
-        old = SampleRow.key_id == key, SampleRow.at_us < _cut(now) * _MICRO
+    for key in session.scalars(select(col(SampleKeyRow.id))).all():
+        old = col(SampleRow.key_id) == key, col(SampleRow.at_us) < _cut(now) * _MICRO
         raw += session.scalar(select(func.count()).select_from(SampleRow).where(*old)) or 0
         for span, retention in ROLL_UPS.items():
-            begun = HistogramRow.span == span, HistogramRow.start < (now - retention.age).timestamp()
-            mine = select(func.count()).select_from(HistogramRow).where(HistogramRow.key_id == key, *begun)
+            begun = col(HistogramRow.span) == span, col(HistogramRow.start) < (now - retention.age).timestamp()
+            mine = select(func.count()).select_from(HistogramRow).where(col(HistogramRow.key_id) == key, *begun)
             spans += session.scalar(mine) or 0
     return raw, spans
 
@@ -55,7 +56,11 @@ def _cut(now: datetime) -> int:
 
 def _keys(engine: Engine) -> list[int]:
     with Session(engine) as session:
-        return [key for key in session.scalars(select(SampleKeyRow.id).order_by(SampleKeyRow.id)) if key is not None]
+        return [
+            key
+            for key in session.scalars(select(col(SampleKeyRow.id)).order_by(col(SampleKeyRow.id)))
+            if key is not None
+        ]
 
 
 def _prune_key(engine: Engine, key: int, cut: int) -> int:
@@ -75,16 +80,16 @@ def _raw_from(session: Session, row: SampleKeyRow, cut: int) -> int:
 
     It moves in the same transaction as the first delete, so that no roll-up ever sees half of an hour.
     """
-    oldest = session.scalar(select(func.min(SampleRow.at_us)).where(SampleRow.key_id == row.id))
+    oldest = session.scalar(select(func.min(col(SampleRow.at_us))).where(col(SampleRow.key_id) == row.id))
     if oldest is None or oldest >= cut * _MICRO:
         return row.raw_from
-    due = session.scalar(select(func.min(SampleDueRow.hour)).where(SampleDueRow.key_id == row.id))
+    due = session.scalar(select(func.min(col(SampleDueRow.hour))).where(col(SampleDueRow.key_id) == row.id))
     return max(row.raw_from, cut if due is None else min(cut, due))
 
 
 def _delete_some(session: Session, key: int, raw_from: int) -> int:
-    old = SampleRow.key_id == key, SampleRow.at_us < raw_from * _MICRO
-    last = select(SampleRow.at_us).where(*old).order_by(SampleRow.at_us).offset(BATCH - 1).limit(1)
+    old = col(SampleRow.key_id) == key, col(SampleRow.at_us) < raw_from * _MICRO
+    last = select(col(SampleRow.at_us)).where(*old).order_by(col(SampleRow.at_us)).offset(BATCH - 1).limit(1)
     until = session.scalar(last)
     some = delete(SampleRow).where(*old)
-    return session.execute(some if until is None else some.where(SampleRow.at_us <= until)).rowcount
+    return rows_changed(session, some if until is None else some.where(col(SampleRow.at_us) <= until))

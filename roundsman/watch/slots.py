@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, or_, select, update
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.alerts.alerts import JOB, job_is_well, operators, tell_of_job
 from roundsman.alerts.rules.notice import Notice
@@ -14,7 +15,7 @@ from roundsman.ledger.insert import insert_row
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.transaction import rows_changed, writing_session
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
 from roundsman.watch.rules.slots import (
@@ -126,15 +127,17 @@ def channels_for(site_name: str) -> list[str]:
 def looked_at(engine: Engine) -> datetime | None:
     """When the last pass that could look was; None before the first."""
     with Session(engine) as session:
-        return session.scalar(select(func.max(WatchRow.at)).where(~_blind()))
+        return session.scalar(select(func.max(col(WatchRow.at))).where(~_blind()))
 
 
 def answered_since(engine: Engine, now: datetime) -> datetime | None:
     """Since when pass after pass found the server answering, half an hour back at most; None when that is not known."""
-    rows = select(WatchRow.at, WatchRow.detail).where(WatchRow.at > now - timedelta(minutes=30), WatchRow.at <= now)
+    rows = select(col(WatchRow.at), col(WatchRow.detail)).where(
+        col(WatchRow.at) > now - timedelta(minutes=30), col(WatchRow.at) <= now
+    )
     since, later = None, now
     with Session(engine) as session:
-        for at, detail in session.execute(rows.order_by(WatchRow.at.desc())):
+        for at, detail in session.execute(rows.order_by(col(WatchRow.at).desc())):
             if detail.startswith(BLIND) or later - at > GAP:
                 break
             since = later = at
@@ -161,11 +164,11 @@ def promise(engine: Engine, slots: Iterable[tuple[Slot, str]], now: datetime) ->
 def open_slots(engine: Engine, now: datetime) -> list[SlotRow]:
     """Slots of which more is to come. One without a run is given up after a day."""
     unsettled = [State.WAITING, State.STARTED, State.NOT_STARTED]
-    running = SlotRow.started_at.is_not(None) & SlotRow.ended_at.is_(None)
-    recent = or_(SlotRow.slot_at > now - BACK, running)
-    wanted = or_(SlotRow.state.in_(unsettled), (SlotRow.state == State.OVERRUN) & running)
+    running = col(SlotRow.started_at).is_not(None) & col(SlotRow.ended_at).is_(None)
+    recent = or_(col(SlotRow.slot_at) > now - BACK, running)
+    wanted = or_(col(SlotRow.state).in_(unsettled), (col(SlotRow.state) == State.OVERRUN) & running)
     with Session(engine) as session:
-        return list(session.scalars(select(SlotRow).where(wanted, recent).order_by(SlotRow.slot_at)))
+        return list(session.scalars(select(SlotRow).where(wanted, recent).order_by(col(SlotRow.slot_at))))
 
 
 def holders(engine: Engine, begun: Iterable[Run]) -> dict[SlotTime, str]:
@@ -174,9 +177,9 @@ def holders(engine: Engine, begun: Iterable[Run]) -> dict[SlotTime, str]:
     if not wanted:
         return {}
     at = [at for _, at in wanted]
-    rows = select(SlotRow.deployment, SlotRow.slot_at, SlotRow.flow_run_id, SlotRow.started_at)
+    rows = select(col(SlotRow.deployment), col(SlotRow.slot_at), col(SlotRow.flow_run_id), col(SlotRow.started_at))
     with Session(engine) as session:
-        found = session.execute(rows.where(SlotRow.slot_at.between(min(at), max(at))))
+        found = session.execute(rows.where(col(SlotRow.slot_at).between(min(at), max(at))))
         return {(name, at): run if run and start else "" for name, at, run, start in found if (name, at) in wanted}
 
 
@@ -191,17 +194,17 @@ def unwatched(before: datetime, now: datetime) -> list[Trouble]:
 
 def foresaw(engine: Engine, at: datetime) -> bool:
     """Whether a pass of the watch wrote down the slots that were promised for a time."""
-    looks = select(WatchRow.id).where(~_blind(), WatchRow.at > at - AHEAD, WatchRow.at <= at)
+    looks = select(col(WatchRow.id)).where(~_blind(), col(WatchRow.at) > at - AHEAD, col(WatchRow.at) <= at)
     with Session(engine) as session:
         return session.scalar(looks.limit(1)) is not None
 
 
 def read_kept(engine: Engine, runs: Iterable[str]) -> dict[str, Kept]:
     """What the ledger has of some runs, by their ids; one of which it has nothing is left out."""
-    rows = select(RunRow.flow_run_id, RunRow.counts).where(RunRow.flow_run_id.in_(list(runs)))
+    rows = select(col(RunRow.flow_run_id), col(RunRow.counts)).where(col(RunRow.flow_run_id).in_(list(runs)))
     with Session(engine) as session:
         # A run that was tried again has a round for each attempt, in this order.
-        return {run: _kept(counts) for run, counts in session.execute(rows.order_by(RunRow.started_at)) if run}
+        return {run: _kept(counts) for run, counts in session.execute(rows.order_by(col(RunRow.started_at))) if run}
 
 
 def self_tests(since: datetime, until: datetime) -> list[Slot]:
@@ -237,9 +240,9 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
 def write_blind(engine: Engine, now: datetime, why: str, tell: Tell, seconds: Callable[[], float]) -> Pass:
     """Write down a pass that could not look. The first one after one that could is told."""
     with writing_session(engine) as session:
-        looked = session.scalar(select(func.max(WatchRow.at)).where(~_blind()))
-        first = select(func.min(WatchRow.at)).where(_blind())
-        since = session.scalar(first.where(WatchRow.at > looked) if looked else first) or now
+        looked = session.scalar(select(func.max(col(WatchRow.at))).where(~_blind()))
+        first = select(func.min(col(WatchRow.at))).where(_blind())
+        since = session.scalar(first.where(col(WatchRow.at) > looked) if looked else first) or now
         trouble = Trouble(f"watch:{since.isoformat()}", "unreachable", *WATCH, "", now, why)
         new = (trouble,) if _insert(session, _event(trouble)) else ()
         _tell(session, new, tell, now)
@@ -254,7 +257,7 @@ def slot_of(row: SlotRow, *, rounds: bool) -> Slot:
 
 
 def _blind() -> Any:
-    return WatchRow.detail.startswith(BLIND)
+    return col(WatchRow.detail).startswith(BLIND)
 
 
 def _kept(counts: Mapping[str, int]) -> Kept:
@@ -266,7 +269,7 @@ def _kept(counts: Mapping[str, int]) -> Kept:
 def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
     """Bring a slot up to date; the troubles that it came into. Another pass may have been faster."""
     row, run = judged.row, judged.run
-    mine = (SlotRow.id == row.id, SlotRow.state == row.state)
+    mine = (col(SlotRow.id) == row.id, col(SlotRow.state) == row.state)
     if judged.dropped and row.slot_at > found.now:
         session.execute(delete(SlotRow).where(*mine))
         return []
@@ -276,7 +279,7 @@ def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
         values |= {"state": judged.state.value, "since": found.now}
     if run:
         values |= {"flow_run_id": run.id, "started_at": run.started_at, "ended_at": run.ended_at}
-    if not session.execute(update(SlotRow).where(*mine).values(**values)).rowcount:
+    if not rows_changed(session, update(SlotRow).where(*mine).values(**values)):
         return []
     kinds = [kind(judged.state, run)] if changed else []
     # Its own message, unless another one has it: that the slot had no run, or what else was wrong with the run.
@@ -288,7 +291,9 @@ def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
 
 
 def _late(session: Session, row: SlotRow) -> list[str]:
-    missed = select(JobEventRow.id).filter_by(flow_run_id=slot_of(row, rounds=False).key, kind=State.NOT_STARTED.value)
+    missed = select(col(JobEventRow.id)).filter_by(
+        flow_run_id=slot_of(row, rounds=False).key, kind=State.NOT_STARTED.value
+    )
     return [] if session.scalar(missed.limit(1)) else [State.LATE.value]
 
 
@@ -355,8 +360,8 @@ def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -
 
 def _close_what_is_well(session: Session, found: Findings, *, noticed: bool | None) -> None:
     """Close the troubles of jobs that have run well since; that of a job without a schedule is forgotten in the end."""
-    still_open = select(IncidentRow).where(IncidentRow.key.startswith(JOB), IncidentRow.resolved_at.is_(None))
-    for incident in session.scalars(still_open.order_by(IncidentRow.id).with_for_update()).all():
+    still_open = select(IncidentRow).where(col(IncidentRow.key).startswith(JOB), col(IncidentRow.resolved_at).is_(None))
+    for incident in session.scalars(still_open.order_by(col(IncidentRow.id)).with_for_update()).all():
         scheduled = incident.subject in found.jobs.keys() - found.idle
         if incident.check == "self_test":
             well = noticed is True
@@ -375,18 +380,18 @@ def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
     """Whether the slots before it were in the same trouble, and that was told not long ago."""
     if trouble.kind not in {*TROUBLE, EXTRA_RUN}:
         return False
-    told = select(OutboxRow.id).where(
-        OutboxRow.dedup_key.startswith(f"job/{trouble.deployment}/", autoescape=True),
-        OutboxRow.kind == trouble.kind,
-        OutboxRow.created_at > now - REMIND,
+    told = select(col(OutboxRow.id)).where(
+        col(OutboxRow.dedup_key).startswith(f"job/{trouble.deployment}/", autoescape=True),
+        col(OutboxRow.kind) == trouble.kind,
+        col(OutboxRow.created_at) > now - REMIND,
     )
     if session.scalar(told.limit(1)) is None:
         return False
     if trouble.kind == EXTRA_RUN:
         return True
-    before = select(SlotRow.state).filter_by(deployment=trouble.deployment)
-    settled = before.where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
-    states = session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(2)).all()
+    before = select(col(SlotRow.state)).filter_by(deployment=trouble.deployment)
+    settled = before.where(col(SlotRow.state).not_in([State.WAITING, State.STARTED]))
+    states = session.scalars(settled.order_by(col(SlotRow.slot_at).desc()).limit(2)).all()
     return len(states) == 2 and set(states) == {trouble.kind}
 
 
@@ -402,8 +407,8 @@ def _standing(session: Session, found: Findings) -> list[str]:
 
 def _last_settled(session: Session, deployment: str) -> SlotRow | None:
     settled = select(SlotRow).filter_by(deployment=deployment)
-    settled = settled.where(SlotRow.state.not_in([State.WAITING, State.STARTED]))
-    return session.scalars(settled.order_by(SlotRow.slot_at.desc()).limit(1)).first()
+    settled = settled.where(col(SlotRow.state).not_in([State.WAITING, State.STARTED]))
+    return session.scalars(settled.order_by(col(SlotRow.slot_at).desc()).limit(1)).first()
 
 
 def _is_wrong(row: SlotRow) -> bool:
@@ -413,11 +418,11 @@ def _is_wrong(row: SlotRow) -> bool:
 
 def _self_test(session: Session, now: datetime) -> bool | None:
     """Whether the last self-test was noticed; None when none was due since the first pass."""
-    first = session.scalar(select(func.min(WatchRow.at)).where(~_blind()))
+    first = session.scalar(select(func.min(col(WatchRow.at))).where(~_blind()))
     slot = _self_test_slot(_midnight(now - timedelta(seconds=SELF_TEST_GRACE + 1)))
     if first is None or first >= slot.at:
         return None
-    noticed = select(JobEventRow.id).filter_by(flow_run_id=slot.key, kind=State.NOT_STARTED.value)
+    noticed = select(col(JobEventRow.id)).filter_by(flow_run_id=slot.key, kind=State.NOT_STARTED.value)
     return session.scalar(noticed) is not None
 
 

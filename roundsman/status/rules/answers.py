@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypedDict
 from urllib.parse import quote
 
-from roundsman.alerts.rules.notice import ago
 from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.rules.size import crowded
+from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import clipped
 from roundsman.report.rules.verdict import Outcome, worst
 from roundsman.site.rules.notify import Policy
@@ -31,7 +32,7 @@ from roundsman.status.rules.facts import (
 )
 from roundsman.status.rules.jobs import judge_jobs
 from roundsman.status.rules.promises import judge as judge_promises
-from roundsman.status.rules.promises import way_back
+from roundsman.status.rules.promises import rollback_of
 from roundsman.status.rules.standing import Promises
 from roundsman.timing.rules.judge import CHECK as TIMED
 from roundsman.timing.rules.judge import UP as SAYS_UP
@@ -39,6 +40,20 @@ from roundsman.timing.rules.slowness import State, remembered
 
 #: Lines of details, at most.
 LONGEST = 12
+
+
+class HowToGoBack(TypedDict):
+    """How to go back, and when that was rehearsed."""
+
+    rollback: str
+    rehearsed: str
+
+
+class Guidance(HowToGoBack):
+    """What an answer tells whoever has to act."""
+
+    owner: str
+    expected: str
 
 
 def status(facts: Facts) -> Status:
@@ -50,10 +65,11 @@ def status(facts: Facts) -> Status:
 def promises(facts: Facts) -> Answer:
     """Whether a site keeps its promises: by the last look at each claim, whichever job looked."""
     said = judge_promises(facts.promises, facts.now)
-    runbook = {**_runbook(facts), "expected": "Every claim of a round holds."}
+    guidance = _guidance(facts, "Every claim of a round holds.")
     if said.worst:
         group = said.worst.group
-        runbook = {"owner": group.owner, "expected": said.worst.expected, **_back(facts, group.rollback, group.rule)}
+        back = _rollback(facts, group.rollback, group.rule)
+        guidance = {"owner": group.owner, "expected": said.worst.expected, **back}
     return Answer(
         Question.PROMISES,
         said.outcome,
@@ -63,7 +79,7 @@ def promises(facts: Facts) -> Answer:
         history=facts.rounds,
         details=(*_ahead(facts), *_few(said.others, 400)),
         fault=said.worst,
-        **runbook,
+        **guidance,
     )
 
 
@@ -138,14 +154,14 @@ def _since(marks: Sequence[Mark], longest_gap: float = float("inf")) -> datetime
     return since
 
 
-def _runbook(facts: Facts) -> dict[str, str]:
-    """Whose the site is and how its release goes back."""
+def _guidance(facts: Facts, expected: str) -> Guidance:
+    """Whose the site is, what is expected of it, and how its release goes back."""
     command = shlex.join(facts.site.release.rollback) if facts.site.release else ""
-    return {"owner": facts.site.owner, **_back(facts, command, RELEASE)}
+    return {"owner": facts.site.owner, "expected": expected, **_rollback(facts, command, RELEASE)}
 
 
-def _back(facts: Facts, command: str, rule: str) -> dict[str, str]:
-    back, proof = way_back(command, rule, facts.rollback_faults, facts.rehearsals, facts.now)
+def _rollback(facts: Facts, command: str, rule: str) -> HowToGoBack:
+    back, proof = rollback_of(command, rule, facts.rollback_faults, facts.rehearsals, facts.now)
     return {"rollback": back, "rehearsed": proof}
 
 
@@ -163,8 +179,8 @@ def _up(facts: Facts) -> Answer:
 
     def answer(outcome: Outcome, says: str, since: datetime | None = None) -> Answer:
         expected = f"{health.path} answers {health.expect}." if health else "The site file names a health path."
-        link = _link(facts.ui, facts.flow_run)
-        return Answer(Question.UP, outcome, says, since, expected=expected, link=link, history=marks, **_runbook(facts))
+        link, guidance = _link(facts.ui, facts.flow_run), _guidance(facts, expected)
+        return Answer(Question.UP, outcome, says, since, link=link, history=marks, **guidance)
 
     if health is None:
         return answer(Outcome.UNKNOWN, "Unknown: the site file names no health path.")
@@ -206,24 +222,26 @@ def _slow(facts: Facts) -> Answer:
 def _last_slow(facts: Facts) -> Answer:
     timed, now = facts.timed, facts.now
     findings = [one for one in timed.findings if one.check == TIMED and one.claim != SAYS_UP.id] if timed else []
-    runbook = {**_runbook(facts), "expected": "Every route is within its response-time budget."}
-    common = {"history": facts.times, "link": _link(facts.ui, timed.flow_run if timed else "")}
+    guidance = _guidance(facts, "Every route is within its response-time budget.")
+    history, link = facts.times, _link(facts.ui, timed.flow_run if timed else "")
     if timed is None or not findings:
         budgets = any(rule.response_time for rule in facts.site.rules)
         why = "no round has taken response times this week" if budgets else "no rule has a response-time budget"
-        return Answer(Question.SLOW, Outcome.UNKNOWN, f"Unknown: {why}.", **runbook, **common)
+        return Answer(Question.SLOW, Outcome.UNKNOWN, f"Unknown: {why}.", history=history, link=link, **guidance)
     heavy = max(findings, key=lambda one: _speed(one.claim, one.outcome).weight)
     outcome = _speed(heavy.claim, heavy.outcome)
     if timed.stale_at < now:
         says = f"Unknown: the last round that took times began {ago(timed.started, now)}."
-        return Answer(Question.SLOW, Outcome.UNKNOWN, says, timed.started, **runbook, **common)
+        return Answer(Question.SLOW, Outcome.UNKNOWN, says, timed.started, history=history, link=link, **guidance)
     if outcome is not Outcome.PASS:
-        runbook = {"owner": heavy.owner, "expected": heavy.expected, **_back(facts, heavy.rollback, heavy.rule)}
+        back = _rollback(facts, heavy.rollback, heavy.rule)
+        guidance = {"owner": heavy.owner, "expected": heavy.expected, **back}
     off = [one for one in findings if _speed(one.claim, one.outcome) is not Outcome.PASS]
-    details = [f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off]
+    lines = [f"{one.subject} {_name(one)}: saw {one.saw}, wanted {one.wanted}" for one in off]
+    details = (*_few(lines), *_day(facts))
     says = _how_slow(timed, findings, heavy, outcome)
     since = _since(facts.times) or timed.started
-    return Answer(Question.SLOW, outcome, says, since, details=(*_few(details), *_day(facts)), **runbook, **common)
+    return Answer(Question.SLOW, outcome, says, since, details=details, history=history, link=link, **guidance)
 
 
 def _how_slow(timed: Round, findings: Sequence[Told], heavy: Told, outcome: Outcome) -> str:
@@ -278,13 +296,21 @@ def _about_jobs(jobs: JobFacts, now: datetime, owner: str, ui: str) -> Answer:
 def _release(facts: Facts) -> Answer:
     releases, now = facts.releases, facts.now
     made = deployments(releases)
-    runbook = {**_runbook(facts), "expected": "No claim comes out worse than before it."}
+    guidance = _guidance(facts, "No claim comes out worse than before it.")
     link = _link(facts.ui, facts.after.flow_run if facts.after else facts.flow_run)
 
     def answer(outcome: Outcome, says: str, since: datetime | None = None, details: Sequence[str] = ()) -> Answer:
-        moments = tuple(one.seen_at for one in made)
-        more = {"history": facts.rounds, "moments": moments, "details": _few(details)}
-        return Answer(Question.RELEASE, outcome, says, since, link=link, **more, **runbook)
+        return Answer(
+            Question.RELEASE,
+            outcome,
+            says,
+            since,
+            link=link,
+            history=facts.rounds,
+            moments=tuple(release.seen_at for release in made),
+            details=_few(details),
+            **guidance,
+        )
 
     asked = facts.site.release and facts.site.release.version
     if not asked and not releases:

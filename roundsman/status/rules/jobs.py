@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from roundsman.alerts.rules.notice import ago
 from roundsman.alerts.rules.runbook import RUNBOOKS, NothingToUndo
+from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import scrubbed
 from roundsman.report.rules.verdict import Outcome
 from roundsman.status.rules.facts import WATCH_LASTS, JobFacts, Mark, Slot, Trouble
@@ -16,7 +16,7 @@ UNREACHABLE = "unreachable"
 #: A schedule that somebody paused: nothing broke, and nothing runs.
 _PAUSED = "did not run, for its schedule is paused"
 #: What is said of a slot's state, and of the kind of trouble that a run had.
-_STATES = {
+_STATES: dict[str, str] = {
     State.NOT_STARTED: "did not start",
     State.OVERRUN: "ran too long",
     State.TOO_FAST: "ended too fast to have done its work",
@@ -25,7 +25,7 @@ _STATES = {
     State.FAILED: "failed",
     State.PAUSED: _PAUSED,
 }
-_KINDS = {
+_KINDS: dict[str, str] = {
     **_STATES,
     "closed": "had to be closed from outside",
     EXTRA_RUN: "had a run too many",
@@ -133,8 +133,8 @@ def _events(jobs: JobFacts) -> list[Event]:
 
 def _slot(slot: Slot, trouble: Trouble | None) -> Event | None:
     # What hangs has no end yet, and began long ago; it went wrong when that was noticed.
-    hangs = trouble is not None and slot.state == State.OVERRUN
-    ended = slot.ended or (trouble.at if hangs else slot.at)
+    noticed = trouble.at if trouble and slot.state == State.OVERRUN else slot.at
+    ended = slot.ended or noticed
     if wrong := _STATES.get(slot.state):
         detail, job = (slot.detail or trouble.message, trouble.job) if trouble else (slot.detail, "")
         return Event(slot.deployment, ended, wrong, wrong == _PAUSED, slot.flow_run, detail, job)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from roundsman.alerts.rules.notice import ago
 from roundsman.report.rules.grouping import urgency
+from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import code_for_markdown, for_markdown, markdown_table
 from roundsman.report.rules.verdict import Outcome, summary, worst
 from roundsman.status.rules.change import milliseconds

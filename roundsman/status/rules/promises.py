@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from roundsman.alerts.rules.notice import ago
 from roundsman.report.rules.grouping import Group
-from roundsman.report.rules.rehearsed import Rehearsal, rehearsed
+from roundsman.report.rules.rehearsed import Rehearsal, ago, rehearsed
 from roundsman.report.rules.report import cannot_go_back, seen
 from roundsman.report.rules.text import clipped, shortened
 from roundsman.report.rules.verdict import Outcome, Severity
@@ -59,7 +58,7 @@ def claims(count: int) -> str:
     return "1 claim" if count == 1 else f"{count:,} claims"
 
 
-def way_back(
+def rollback_of(
     command: str, rule: str, faults: Mapping[str, str], proofs: Mapping[str, Rehearsal | None], now: datetime
 ) -> tuple[str, str]:
     """A rollback command and when it was rehearsed; for one that was found to be missing, why it can't be run."""
