@@ -1,6 +1,6 @@
 """Automations from code: who is told when a job breaks down, and what catches that nobody spoke for it.
 
-First our own event: a hook sends `roundsman.job.failed` (see `flows/tasks/hooks.py`). It is told within a second; of a
+First our own event: a hook sends `roundsman.job.failed` (see `flows/tasks/watch.py`). It is told within a second; of a
 process that was killed within some ten, as the worker has to start another one for the hook.
 
 Then the second net, from Prefect's own events. A run that ended FAILED or CRASHED is told when no `roundsman.job.told`
@@ -16,7 +16,7 @@ came within three minutes, so what our event or a recorded round told is not tol
 - with SQLite, Prefect drops an event as well when it finds another writer at work five times in a row, which takes a
   tenth of a second: whoever relies on messages keeps Prefect on PostgreSQL.
 
-Late, stuck and refused runs have no hook either; `flows.tasks.hooks.told` keeps these automations quiet for a run that
+Late, stuck and refused runs have no hook either; `flows.tasks.watch.mark_reported` keeps these automations quiet for a run that
 somebody else told of. State messages are left out of what Prefect itself tells: they may hold anything. An operator's
 pause of an automation is kept.
 """
@@ -41,8 +41,8 @@ from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
 from deployments.specs import TAG
-from flows.tasks.hooks import AUTOMATION, FAILED, TOLD
 from flows.tasks.site import all_sites, check
+from flows.tasks.watch import AUTOMATION, FAILED_EVENT, REPORTED_EVENT
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 
@@ -135,7 +135,7 @@ def _of_jobs(channel: Subscriber) -> list[AutomationCore]:
             AUTOMATION.removeprefix(PREFIX).partition(" -> ")[0],
             channel,
             ("{{ event.payload.subject }}", "{{ event.payload.body }}"),
-            expect={FAILED},
+            expect={FAILED_EVENT},
             match={"prefect.resource.id": "roundsman.job.*"},
         ),
         _automation(
@@ -144,7 +144,7 @@ def _of_jobs(channel: Subscriber) -> list[AutomationCore]:
             _message("{{ flow_run.state.name | upper }}", "It sent no message of its own."),
             posture=Posture.Proactive,
             after={_RUN},
-            expect={TOLD},
+            expect={REPORTED_EVENT},
             within=timedelta(minutes=3),
             match={"prefect.resource.id": _RUN, "prefect.state-type": ["FAILED", "CRASHED"]},
             for_each={"prefect.resource.id"},
@@ -155,7 +155,7 @@ def _of_jobs(channel: Subscriber) -> list[AutomationCore]:
             _message("LATE", "It has not begun. First look: does a worker of its pool run?"),
             posture=Posture.Proactive,
             after={"prefect.flow-run.Late"},
-            expect={_RUN, TOLD},
+            expect={_RUN, REPORTED_EVENT},
             within=timedelta(minutes=5),
             match={"prefect.resource.id": _RUN},
             for_each={"prefect.resource.id"},
@@ -166,7 +166,7 @@ def _of_jobs(channel: Subscriber) -> list[AutomationCore]:
             _message("STUCK", "A worker took it, and it has not begun. First look: the worker's log."),
             posture=Posture.Proactive,
             after=_PENDING,
-            expect={_RUN, TOLD},
+            expect={_RUN, REPORTED_EVENT},
             within=timedelta(minutes=10),
             match={"prefect.resource.id": _RUN},
             for_each={"prefect.resource.id"},

@@ -10,13 +10,13 @@ from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
 from flows.tasks.status import find_around
 from flows.tasks.timing import ask_in_turn, keep_ratios, publish_comparison
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.probe.ask import Clock, looking
@@ -57,8 +57,8 @@ Compared = tuple[list[Verdict], list[Ratio], str]
     flow_run_name="{site}",
     persist_result=False,
     timeout_seconds=3540,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def compare_release(  # noqa: PLR0913, PLR0917 - two ways of comparing
     site: str,

@@ -7,8 +7,8 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from flows.tasks.catalogue import VARIABLE, import_articles, send_purges
-from flows.tasks.hooks import speak_for
 from flows.tasks.site import load
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.outbox import Delivered
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.batch import Outcome
@@ -41,8 +41,8 @@ class Imported:
     flow_run_name="{site}: import",
     persist_result=False,
     timeout_seconds=3540,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def import_catalogue(
     site: str,

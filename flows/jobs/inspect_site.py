@@ -17,13 +17,12 @@ from flows.checks.response_time import check_response_time
 from flows.checks.rollback_ready import check_rollback_ready
 from flows.checks.targeted_purge import check_targeted_purge
 from flows.tasks.alerts import notify_now
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
-from flows.tasks.own_services import is_ours
 from flows.tasks.report import attempt, conclude, log_faults, publish, verdicts_of
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
 from flows.tasks.status import record_release
+from flows.tasks.watch import is_ours, notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.probe.ask import Clock, looking
@@ -69,8 +68,8 @@ CHECKS: dict[Check, Flow[[Site], Any]] = {
     flow_run_name="{site}",
     persist_result=False,
     timeout_seconds=840,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def inspect_site(site: str, only: Sequence[Check] = ()) -> State[Report]:
     """Walk the five-point round of one site: cache headers, logged-in traffic, purge, response time, rollback.

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.tasks.hooks import speak_for
 from flows.tasks.upkeep import prune
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import NothingToUndo, job
 from roundsman.ledger.rules.size import crowded
 from roundsman.upkeep.prune import Pruned
@@ -32,8 +32,8 @@ _MEGABYTE = 1e6
     flow_run_name="prune the ledger",
     persist_result=False,
     timeout_seconds=3540,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, FBT002 - parameters are given by name
     """Roll the samples of response times up, and delete from the ledger what is old and not needed any more.

@@ -6,7 +6,6 @@ from pathlib import Path
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.tasks.hooks import speak_for
 from flows.tasks.site import all_sites, load
 from flows.tasks.status import (
     find_facts,
@@ -18,6 +17,7 @@ from flows.tasks.status import (
     record_release,
     ui,
 )
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.report.rules.text import scrubbed
@@ -41,7 +41,11 @@ TOGETHER = 4
     max_runtime=240.0,
 )
 @flow(
-    name="publish-status", flow_run_name="status", persist_result=False, on_failure=[speak_for], on_crashed=[speak_for]
+    name="publish-status",
+    flow_run_name="status",
+    persist_result=False,
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def publish_status(site: str = "") -> State[list[Status]]:
     """Answer for each site: does it keep its promises, is it up, is it slow, are jobs failing, did a release change it.

@@ -9,12 +9,12 @@ from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.purge_published import plan_published, prove_sample, purge_due
 from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.purge.rules.queue import LONGEST_RUN, Pass, judge
@@ -37,8 +37,8 @@ log = logging.getLogger("roundsman")
     flow_run_name="{site}: what was published",
     persist_result=False,
     timeout_seconds=LONGEST_RUN,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def purge_published(
     site: str,

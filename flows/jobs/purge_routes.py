@@ -8,12 +8,12 @@ from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.prove import Trial, plan, prove
 from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.purge.rules.judge import judge_all
@@ -39,8 +39,8 @@ log = logging.getLogger("roundsman")
     flow_run_name="{site}: purge",
     persist_result=False,
     timeout_seconds=1740,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def purge_routes(
     site: str,

@@ -10,7 +10,6 @@ from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
 from flows.tasks.rehearse import (
     BEGINNING,
@@ -28,6 +27,7 @@ from flows.tasks.rehearse import (
 from flows.tasks.report import attempt, conclude, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.report.rules.grouping import group
@@ -59,8 +59,8 @@ log = logging.getLogger("roundsman")
     flow_run_name="{site}: rehearse in {environment}",
     persist_result=False,
     timeout_seconds=LONGEST + 600,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def rehearse_release(
     site: str,

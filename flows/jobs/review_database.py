@@ -16,10 +16,9 @@ from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
 from flows.tasks.database_report import publish_review
-from flows.tasks.hooks import speak_for
 from flows.tasks.ledger import record
-from flows.tasks.own_services import is_ours
 from flows.tasks.report import attempt, conclude, log_faults, verdicts_of
+from flows.tasks.watch import is_ours, notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.database.copy import RehearsalError
 from roundsman.database.database_file import check_golden, folder_of, load_database
@@ -59,8 +58,8 @@ NAMES = {Part.INDEXES: "indexes", Part.QUERIES: "query-plans", Part.MIGRATIONS: 
     flow_run_name="{database}",
     persist_result=False,
     timeout_seconds=6 * 3600 - 120,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def review_database(database: str, only: Sequence[Part] = ()) -> State[Report]:
     """Review a database: indexes, plans of named queries, and a rehearsal of pending migrations on a copy.

@@ -3,9 +3,9 @@
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.tasks.hooks import speak_for
 from flows.tasks.site import load
 from flows.tasks.sweep import sweep_pages
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 
 
@@ -21,8 +21,8 @@ from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
     flow_run_name="{site}: sweep {sweep}, shard {shard}",
     persist_result=False,
     timeout_seconds=6 * 3600 - 60,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def sweep_shard(site: str, sweep: int, shard: int, rate: float = 20.0) -> State[int]:
     """Look at the pages of one shard. It is started by sweep_site, and safe to run again.

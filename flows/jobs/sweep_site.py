@@ -6,11 +6,11 @@ from dataclasses import replace
 from prefect import State, flow
 from prefect.runtime import flow_run
 
-from flows.tasks.hooks import speak_for
 from flows.tasks.report import attempt, ended, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
 from flows.tasks.sweep import list_pages, look_at_all, publish_sweep, sum_up
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.sweep.rules.judge import Swept
@@ -28,8 +28,8 @@ from roundsman.sweep.rules.judge import Swept
     flow_run_name="{site}: sweep",
     persist_result=False,
     timeout_seconds=24 * 3600 - 60,
-    on_failure=[speak_for],
-    on_crashed=[speak_for],
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
 )
 async def sweep_site(
     site: str,

@@ -14,11 +14,10 @@ from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 from sqlalchemy import Engine
 
-from flows.tasks import runs
+from flows.tasks import watch as runs
 from flows.tasks.alerts import deliver, deliver_targets, tell_new_channels
-from flows.tasks.hooks import speak_for
 from flows.tasks.report import UNKNOWN
-from flows.tasks.runs import Deployment, NoServerError
+from flows.tasks.watch import Deployment, NoServerError, notify_failure
 from roundsman.alerts.rules.notice import Notice, job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
 from roundsman.ledger.ledger import LedgerError, use_ledger_async
@@ -57,7 +56,7 @@ COULD_NOT_LOOK = 2
     rollback=NothingToUndo("it closes only runs whose process is gone, and writes to the ledger"),
     max_runtime=PATIENCE,
 )
-@flow(name="watch-jobs", persist_result=False, on_failure=[speak_for], on_crashed=[speak_for])
+@flow(name="watch-jobs", persist_result=False, on_failure=[notify_failure], on_crashed=[notify_failure])
 async def watch_jobs() -> State[Pass]:
     """Notice what did not run, and close what never ended."""
     done = await look()
@@ -134,7 +133,7 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle, more)
     done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
     for run in done.told:
-        await runs.spoken_for(client, run)
+        await runs.mark_run_reported(client, run)
     return done
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.tasks.hooks import speak_for
+from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, Command
 from roundsman.rollback.find_and_run import path_of
 
@@ -16,7 +16,7 @@ JOBS = [path.stem for path in Path(__file__).parents[2].glob("flows/jobs/*.py") 
 def test_a_job_has_a_runbook_whose_way_back_exists_and_its_failure_is_spoken_for(name):
     job = getattr(importlib.import_module(f"flows.jobs.{name}"), name)
     runbook = RUNBOOKS[f"flows.jobs.{name}.{name}"]
-    assert ([speak_for], [speak_for]) == (job.on_failure_hooks, job.on_crashed_hooks)
+    assert ([notify_failure], [notify_failure]) == (job.on_failure_hooks, job.on_crashed_hooks)
     assert runbook.max_runtime > runbook.min_runtime
     if isinstance(runbook.rollback, Command):
         assert path_of(runbook.rollback.argv[0])

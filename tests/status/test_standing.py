@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
-from roundsman.status.rules.promises import judge, way_back
+from roundsman.status.rules.promises import judge, rollback_of
 from roundsman.status.rules.standing import LOOK_BACK, Promises, Recorded, began, counted, failing, faults, last_looks
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)
@@ -159,7 +159,7 @@ def test_the_other_faults_follow_as_the_report_groups_them():
 )
 def test_a_rollback_that_is_not_there_is_not_quoted_as_if_it_worked(command, shown):
     faults_ = {"make gone": "no target gone (of `make gone`)"}
-    assert shown == way_back(command, "articles", faults_, {}, NOW)
+    assert shown == rollback_of(command, "articles", faults_, {}, NOW)
 
 
 def test_a_long_answer_of_a_server_is_cut():

@@ -11,16 +11,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from deployments.automations import Channel, find, upsert, wanted
+from deployments.automations import Subscriber, find, upsert, wanted
 from deployments.specs import ROOT
-from flows.tasks import hooks
-from flows.tasks.hooks import bounded, speak_for, told
+from flows.tasks import watch as hooks
+from flows.tasks.watch import bounded, mark_reported, notify_failure
 from roundsman.alerts.rules.notice import Notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, Runbook
 from roundsman.ledger.ledger import command_hash, open_ledger, write_round
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_rounds import RehearsalRow
 from roundsman.ledger.tables_service import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.watch.failures import write_failure
 from tests import service
 from tests.ledger.rounds import a_round
 from tests.receiver import receiver, webhook
@@ -73,7 +74,7 @@ def test_a_channel_that_no_automation_tells_hears_of_a_broken_run_from_the_outbo
     about = {"deployment": "inspect-shop", "job": "inspect-site", "site": "shop", "message": "it broke"}
     row = JobEventRow(flow_run_id="run-1", kind="crashed", at=datetime.now(UTC), **about)
     for _ in range(2):
-        hooks._write(
+        write_failure(
             ledger, row, Notice("CRASHED", "body"), ["slack-webhook/ops", "apprise/mail"], ["slack-webhook/ops"]
         )
     with Session(ledger) as session:
@@ -84,7 +85,7 @@ def test_a_channel_that_no_automation_tells_hears_of_a_broken_run_from_the_outbo
 
 
 def test_the_automation_that_is_asked_for_is_the_one_that_is_deployed():
-    names = {one.name for one in wanted([Channel("slack-webhook/ops", uuid4())])}
+    names = {one.name for one in wanted([Subscriber("slack-webhook/ops", uuid4())])}
     assert hooks.AUTOMATION.format(channel="slack-webhook/ops") in names
 
 
@@ -101,8 +102,8 @@ def test_a_run_without_a_deployment_is_not_told(monkeypatch):
 
     run = FlowRun(flow_id=uuid4(), parent_task_run_id=uuid4())
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        asyncio.run(speak_for(by_hand, run, Failed()))
-        asyncio.run(told(run, Failed()))
+        asyncio.run(notify_failure(by_hand, run, Failed()))
+        asyncio.run(mark_reported(run, Failed()))
 
 
 @pytest.fixture
@@ -171,8 +172,8 @@ async def test_a_failure_is_told_with_what_the_ledger_knows_and_kept_once(broken
         )
     engine.dispose()
     job, run, state = await ended(Failed(name="TimedOut", message="Flow run exceeded timeout of 5.0 second(s)"))
-    await speak_for(job, run, state)
-    await speak_for(job, run, state)
+    await notify_failure(job, run, state)
+    await notify_failure(job, run, state)
     (message,) = await heard(inbox, run)
     assert "TIMED OUT" in message["subject"]
     for line in (
@@ -205,7 +206,7 @@ async def test_a_ledger_that_is_gone_stops_no_message(broken, monkeypatch, url, 
     inbox, ended = broken
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
     job, run, state = await ended(Crashed(message="Process exited with status code: -9"))
-    await speak_for(job, run, state)
+    await notify_failure(job, run, state)
     (message,) = await heard(inbox, run)
     assert "CRASHED: job inspect-shop, site shop" in message["body"]
     assert "hunter2" not in f"{message}{caplog.text}"
@@ -219,10 +220,10 @@ async def test_a_run_whose_end_was_told_by_the_watch_is_told_by_nobody_here(brok
     inbox, ended = broken
     job, late, state = await ended(Failed())
     write_event(ledger_url, late, "failed")
-    await speak_for(job, late, state)
+    await notify_failure(job, late, state)
     job, other, state = await ended(Failed())
     write_event(ledger_url, other, "not_started")
-    await speak_for(job, other, state)
+    await notify_failure(job, other, state)
     await heard(inbox, other)
     assert [] == inbox.about(str(late.id))
 
@@ -246,9 +247,9 @@ async def test_a_round_that_recorded_itself_is_told_by_nobody_here(broken, ledge
     engine = open_ledger(ledger_url)
     write_round(engine, **a_round(), flow_run_id=str(recorded.id))
     engine.dispose()
-    await speak_for(job, recorded, state)
+    await notify_failure(job, recorded, state)
     job, lost, state = await ended(Failed(name="Breach", message="1 failed"))
-    await speak_for(job, lost, state)
+    await notify_failure(job, lost, state)
     await heard(inbox, lost)
     assert [] == inbox.about(str(recorded.id))
     assert [str(lost.id)] == [row.flow_run_id for row in rows(ledger_url)]
@@ -263,7 +264,7 @@ async def test_a_run_that_broke_down_after_it_was_recorded_is_told(broken, ledge
     engine = open_ledger(ledger_url)
     write_round(engine, **a_round(), flow_run_id=str(run.id))
     engine.dispose()
-    await speak_for(job, run, state)
+    await notify_failure(job, run, state)
     assert 1 == len(await heard(inbox, run))
 
 
@@ -277,9 +278,9 @@ async def test_what_the_server_did_not_take_is_left_to_the_watch(broken, ledger_
 
     _, ended = broken
     job, run, state = await ended(Failed())
-    monkeypatch.setattr("flows.tasks.hooks._send", gone)
+    monkeypatch.setattr("flows.tasks.watch._send", gone)
     with pytest.raises(httpx.ConnectError):
-        await speak_for(job, run, state)
+        await notify_failure(job, run, state)
     assert [] == rows(ledger_url)
 
 
@@ -292,14 +293,14 @@ from prefect import flow
 
 from roundsman.report.rules.report import Report
 from roundsman.alerts.rules.runbook import Command, job
-from flows.tasks.hooks import speak_for
+from flows.tasks.watch import notify_failure
 from roundsman.ledger.ledger import record
 from flows.tasks.report import conclude
 from tests.ledger.rounds import VERDICTS
 
 
 @job(owner="web", expects="It holds.", on_fail="Readers wait. First look: the edge.", rollback=Command(["make", "back"]))
-@flow(name="break-down", on_failure=[speak_for], on_crashed=[speak_for], persist_result=False)
+@flow(name="break-down", on_failure=[notify_failure], on_crashed=[notify_failure], persist_result=False)
 async def break_down(how: str = "raise"):
     if how == "raise":
         raise RuntimeError("no answer from https://ada:hunter2@db.example.com/?token=hunter2\\nhunter2")

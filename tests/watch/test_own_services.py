@@ -26,7 +26,7 @@ from deployments.cluster.settings import of_client
 from flows.commands import common
 from flows.tasks.alerts import deliver, tell
 from flows.tasks.ledger import record
-from flows.tasks.own_services import is_ours
+from flows.tasks.watch import is_ours
 from roundsman.alerts.outbox import Delivered
 from roundsman.ledger import ledger as room
 from roundsman.ledger.ledger import LedgerError, open_ledger

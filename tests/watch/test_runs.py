@@ -13,7 +13,7 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.server.schemas import schedules as server_schedules
 from pydantic import TypeAdapter
 
-from flows.tasks.runs import Deployment, foreseen, process, promised
+from flows.tasks.watch import Deployment, foreseen, process, promised
 from tests.watch.test_slots_rows import AT, finished, minutes
 
 

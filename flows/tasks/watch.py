@@ -1,5 +1,15 @@
-"""What Prefect knows of this project's deployments and their runs, and the end of a run that has none."""
+"""What the watch needs of Prefect: deployments and their runs, ending a run that never would, hooks of failed ones.
 
+A run that broke down is reported by an event of our own, and written into the ledger.
+
+Prefect's own state events can be held back for 15 minutes when a run fails soon after it was scheduled; an event that
+follows no other is not. So the hook sends two events. `roundsman.job.failed` carries the message and is told at once.
+`roundsman.job.told` follows the state's own event, so that the server handles it after that one however late it is, and
+the second net (see `deployments/automations.py`) knows that nothing is left to tell.
+"""
+
+import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,23 +17,209 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
 
 import httpx
+from prefect import Flow, State
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
+from prefect.events import Event, RelatedResource, Resource
 from prefect.events.filters import EventFilter, EventNameFilter, EventOrder, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.logging import get_logger
 from prefect.server.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.settings import PREFECT_API_URL, get_current_settings
+from prefect.utilities.urls import url_for
 from pydantic import TypeAdapter
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from flows.tasks.hooks import told
-from roundsman.watch.rules.slots import CLOSED, TURN, Run, Signs
+from roundsman.alerts.rules.notice import job_notice
+from roundsman.alerts.rules.runbook import RUNBOOKS, UNWRITTEN
+from roundsman.ledger.ledger import LedgerError, use_ledger
+from roundsman.ledger.tables_service import JobEventRow
+from roundsman.report.rules.text import clipped, scrubbed
+from roundsman.watch.failures import FailedRun, look_up, write_failure
+from roundsman.watch.rules.slots import CLOSED, RECORDED, TURN, Run, Signs
+from roundsman.watch.slots import channels_for
+
+Found = TypeVar("Found")
+
+#: A run could not speak for itself; the payload holds the message.
+FAILED_EVENT = "roundsman.job.failed"
+#: The automation that tells a channel of that event.
+AUTOMATION = "roundsman: a job could not speak for itself -> {channel}"
+#: Somebody was, or is being, told of a run's state.
+REPORTED_EVENT = "roundsman.job.told"
+
+#: Which the ledger may take; a message must not wait for a database that is down.
+LEDGER_SECONDS = 10.0
+
+_PREFIX = "Flow run encountered an exception: "
+# Long words with a digit in them are keys more often than anything that helps.
+_TOKEN = re.compile(r"(?=[\w+=~-]*\d)[\w+=~-]{20,}")
+
+
+async def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell of a deployment's run that failed or crashed, unless that is told already.
+
+    For `on_failure` and `on_crashed`. Runs without a deployment (subflows, rounds by hand) are watched by whoever
+    started them.
+    """
+    if flow_run.deployment_id is None:
+        return
+    path = f"{flow.fn.__module__}.{flow.fn.__name__}"
+    runbook = RUNBOOKS.get(path, UNWRITTEN)
+    async with get_client() as client:
+        deployment = await client.read_deployment(flow_run.deployment_id)
+        site = _tagged(deployment, "site")
+        recorded = state.name in RECORDED
+        run_id = str(flow_run.id)
+        looked_up = await _from_ledger(lambda engine: look_up(engine, run_id, site, runbook, recorded=recorded))
+        failed_run = looked_up or FailedRun()
+        if failed_run.is_reported:
+            await _send(client, _reported(flow_run, state, deployment))
+            return
+        kind = "timed_out" if state.name == "TimedOut" else state.type.value.lower()
+        message, at = bounded(state.message or ""), state.timestamp.astimezone(UTC)
+        notice = job_notice(
+            deployment=deployment.name,
+            site=site,
+            kind=kind,
+            message=message,
+            at=at,
+            runbook=runbook,
+            owner=_tagged(deployment, "owner") or runbook.owner,
+            link=url_for("flow-run", flow_run.id) or "",
+            release=failed_run.release,
+            rehearsal=failed_run.rehearsal,
+        )
+        failed = Event(
+            # The same however often it is sent, and the server drops what it knows.
+            id=uuid5(flow_run.id, f"{FAILED_EVENT} {kind}"),
+            event=FAILED_EVENT,
+            resource=Resource(
+                {
+                    "prefect.resource.id": f"roundsman.job.{deployment.name}",
+                    "prefect.resource.name": deployment.name,
+                }
+            ),
+            related=[_related_run(flow_run), *_related(deployment)],
+            payload={
+                "subject": notice.subject,
+                "body": notice.body,
+                "dedup_key": f"job/{deployment.name}/{flow_run.id}",
+                "deployment": deployment.name,
+                "site": site,
+                "kind": kind,
+            },
+        )
+        row = JobEventRow(
+            flow_run_id=str(flow_run.id),
+            kind=kind,
+            deployment=deployment.name,
+            job=flow.name,
+            site=site,
+            at=at,
+            message=message,
+        )
+        await _send(client, failed, _reported(flow_run, state, deployment))
+        channels = channels_for(site)
+        automated = [name for name in channels if await _is_automated(client, name)]
+        # Only then: what is not written here, `watch_jobs` tells.
+        await _from_ledger(lambda engine: write_failure(engine, row, notice, channels, automated))
+
+
+async def mark_reported(flow_run: FlowRun, state: State[Any]) -> None:
+    """Say that somebody was told of a run's state, so that the second net does not tell of it again.
+
+    For whoever closes a run from outside, where no hook is called. To be called once the state is set.
+    """
+    if flow_run.deployment_id is None:
+        return
+    async with get_client() as client:
+        await _send(client, _reported(flow_run, state, await client.read_deployment(flow_run.deployment_id)))
+
+
+def bounded(message: str) -> str:
+    """The first line of a state's message, with nothing in it that may be a secret."""
+    first = next(iter(message.strip().removeprefix(_PREFIX).splitlines()), "")
+    return clipped(_TOKEN.sub("...", scrubbed(first)))
+
+
+async def _send(client: PrefectClient, *events: Event) -> None:
+    # Not by `emit_event`: its queue dies with the process, and this answer says that the server has them.
+    await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
+
+
+def _reported(flow_run: FlowRun, state: State[Any], deployment: DeploymentResponse) -> Event:
+    return Event(
+        id=uuid5(state.id, REPORTED_EVENT),
+        event=REPORTED_EVENT,
+        # As in the state's own event, so that one trigger covers both.
+        resource=Resource(
+            {
+                "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+                "prefect.resource.name": flow_run.name,
+                "prefect.state-type": state.type.value,
+                "prefect.state-name": state.name or "",
+            }
+        ),
+        related=_related(deployment),
+        follows=state.id,
+    )
+
+
+def _related_run(flow_run: FlowRun) -> RelatedResource:
+    return RelatedResource(
+        {
+            "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+            "prefect.resource.name": flow_run.name,
+            "prefect.resource.role": "flow-run",
+        }
+    )
+
+
+def _related(deployment: DeploymentResponse) -> list[RelatedResource]:
+    """The deployment and its tags, as Prefect's own events name them."""
+    itself = {
+        "prefect.resource.id": f"prefect.deployment.{deployment.id}",
+        "prefect.resource.name": deployment.name,
+        "prefect.resource.role": "deployment",
+    }
+    tags = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in deployment.tags]
+    return [RelatedResource(one) for one in (itself, *tags)]
+
+
+def _tagged(deployment: DeploymentResponse, key: str) -> str:
+    """The value of a tag such as `site:shop`; empty when there is none."""
+    return next((tag.partition(":")[2] for tag in deployment.tags if tag.startswith(f"{key}:")), "")
+
+
+async def _from_ledger(do: Callable[[Engine], Found]) -> Found | None:
+    """Work on the ledger; None when it can't be reached in time."""
+
+    def work() -> Found:
+        with use_ledger() as engine:
+            return do(engine)
+
+    try:
+        async with asyncio.timeout(LEDGER_SECONDS):
+            return await asyncio.to_thread(work)
+    except (LedgerError, SQLAlchemyError, OSError) as error:
+        get_logger("roundsman").warning("The ledger could not be used: %s", type(error).__name__)
+        return None
+
+
+async def _is_automated(client: PrefectClient, channel: str) -> bool:
+    """Whether an automation of Prefect's sends our own event to a channel."""
+    found = await client.read_automations_by_name(AUTOMATION.format(channel=channel))
+    return any(one.enabled for one in found)
+
 
 #: What marks a deployment as ours.
 TAG = "roundsman"
@@ -228,14 +424,14 @@ async def close(client: PrefectClient, run: Run, why: str, others: int) -> bool:
     return done.status == SetStateStatus.ACCEPT
 
 
-async def spoken_for(client: PrefectClient, run_id: str) -> None:
+async def mark_run_reported(client: PrefectClient, run_id: str) -> None:
     """Say that a run's trouble was told, so that Prefect's own automations do not tell it again."""
     try:
         run = await client.read_flow_run(UUID(run_id))
     except ObjectNotFound:
         return
     if run.state:
-        await told(run, run.state)
+        await mark_reported(run, run.state)
 
 
 async def _may_let_go(client: PrefectClient, run: Run, others: int) -> bool:
@@ -325,3 +521,27 @@ def _run(read: FlowRun, names: Mapping[UUID, str]) -> Run:
 def _time(read: Any) -> datetime | None:
     """A time as everybody else has it; Prefect's are of another class."""
     return datetime.fromtimestamp(read.timestamp(), UTC) if read else None
+
+
+def is_ours(error: BaseException | None, *, databases: bool = True) -> bool:
+    """Whether an exception, or what caused it, says that Prefect's API or the ledger failed.
+
+    `databases`: whether any database that failed is the ledger's. A review looks at other ones.
+    """
+    while error is not None:
+        if isinstance(error, LedgerError | PrefectHTTPStatusError) or (databases and isinstance(error, DBAPIError)):
+            return True
+        if isinstance(error, httpx.HTTPError) and _is_of_prefect(error):
+            return True
+        if isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API at "):  # Prefect's client
+            return True
+        error = error.__cause__
+    return False
+
+
+def _is_of_prefect(error: httpx.HTTPError) -> bool:
+    try:
+        asked = str(error.request.url)
+    except RuntimeError:  # it was raised before there was a request
+        return False
+    return bool(api := PREFECT_API_URL.value()) and asked.startswith(api)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from deployments.automations import find, upsert, wanted
-from flows.tasks.hooks import told
+from flows.tasks.watch import mark_reported
 from tests import postgres, service
 from tests.receiver import receiver, webhook
 
@@ -86,7 +86,7 @@ async def test_what_stays_untold_is_told_once_and_what_moved_on_or_was_told_is_n
     ]
     for state in (late, Pending(), Failed(), Crashed()):
         quiet.append(await a_run(client, deployment, state))
-        await told(quiet[-1], quiet[-1].state)
+        await mark_reported(quiet[-1], quiet[-1].state)
     untold = {
         state: await a_run(client, deployment, made)
         for state, made in {
