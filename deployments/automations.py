@@ -16,8 +16,8 @@ came within three minutes, so what our event or a recorded round told is not tol
 - with SQLite, Prefect drops an event as well when it finds another writer at work five times in a row, which takes a
   tenth of a second: whoever relies on messages keeps Prefect on PostgreSQL.
 
-Late, stuck and refused runs have no hook either; `flows.tasks.watch.mark_reported` keeps these automations quiet for a run that
-somebody else told of. State messages are left out of what Prefect itself tells: they may hold anything. An operator's
+Late, stuck and refused runs have no hook either; `flows.tasks.watch.mark_reported` keeps these automations quiet for a
+run that somebody else has reported. State messages are left out of what Prefect itself tells: they may hold anything. An operator's
 pause of an automation is kept.
 """
 
