@@ -32,5 +32,7 @@ def show(swept: Swept, console: Console | None = None) -> None:
     console.print(heading(f"{swept.site}: {swept.summary}"))
     if swept.groups:
         show_groups(swept.groups, console)
+    if swept.listing:
+        console.print(words(swept.listing), soft_wrap=True)
     for note in swept.notes:
         console.print(words(f"not looked at: {note}"), soft_wrap=True)

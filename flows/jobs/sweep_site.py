@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from prefect import State, flow
 from prefect.runtime import flow_run
@@ -9,7 +10,7 @@ from prefect.runtime import flow_run
 from flows.tasks.report import attempt, ended, log_faults
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
-from flows.tasks.sweep import list_pages, look_at_all, publish_sweep, sum_up
+from flows.tasks.sweep import begin_sweep, list_pages, look_at_all, publish_sweep, sum_up
 from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
@@ -46,11 +47,13 @@ async def sweep_site(
     """
     promised = load(site)
     await asyncio.to_thread(ready)
-    sweep = await list_pages(promised, edition, flow_run.scheduled_start_time)
-    await look_at_all(promised, site, sweep, here=here)
-    swept = await sum_up(sweep)
+    edition = await begin_sweep(promised, edition, flow_run.scheduled_start_time)
+    listing = await list_pages(promised, edition)
+    await look_at_all(promised, site, listing.sweep, here=here)
+    swept = await sum_up(listing.sweep)
     faults = await find_rollback_faults(promised)
-    swept = replace(swept, groups=[replace(one, rollback_fault=faults.get(one.rollback, "")) for one in swept.groups])
+    groups = [replace(one, rollback_fault=faults.get(one.rollback, "")) for one in swept.groups]
+    swept = replace(swept, groups=groups, listing=listing.described(datetime.now(UTC)))
     log_faults(promised.site, swept.groups)
     await attempt(publish_sweep, swept)
     return ended(swept.outcome, swept.message, swept)

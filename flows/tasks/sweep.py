@@ -4,35 +4,45 @@ What tells that a shard has ended is the ledger, not the state of a run.
 """
 
 import asyncio
+import hashlib
+import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from prefect import task
+from prefect import Task, task
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
+from prefect.serializers import JSONSerializer
 from prefect.states import Crashed
 
 from flows.tasks.progress import advance
+from flows.tasks.report import attempt
 from roundsman.batch.running import Progress, Report
-from roundsman.ledger.ledger import use_ledger_async
+from roundsman.ledger.ledger import ledger_url, use_ledger_async
 from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.site import Site
+from roundsman.sweep import listing
 from roundsman.sweep import shards as library
-from roundsman.sweep.listing import enlist
+from roundsman.sweep.listing import Listing
 from roundsman.sweep.rules.judge import Swept, markdown
 from roundsman.sweep.shards import Shard, conclude, standing
 
 log = logging.getLogger("roundsman")
 
+#: How long a run takes the listing of an earlier one: as long as a shard's run may take, so that a sweep that is run
+#: again goes on at once. The pages of an edition never change; what may be gone by then is the ledger's row.
+LISTING_LASTS = timedelta(hours=6)
 #: So often a shard is begun anew in one run of the sweep.
 TRIES = 3
 #: Seconds that a run may take from its worker's word that it begins to its first page. On a busy machine a process
@@ -46,20 +56,53 @@ class SweepError(Exception):
     """The sweep can't be brought to its end; says what was seen and what to do."""
 
 
-@task(task_run_name="list the pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)
-async def list_pages(site: Site, edition: str = "", due: datetime | None = None) -> int:
-    """The number of the sweep of this edition; its pages are listed when nobody did so before.
+@task(task_run_name="begin a sweep of {site.site}", cache_policy=NO_CACHE, persist_result=False)
+async def begin_sweep(site: Site, edition: str = "", due: datetime | None = None) -> str:
+    """As `listing.begin_sweep`."""
+    async with use_ledger_async() as engine:
+        return await asyncio.to_thread(listing.begin_sweep, engine, site, edition, due)
 
-    Args:
-        site: The site.
-        edition: What makes this sweep another one than the last; when left out, an unfinished one, or a new one.
-        due: When the run was to start.
+
+def listing_key(_context: TaskRunContext, parameters: Mapping[str, Any]) -> str:
+    """A listing is the same for one edition of one site in one ledger."""
+    ledger = ledger_url().render_as_string(hide_password=True)
+    facts = json.dumps([parameters["site"].site, parameters["edition"], ledger])
+    return f"roundsman-listing-{hashlib.sha256(facts.encode()).hexdigest()}"
+
+
+# As plain data, so that reading a result store that somebody else can write to runs no code of theirs.
+@task(
+    task_run_name="list the pages of {site.site}",
+    cache_key_fn=listing_key,
+    cache_expiration=LISTING_LASTS,
+    persist_result=True,
+    result_serializer=JSONSerializer(object_encoder=None, object_decoder=None),
+)
+async def read_listing(site: Site, edition: str) -> dict[str, int | str]:
+    """As `listing.list_pages`, cached: the pages themselves stand in the ledger, only where they are is kept here."""
+    async with use_ledger_async() as engine:
+        return (await asyncio.to_thread(listing.list_pages, engine, site, edition)).as_data()
+
+
+async def list_pages(site: Site, edition: str) -> Listing:
+    """The pages of a sweep that was begun: a cached listing, if the ledger still has its pages; else a new one.
 
     Raises:
         RobotsError: nobody could say what may be asked for.
     """
-    async with use_ledger_async() as engine:
-        return await asyncio.to_thread(enlist, engine, site, edition, due)
+    state = await attempt(read_listing, site, edition)
+    found = Listing.from_data(await state.aresult(), cached=state.name == "Cached")
+    if found.cached:
+        async with use_ledger_async() as engine:
+            if not await asyncio.to_thread(listing.still_stands, engine, site, found):
+                log.info("%s: the cached listing is not in this ledger any more", site.site)
+                anew: Task[..., Coroutine[Any, Any, dict[str, int | str]]] = read_listing.with_options(
+                    refresh_cache=True
+                )
+                found = Listing.from_data(await anew(site, edition))
+    if said := found.described(datetime.now(UTC)):
+        log.info("%s: %s", site.site, said)
+    return found
 
 
 @task(task_run_name="look at all pages of {site.site}", cache_policy=NO_CACHE, persist_result=False)

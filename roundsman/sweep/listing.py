@@ -3,17 +3,19 @@
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Self
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, Row, insert, select, update
 
 from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_sweeps import LISTING, SHARD, SWEEP, write_groups
 from roundsman.ledger.transaction import writing
+from roundsman.report.rules.durations import rounded
 from roundsman.site.rules.site import Site
 from roundsman.sweep.rules.judge import BUCKETS, Begun, bucket, edition_of, shards, unread_sitemap
 from roundsman.sweep.rules.sitemap import chosen
@@ -23,17 +25,47 @@ from roundsman.sweep.sitemaps import Listed, read_sitemaps
 _TOLD = 50
 
 
-def enlist(engine: Engine, site: Site, edition: str = "", due: datetime | None = None) -> int:
-    """The sweep of this edition; its pages are listed when nobody did so before. Blocks until they are.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The pages of one edition, which the ledger holds under the sweep's number."""
+
+    sweep: int
+    edition: str
+    pages: int
+    read_at: datetime
+    """When the sitemaps were read."""
+    cached: bool = False
+    """Whether an earlier run's listing was taken instead of asking the ledger and the site."""
+
+    def described(self, now: datetime) -> str:
+        """What a report says of a listing that was cached; empty for any other."""
+        age = rounded(max(0.0, round((now - self.read_at).total_seconds())))
+        return f"the listing of {self.pages:,} pages is {age} old (cached)" if self.cached else ""
+
+    def as_data(self) -> dict[str, int | str]:
+        """As plain data; `from_data` reads it."""
+        return {
+            "sweep": self.sweep,
+            "edition": self.edition,
+            "pages": self.pages,
+            "read_at": self.read_at.isoformat(),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, int | str], *, cached: bool = False) -> Self:
+        """What `as_data` wrote."""
+        read_at = datetime.fromisoformat(str(data["read_at"]))
+        return cls(int(data["sweep"]), str(data["edition"]), int(data["pages"]), read_at, cached)
+
+
+def begin_sweep(engine: Engine, site: Site, edition: str = "", due: datetime | None = None) -> str:
+    """Write a sweep down unless it is there, and return its edition.
 
     Args:
         engine: The ledger's.
         site: Whose pages.
         edition: What makes this sweep another one than the last; when left out, an unfinished one, or a new one.
         due: When the run was to start: now, when left out.
-
-    Raises:
-        RobotsError: nobody could say what may be asked for.
     """
     now = datetime.now(UTC)
     with writing(engine) as connection:
@@ -42,15 +74,45 @@ def enlist(engine: Engine, site: Site, edition: str = "", due: datetime | None =
             edition = edition_of(due or now, now, [Begun(*row) for row in connection.execute(begun)])
         values = {"site": site.site, "edition": edition, "status": "listing", "notes": [], "listed": 0}
         connection.execute(insert_new(engine, SWEEP, "site", "edition").values(**values, started_at=now))
-        found = select(SWEEP.c.id, SWEEP.c.status).filter_by(site=site.site, edition=edition)
-        number, status = connection.execute(found).one()
-    if status == "listing":
+    return edition
+
+
+def list_pages(engine: Engine, site: Site, edition: str) -> Listing:
+    """List the pages of a sweep that was begun, unless that was done before. Blocks until they are listed.
+
+    Raises:
+        RobotsError: nobody could say what may be asked for.
+    """
+    row = _sweep(engine, site, edition)
+    read_at: datetime = row.started_at
+    if row.status == "listing":
+        read_at = datetime.now(UTC)
         with tempfile.TemporaryDirectory() as folder:
             buckets = _Buckets(Path(folder))
             with buckets.opened():
                 listed = read_sitemaps(site, buckets.take, start=site.sweep.sitemaps, most=site.sweep.most)
-            _write_shards(engine, number, buckets, site, listed)
-    return number
+            _write_shards(engine, row.id, buckets, site, listed)
+        row = _sweep(engine, site, edition)
+    return Listing(row.id, edition, row.listed, read_at)
+
+
+def still_stands(engine: Engine, site: Site, listing: Listing) -> bool:
+    """Whether the ledger has the pages of a listing: it may have been pruned, moved or replaced since."""
+    found = select(SWEEP.c.id).filter_by(
+        id=listing.sweep, site=site.site, edition=listing.edition, listed=listing.pages
+    )
+    with engine.connect() as connection:
+        return connection.execute(found.where(SWEEP.c.status != "listing")).first() is not None
+
+
+def enlist(engine: Engine, site: Site, edition: str = "", due: datetime | None = None) -> int:
+    """Begin a sweep as `begin_sweep`, list its pages as `list_pages`, and return its number."""
+    return list_pages(engine, site, begin_sweep(engine, site, edition, due)).sweep
+
+
+def _sweep(engine: Engine, site: Site, edition: str) -> Row[Any]:
+    with engine.connect() as connection:
+        return connection.execute(select(SWEEP).filter_by(site=site.site, edition=edition)).one()
 
 
 class _Buckets:
@@ -58,7 +120,7 @@ class _Buckets:
 
     def __init__(self, folder: Path) -> None:
         self._places = [folder / f"{number:03}" for number in range(BUCKETS)]
-        self._files: list[Any] = []
+        self._files: list[BinaryIO] = []
 
     @contextmanager
     def opened(self) -> Iterator[None]:

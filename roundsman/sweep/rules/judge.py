@@ -251,6 +251,8 @@ class Swept:
     notes: Sequence[str] = ()
     """What was not looked at, and why."""
     seconds: float = 0.0
+    listing: str = ""
+    """What is to be said of the listing: that it was cached, and how old it is."""
 
     @property
     def outcome(self) -> Outcome:
@@ -298,6 +300,8 @@ def markdown(swept: Swept) -> str:
         items(swept.groups) or "Nothing needs anybody.",
         f"The pages of {for_markdown(swept.edition)}, in {swept.seconds:,.0f} s",
     ]
+    if swept.listing:
+        parts[-1] += f"; {for_markdown(swept.listing)}"
     if swept.notes:
         parts += ["## Not looked at", "\n".join(f"- {for_markdown(note)}" for note in swept.notes[:MOST_ROWS])]
     return "\n\n".join(parts)
@@ -315,5 +319,6 @@ def as_json(swept: Swept) -> dict[str, Any]:
         "outcomes": {one.value: count for one, count in swept.outcomes.items()},
         "groups": [group_json(one) for one in swept.groups],
         "notes": list(swept.notes),
+        "listing": swept.listing,
         "seconds": round(swept.seconds, 1),
     }
