@@ -17,8 +17,8 @@ came within three minutes, so what our event or a recorded round told is not tol
   tenth of a second: whoever relies on messages keeps Prefect on PostgreSQL.
 
 Late, stuck and refused runs have no hook either; `flows.tasks.watch.mark_reported` keeps these automations quiet for a
-run that somebody else has reported. State messages are left out of what Prefect itself tells: they may hold anything. An operator's
-pause of an automation is kept.
+run that somebody else has reported. State messages are left out of what Prefect itself tells: they may hold anything.
+An operator's pause of an automation is kept.
 """
 
 import asyncio
