@@ -21,7 +21,7 @@ from roundsman.report.rules.report import COLUMNS, Report, columns, line, seen
 from roundsman.report.rules.text import for_terminal
 from roundsman.report.rules.verdict import Outcome
 
-_STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
+STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magenta", Outcome.FAIL: "bold red"}
 Result = TypeVar("Result")
 
 #: Characters from which on the two columns stand beside what was seen; else all of it stands in lines.
@@ -224,7 +224,7 @@ def show_first_look(report: Report, url: str, console: Console | None = None) ->
             if not is_fine or not told:
                 said = f"{one.outcome.upper()} {one.claim}  saw {one.saw}"
                 said = said if is_fine else f"{said}, wanted {one.wanted}"
-                console.print(words(said, _STYLES[one.outcome]), soft_wrap=True)
+                console.print(words(said, STYLES[one.outcome]), soft_wrap=True)
 
 
 def show_groups(groups: Sequence[Group], console: Console) -> None:
@@ -233,7 +233,7 @@ def show_groups(groups: Sequence[Group], console: Console) -> None:
     console.print()
     for one in groups:
         if one.outcome is not Outcome.PASS:
-            console.print(words(line(one), _STYLES[one.outcome]), soft_wrap=True)
+            console.print(words(line(one), STYLES[one.outcome]), soft_wrap=True)
 
 
 def show_purge(purging: Purging, console: Console | None = None) -> None:
@@ -263,7 +263,7 @@ def show_comparison(report: Report, console: Console | None = None) -> None:
             what = one.claim.partition("/")[2]
             if one.outcome is not Outcome.PASS or what.endswith("speed"):
                 cells = (verdict.subject, what, one.saw, one.wanted)
-                table.add_row(Text(one.outcome, style=_STYLES[one.outcome]), *map(words, cells))
+                table.add_row(Text(one.outcome, style=STYLES[one.outcome]), *map(words, cells))
     console.print(table)
 
 
@@ -276,7 +276,7 @@ def _table(groups: Sequence[Group], *, wide: bool) -> Table:
         table.add_column(head, overflow="fold", no_wrap=head == "check")
     for one in groups:
         outcome = _lines(one.outcome, one.severity)
-        outcome.stylize(_STYLES[one.outcome])
+        outcome.stylize(STYLES[one.outcome])
         table.add_row(outcome, *(_cells(one, beside) if wide else [_below(one)]))
     return table
 

@@ -14,7 +14,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from flows import terminal, terminal_database, terminal_sweep
+from flows import terminal
+from flows.commands import review_database as review_command
+from flows.commands import sweep as sweep_command
 from roundsman.alerts.rules.notice import _notice
 from roundsman.database.rules import report as database_report
 from roundsman.report.rules import report
@@ -112,8 +114,8 @@ def test_a_terminal_obeys_nothing_from_outside(value, width):
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
     terminal.show(a_report(value), console)
     terminal.show_comparison(a_report(value), console)
-    terminal_database.show(a_report(value), console)
-    terminal_sweep.show(a_sweep(value), console)
+    review_command.show(a_report(value), console)
+    sweep_command.show(a_sweep(value), console)
     said = out.getvalue()
     assert not UNSEEN.search(said.replace("\n", ""))
     assert not re.search(r"(?im)^\s*::(error|set-env|stop-commands)|##\w*\[|section_(start|end):", said)

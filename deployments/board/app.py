@@ -18,7 +18,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from deployments.board.metrics import CONTENT_TYPE, exposition
-from deployments.board.purges import PURGES
 from deployments.board.reader import (
     Board,
     Fresh,
@@ -31,8 +30,7 @@ from deployments.board.reader import (
     read_letters,
     read_reasons,
 )
-from deployments.board.releases import RELEASES
-from deployments.board.writes import serve
+from deployments.board.writes import WRITES, serve
 from roundsman.alerts.batch_outboxes import Letters
 from roundsman.ledger.ledger import close_kept_ledger
 from roundsman.report import pictures as picture
@@ -45,8 +43,6 @@ from roundsman.timing.history import read_overview, read_route
 
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
-#: What may be written, and where.
-WRITES = {"/purges": PURGES, "/releases": RELEASES}
 #: Seconds for which a picture is not drawn again.
 DRAWN_FOR = 300
 

@@ -1,6 +1,8 @@
 """What may be written through the board: a small JSON body, always with the token, once for each idempotency key.
 
-One more is a model of its body, a function that writes it down, and a line where the board is built.
+`POST /purges`: an application says what it has changed, and the purge queue has it from then on. `POST /releases`:
+whoever deploys says what is out, and everything that is timed from then on is of that release. One more is a model of
+its body, a function that writes it down, and a line of WRITES.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -17,8 +20,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.tasks.purge import unpurgeable
 from flows.tasks.site import all_sites, cached
 from roundsman.ledger.ledger import LedgerError, kept_ledger
+from roundsman.ledger.releases import keep_release
+from roundsman.ledger.rules.releases import told
+from roundsman.ledger.transaction import writing_session
+from roundsman.purge.queue import KeyReusedError, add
+from roundsman.purge.rules.queue import Kind
+from roundsman.site.rules.release import Source
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 
@@ -160,3 +170,57 @@ async def _written(write: Write, asked: Asked, key: str | None) -> Mapping[str, 
 def _write(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
     with kept_ledger() as engine:
         return write.do(engine, asked, key)
+
+
+class Published(Asked):
+    """What was changed at a site."""
+
+    site: str
+    """A name in deployments/sites/."""
+    routes: tuple[str, ...] = ()
+    """Paths such as /articles/tomatoes, or URLs of the site."""
+    keys: tuple[str, ...] = ()
+    """Surrogate keys, of which every page goes."""
+
+
+def _publish(engine: Engine, asked: Published, request_key: str | None) -> Mapping[str, Any]:
+    site = site_named(asked.site)
+    if not site.edge:
+        raise RefusedError(422, f"{site.site} has no edge to purge; add `edge: TYPE/NAME` to its site file")
+    if trouble := unpurgeable(site, asked.routes, asked.keys):
+        raise RefusedError(422, trouble)
+    items = [*((Kind.ROUTE, route) for route in asked.routes), *((Kind.KEY, key) for key in asked.keys)]
+    try:
+        ids = add(engine, site.site, items, request_key)
+    except KeyReusedError as error:
+        raise RefusedError(422, str(error)) from None
+    scheduled = site.schedule and site.schedule.purge
+    note = {} if scheduled else {"note": "this site's queue is worked off by hand only; add `purge` to its `schedule`"}
+    return {"site": site.site, "ids": ids, **note}
+
+
+class Released(Asked):
+    """A release that is out."""
+
+    site: str
+    """A name in deployments/sites/."""
+    version: str
+    """As the site's own version page says it, if there is one."""
+    at: str = ""
+    """Since when, such as 2026-03-01T14:30:00+01:00; now when left out."""
+
+
+def _release(engine: Engine, asked: Released, _key: str | None) -> Mapping[str, Any]:
+    site = site_named(asked.site)
+    try:
+        release = told(asked.version, asked.at, datetime.now(UTC), Source.BOARD)
+    except ValueError as error:
+        raise RefusedError(422, str(error)) from None
+    # Told again it is the same release, whatever its key: nothing has to be remembered of a request.
+    with writing_session(engine) as session:
+        new = keep_release(session, site.site, release)
+    return {"site": site.site, "version": release.version, "since": release.seen_at.isoformat(), "new": new}
+
+
+#: What may be written, and where.
+WRITES = {"/purges": Write(Published, _publish), "/releases": Write(Released, _release)}

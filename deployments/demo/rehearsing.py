@@ -34,7 +34,8 @@ def main() -> int:
 
 async def rehearsals(site: Path, shop: Path, address: str) -> tuple[Rehearsed | None, Rehearsed | None, list[Verdict]]:
     """Rehearse a release, and one whose deploy deletes what its rollback needs; then ask whether it could go back."""
-    from flows import terminal, terminal_rehearsal
+    from flows import terminal
+    from flows.commands.rehearse import rehearse, show
     from flows.jobs.inspect_site import Check
 
     done = []
@@ -42,8 +43,8 @@ async def rehearsals(site: Path, shop: Path, address: str) -> tuple[Rehearsed | 
         build(shop, version)
         await asyncio.to_thread(site.write_text, written(address, shop, more), encoding="utf-8")
         print(f"\nRelease {version} is rehearsed{', whose deploy deletes the older ones' * bool(more)}:")
-        one = await terminal_rehearsal.rehearse(str(site), dry_run=False)
-        terminal_rehearsal.show_rehearsal(one)
+        one = await rehearse(str(site), dry_run=False)
+        show(one)
         done.append(one.rehearsed)
     print("\nA round asks whether it could go back now:")
     report = await terminal.walk(str(site), [Check.ROLLBACK_READY])

@@ -2,9 +2,14 @@
 
 import argparse
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from roundsman.rollback.rules.judge_rehearsal import Rehearsing
 
 
 def register(commands: Any) -> None:
@@ -22,7 +27,6 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
-    from flows import terminal_rehearsal as terminal
     from flows.tasks.site import load
     from roundsman.report.rules.text import without_credentials
     from roundsman.rollback.rules.judge_rehearsal import Rehearsing, rehearsal_json
@@ -36,14 +40,69 @@ def _run(args: argparse.Namespace) -> int:
     foreseen = plan_by_file(site, args.environment, args.confirm)
     if foreseen.refusals:
         refused = Rehearsing(site.site, datetime.now(UTC), foreseen)
-        terminal.show_rehearsal(refused)
+        show(refused)
         write_json(args.json, rehearsal_json(refused))
         return refused.exit_code
     if args.apply:
         ledger_ready()
     done = "the next rehearsal looks where it stands, and ends it" if args.apply else "no command was run"
     how = {"environment": args.environment, "confirm": args.confirm, "dry_run": not args.apply}
-    one = carried_out(terminal.rehearse(args.site, **how), "the rehearsal", done)
-    terminal.show_rehearsal(one)
+    one = carried_out(rehearse(args.site, **how), "the rehearsal", done)
+    show(one)
     write_json(args.json, rehearsal_json(one))
     return one.exit_code
+
+
+async def rehearse(site: str, console: "Console | None" = None, **how: Any) -> "Rehearsing":
+    """Run `rehearse_release` here and now, and say where it is."""
+    from flows.terminal import follow
+    from roundsman.rollback.rules.judge_rehearsal import Rehearsing
+
+    async def run() -> Any:
+        from flows.jobs.rehearse_release import rehearse_release
+
+        return await rehearse_release(site, **how, return_state=True)
+
+    return await follow(run, Rehearsing, console)
+
+
+def show(rehearsing: "Rehearsing", console: "Console | None" = None) -> None:
+    """Print the plan; then, when it was carried out, each leg, and where the site was left."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from flows.terminal import heading, words
+    from roundsman.report.rules.verdict import Outcome
+    from roundsman.rollback.rules.judge_rehearsal import legs
+    from roundsman.rollback.rules.legs import State, is_safe, where
+    from roundsman.rollback.rules.plan import planned
+
+    styles = {State.PASSED: "green", State.FAILED: "bold red", State.BEGUN: "magenta"}
+    console = console or Console()
+    for line in (*planned(rehearsing.plan), *(f"refused: {because}" for because in rehearsing.refused)):
+        console.print(words(line), soft_wrap=True)
+    if rehearsing.plan.refusals or rehearsing.refused:
+        console.print("nothing was run")
+        return
+    if rehearsing.rehearsed is None or rehearsing.report is None:
+        console.print("a dry run: no command was run; --apply rehearses it")
+        return
+    console.print(heading(f"{rehearsing.site}: {rehearsing.report.summary}"))
+    table = Table(box=None, pad_edge=False)
+    for head in ("leg", "state", "saw"):
+        table.add_column(head, overflow="fold", no_wrap=head != "saw")
+    for step in legs(rehearsing.rehearsed.stand.steps):
+        state = Text(step["state"], style=styles[State(step["state"])])
+        table.add_row(words(step["leg"]), state, words(step["saw"]))
+    console.print(table)
+    console.print()
+    for verdict in rehearsing.report.verdicts:
+        for finding in verdict.findings:
+            if finding.outcome is not Outcome.PASS or finding.claim.endswith("/proven"):
+                wanted = "" if finding.outcome is Outcome.PASS else f", wanted {finding.wanted}"
+                said = f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}{wanted}"
+                console.print(words(said), soft_wrap=True)
+    stand = rehearsing.rehearsed.stand
+    style = "green" if is_safe(stand) else "bold red"
+    console.print(words(f"{rehearsing.plan.environment}: {where(stand)}", style), soft_wrap=True)

@@ -1,10 +1,16 @@
 """`python -m flows review-database NAME`: indexes, query plans, and a rehearsal of pending migrations."""
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
 from flows.commands.parser import not_one_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from roundsman.report.rules.report import Report
 
 
 def register(commands: Any) -> None:
@@ -21,7 +27,6 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
-    from flows import terminal_database as terminal
     from flows.jobs.review_database import Part
     from roundsman.database.database_file import addresses, load_database
     from roundsman.report.rules.report import as_json
@@ -32,8 +37,43 @@ def _run(args: argparse.Namespace) -> int:
     writable(args.json)
     addresses(load_database(args.database), args.database)
     ledger_ready()
-    work = terminal.review(args.database, [Part(name) for name in args.only])
+    work = review(args.database, [Part(name) for name in args.only])
     report = carried_out(work, "the review", "nothing was recorded; a copy that is left is dropped by the next review")
-    terminal.show(report)
+    show(report)
     write_json(args.json, as_json(report))
     return report.exit_code
+
+
+async def review(database: str, only: Sequence[Any] = (), console: "Console | None" = None) -> "Report":
+    """Run `review_database` here and now, and say where it is."""
+    from flows.terminal import follow
+    from roundsman.report.rules.report import Report
+
+    async def run() -> Any:
+        from flows.jobs.review_database import review_database
+
+        return await review_database(database, only=list(only), return_state=True)
+
+    return await follow(run, Report, console)
+
+
+def show(report: "Report", console: "Console | None" = None) -> None:
+    """Print what is wrong, each finding with the statement that repairs it and what that costs; then what holds."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from flows.terminal import STYLES, heading, words
+    from roundsman.database.rules.report import found, held
+
+    console = console or Console()
+    console.print(heading(f"{report.site}: {report.summary}"))
+    for verdict, finding in found(report):
+        repair, _, cost = finding.wanted.partition("; cost: ")
+        head = words(f"{finding.outcome.upper()} {verdict.subject}  {finding.claim}", STYLES[finding.outcome])
+        console.print(Text.assemble(head, words(f"  owner {verdict.owner}")), soft_wrap=True)
+        for name, text in {"saw": finding.saw, "wanted": repair, "cost": cost}.items():
+            if text:
+                console.print(words(f"  {name:6} {text}"), soft_wrap=True)
+    for verdict, finding in held(report):
+        line = words(f"  {verdict.subject}  {finding.claim}  {finding.saw}")
+        console.print(Text.assemble((finding.outcome.value, STYLES[finding.outcome]), line), soft_wrap=True)

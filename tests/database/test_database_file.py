@@ -163,7 +163,7 @@ def test_live_as_golden_is_wrong_input_by_whatever_name(spelling, written, monke
         SiteFileError, match=r"migrations.golden: saw the live database as golden.*; SHOP_GOLDEN and SHOP_LIVE lead"
     ):
         check_golden(check_database(path), "shop")
-    monkeypatch.setattr("flows.terminal_database.review", lambda *_: pytest.fail("a review was run"))
+    monkeypatch.setattr("flows.commands.review_database.review", lambda *_: pytest.fail("a review was run"))
     assert 3 == main(["review-database", str(path)])
     assert "saw the live database as golden" in capsys.readouterr().err
     with pytest.raises(SiteFileError, match="saw the live database as golden"):

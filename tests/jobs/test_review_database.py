@@ -147,7 +147,7 @@ def test_a_part_that_breaks_down_is_unknown_and_the_others_go_on(prefect, shop, 
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_and_nothing_is_run(words, says, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("flows.terminal_database.review", lambda *_: pytest.fail("a review was run"))
+    monkeypatch.setattr("flows.commands.review_database.review", lambda *_: pytest.fail("a review was run"))
     monkeypatch.delenv("SHOP_LIVE", raising=False)
     path = tmp_path / "shop.yaml"
     path.write_text("{database: shop, owner: a, expected_result: b, rollback: {note: c}, url: {env: SHOP_LIVE}}")

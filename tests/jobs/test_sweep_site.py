@@ -14,10 +14,10 @@ from rich.console import Console
 from sqlalchemy import select, text
 
 from deployments.specs import specs
+from flows.commands.sweep import sweep
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks import sweep as tasks
 from flows.tasks.site import check
-from flows.terminal_sweep import sweep
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_sweeps import PAGE, SHARD
 from roundsman.report.rules.verdict import Outcome
