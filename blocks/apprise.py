@@ -49,7 +49,7 @@ class Apprise(NotificationBlock):
         # It takes a fifth of a second to import, which every round would pay.
         import apprise  # noqa: PLC0415
 
-        said = _Said()
+        said = _CapturedLog()
         logger = logging.getLogger("apprise")
         logger.addHandler(said)
         try:
@@ -68,7 +68,7 @@ class Apprise(NotificationBlock):
         return struck_out(text, parts, "...")
 
 
-class _Said(logging.Handler):
+class _CapturedLog(logging.Handler):
     """Warnings of this thread: other messages may be under way in others."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from roundsman.ledger.rules.releases import told
 from roundsman.ledger.transaction import writing_session
 from roundsman.purge.queue import KeyReusedError, add
 from roundsman.purge.rules.queue import Kind
-from roundsman.site.rules.release import Source
+from roundsman.site.rules.release import ReleaseSource
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 
@@ -40,7 +40,7 @@ MOST, PATIENCE = 65_536, 8.0
 LONGEST_KEY = 200
 
 
-class Asked(BaseModel):
+class Body(BaseModel):
     """A body: nothing but its fields, each of just its type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -62,7 +62,7 @@ class Write:
     The last argument is the request's idempotency key: what has the same one is the same request, made again.
     """
 
-    asked: type[Asked]
+    asked: type[Body]
     do: Callable[[Engine, Any, str | None], Mapping[str, Any]]
 
 
@@ -137,7 +137,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _read(asked: type[Asked], body: bytes) -> Asked:
+def _read(asked: type[Body], body: bytes) -> Body:
     try:
         return asked.model_validate_json(body)
     except ValidationError as error:
@@ -151,12 +151,12 @@ def _where(place: tuple[int | str, ...]) -> str:
     return ".".join(str(one)[:40] for one in place) or "body"
 
 
-def _shape(asked: type[Asked]) -> str:
+def _shape(asked: type[Body]) -> str:
     fields = asked.model_fields.items()
     return f"{{{', '.join(name if field.is_required() else f'{name}?' for name, field in fields)}}}"
 
 
-async def _written(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
+async def _written(write: Write, asked: Body, key: str | None) -> Mapping[str, Any]:
     try:
         async with asyncio.timeout(PATIENCE):
             return await asyncio.to_thread(_write, write, asked, key)
@@ -167,12 +167,12 @@ async def _written(write: Write, asked: Asked, key: str | None) -> Mapping[str, 
         raise RefusedError(503, says, {"Retry-After": "5"}) from None
 
 
-def _write(write: Write, asked: Asked, key: str | None) -> Mapping[str, Any]:
+def _write(write: Write, asked: Body, key: str | None) -> Mapping[str, Any]:
     with kept_ledger() as engine:
         return write.do(engine, asked, key)
 
 
-class Published(Asked):
+class Published(Body):
     """What was changed at a site."""
 
     site: str
@@ -199,7 +199,7 @@ def _publish(engine: Engine, asked: Published, request_key: str | None) -> Mappi
     return {"site": site.site, "ids": ids, **note}
 
 
-class Released(Asked):
+class Released(Body):
     """A release that is out."""
 
     site: str
@@ -213,7 +213,7 @@ class Released(Asked):
 def _release(engine: Engine, asked: Released, _key: str | None) -> Mapping[str, Any]:
     site = site_named(asked.site)
     try:
-        release = told(asked.version, asked.at, datetime.now(UTC), Source.BOARD)
+        release = told(asked.version, asked.at, datetime.now(UTC), ReleaseSource.BOARD)
     except ValueError as error:
         raise RefusedError(422, str(error)) from None
     # Told again it is the same release, whatever its key: nothing has to be remembered of a request.

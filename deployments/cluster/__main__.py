@@ -28,7 +28,7 @@ _PATIENCE = 900.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class SweepSeen:
     """What became of the pages. A page is known by its shard and its place there; paths are those of the sitemap."""
 
     listed: int
@@ -74,7 +74,7 @@ def main(words: list[str] | None = None) -> int:
     return conclude(seen)
 
 
-def conclude(seen: Seen) -> int:
+def conclude(seen: SweepSeen) -> int:
     """Say what was seen, and whether it is as it should be."""
     ended = ", ".join(f"{count} {state.lower()}" for state, count in sorted(seen.runs.items()))
     print(f"Killed: {', '.join(seen.killed)}. Runs of shards: {ended}.")
@@ -84,7 +84,7 @@ def conclude(seen: Seen) -> int:
     return DONE if fine else FAILED
 
 
-def run(pages: int, rate: int) -> Seen:
+def run(pages: int, rate: int) -> SweepSeen:
     """Start the cluster, sweep, kill two of its parts meanwhile, and count.
 
     Raises:
@@ -199,11 +199,11 @@ def _ask(cluster: Cluster, question: LiteralString) -> list[Any]:
         return []
 
 
-def _count(folder: Path, cluster: Cluster, killed: tuple[str, ...]) -> Seen:
+def _count(folder: Path, cluster: Cluster, killed: tuple[str, ...]) -> SweepSeen:
     command = [sys.executable, "-m", "deployments.cluster.sweeping", "count", str(folder)]
     said = subprocess.run(command, env=cluster.client, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own words
     told = yaml.safe_load(said)
-    return Seen(told["listed"], Counter(told["looked_at"]), told["summary"], Counter(told["runs"]), killed)
+    return SweepSeen(told["listed"], Counter(told["looked_at"]), told["summary"], Counter(told["runs"]), killed)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ CHANGED = frozenset(ROUTES[place] for place in (1, 4, 12, 27, 38))
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImportSeen:
     """What the demo saw of the second edition."""
 
     killed: bool
@@ -61,7 +61,7 @@ def main() -> int:
             return conclude(asyncio.run(imports(str(site), address, Path(folder) / "feed.jsonl")))
 
 
-async def imports(site: str, address: str, feed: Path) -> Seen:
+async def imports(site: str, address: str, feed: Path) -> ImportSeen:
     """Import one edition; kill the import of the next, and run it again, twice."""
     from sqlalchemy import func, select
 
@@ -101,7 +101,7 @@ async def imports(site: str, address: str, feed: Path) -> Seen:
         purged = without_copy(address)
         once_more = await imported()
         bodies = ask(select(OUTBOX.c.body).where(OUTBOX.c.id > newest))
-        return Seen(
+        return ImportSeen(
             killed,
             before,
             early,
@@ -136,7 +136,7 @@ def without_copy(address: str) -> frozenset[str]:
     return frozenset(route for route, said in told.items() if not said.endswith("; hit"))
 
 
-def faults(seen: Seen) -> Sequence[str]:
+def faults(seen: ImportSeen) -> Sequence[str]:
     """What is not as it should be."""
     once = Counter(CHANGED)
     held = {
@@ -151,7 +151,7 @@ def faults(seen: Seen) -> Sequence[str]:
     return [fault for fault, well in held.items() if not well]
 
 
-def conclude(seen: Seen) -> int:
+def conclude(seen: ImportSeen) -> int:
     """Say what came of it."""
     found = faults(seen)
     for fault in found:

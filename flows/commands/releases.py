@@ -27,14 +27,14 @@ def _run(args: argparse.Namespace) -> int:
     from roundsman.ledger.releases import keep_release, read_releases
     from roundsman.ledger.rules.releases import told
     from roundsman.report.rules.text import plain
-    from roundsman.site.rules.release import Source
+    from roundsman.site.rules.release import ReleaseSource
 
     if args.at and not args.version:
         raise InputError("--at: saw a time without a version, wanted both: the version that is out since then")
     writable(args.json)
     site = load(args.site).site
     try:
-        release = told(args.version, args.at, datetime.now(UTC), Source.COMMAND) if args.version else None
+        release = told(args.version, args.at, datetime.now(UTC), ReleaseSource.COMMAND) if args.version else None
         engine = open_ledger()
     except (ValueError, LedgerError) as error:
         raise InputError(str(error)) from None

@@ -27,17 +27,17 @@ def register(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
-    from flows.jobs.review_database import Part
+    from flows.jobs.review_database import ReviewPart
     from roundsman.database.database_file import addresses, load_database
     from roundsman.report.rules.report import as_json
 
-    known = [part.value for part in Part]
+    known = [part.value for part in ReviewPart]
     if unknown := [name for name in args.only if name not in known]:
         raise InputError(f"--only: {not_one_of(unknown[0], known)}")
     writable(args.json)
     addresses(load_database(args.database), args.database)
     ledger_ready()
-    work = review(args.database, [Part(name) for name in args.only])
+    work = review(args.database, [ReviewPart(name) for name in args.only])
     report = carried_out(work, "the review", "nothing was recorded; a copy that is left is dropped by the next review")
     show(report)
     write_json(args.json, as_json(report))

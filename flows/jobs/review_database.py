@@ -32,7 +32,7 @@ from roundsman.site.rules.wording import services_failed
 log = logging.getLogger("roundsman")
 
 
-class Part(StrEnum):
+class ReviewPart(StrEnum):
     """The parts of a review, in their order."""
 
     INDEXES = "indexes"
@@ -41,7 +41,7 @@ class Part(StrEnum):
 
 
 #: What each part's verdicts are called by.
-NAMES = {Part.INDEXES: "indexes", Part.QUERIES: "query-plans", Part.MIGRATIONS: "migration-rehearsal"}
+NAMES = {ReviewPart.INDEXES: "indexes", ReviewPart.QUERIES: "query-plans", ReviewPart.MIGRATIONS: "migration-rehearsal"}
 
 
 @job(
@@ -61,7 +61,7 @@ NAMES = {Part.INDEXES: "indexes", Part.QUERIES: "query-plans", Part.MIGRATIONS: 
     on_failure=[notify_failure],
     on_crashed=[notify_failure],
 )
-async def review_database(database: str, only: Sequence[Part] = ()) -> State[Report]:
+async def review_database(database: str, only: Sequence[ReviewPart] = ()) -> State[Report]:
     """Review a database: indexes, plans of named queries, and a rehearsal of pending migrations on a copy.
 
     Args:
@@ -86,18 +86,18 @@ async def review_database(database: str, only: Sequence[Part] = ()) -> State[Rep
     return conclude(report)
 
 
-def _parts(promised: Database, folder: Path) -> dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]]:
+def _parts(promised: Database, folder: Path) -> dict[ReviewPart, tuple[Flow[..., Any], tuple[Any, ...]]]:
     """Each part that the database file asks for: its check and what that is called with."""
-    parts: dict[Part, tuple[Flow[..., Any], tuple[Any, ...]]] = {Part.INDEXES: (check_indexes, (promised,))}
+    parts: dict[ReviewPart, tuple[Flow[..., Any], tuple[Any, ...]]] = {ReviewPart.INDEXES: (check_indexes, (promised,))}
     if promised.queries:
-        parts[Part.QUERIES] = (check_query_plans, (promised, promised.queries, folder))
+        parts[ReviewPart.QUERIES] = (check_query_plans, (promised, promised.queries, folder))
     if promised.migrations:
         about = (promised.database, promised.team, promised.migrations, promised.url.env, folder, promised.queries)
-        parts[Part.MIGRATIONS] = (check_migration_rehearsal, about)
+        parts[ReviewPart.MIGRATIONS] = (check_migration_rehearsal, about)
     return parts
 
 
-async def _settle(promised: Database, part: Part, check: tuple[Flow[..., Any], tuple[Any, ...]]) -> list[Verdict]:
+async def _settle(promised: Database, part: ReviewPart, check: tuple[Flow[..., Any], tuple[Any, ...]]) -> list[Verdict]:
     """Make a check; one that breaks down says `unknown`, and the review goes on."""
     try:
         return await verdicts_of(check[0], *check[1])

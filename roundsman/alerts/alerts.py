@@ -38,7 +38,7 @@ from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import plain
 from roundsman.report.rules.verdict import Outcome, Verdict
 from roundsman.rollback.proofs import find_rehearsals
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
@@ -400,7 +400,7 @@ def _moved(
     if verdict:
         alert = replace(alert, rule=plain(verdict.rule), owner=plain(verdict.owner))
         return advance(
-            alert, verdict.outcome, report.ended, report.run, site.notify.policy if site.notify else Policy()
+            alert, verdict.outcome, report.ended, report.run, site.notify.policy if site.notify else AlertPolicy()
         )
     if _left(alert, site, report, full=full):
         return let_go(alert, report.ended, report.run)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from roundsman.cache.rules.ageing import LATE
 from roundsman.cache.rules.judge import VISITS, late_at, plan
-from roundsman.http.copies import Look
+from roundsman.http.copies import RuleVisits
 from roundsman.probe.ask import ask, pause
 from roundsman.probe.probe import now
 from roundsman.report.rules.exchange import Exchange, Probe
@@ -16,7 +16,7 @@ from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
 
 
-async def examine(site: Site, rule: Rule, visitor: Visitor) -> Look:
+async def examine(site: Site, rule: Rule, visitor: Visitor) -> RuleVisits:
     """Ask each example of a rule a few times in a row, as one visitor; then make the steps of its plan as a stranger.
 
     The steps are made over one connection, which mostly leads to one and the same cache server, and in their order.
@@ -31,10 +31,10 @@ async def examine(site: Site, rule: Rule, visitor: Visitor) -> Look:
     made = await ask(site, [step.probe for step in steps], connections=1, again=False)
     for step, exchange in zip(steps, made, strict=True):
         extra[step.route][step.name].append(exchange)
-    return Look(dict(seen), {route: dict(named) for route, named in extra.items()})
+    return RuleVisits(dict(seen), {route: dict(named) for route, named in extra.items()})
 
 
-async def look_again(site: Site, rules: Sequence[Rule], looks: Sequence[Look]) -> list[Look]:
+async def look_again(site: Site, rules: Sequence[Rule], looks: Sequence[RuleVisits]) -> list[RuleVisits]:
     """Visit one route of each rule once more, late enough for its Age to have grown. Waits two seconds at most."""
     due = [late_at(rule, look) for rule, look in zip(rules, looks, strict=True)]
     paths = [path for each in due for path in each]
@@ -45,6 +45,6 @@ async def look_again(site: Site, rules: Sequence[Rule], looks: Sequence[Look]) -
     return [_with(look, {path: late[path] for path in each}) for look, each in zip(looks, due, strict=True)]
 
 
-def _with(look: Look, late: dict[str, Exchange]) -> Look:
+def _with(look: RuleVisits, late: dict[str, Exchange]) -> RuleVisits:
     more = {path: {**look.extra.get(path, {}), LATE: [exchange]} for path, exchange in late.items()}
     return replace(look, extra={**look.extra, **more})

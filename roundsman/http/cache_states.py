@@ -28,7 +28,7 @@ class CacheState(StrEnum):
         """Whether a stored copy answered; None when nobody says.
 
         REVALIDATED counts: the origin was asked, yet what the visitor got had been stored. Who needs to know whether
-        the origin was asked reads `Told.origin_contacted`.
+        the origin was asked reads `CacheReport.origin_contacted`.
         """
         return _FROM_STORE.get(self._value_, False)
 
@@ -55,7 +55,7 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CacheReport:
     """What the status headers of one answer say.
 
     `state` speaks of the answer as a whole: when the edge missed and a cache behind it had a copy, a stored copy
@@ -92,7 +92,7 @@ UNSAID = Tier(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
 ERROR_PAGE = Tier(CacheState.DYNAMIC, OriginContacted.UNKNOWN)
 
 #: Words that mean the same wherever they are said. What a vendor means otherwise stands with that vendor.
-_SAID_FOR: Mapping[Tier, str] = {
+_WORDS_OF: Mapping[Tier, str] = {
     HIT: (
         "HIT HIT-FRESH PRERENDER ORIGINSHIELDHIT TCP_HIT TCP_MEM_HIT TCP_IMS_HIT TCP_INM_HIT TCP_NEGATIVE_HIT"
         " TCP_REMOTE_HIT TCP_OFFLINE_HIT TCP_PARTIAL_HIT HIT-FRONT HIT-LOCAL HIT-REMOTE"
@@ -132,19 +132,19 @@ _FASTLY_STATES: Mapping[str, Tier] = MappingProxyType(
 _FASTLY_SUFFIXES = "(-(CLUSTER|REMOTE|WAIT|REFRESH|LOSTHDR|PASS|RECV|ERROR))"
 #: What Fastly means otherwise than others do by the same word.
 FASTLY_WORDS: Mapping[str, Tier] = MappingProxyType({name: _FASTLY_STATES[name] for name in ("HIT-STALE", "ERROR")})
-_WORDS = MappingProxyType({word: tier for tier, words in _SAID_FOR.items() for word in words.split()})
+_WORDS = MappingProxyType({word: tier for tier, words in _WORDS_OF.items() for word in words.split()})
 NO_WORDS: Mapping[str, Tier] = MappingProxyType({})
 #: A server's name without a domain, as it stands before its word; and how often a copy was used, behind the word.
 _SERVER = re.compile(r"[A-Z]+\d+")
 _COUNT = re.compile(r"(?<=[A-Z])[/(]\d+\)?$")
 
 
-def tier(said: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
+def tier(entry: str, own: Mapping[str, Tier] = NO_WORDS) -> Tier | None:
     """What one entry of a status header says; its first word counts, as in `RefreshHit from cloudfront`.
 
     `own` holds, in upper case, the words that this vendor means differently. None when the word means nothing here.
     """
-    words = _verdict(said.upper())
+    words = _verdict(entry.upper())
     # Some put Squid's word, which is the more exact one, behind a plain one.
     exact = words[1] if len(words) > 1 and words[1].startswith("TCP_") else "".join(words[:1])
     word = exact.strip("\"'()[];:")
@@ -164,9 +164,9 @@ def _fastly_state(word: str) -> Tier | None:
     return None
 
 
-def _verdict(said: str) -> list[str]:
+def _verdict(entry: str) -> list[str]:
     """The words of an entry, the cache's verdict first: of `CACHE HIT`, Wikimedia's `CP3066 HIT/6`, `CP3066 HIT(6)`."""
-    words = said.split(None, 2)
+    words = entry.split(None, 2)
     if len(words) == 2 and (words[0] == "CACHE" or _SERVER.fullmatch(words[0])):
         words.reverse()
     return [_COUNT.sub("", words[0]), *words[1:]] if words else []
@@ -181,26 +181,26 @@ def tiers(value: str, own: Mapping[str, Tier] = NO_WORDS) -> list[Tier]:
     if entries[0].lower().split()[-2:] == ["from", "child"]:
         entries.reverse()
     found = [tier(entry, own) for entry in entries]
-    return [one or UNSAID for one in found] if any(found) else []
+    return [known or UNSAID for known in found] if any(found) else []
 
 
-def told(found: Sequence[Tier], header: str, node: str = "") -> Told | None:
+def report_of(found: Sequence[Tier], header: str, node: str = "") -> CacheReport | None:
     """Sum up what the caches said, the edge last; None when they said nothing."""
     if not found:
         return None
     answer = _seen_through(found)
     holder = header if answer.state.from_store else ""
-    return Told(answer.state, answer.contacted, node.strip(), tuple(reversed(found)), header, holder)
+    return CacheReport(answer.state, answer.contacted, node.strip(), tuple(reversed(found)), header, holder)
 
 
-def stacked(found: Sequence[Told]) -> Told:
+def stacked(found: Sequence[CacheReport]) -> CacheReport:
     """Sum up what several headers say, the edge's own first: each speaks of a layer, or several, of its own."""
     if len(found) == 1:
         return found[0]
     layers = tuple(layer for one in found for layer in one.layers)
     answer = _seen_through(layers[::-1])
     holders = [one.held_by for one in found if one.held_by] if answer.state.from_store else [""]
-    return Told(answer.state, answer.contacted, found[0].node, layers, found[0].header, holders[0])
+    return CacheReport(answer.state, answer.contacted, found[0].node, layers, found[0].header, holders[0])
 
 
 def _seen_through(found: Sequence[Tier]) -> Tier:

@@ -25,18 +25,18 @@ from roundsman.http.cache_states import (
     REVALIDATED,
     STALE,
     STALE_WHILE_FETCHING,
+    CacheReport,
     CacheState,
     OriginContacted,
     Tier,
-    Told,
+    report_of,
     stacked,
     tier,
     tiers,
-    told,
 )
 from roundsman.report.rules.exchange import Exchange
 
-__all__ = ["CacheState", "OriginContacted", "Told", "at_edge", "cache_state", "edges", "in_words", "read"]
+__all__ = ["CacheReport", "CacheState", "OriginContacted", "at_edge", "cache_state", "edges", "in_words", "read"]
 
 _NUMBER = re.compile(r"\d+")
 _COUNTS = re.compile(r"\s(?:dirn|mlen):\S*|(?<=hit|int)(?:[/(]|:\s?)\d+\)?|(?<=miss|pass)[/(]\d+\)?", re.IGNORECASE)
@@ -50,15 +50,15 @@ _PART = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 _FALSE = frozenset({"?0", "0", "false"})
 
 
-def cache_status(said: Mapping[str, str]) -> Told | None:
+def cache_status(headers: Mapping[str, str]) -> CacheReport | None:
     """Read Cache-Status: the first member is nearest the origin, the last nearest the user."""
-    found = [(name, one) for name, parameters in _members(said.get("cache-status", "")) if (one := _tier(parameters))]
+    value = headers.get("cache-status", "")
+    found = [(name, seen) for name, parameters in _members(value) if (seen := _tier(parameters))]
     if found:
-        return told([one for _, one in found], "cache-status", found[-1][0])
+        return report_of([seen for _, seen in found], "cache-status", found[-1][0])
     # Some write $upstream_cache_status under this name, and so do the caches before and behind them; a member of
     # RFC 9211 with nothing but a name says nothing.
-    value = said.get("cache-status", "")
-    return None if ";" in value else told(tiers(value), "cache-status")
+    return None if ";" in value else report_of(tiers(value), "cache-status")
 
 
 def _tier(parameters: Mapping[str, str]) -> Tier | None:
@@ -124,12 +124,11 @@ _BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
 }
 
 
-def _likely(said: vendor.Said) -> Told | None:
+def _likely(headers: vendor.HeaderValues) -> CacheReport | None:
     """A header with a likely name and a plain word in it, where nobody else says anything; no vendor's own is one."""
-    names = [name for name in said if name not in _HEARD and hosts.is_likely(name)]
-    return next(
-        (found for name in names if (found := vendor.worded(name)(said)) and found.state.from_store is not None), None
-    )
+    names = [name for name in headers if name not in _STATUS_HEADERS and hosts.is_likely(name)]
+    reports = (vendor.worded(name)(headers) for name in names)
+    return next((report for report in reports if report and report.state.from_store is not None), None)
 
 
 _ANYBODY: tuple[vendor.Reader, ...] = (
@@ -174,7 +173,7 @@ _SPOKEN: Mapping[vendor.Reader, frozenset[str]] = {
 }
 #: Seconds by which an Age has to exceed the time that the answer took: a cache may count that time (RFC 9111 4.2.3).
 _AGE_MARGIN_SECONDS = 1.0
-_BY_AGE = Told(CacheState.HIT, OriginContacted.NO, layers=(HIT,), header="age", held_by="age")
+_BY_AGE = CacheReport(CacheState.HIT, OriginContacted.NO, layers=(HIT,), header="age", held_by="age")
 #: A site may name one of these as its own header; any other is read word by word.
 _BY_NAME: Mapping[str, vendor.Reader] = {
     **hosts.CDNS,
@@ -191,14 +190,14 @@ _BY_NAME: Mapping[str, vendor.Reader] = {
 
 def cache_state(exchange: Exchange) -> CacheState:
     """What became of one request, in one word."""
-    told = exchange.read.get(Told)
-    return (told or read(exchange)).state
+    report = exchange.read.get(CacheReport)
+    return (report or read(exchange)).state
 
 
 def at_edge(exchange: Exchange) -> CacheState:
     """What the outermost cache did, whatever the caches behind it had."""
-    told = read(exchange)
-    return told.layers[0].state if told.layers else told.state
+    report = read(exchange)
+    return report.layers[0].state if report.layers else report.state
 
 
 def in_words(exchange: Exchange) -> str:
@@ -206,11 +205,11 @@ def in_words(exchange: Exchange) -> str:
 
     An edge that does not say what it did, as `Error from cloudfront`, may itself have had the copy that an Age shows.
     """
-    told = read(exchange)
-    if not told.held_by or told.held_by == told.header:
-        return told.state
-    before = f" behind {edge}" if (edge := told.layers[0].state) is not CacheState.UNKNOWN else ""
-    return f"{told.state}{before} ({told.held_by})"
+    report = read(exchange)
+    if not report.held_by or report.held_by == report.header:
+        return report.state
+    before = f" behind {edge}" if (edge := report.layers[0].state) is not CacheState.UNKNOWN else ""
+    return f"{report.state}{before} ({report.held_by})"
 
 
 def edges(exchange: Exchange) -> tuple[str, ...]:
@@ -220,28 +219,28 @@ def edges(exchange: Exchange) -> tuple[str, ...]:
     return vendor.kinds({name.lower(): value for name, value in reversed(exchange.headers)})
 
 
-def read(exchange: Exchange) -> Told:
+def read(exchange: Exchange) -> CacheReport:
     """Read the status headers of a response; UNKNOWN when none of them says anything.
 
     The header that the site names (`exchange.probe.status_header`) and its edge (`exchange.probe.edge`) are heard
     first. Reading the same words again costs a look-up, as what differs from answer to answer is left out before.
     """
-    if (told := exchange.read.get(Told)) is None:
-        told = exchange.read[Told] = _read(exchange)
-    return told
+    if (report := exchange.read.get(CacheReport)) is None:
+        report = exchange.read[CacheReport] = _read(exchange)
+    return report
 
 
-def _read(exchange: Exchange) -> Told:
+def _read(exchange: Exchange) -> CacheReport:
     probe, headers = exchange.probe, exchange.headers
-    heard = _heard(exchange.names, probe.status_header)
-    said = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in heard.places])
-    told = _told(probe.edge, heard, said)
-    return _with_age(told) if told.header and _by_age(exchange, told) else told
+    layout = _status_layout(exchange.names, probe.status_header)
+    values = tuple([shorten(headers[place][1]) if shorten else headers[place][1] for place, shorten in layout.places])
+    report = _summary(probe.edge, layout, values)
+    return _with_age(report) if report.header and _by_age(exchange, report) else report
 
 
-def _by_age(exchange: Exchange, told: Told) -> bool:
+def _by_age(exchange: Exchange, report: CacheReport) -> bool:
     """Whether an answer for which the edge asked others is too old to come from the origin."""
-    if told.state.from_store or told.origin_contacted is OriginContacted.NO:
+    if report.state.from_store or report.origin_contacted is OriginContacted.NO:
         return False
     digits = exchange.header("age").partition(",")[0].strip()
     if not (digits.isascii() and digits.isdigit()):
@@ -250,12 +249,12 @@ def _by_age(exchange: Exchange, told: Told) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _with_age(told: Told) -> Told:
-    return stacked([told, _BY_AGE])
+def _with_age(report: CacheReport) -> CacheReport:
+    return stacked([report, _BY_AGE])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Heard:
+class _StatusLayout:
     """Which headers of a response are heard, by their places, and what shortens each."""
 
     own: str
@@ -264,35 +263,37 @@ class _Heard:
 
 
 @lru_cache(maxsize=1024)
-def _heard(names: tuple[str, ...], own: str) -> _Heard:
+def _status_layout(names: tuple[str, ...], own: str) -> _StatusLayout:
     own = own.lower()
-    wanted = _HEARD.keys() | {own} - {""}
+    wanted = _STATUS_HEADERS.keys() | {own} - {""}
     known = [
         (place, name) for place, name in enumerate(map(str.lower, names)) if name in wanted or hosts.is_likely(name)
     ]
-    shortened = tuple((place, _HEARD.get(name, None if name == own else hosts.first_words)) for place, name in known)
-    return _Heard(own, tuple(name for _, name in known), shortened)
+    shortened = tuple(
+        (place, _STATUS_HEADERS.get(name, None if name == own else hosts.first_words)) for place, name in known
+    )
+    return _StatusLayout(own, tuple(name for _, name in known), shortened)
 
 
 @lru_cache(maxsize=1024)
-def _told(edge: str, heard: _Heard, values: tuple[str, ...]) -> Told:
-    own = heard.own
-    said: dict[str, str] = {}
-    for name, value in zip(heard.names, values, strict=True):
-        said[name] = f"{said[name]}, {value}" if name in said else value
+def _summary(edge: str, layout: _StatusLayout, values: tuple[str, ...]) -> CacheReport:
+    own = layout.own
+    headers: dict[str, str] = {}
+    for name, value in zip(layout.names, values, strict=True):
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     readers = [_BY_NAME.get(own) or vendor.worded(own, FASTLY_WORDS if edge == "fastly" else NO_WORDS)] if own else []
-    found: list[Told] = []
+    found: list[CacheReport] = []
     for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
         # That of an edge which asked nobody is history.
         if found and found[-1].origin_contacted is OriginContacted.NO:
             break
         if found and reader in _LAST_RESORT:
             continue
-        if one := reader(said):
+        if one := reader(headers):
             found.append(one)
             for name in {one.header} | _SPOKEN.get(reader, frozenset()):
-                said.pop(name, None)
-    return stacked(found) if found else Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+                headers.pop(name, None)
+    return stacked(found) if found else CacheReport(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
 
 
 @lru_cache(maxsize=4096)
@@ -341,8 +342,8 @@ def _letters(via: str) -> str:
 
 
 #: Every header that a reader looks at, with what takes out of it that which differs from answer to answer.
-_HEARD: Mapping[str, Callable[[str], str] | None] = {
-    **hosts.HEARD,
+_STATUS_HEADERS: Mapping[str, Callable[[str], str] | None] = {
+    **hosts.STATUS_HEADERS,
     **dict.fromkeys(vendor.NGINX_NAMES),
     "age": _aged,
     "akamai-cache-status": None,

@@ -13,7 +13,7 @@ GRAIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProbeStep:
     """One look at a route beside the plain visits: on whose verdict it bears, what for, and what to ask."""
 
     route: str
@@ -26,7 +26,7 @@ Extra = Mapping[str, Sequence[Exchange]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RuleVisits:
     """What was seen of a rule: the plain visits of each route, and what came of the steps of some."""
 
     seen: Mapping[str, Sequence[Exchange]]

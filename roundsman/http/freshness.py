@@ -5,12 +5,21 @@ from collections.abc import Iterator, Sequence
 from roundsman.http.cache_status import edges
 from roundsman.http.fields import delta_seconds as seconds
 from roundsman.http.fields import directives
-from roundsman.http.rfc9111_store import UNTIL_DEPLOY, Answer, Policy, Reading, Terms, age_of, is_private, read
+from roundsman.http.rfc9111_store import (
+    UNTIL_DEPLOY,
+    CachePolicy,
+    Reading,
+    Storability,
+    StoreContext,
+    age_of,
+    is_private,
+    read,
+)
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
 
 __all__ = [
-    "Answer",
+    "Storability",
     "age",
     "ambiguities",
     "birth",
@@ -41,7 +50,7 @@ def keeps_until_deploy(exchange: Exchange) -> bool:
     return not UNTIL_DEPLOY.isdisjoint(edges(exchange))
 
 
-def storable(exchange: Exchange, *, authorized: bool = False, targeted: Sequence[str] = ()) -> Answer:
+def storable(exchange: Exchange, *, authorized: bool = False, targeted: Sequence[str] = ()) -> Storability:
     """May a shared cache store it (RFC 9111 section 3)?
 
     `authorized`: the request carried an Authorization header, also where the probe does not show it. `targeted`: names
@@ -75,7 +84,7 @@ def grace(exchange: Exchange, *, targeted: Sequence[str] = ()) -> int:
     return 0 if policy.strict or policy.no_cache else policy.while_revalidate
 
 
-def read_policy(exchange: Exchange, targeted: Sequence[str] = ()) -> tuple[Policy, int | None]:
+def read_policy(exchange: Exchange, targeted: Sequence[str] = ()) -> tuple[CachePolicy, int | None]:
     """What a shared cache goes by: the policy, equal only to itself, and the lifetime that is named, in seconds."""
     policy, named, *_ = _read(exchange, targeted)
     return policy, named
@@ -134,7 +143,7 @@ def _read(exchange: Exchange, targeted: Sequence[str], *, authorized: bool = Fal
     if kept is not None:
         return kept
     probe = exchange.probe
-    terms = Terms(
+    terms = StoreContext(
         exchange.status,
         probe.method,
         probe.url if probe.method == "POST" else "",

@@ -20,12 +20,12 @@ from roundsman.http.cache_states import (
     STALE_FOR_WANT_OF_BETTER,
     STALE_WHILE_FETCHING,
     UNSAID,
+    CacheReport,
     Tier,
-    Told,
+    report_of,
     tiers,
-    told,
 )
-from roundsman.http.vendor_headers import Reader, Said, worded
+from roundsman.http.vendor_headers import HeaderValues, Reader, worded
 
 #: The second of the four letters says whether the copy was used.
 _IMPERVA = re.compile(r"\s[A-Z\d]([A-Z])[A-Z]{2}(?=\s|$)")
@@ -73,11 +73,11 @@ _PARTIAL = frozenset(
 def _litespeed(name: str, node: str = "") -> Reader:
     """LiteSpeed's words: of `hit,private` the copy is the visitor's own; `bkd` is from the backend and not kept."""
 
-    def read(said: Said) -> Told | None:
-        word, *more = [part.strip().lower() for part in said.get(name, "").split(",")]
+    def read(headers: HeaderValues) -> CacheReport | None:
+        word, *more = [part.strip().lower() for part in headers.get(name, "").split(",")]
         own = OWN_COPY if "private" in more else HIT
         found = {"hit": own, "miss": MISS, "bkd": NOT_CACHEABLE}.get(word)
-        return told([found] if found else tiers(word), name, said.get(node, ""))
+        return report_of([found] if found else tiers(word), name, headers.get(node, ""))
 
     return read
 
@@ -85,10 +85,10 @@ def _litespeed(name: str, node: str = "") -> Reader:
 def _traced(name: str) -> Reader:
     """The trace of Rack::Cache, which Symfony's HttpCache took over."""
 
-    def read(said: Said) -> Told | None:
-        words = re.split(r"[,/]\s*", trace(said.get(name, "")))
+    def read(headers: HeaderValues) -> CacheReport | None:
+        words = re.split(r"[,/]\s*", trace(headers.get(name, "")))
         found = next((tier for word, tier in _TRACED if word in words), None)
-        return told([found], name) if found else None
+        return report_of([found], name) if found else None
 
     return read
 
@@ -99,24 +99,24 @@ def trace(value: str) -> str:
     return found[1] if found else ""
 
 
-def imperva(said: Said) -> Told | None:
+def imperva(headers: HeaderValues) -> CacheReport | None:
     """X-Iinfo: C from the store, V confirmed by the origin, any other letter fetched."""
-    found = _IMPERVA.search(said.get("x-iinfo", ""))
-    return told([{"C": HIT, "V": REVALIDATED}.get(found[1], MISS)], "x-iinfo") if found else None
+    found = _IMPERVA.search(headers.get("x-iinfo", ""))
+    return report_of([{"C": HIT, "V": REVALIDATED}.get(found[1], MISS)], "x-iinfo") if found else None
 
 
-def tencent(said: Said) -> Told | None:
+def tencent(headers: HeaderValues) -> CacheReport | None:
     """X-Cache-Lookup, the origin's side first. Each layer adds a word, and Squid's own is of another shape.
 
     `Hit From Upstream` is said of what the origin sent. `Hit From Inner Cluster` says whom the edge asked, and is said
     of new pages as well; alone it is all that is known of the layer that answered.
     https://kanchuan.com/blog/186-cdn-x-cache-lookup, and answers of its CDN.
     """
-    entries = [entry.strip().lower() for entry in said.get("x-cache-lookup", "").split(",")]
+    entries = [entry.strip().lower() for entry in headers.get("x-cache-lookup", "").split(",")]
     if not any(map(_TENCENT.fullmatch, entries)):
         return None
     found = [_tencent(entry, is_first=place == 0) for place, entry in enumerate(entries)]
-    return told(found, "x-cache-lookup")
+    return report_of(found, "x-cache-lookup")
 
 
 def _tencent(entry: str, *, is_first: bool) -> Tier:
@@ -127,23 +127,23 @@ def _tencent(entry: str, *, is_first: bool) -> Tier:
     return MISS if entry in {"cache miss", "hit from upstream"} else HIT
 
 
-def edgecast(said: Said) -> Told | None:
+def edgecast(headers: HeaderValues) -> CacheReport | None:
     """X-EC-Cache for the edge and X-EC-Cache-Remote for its parent, both only when asked for."""
-    edge = tiers(said.get("x-ec-cache", ""))
-    return told(tiers(said.get("x-ec-cache-remote", "")) + edge if edge else [], "x-ec-cache")
+    edge = tiers(headers.get("x-ec-cache", ""))
+    return report_of(tiers(headers.get("x-ec-cache-remote", "")) + edge if edge else [], "x-ec-cache")
 
 
-def automattic(said: Said) -> Told | None:
+def automattic(headers: HeaderValues) -> CacheReport | None:
     """X-ac: `3.dca_atomic_dca STALE`; a server's name without a word behind it says nothing."""
-    words = said.get("x-ac", "").split()
-    return told(tiers(words[-1]), "x-ac", words[0]) if len(words) > 1 else None
+    words = headers.get("x-ac", "").split()
+    return report_of(tiers(words[-1]), "x-ac", words[0]) if len(words) > 1 else None
 
 
-def apache(said: Said) -> Told | None:
+def apache(headers: HeaderValues) -> CacheReport | None:
     """X-Cache-Detail: `"conditional cache hit: entity refreshed" from host`."""
-    value = said.get("x-cache-detail", "").lower()
+    value = headers.get("x-cache-detail", "").lower()
     found = [one for phrase, one in _APACHE if phrase in value][:1]
-    return told(found, "x-cache-detail")
+    return report_of(found, "x-cache-detail")
 
 
 def is_likely(name: str) -> bool:
@@ -156,14 +156,14 @@ def first_words(value: str) -> str:
     return ", ".join(entry.split(None, 1)[0] for entry in value.split(",") if entry.strip())
 
 
-def counted(said: Said) -> Told | None:
+def counted(headers: HeaderValues) -> CacheReport | None:
     """X-Cache-Hits: how often each cache has used its copy.
 
     https://www.fastly.com/documentation/reference/http/http-headers/X-Cache-Hits
     """
-    counts = [entry.strip() for entry in said.get("x-cache-hits", "").split(",")]
+    counts = [entry.strip() for entry in headers.get("x-cache-hits", "").split(",")]
     found = [HIT if count == "1" else MISS for count in counts] if {*counts} <= {"0", "1"} else []
-    return told(found, "x-cache-hits")
+    return report_of(found, "x-cache-hits")
 
 
 def _words(*names: str, own: Mapping[str, Tier] = MappingProxyType({}), node: str = "") -> dict[str, Reader]:
@@ -283,7 +283,7 @@ def _is_count(value: str) -> bool:
 
 
 #: Every header that these readers look at, with what takes out of it that which differs from answer to answer.
-HEARD: Mapping[str, Callable[[str], str] | None] = MappingProxyType(
+STATUS_HEADERS: Mapping[str, Callable[[str], str] | None] = MappingProxyType(
     {
         **dict.fromkeys([*CDNS, *HOSTS]),
         **dict.fromkeys(["x-77-pop", "x-ec-cache-remote", "x-qc-pop", "x-sucuri-id"]),

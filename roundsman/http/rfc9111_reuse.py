@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from roundsman.http.fields import Directives, delta_seconds, directives
-from roundsman.http.rfc9111_store import Policy, Reading, Terms
+from roundsman.http.rfc9111_store import CachePolicy, Reading, StoreContext
 from roundsman.http.rfc9111_store import read as read_headers
 from roundsman.http.target import Headers, differing, sent, target
 
@@ -30,7 +30,7 @@ class Reuse(StrEnum):
     """Answer 504: the client wants nothing but a copy, and there is none to use."""
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A request."""
 
     url: str
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     headers: Headers = ()
 
 
-class Answered(NamedTuple):
+class Response(NamedTuple):
     """A response; `received` is when it came in Unix seconds, `delay` how many seconds after its request."""
 
     status: int
@@ -50,7 +50,7 @@ class Answered(NamedTuple):
 class Decision(NamedTuple):
     """What the standards say of a response and of the next request. Times are seconds."""
 
-    policy: Policy
+    policy: CachePolicy
     explicit_lifetime: int | None
     """The lifetime that the response names; None when it names none."""
     age: float
@@ -88,7 +88,7 @@ class Decision(NamedTuple):
 
 # Equal only to itself: a key of a memo that is hashed in no time.
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class _Request:
+class _CacheRequest:
     """What of a request bears on caching, whatever its target. Not to be shown: its headers can be a member's."""
 
     method: str
@@ -101,9 +101,9 @@ class _Request:
 
 
 def judge(  # noqa: PLR0913 - two requests, a response and a cache, by name
-    asked: Asked,
-    answered: Answered,
-    following: Asked,
+    asked: Request,
+    answered: Response,
+    following: Request,
     *,
     after: float = 0.0,
     targeted: tuple[str, ...] = (),
@@ -129,25 +129,25 @@ def judge(  # noqa: PLR0913 - two requests, a response and a cache, by name
 
 
 @lru_cache(maxsize=1024)
-def _request(method: str, headers: Headers) -> _Request:
+def _request(method: str, headers: Headers) -> _CacheRequest:
     lines = sent(headers, "cache-control")
     said = directives(", ".join(lines or ()))
     pragma = lines is None and "no-cache" in directives(", ".join(sent(headers, "pragma") or ()))
-    return _Request(method, headers, said, sent(headers, "authorization") is not None, "no-store" in said, pragma)
+    return _CacheRequest(method, headers, said, sent(headers, "authorization") is not None, "no-store" in said, pragma)
 
 
 @lru_cache(maxsize=4096)
-def _terms(request: _Request, status: int, url: str, targeted: tuple[str, ...], shared: bool) -> Terms:  # noqa: FBT001 - a key of the memo
-    return Terms(status, request.method, url, request.authorized, request.unwanted, targeted, shared)
+def _terms(request: _CacheRequest, status: int, url: str, targeted: tuple[str, ...], shared: bool) -> StoreContext:  # noqa: FBT001 - a key of the memo
+    return StoreContext(status, request.method, url, request.authorized, request.unwanted, targeted, shared)
 
 
 @lru_cache(maxsize=4096)
 def _settled(
-    policy: Policy,
+    policy: CachePolicy,
     status: int,
     same: bool,  # noqa: FBT001 - a key of the memo
-    first: _Request,
-    second: _Request,
+    first: _CacheRequest,
+    second: _CacheRequest,
 ) -> tuple[Reuse, str] | None:
     """What is decided without looking at a clock; None when time decides. `same`: both requests have one target."""
     if not policy.storable.yes:
@@ -173,7 +173,7 @@ def _settled(
 _HIT = (Reuse.HIT, "")
 
 
-def _timely(read: Reading, request: _Request, age: float, by_age: float) -> tuple[Reuse, str]:
+def _timely(read: Reading, request: _CacheRequest, age: float, by_age: float) -> tuple[Reuse, str]:
     """What is left for time to decide. `by_age` leaves Date out, which RFC 9111 section 4.2.3 allows."""
     policy, lifetime, contested, _, _ = read
     said = request.said
@@ -202,7 +202,7 @@ def _unwelcome(lifetime: int | None, said: Directives, age: float, by_age: float
     return ""
 
 
-def _stale(policy: Policy, lifetime: int, said: Directives, age: float, by_age: float) -> tuple[Reuse, str]:
+def _stale(policy: CachePolicy, lifetime: int, said: Directives, age: float, by_age: float) -> tuple[Reuse, str]:
     why = f"stale: {_age(age, by_age)} old of {lifetime} s, RFC 9111 4.2"
     late = age - lifetime
     if policy.strict:

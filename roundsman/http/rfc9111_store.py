@@ -58,7 +58,7 @@ _YEAR = 365.2425 * 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Storability:
     """A yes or no about a response, and why."""
 
     yes: bool
@@ -77,7 +77,7 @@ class Layout:
     expires: tuple[int, ...]
 
 
-class Terms(NamedTuple):
+class StoreContext(NamedTuple):
     """What beside the headers of a response decides about it. The request's part, and the cache's."""
 
     status: int
@@ -93,10 +93,10 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Policy:
+class CachePolicy:
     """What the headers of one shape say."""
 
-    storable: Answer
+    storable: Storability
     said: Directives
     """By Cache-Control, or by the targeted field that replaces it."""
     lifetime: int | None
@@ -123,10 +123,10 @@ class Policy:
 #: A response, read: its policy; the lifetime that it names in seconds, or None; whether it names another one, too; its
 #: Age in seconds and its Date in Unix seconds, None where there is none to be used. A plain tuple, since one is made
 #: for every exchange of a round.
-Reading = tuple[Policy, int | None, bool, int | None, int | None]
+Reading = tuple[CachePolicy, int | None, bool, int | None, int | None]
 
 
-def read(headers: Headers, received: float, terms: Terms) -> Reading:
+def read(headers: Headers, received: float, terms: StoreContext) -> Reading:
     """Read the headers of a response that came at a time, in Unix seconds.
 
     Of two equal headers the first counts; an Expires that is no date has passed; without a Date, the time of receipt
@@ -165,7 +165,7 @@ def _layout(names: tuple[str, ...], targeted: tuple[str, ...]) -> Layout:
 
 
 @lru_cache(maxsize=4096)
-def _policy(layout: Layout, values: tuple[str, ...], terms: Terms) -> Policy:
+def _policy(layout: Layout, values: tuple[str, ...], terms: StoreContext) -> CachePolicy:
     found: dict[str, str] = {}
     for name, value in zip(layout.ruling, values, strict=True):
         found[name] = f"{found[name]}, {value}" if name in found else value
@@ -188,7 +188,7 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: Terms) -> Policy:
         terms, said, field, expires=expires, located=_located(terms.url, found.get("content-location"))
     )
     may_guess = not named and not expires and (terms.status in HEURISTIC or "public" in said)
-    return Policy(
+    return CachePolicy(
         storable=storable,
         said=said,
         lifetime=(delta_seconds(said[named]) or 0) if named else None,
@@ -210,25 +210,25 @@ def is_private(said: Directives) -> bool:
     return "private" in said and said["private"] is None
 
 
-def _storable(terms: Terms, said: Directives, field: str, *, expires: bool, located: bool) -> Answer:
+def _storable(terms: StoreContext, said: Directives, field: str, *, expires: bool, located: bool) -> Storability:
     """RFC 9111 section 3, the reasons against it first."""
     place = f" in {field}, RFC 9213 2.2 and" if field else ","
     lasts = ("s-maxage", "max-age") if terms.shared else ("max-age",)
     lives = expires or any(name in said for name in lasts)
     for why in (*_refused(terms, lives=lives, located=located), *_forbidden(terms, said, place)):
-        return Answer(yes=False, why=why)
+        return Storability(yes=False, why=why)
     for name in (*lasts, "public", *(() if terms.shared else ("private",))):
         if name in said:
-            return Answer(yes=True, why=f"`{name}`{place} RFC 9111 3")
+            return Storability(yes=True, why=f"`{name}`{place} RFC 9111 3")
     if expires:
-        return Answer(yes=True, why="`Expires`, RFC 9111 3")
+        return Storability(yes=True, why="`Expires`, RFC 9111 3")
     if terms.status in HEURISTIC:
         why = f"nothing forbids it and {terms.status} may be kept heuristically, RFC 9111 4.2.2"
-        return Answer(yes=True, why=why)
-    return Answer(yes=False, why=f"no lifetime, and {terms.status} may not be kept without one, RFC 9111 3")
+        return Storability(yes=True, why=why)
+    return Storability(yes=False, why=f"no lifetime, and {terms.status} may not be kept without one, RFC 9111 3")
 
 
-def _refused(terms: Terms, *, lives: bool, located: bool) -> Iterator[str]:
+def _refused(terms: StoreContext, *, lives: bool, located: bool) -> Iterator[str]:
     """What keeps a cache out, whatever the headers say."""
     if terms.status < 200:
         yield f"{terms.status} is no final answer, RFC 9111 3"
@@ -243,7 +243,7 @@ def _refused(terms: Terms, *, lives: bool, located: bool) -> Iterator[str]:
         yield "the request said `no-store`, RFC 9111 5.2.1.5"
 
 
-def _forbidden(terms: Terms, said: Directives, place: str) -> Iterator[str]:
+def _forbidden(terms: StoreContext, said: Directives, place: str) -> Iterator[str]:
     """The directives against it. With `must-understand`, `no-store` is for caches that do not know the status."""
     if "must-understand" not in said:
         if "no-store" in said:

@@ -20,16 +20,16 @@ from roundsman.http.cache_states import (
     REVALIDATED,
     STALE_FOR_WANT_OF_BETTER,
     UNSAID,
+    CacheReport,
     CacheState,
     Tier,
-    Told,
+    report_of,
     tier,
     tiers,
-    told,
 )
 
-Said = Mapping[str, str]
-Reader = Callable[[Said], Told | None]
+HeaderValues = Mapping[str, str]
+Reader = Callable[[HeaderValues], CacheReport | None]
 
 #: Where $upstream_cache_status is put by habit; a site can name another place in its file.
 NGINX_NAMES = (
@@ -57,8 +57,8 @@ _ROLES = frozenset({"cloudfront", "child", "parent"})
 def worded(name: str, own: Mapping[str, Tier] = NO_WORDS, *, node: str = "") -> Reader:
     """A reader of a header that holds vendors' words; `node` is the header that names the server."""
 
-    def read(said: Said) -> Told | None:
-        return told(tiers(said.get(name, ""), own), name, said.get(node, ""))
+    def read(headers: HeaderValues) -> CacheReport | None:
+        return report_of(tiers(headers.get(name, ""), own), name, headers.get(node, ""))
 
     return read
 
@@ -74,89 +74,90 @@ azure = worded("x-cache")
 keycdn = worded("x-cache", node="x-edge-location")
 
 
-def bunny(said: Said) -> Told | None:
+def bunny(headers: HeaderValues) -> CacheReport | None:
     """CDN-Cache, and Perma-Cache for the store behind it.
 
     That is kept with a copy, so of an answer from the edge it is history. https://docs.bunny.net/cdn/perma-cache
     """
-    server = said.get("server", "")
+    server = headers.get("server", "")
     node = server[len("bunnycdn-") :] if server.lower().startswith("bunnycdn-") else ""
-    edge = tiers(said.get("cdn-cache", ""))
-    behind = tiers(said.get("perma-cache", "")) if edge and not edge[-1].state.from_store else []
-    return told(behind + edge, "cdn-cache", node)
+    edge = tiers(headers.get("cdn-cache", ""))
+    behind = tiers(headers.get("perma-cache", "")) if edge and not edge[-1].state.from_store else []
+    return report_of(behind + edge, "cdn-cache", node)
 
 
-def nginx(said: Said) -> Told | None:
+def nginx(headers: HeaderValues) -> CacheReport | None:
     """The variable $upstream_cache_status under any of its usual names.
 
     https://nginx.org/en/docs/http/ngx_http_upstream_module.html
     """
-    return next((found for name in NGINX_NAMES if (found := worded(name)(said))), None)
+    return next((found for name in NGINX_NAMES if (found := worded(name)(headers))), None)
 
 
-def cloudfront(said: Said) -> Told | None:
+def cloudfront(headers: HeaderValues) -> CacheReport | None:
     """X-Cache in the words of x-edge-result-type, or Server-Timing. Uncacheable things are `Miss` too.
 
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
     """
-    return told(tiers(said.get("x-cache", "")), "x-cache", said.get("x-amz-cf-pop", "")) or server_timing(said)
+    report = report_of(tiers(headers.get("x-cache", "")), "x-cache", headers.get("x-amz-cf-pop", ""))
+    return report or server_timing(headers)
 
 
-def fastly(said: Said) -> Told | None:
+def fastly(headers: HeaderValues) -> CacheReport | None:
     """X-Cache, the shield first; without it Fastly-Debug-TTL, where the edge comes first.
 
     A pass is a MISS there, a stale or made-up answer a HIT.
     https://www.fastly.com/documentation/reference/http/http-headers/
     """
-    servers = _last(said.get("x-served-by", ""))
+    servers = _last(headers.get("x-served-by", ""))
     # The words of fastly_info.state, which some write into X-Cache.
-    if found := tiers(said.get("x-cache", ""), FASTLY_WORDS):
-        return told(found, "x-cache", servers)
-    seen = _FASTLY_DEBUG.findall(said.get("fastly-debug-ttl", ""))
+    if found := tiers(headers.get("x-cache", ""), FASTLY_WORDS):
+        return report_of(found, "x-cache", servers)
+    seen = _FASTLY_DEBUG.findall(headers.get("fastly-debug-ttl", ""))
     states = [HIT if letter in "Hh" else MISS for letter, _ in reversed(seen)]
-    return told(states, "fastly-debug-ttl", servers or (seen[0][1] if seen else ""))
+    return report_of(states, "fastly-debug-ttl", servers or (seen[0][1] if seen else ""))
 
 
-def akamai(said: Said) -> Told | None:
+def akamai(headers: HeaderValues) -> CacheReport | None:
     """X-Cache for the edge and X-Cache-Remote for its parent, asked for with Pragma: akamai-x-cache-on.
 
     The behaviour "return cache status" writes another header. X-Check-Cacheable: NO explains a miss.
     https://techdocs.akamai.com/edge-diagnostics/docs/pragma-headers
     """
-    not_cacheable = said.get("x-check-cacheable", "").strip().upper() == "NO"
-    if found := told(tiers(said.get("akamai-cache-status", "")), "akamai-cache-status"):
+    not_cacheable = headers.get("x-check-cacheable", "").strip().upper() == "NO"
+    if found := report_of(tiers(headers.get("akamai-cache-status", "")), "akamai-cache-status"):
         return found
-    if edge := tiers(said.get("x-cache", "")):
+    if edge := tiers(headers.get("x-cache", "")):
         if not_cacheable and edge[-1] is MISS:
             edge[-1] = NOT_CACHEABLE
-        return told(tiers(said.get("x-cache-remote", "")) + edge, "x-cache", _from(said["x-cache"]))
-    return told([Tier(CacheState.DYNAMIC, UNSAID.contacted)], "x-check-cacheable") if not_cacheable else None
+        return report_of(tiers(headers.get("x-cache-remote", "")) + edge, "x-cache", _from(headers["x-cache"]))
+    return report_of([Tier(CacheState.DYNAMIC, UNSAID.contacted)], "x-check-cacheable") if not_cacheable else None
 
 
-def varnish(said: Said) -> Told | None:
+def varnish(headers: HeaderValues) -> CacheReport | None:
     """X-Varnish: two numbers when a stored object answered, one when none did, the origin's side first.
 
     What VCL writes into X-Cache is believed where it agrees, since it knows a pass from a miss.
     """
-    words = told(tiers(said.get("x-cache", "")), "x-cache", _from(said.get("x-cache", "")))
-    counts = [len(entry.split()) for entry in said.get("x-varnish", "").split(",")]
+    words = report_of(tiers(headers.get("x-cache", "")), "x-cache", _from(headers.get("x-cache", "")))
+    counts = [len(entry.split()) for entry in headers.get("x-varnish", "").split(",")]
     numbers = [HIT if count == 2 else MISS if count == 1 else UNSAID for count in counts]
-    seen = told(numbers, "x-varnish") if set(counts) & {1, 2} else None
+    seen = report_of(numbers, "x-varnish") if set(counts) & {1, 2} else None
     if words and seen and (len(words.layers) > 1 or words.state.from_store != seen.state.from_store):
         return seen
     return words or seen
 
 
-def traffic_server(said: Said) -> Told | None:
+def traffic_server(headers: HeaderValues) -> CacheReport | None:
     """The letters in Via (insert_response_via_str 2 or 3), else the X-Cache of the xdebug plugin.
 
     https://docs.trafficserver.apache.org/appendices/faq.en.html
     """
-    via = said.get("via", "")
+    via = headers.get("via", "")
     found = [_by_letters(*match) for match in _VIA_CODES.findall(via)]
     hosts = [entry.split() for entry in via.split(",") if "[" in entry]
     node = hosts[-1][1] if hosts and len(hosts[-1]) > 1 else ""
-    return told(found, "via", node) or told(tiers(said.get("x-cache", "")), "x-cache")
+    return report_of(found, "via", node) or report_of(tiers(headers.get("x-cache", "")), "x-cache")
 
 
 def has_letters(via: str) -> bool:
@@ -178,61 +179,61 @@ def _by_letters(lookup: str, server: str) -> Tier:
     return MISS
 
 
-def squid(said: Said) -> Told | None:
+def squid(headers: HeaderValues) -> CacheReport | None:
     """X-Cache with X-Cache-Lookup, which tells what was found before the origin was asked.
 
     A MISS of something found is a stale copy that was replaced. No look-up at all is an error page or a refusal as
     often as a request that isn't cached. HIT is also said when the origin confirmed the copy, and its Age is then 0.
     """
-    found = tiers(said.get("x-cache", ""))
-    looked_up = [entry.split(None, 1)[:1] for entry in said.get("x-cache-lookup", "").upper().split(",")]
+    found = tiers(headers.get("x-cache", ""))
+    looked_up = [entry.split(None, 1)[:1] for entry in headers.get("x-cache-lookup", "").upper().split(",")]
     for place in range(-1, -min(len(found), len(looked_up)) - 1, -1):
         if found[place] is MISS:
             found[place] = {"HIT": EXPIRED, "NONE": UNSAID}.get("".join(looked_up[place]), MISS)
-    if found and found[-1] is HIT and said.get("age", "").startswith("0"):
+    if found and found[-1] is HIT and headers.get("age", "").startswith("0"):
         found[-1] = HIT_PERHAPS_CONFIRMED
-    return told(found, "x-cache", _from(said.get("x-cache", "")))
+    return report_of(found, "x-cache", _from(headers.get("x-cache", "")))
 
 
-def x_cache(said: Said) -> Told | None:
+def x_cache(headers: HeaderValues) -> CacheReport | None:
     """X-Cache of nobody in particular, by what else is there."""
-    value = said.get("x-cache", "").lower()
-    if "x-cache-lookup" in said:
-        return squid(said)
-    if "hit-" in value and _VIA_CODES.search(said.get("via", "")):
-        return traffic_server(said)
-    if value and "x-edge-location" in said:
-        return keycdn(said)
-    return varnish(said)
+    value = headers.get("x-cache", "").lower()
+    if "x-cache-lookup" in headers:
+        return squid(headers)
+    if "hit-" in value and _VIA_CODES.search(headers.get("via", "")):
+        return traffic_server(headers)
+    if value and "x-edge-location" in headers:
+        return keycdn(headers)
+    return varnish(headers)
 
 
-def known_cdn(said: Said) -> Told | None:
+def known_cdn(headers: HeaderValues) -> CacheReport | None:
     """X-Cache of a CDN that can't be mistaken: whatever a cache behind it wrote elsewhere is older."""
-    value = said.get("x-cache", "").lower()
+    value = headers.get("x-cache", "").lower()
     if "from cloudfront" in value:
-        return cloudfront(said)
-    if value.startswith("tcp_") or "x-cache-remote" in said or "akamai-cache-status" in said:
-        return akamai(said)
-    if _is_fastly(said.get("x-served-by", "")) or (not value and "fastly-debug-ttl" in said):
-        return fastly(said)
-    return azure(said) if value and "x-azure-ref" in said else None
+        return cloudfront(headers)
+    if value.startswith("tcp_") or "x-cache-remote" in headers or "akamai-cache-status" in headers:
+        return akamai(headers)
+    if _is_fastly(headers.get("x-served-by", "")) or (not value and "fastly-debug-ttl" in headers):
+        return fastly(headers)
+    return azure(headers) if value and "x-azure-ref" in headers else None
 
 
-def server_timing(said: Said) -> Told | None:
+def server_timing(headers: HeaderValues) -> CacheReport | None:
     """Server-Timing with a metric for the cache. Weak: an application can write it as well."""
-    value = said.get("server-timing", "")
+    value = headers.get("server-timing", "")
     if plain := _CLOUDFRONT_TIMING.search(value):
         words = {"hit": HIT, "miss": MISS, "refresh": REVALIDATED}
-        return told([words[plain[1].lower()]], "server-timing", said.get("x-amz-cf-pop", ""))
+        return report_of([words[plain[1].lower()]], "server-timing", headers.get("x-amz-cf-pop", ""))
     named = _TIMING.search(value)
     # Such as hit-front: which of its caches it was comes after the word.
     one = (tier(named[1]) or tier(named[1].partition("-")[0])) if named else None
-    return told([one], "server-timing") if one else None
+    return report_of([one], "server-timing") if one else None
 
 
-def age(said: Said) -> Told | None:
+def age(headers: HeaderValues) -> CacheReport | None:
     """Age above 0: some shared cache answered, nobody says which."""
-    return told([HIT], "age") if said.get("age", "").startswith("1") else None
+    return report_of([HIT], "age") if headers.get("age", "").startswith("1") else None
 
 
 #: What gives a kind of edge away, the outermost first: a header that it alone sends, or what `server` begins with.
@@ -273,13 +274,13 @@ _SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
-def kinds(said: Said) -> tuple[str, ...]:
+def kinds(headers: HeaderValues) -> tuple[str, ...]:
     """The kinds of edge that some headers, by lower-case name, give away; the outermost first, as far as is known."""
-    server, served_by = said.get("server", "").lower(), said.get("x-served-by", "")
+    server, served_by = headers.get("server", "").lower(), headers.get("x-served-by", "")
     found = [
         kind
-        for kind, headers, product in _SIGNS
-        if any(name in said for name in headers) or (product and server.startswith(product))
+        for kind, names, product in _SIGNS
+        if any(name in headers for name in names) or (product and server.startswith(product))
     ]
     return tuple(dict.fromkeys([*found, *(["fastly"] if _is_fastly(served_by) else [])]))
 

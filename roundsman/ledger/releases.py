@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from roundsman.ledger.tables_service import ReleaseRow
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 
 #: Releases that are looked back at.
 MOST = 100
@@ -18,7 +18,7 @@ def read_releases(session: Session, site: str) -> tuple[Release, ...]:
         .order_by(ReleaseRow.seen_at.desc())
         .limit(MOST)
     ).all()
-    return tuple(Release(version, at, Source(source)) for version, at, source in reversed(found))
+    return tuple(Release(version, at, ReleaseSource(source)) for version, at, source in reversed(found))
 
 
 def keep_release(session: Session, site: str, release: Release) -> bool:

@@ -27,7 +27,7 @@ from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import scrubbed
 from roundsman.report.rules.verdict import Outcome
 from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.schedule import cron
 from roundsman.site.rules.site import RELEASE, Site
@@ -294,7 +294,7 @@ def _compared(session: Session, site: str, releases: Sequence[Release]) -> tuple
 
 def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, ...]:
     """What the last rounds said of each route that the newest one looked at; `runs` are the newest first."""
-    last = list(runs[: Policy.of(site.slow_after, 1, 1.0).rounds])
+    last = list(runs[: AlertPolicy.of(site.slow_after, 1, 1.0).rounds])
     claims: dict[str, dict[str, list[tuple[str, Outcome]]]] = defaultdict(lambda: defaultdict(list))
     for path, run, claim, outcome in session.execute(
         select(col(VerdictRow.subject), col(VerdictRow.run_id), col(FindingRow.claim), col(FindingRow.outcome))

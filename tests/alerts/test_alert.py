@@ -6,7 +6,7 @@ import pytest
 
 from roundsman.alerts.rules.alert import Alert, Kind, advance, let_go, notified
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LETTERS = {"P": Outcome.PASS, "W": Outcome.WARN, "U": Outcome.UNKNOWN, "F": Outcome.FAIL}
@@ -30,27 +30,27 @@ def walk(rounds, policy, minutes=60, alert=FRESH, *, heard=True):
 @pytest.mark.parametrize(
     ("rounds", "told", "policy"),
     [
-        ("PPPP", "....", Policy()),
-        ("PFFFP", ".F..R", Policy()),
-        ("U", "F", Policy()),
-        ("W", ".", Policy()),
-        ("FW", "FR", Policy()),
-        ("FUU", "F..", Policy()),
-        ("UUFF", "F.m.", Policy()),
-        ("PFP", "...", Policy(2, 2)),
-        ("FPF", "..F", Policy(2, 3)),
-        ("FPPF", "....", Policy(2, 3)),
-        ("FPPFPF", ".....F", Policy(2, 3)),
-        ("FPPPP", ".....", Policy(2, 5)),
-        ("FFPFF", ".FRF.", Policy(2, 3)),
-        ("FFPPF", ".FR..", Policy(2, 3)),
-        ("FPFPP", "F...R", Policy(recover=2)),
-        ("FPPFP", "F.RF.", Policy(recover=2)),
-        ("F" * 25 + "P", "F" + "." * 11 + "m" + "." * 11 + "m" + "R", Policy()),
-        ("F" * 5 + "P", "F.m.mR", Policy(remind=2 * 3600)),
-        ("FPFPFPFPFP", "FRFRF.....", Policy()),
-        ("FPFPFPPPPPP", "FRFRF....R.", Policy()),
-        ("FPFPFPFPFPFPFPFPFP", "FRFRF...........m.", Policy()),
+        ("PPPP", "....", AlertPolicy()),
+        ("PFFFP", ".F..R", AlertPolicy()),
+        ("U", "F", AlertPolicy()),
+        ("W", ".", AlertPolicy()),
+        ("FW", "FR", AlertPolicy()),
+        ("FUU", "F..", AlertPolicy()),
+        ("UUFF", "F.m.", AlertPolicy()),
+        ("PFP", "...", AlertPolicy(2, 2)),
+        ("FPF", "..F", AlertPolicy(2, 3)),
+        ("FPPF", "....", AlertPolicy(2, 3)),
+        ("FPPFPF", ".....F", AlertPolicy(2, 3)),
+        ("FPPPP", ".....", AlertPolicy(2, 5)),
+        ("FFPFF", ".FRF.", AlertPolicy(2, 3)),
+        ("FFPPF", ".FR..", AlertPolicy(2, 3)),
+        ("FPFPP", "F...R", AlertPolicy(recover=2)),
+        ("FPPFP", "F.RF.", AlertPolicy(recover=2)),
+        ("F" * 25 + "P", "F" + "." * 11 + "m" + "." * 11 + "m" + "R", AlertPolicy()),
+        ("F" * 5 + "P", "F.m.mR", AlertPolicy(remind=2 * 3600)),
+        ("FPFPFPFPFP", "FRFRF.....", AlertPolicy()),
+        ("FPFPFPPPPPP", "FRFRF....R.", AlertPolicy()),
+        ("FPFPFPFPFPFPFPFPFP", "FRFRF...........m.", AlertPolicy()),
     ],
 )  # fmt: skip
 def test_what_is_told_of_a_row_of_hourly_rounds(rounds, told, policy):
@@ -58,7 +58,7 @@ def test_what_is_told_of_a_row_of_hourly_rounds(rounds, told, policy):
 
 
 def test_the_states_on_the_way():
-    _, states = walk("PFFPFPPP", Policy(bad=2, rounds=2, recover=2))
+    _, states = walk("PFFPFPPP", AlertPolicy(bad=2, rounds=2, recover=2))
     assert ["ok", "pending", "firing", "recovering", "firing", "recovering", "resolved", "ok"] == [
         alert.state for alert in states
     ]
@@ -69,14 +69,14 @@ def test_the_states_on_the_way():
     [("FP", "pending ok"), ("FPP", "pending pending ok"), ("FPF", "pending pending firing"), ("PFPPF", "ok pending pending ok pending")],
 )  # fmt: skip
 def test_trouble_is_pending_as_long_as_its_rounds_still_count(rounds, states):
-    policy = Policy(2, 2) if rounds == "FP" else Policy(2, 3)
+    policy = AlertPolicy(2, 2) if rounds == "FP" else AlertPolicy(2, 3)
     walked = walk(rounds, policy)[1]
     assert states.split() == [alert.state for alert in walked]
     assert walked[-1].state != "firing" or walked[-1].opened_at == START
 
 
 def test_one_key_from_the_first_bad_round_to_the_recovery():
-    _, states = walk("PFFPPPF", Policy(bad=2, rounds=2, recover=2))
+    _, states = walk("PFFPPPF", AlertPolicy(bad=2, rounds=2, recover=2))
     key = "shop|cache-headers|/a|2026-03-01T01:00:00+00:00"
     assert ["", key, key, key, key, ""] == [alert.dedup_key for alert in states[:6]]
     assert START + timedelta(hours=1) == states[4].opened_at
@@ -84,24 +84,24 @@ def test_one_key_from_the_first_bad_round_to_the_recovery():
 
 
 def test_repeats_are_counted_until_the_next_reminder():
-    _, states = walk("FFFFF", Policy(remind=3 * 3600))
+    _, states = walk("FFFFF", AlertPolicy(remind=3 * 3600))
     assert [0, 1, 2, 0, 1] == [alert.folded for alert in states]
 
 
 def test_nobody_is_reminded_of_what_nobody_heard_of():
-    told, states = walk("FFFF", Policy(remind=3600), heard=False)
+    told, states = walk("FFFF", AlertPolicy(remind=3600), heard=False)
     assert ("F...", {None}) == (told, {alert.told_at for alert in states})
 
 
 def test_a_round_applied_again_changes_nothing():
-    _, [alert] = walk("F", Policy())
-    assert (alert, None) == advance(alert, Outcome.PASS, START + timedelta(days=2), "run-0", Policy())
+    _, [alert] = walk("F", AlertPolicy())
+    assert (alert, None) == advance(alert, Outcome.PASS, START + timedelta(days=2), "run-0", AlertPolicy())
     assert (alert, None) == let_go(alert, START + timedelta(days=2), "run-0")
 
 
 @pytest.mark.parametrize(("rounds", "told"), [("F", "resolved"), ("FPF", "resolved"), ("PF", None), ("P", None)])
 def test_what_is_no_longer_looked_at_is_told_as_resolved_only_when_it_was_firing(rounds, told):
-    policy = Policy(bad=2, rounds=2, recover=2) if rounds == "PF" else Policy(recover=2)
+    policy = AlertPolicy(bad=2, rounds=2, recover=2) if rounds == "PF" else AlertPolicy(recover=2)
     _, states = walk(rounds, policy)
     gone, kind = let_go(states[-1], START + timedelta(days=1), "last")
     assert told == kind
@@ -110,7 +110,7 @@ def test_what_is_no_longer_looked_at_is_told_as_resolved_only_when_it_was_firing
 
 
 def test_only_so_many_outcomes_are_remembered():
-    _, states = walk("P" * 30, Policy())
+    _, states = walk("P" * 30, AlertPolicy())
     assert 20 == len(states[-1].recent)
 
 
@@ -127,4 +127,4 @@ def test_only_so_many_outcomes_are_remembered():
 )
 def test_a_policy_that_can_t_come_true_is_refused(wrong):
     with pytest.raises(ValueError, match="wanted"):
-        Policy(**wrong)
+        AlertPolicy(**wrong)

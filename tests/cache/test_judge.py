@@ -3,7 +3,7 @@
 import pytest
 
 from roundsman.cache.rules.judge import examined, judge, judge_rule, late_at, plan
-from roundsman.http.copies import Look
+from roundsman.http.copies import RuleVisits
 from roundsman.report.rules.redaction import exchange_json
 from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.make import NOW, exchange, hit, miss, site
@@ -254,7 +254,7 @@ def test_what_is_not_promised_costs_no_request(rule, seen, wanted):
 def test_a_rule_s_hit_rate_stands_once_and_counts_all_its_visits():
     shop = site(RICH)
     visits = {"/a": [miss(), hit(), hit()], "/a/b": [miss(), miss(), hit()]}
-    verdicts = judge_rule(shop, shop.rules[0], Look(visits, {"/a": {"head": [hit()]}}), STRANGER)
+    verdicts = judge_rule(shop, shop.rules[0], RuleVisits(visits, {"/a": {"head": [hit()]}}), STRANGER)
     rates = [finding.saw for verdict in verdicts for finding in verdict.findings if "hit-rate" in finding.claim]
     assert ["probe hit rate 50% (3 of 6 visits; 95 % interval 19% to 81%)"] == rates
 
@@ -262,7 +262,7 @@ def test_a_rule_s_hit_rate_stands_once_and_counts_all_its_visits():
 def test_what_could_not_be_tried_is_unknown_and_not_fine():
     shop = site(RICH)
     visits = {"/a": [miss(), miss(), miss()]}
-    [verdict] = judge_rule(shop, shop.rules[0], Look(visits, {"/a": {"head": [miss()]}}), STRANGER)
+    [verdict] = judge_rule(shop, shop.rules[0], RuleVisits(visits, {"/a": {"head": [miss()]}}), STRANGER)
     unknown = {finding.claim for finding in verdict.findings if finding.outcome == "unknown"}
     assert {
         "cache-headers/bypass",
@@ -276,6 +276,6 @@ def test_a_visit_two_seconds_later_is_made_only_where_an_age_can_grow():
     shop = site(RICH)
     rule = shop.rules[0]
     assert {"/a": pytest.approx(NOW + 2.101)} == late_at(
-        rule, Look({"/a": [miss(), hit(age="0")], "/a/b": [hit(age="0")]})
+        rule, RuleVisits({"/a": [miss(), hit(age="0")], "/a/b": [hit(age="0")]})
     )
-    assert {} == late_at(rule, Look({"/a": [miss(age="0"), hit()]}))
+    assert {} == late_at(rule, RuleVisits({"/a": [miss(age="0"), hit()]}))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deployments.cluster import parts
-from deployments.cluster.__main__ import Seen, conclude, main
+from deployments.cluster.__main__ import SweepSeen, conclude, main
 from deployments.cluster.settings import Places, of_server
 from deployments.specs import ROOT
 from tests import needs
@@ -72,7 +72,7 @@ def test_only_the_balancer_has_a_port_and_the_servers_leave_the_services_to_othe
     ],
 )
 def test_only_a_sweep_that_lost_and_doubled_nothing_under_both_kills_is_fine(code, listed, looked_at, killed, capsys):
-    assert code == conclude(Seen(listed, Counter(looked_at), "2 pages", Counter(COMPLETED=3), killed))
+    assert code == conclude(SweepSeen(listed, Counter(looked_at), "2 pages", Counter(COMPLETED=3), killed))
     assert f"{listed} pages were listed" in capsys.readouterr().out
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from deployments.demo.importing import CHANGED, ROUTES, Seen, conclude, faults
+from deployments.demo.importing import CHANGED, ROUTES, ImportSeen, conclude, faults
 from deployments.specs import ROOT
 
-WELL = Seen(
+WELL = ImportSeen(
     killed=True,
     before=10,
     purged_early=frozenset(),

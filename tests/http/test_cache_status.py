@@ -6,7 +6,7 @@ import pytest
 
 from roundsman.http import cache_status
 from roundsman.http.cache_states import HIT, MISS, Tier
-from roundsman.http.cache_status import CacheState, OriginContacted, Told, cache_state, read
+from roundsman.http.cache_status import CacheReport, CacheState, OriginContacted, cache_state, read
 from roundsman.report.rules.exchange import TELLING, Phases
 from roundsman.report.rules.redaction import exchange_json
 from tests.make import exchange
@@ -21,10 +21,10 @@ def said(state, contacted, *layers, node="", header=""):
     """What was told; one layer is the state itself."""
     state, contacted = CacheState(state), OriginContacted(contacted)
     tiers = layers or (Tier(state, contacted),)
-    return Told(state, contacted, node, tiers, header, header if state.from_store else "")
+    return CacheReport(state, contacted, node, tiers, header, header if state.from_store else "")
 
 
-NOBODY = Told(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
+NOBODY = CacheReport(CacheState.UNKNOWN, OriginContacted.UNKNOWN)
 EVERYBODY = {
     "cache_status": "shield; hit",
     "cf_cache_status": "DYNAMIC",
@@ -66,7 +66,7 @@ def test_an_edge_that_says_nothing_leaves_the_word_to_others():
 BY_RANK = ["cache-status", "cf-cache-status", "x-vercel-cache", "cdn-cache", "x-cache-status", "x-varnish", "via"]
 
 
-def test_without_an_edge_the_most_exact_header_is_heard():
+def test_without_an_edge_the_most_exact_header_is_status_layout():
     headers, order = dict(EVERYBODY), []
     del headers["x_cache"]
     while (found := heard(**headers)).header:
@@ -562,7 +562,7 @@ def test_a_timing_counts_when_it_speaks_of_the_cache(value, state):
 
 def test_what_differs_from_answer_to_answer_does_not_make_a_new_shape():
     """Each would else be read from scratch, which costs twenty times as much."""
-    cache_status._told.cache_clear()
+    cache_status._summary.cache_clear()
     for number in range(10, 60):
         told_by = {"age": str(number), "x_varnish": f"{number} {number - 1}", "cf_ray": f"8a{number}-AMS"}
         heard(
@@ -577,12 +577,12 @@ def test_what_differs_from_answer_to_answer_does_not_make_a_new_shape():
             x_symfony_cache=f"GET /{number}: miss, store; GET /menu/{number}: fresh",
             x_acme_cache=f"HIT; {number} ms",
         )
-    assert 1 == cache_status._told.cache_info().misses
+    assert 1 == cache_status._summary.cache_info().misses
 
 
 def test_the_headers_that_explain_a_state_are_kept_as_evidence():
     # An application writes what it likes there, or the addresses that it asked itself for.
-    assert {"server-timing", "x-symfony-cache"} == set(cache_status._HEARD) - TELLING
+    assert {"server-timing", "x-symfony-cache"} == set(cache_status._STATUS_HEADERS) - TELLING
     seen = exchange(x_front="HIT", x_true_cache_key="/a?token=secret", cache_tag="user-7", server_timing="u;desc=ada")
     named = replace(seen, probe=replace(seen.probe, status_header="X-Front"))
     assert [["x-front", "HIT"]] == exchange_json(named)["headers"]
@@ -596,7 +596,7 @@ def test_an_edge_that_says_nothing_may_have_had_the_copy_that_age_shows():
     assert "HIT behind MISS (age)" == cache_status.in_words(exchange(x_cache="Miss from cloudfront", age="260"))
 
 
-def test_the_state_alone_is_the_state_that_was_told():
+def test_the_state_alone_is_the_state_that_was_summary():
     seen = exchange(x_cache="HIT")
     assert cache_state(seen) is read(seen).state is CacheState.HIT
     assert NOBODY == read(exchange())

@@ -14,7 +14,7 @@ from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.releases import keep_release
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.ledger.tables_service import ComparisonRow, LatencyRow
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, site
 from tests.jobs.test_compare_release import artifact
@@ -77,7 +77,7 @@ class Lab:
 
     def release(self, version):
         with Session(self.engine.execution_options(writes=True)) as session, session.begin():
-            assert keep_release(session, "lab", Release(version, datetime.now(UTC), Source.BOARD))
+            assert keep_release(session, "lab", Release(version, datetime.now(UTC), ReleaseSource.BOARD))
 
     def compare(self, *words, margin="25%"):
         out = self.folder / "report.json"

@@ -5,25 +5,25 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.ledger.rules.releases import deployments, release_at, told
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
 
-def releases(*versions, source=Source.SITE):
+def releases(*versions, source=ReleaseSource.SITE):
     return tuple(Release(version, NOW + timedelta(hours=hour), source) for hour, version in enumerate(versions))
 
 
 @pytest.mark.parametrize(
     ("known", "source", "wanted"),
     [
-        ([], Source.SITE, []),
-        (["1"], Source.SITE, []),
-        (["1"], Source.COMMAND, ["1"]),
-        (["1", "2", "1"], Source.SITE, ["2", "1"]),
-        (["1", "2"], Source.BOARD, ["1", "2"]),
-        (["1", "", "1", "2"], Source.SITE, ["2"]),
-        (["1", "1"], Source.SITE, []),
+        ([], ReleaseSource.SITE, []),
+        (["1"], ReleaseSource.SITE, []),
+        (["1"], ReleaseSource.COMMAND, ["1"]),
+        (["1", "2", "1"], ReleaseSource.SITE, ["2", "1"]),
+        (["1", "2"], ReleaseSource.BOARD, ["1", "2"]),
+        (["1", "", "1", "2"], ReleaseSource.SITE, ["2"]),
+        (["1", "1"], ReleaseSource.SITE, []),
     ],
 )
 def test_a_deployment_is_a_change_of_version_or_was_told(known, source, wanted):
@@ -36,8 +36,8 @@ def test_what_ran_at_a_time(hours, wanted):
 
 
 def test_what_is_told_is_taken_with_its_time():
-    assert Release("1.8", NOW, Source.BOARD) == told(" 1.8 ", "", NOW, Source.BOARD)
-    assert NOW - timedelta(hours=1) == told("1.8", "2026-03-08T12:00:00+01:00", NOW, Source.COMMAND).seen_at
+    assert Release("1.8", NOW, ReleaseSource.BOARD) == told(" 1.8 ", "", NOW, ReleaseSource.BOARD)
+    assert NOW - timedelta(hours=1) == told("1.8", "2026-03-08T12:00:00+01:00", NOW, ReleaseSource.COMMAND).seen_at
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_what_is_told_is_taken_with_its_time():
 )
 def test_what_can_not_be_a_release_is_refused(version, at, says):
     with pytest.raises(ValueError, match=says):
-        told(version, at, NOW, Source.BOARD)
+        told(version, at, NOW, ReleaseSource.BOARD)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from flows.__main__ import main
 from roundsman.ledger.releases import keep_release, read_releases
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
@@ -28,18 +28,18 @@ def home(url, monkeypatch):
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
 
 
-def at(hours, version, source=Source.SITE):
+def at(hours, version, source=ReleaseSource.SITE):
     return Release(version, NOW + timedelta(hours=hours), source)
 
 
 def test_the_same_release_told_twice_is_one_row(keep):
-    new, known = keep(at(0, "1"), at(1, "2", Source.BOARD), at(1, "2", Source.BOARD), at(2, "2"))
+    new, known = keep(at(0, "1"), at(1, "2", ReleaseSource.BOARD), at(1, "2", ReleaseSource.BOARD), at(2, "2"))
     assert [True, True, False, False] == new
     assert [("1", "site"), ("2", "board")] == known
 
 
 def test_a_release_that_was_told_late_stands_before_the_look_that_noticed_it(keep):
-    new, known = keep(at(0, "1"), at(5, "2"), at(4, "2", Source.COMMAND))
+    new, known = keep(at(0, "1"), at(5, "2"), at(4, "2", ReleaseSource.COMMAND))
     assert [True, True, True] == new
     assert [("1", "site"), ("2", "command"), ("2", "site")] == known
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from roundsman.alerts.rules.alert import STEADY, Alert, Kind, advance, let_go, notified
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 
 GONE = None
 policies = st.builds(
-    lambda bad, more, recover, hours: Policy(bad, bad + more, recover, hours * 3600.0),
+    lambda bad, more, recover, hours: AlertPolicy(bad, bad + more, recover, hours * 3600.0),
     st.integers(1, 4),
     st.integers(0, 4),
     st.integers(1, 4),

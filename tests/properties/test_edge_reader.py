@@ -11,7 +11,7 @@ from roundsman.http import cache_status
 from roundsman.http.cache_status import CacheState, OriginContacted, read
 from tests.make import exchange
 
-HEARD = sorted(cache_status._HEARD)
+HEARD = sorted(cache_status._STATUS_HEADERS)
 EDGES = st.sampled_from(["", "an edge of tomorrow", *cache_status._BY_EDGE])
 ANYTHING = st.text(alphabet=st.characters(max_codepoint=255), max_size=60)
 #: Nearly right values: the words and the punctuation of all vendors, in any order.
@@ -66,8 +66,8 @@ def test_no_value_makes_the_reader_of_its_header_stumble(header, value, edge):
 @given(HEADERS, EDGES)
 def test_reading_twice_says_the_same(headers, edge):
     fresh = heard(headers, edge)
-    cache_status._told.cache_clear()
-    cache_status._heard.cache_clear()
+    cache_status._summary.cache_clear()
+    cache_status._status_layout.cache_clear()
     assert fresh == heard(headers, edge) == heard(headers, edge)
 
 

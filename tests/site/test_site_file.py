@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 from roundsman.site.rules.site_file import SiteFileError, read
 
 GOOD = """\
@@ -50,9 +50,9 @@ def test_who_is_told_becomes_a_policy():
     notify = "notify: {channels: [slack-webhook/ops, apprise/mail], after: 2 of 3, remind: 6h, recover: 2}\n"
     site, _ = read(notify + GOOD, "shop.yaml")
     assert ("slack-webhook/ops", "apprise/mail") == site.notify.channels
-    assert Policy(2, 3, 2, 6 * 3600) == site.notify.policy
+    assert AlertPolicy(2, 3, 2, 6 * 3600) == site.notify.policy
     site, _ = read("notify: {channels: [apprise/mail]}\n" + GOOD, "shop.yaml")
-    assert Policy(1, 1, 1, 12 * 3600) == site.notify.policy
+    assert AlertPolicy(1, 1, 1, 12 * 3600) == site.notify.policy
 
 
 def test_a_site_survives_the_way_through_json():

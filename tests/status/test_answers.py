@@ -12,7 +12,7 @@ from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.health import is_up, version_of
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 from roundsman.site.rules.site import Health, Version
 from roundsman.status.rules.answers import shared, status, timing
 from roundsman.status.rules.facts import (
@@ -316,7 +316,7 @@ def test_a_deployment_is_unknown_when_nobody_looked_lately():
 
 def test_a_release_that_somebody_told_of_needs_no_page_that_says_it():
     known = {
-        "releases": (replace(NEW, source=Source.BOARD),),
+        "releases": (replace(NEW, source=ReleaseSource.BOARD),),
         "before": BEFORE,
         "after": after(told(), told(**STORABLE)),
     }

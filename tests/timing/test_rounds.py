@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.releases import keep_release
 from roundsman.ledger.tables_rounds import FindingRow, RunRow, VerdictRow
 from roundsman.ledger.tables_service import LatencyRow
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 from roundsman.status.around_release import around
 from roundsman.status.facts import read_facts
 from roundsman.timing.rounds import past
@@ -52,7 +52,7 @@ def known(ledger):
             claim = {"claim": "response-time/hit-p95", "saw": "", "wanted": ""}
             session.add(FindingRow(verdict_id=verdict.id, position=0, outcome=outcome, **claim))
         for version, ago in (("a1", 100), ("b2", 6.5), ("c3", 2.5)):
-            keep_release(session, "shop", Release(version, NOW - ago * HOUR, Source.BOARD))
+            keep_release(session, "shop", Release(version, NOW - ago * HOUR, ReleaseSource.BOARD))
     return ledger
 
 

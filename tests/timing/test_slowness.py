@@ -3,7 +3,7 @@
 import pytest
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 from roundsman.timing.rules.slowness import Memory, State, remembered, state_of
 
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL
@@ -55,11 +55,11 @@ def test_a_round_finds_a_route_well_slow_degraded_or_down(claims, state):
     ],
 )
 def test_so_many_of_the_last_rounds_must_agree(letters, after, state):
-    assert state == memory(letters).settled(Policy.of(after, 1, 1.0))
+    assert state == memory(letters).settled(AlertPolicy.of(after, 1, 1.0))
 
 
 def test_the_heaviest_route_is_told_with_its_count_and_each_other_that_is_not_well():
     routes = [memory("ooo", "/well"), memory("oss", "/slow"), memory("odd", "/doubt")]
-    state, says, lines = remembered(routes, Policy.of("2 of 3", 1, 1.0))
+    state, says, lines = remembered(routes, AlertPolicy.of("2 of 3", 1, 1.0))
     assert ("slow", "/slow: slow in 2 of the last 3 rounds") == (state, says)
     assert ("/slow: slow in 2 of the last 3 rounds", "/doubt: degraded in 2 of the last 3 rounds") == lines

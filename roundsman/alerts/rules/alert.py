@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import KEPT, Policy
+from roundsman.site.rules.notify import KEPT_ROUNDS, AlertPolicy
 
 #: So many changes between good and bad in so many rounds are flapping: a recovery then takes STEADY good rounds.
 FLAPS, WINDOW, STEADY = 5, 10, 5
@@ -94,7 +94,9 @@ def changes(recent: Sequence[Outcome]) -> int:
     return sum(one != other for one, other in pairwise(bad))
 
 
-def advance(alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: Policy) -> tuple[Alert, Kind | None]:
+def advance(
+    alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: AlertPolicy
+) -> tuple[Alert, Kind | None]:
     """Apply one round to an alert, and say what there is to tell of it. A round that it has seen changes nothing.
 
     Firing and recovery are told once each. Between them the same trouble is folded until the reminder is due; only a
@@ -104,7 +106,7 @@ def advance(alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: P
     if alert.run_id == run_id:
         return alert, None
     worse = outcome is Outcome.FAIL and Outcome.FAIL not in alert.recent[-WINDOW:]
-    alert = replace(alert, recent=(*alert.recent, outcome)[-KEPT:], run_id=run_id, since=alert.since or at)
+    alert = replace(alert, recent=(*alert.recent, outcome)[-KEPT_ROUNDS:], run_id=run_id, since=alert.since or at)
     if alert.state in {State.FIRING, State.RECOVERING}:
         return _trouble(alert, at, policy, worse=worse) if is_bad(outcome) else _recovery(alert, at, policy)
     return _calm(alert, at, policy)
@@ -128,7 +130,7 @@ def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, Kind | None]
     return _closed(alert, at), None
 
 
-def _calm(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | None]:
+def _calm(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, Kind | None]:
     """Nothing was told, or all of it was resolved."""
     bad = is_bad(alert.recent[-1])
     # These will stand beside the next round; with a window of one, none does.
@@ -143,7 +145,7 @@ def _calm(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | Non
     return alert, None
 
 
-def _trouble(alert: Alert, at: datetime, policy: Policy, *, worse: bool) -> tuple[Alert, Kind | None]:
+def _trouble(alert: Alert, at: datetime, policy: AlertPolicy, *, worse: bool) -> tuple[Alert, Kind | None]:
     """It was told, and is still or again bad."""
     if alert.state is State.RECOVERING:
         alert = replace(alert, state=State.FIRING, since=at)
@@ -151,7 +153,7 @@ def _trouble(alert: Alert, at: datetime, policy: Policy, *, worse: bool) -> tupl
     return replace(alert, folded=alert.folded + 1), Kind.REMINDER if due or worse else None
 
 
-def _recovery(alert: Alert, at: datetime, policy: Policy) -> tuple[Alert, Kind | None]:
+def _recovery(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, Kind | None]:
     """It was told, and is good for now."""
     needed = max(policy.recover, STEADY) if alert.flapping else policy.recover
     if not any(map(is_bad, alert.recent[-needed:])) and len(alert.recent) >= needed:

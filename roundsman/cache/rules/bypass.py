@@ -6,7 +6,7 @@ Costs two plain visits, and for each condition two with it; for a cookie, header
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from roundsman.http.copies import Extra, Step, asked, difference, kept, silence, states, tells
+from roundsman.http.copies import Extra, ProbeStep, asked, difference, kept, silence, states, tells
 from roundsman.http.freshness import left
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange, Probe
@@ -24,12 +24,12 @@ NOT_KEPT = "not tried: the page is not kept"
 SPARE = 10
 
 
-def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[Step]:
+def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[ProbeStep]:
     """Two plain visits, so that a copy is warm on this connection; then each condition with a made-up value."""
     plain = Probe(site.url(path))
     tried = [bypass for bypass in rule.bypass if not _is_method(bypass)]
     if any(_example(site, bypass) is None for bypass in tried):
-        yield from [Step(path, PLAIN, plain)] * 2
+        yield from [ProbeStep(path, PLAIN, plain)] * 2
     for bypass in tried:
         if _example(site, bypass) is not None:
             continue
@@ -45,9 +45,9 @@ def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[Step]:
                 probe = Probe(site.url(asked(path, f"{name}={nonce}")))
             case _:
                 probe = Probe(site.url(re.sub(r"\*+", f"roundsman-{nonce}", name)))
-        yield from [Step(path, bypass.when, probe)] * 2
+        yield from [ProbeStep(path, bypass.when, probe)] * 2
         if kind != "path":
-            yield Step(path, _after(bypass), plain)
+            yield ProbeStep(path, _after(bypass), plain)
 
 
 def findings(

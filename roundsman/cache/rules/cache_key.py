@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from roundsman.cache.rules.bypass import NOT_KEPT
 from roundsman.http.cache_status import cache_state
-from roundsman.http.copies import Extra, Step, asked, difference, kept, silence, states
+from roundsman.http.copies import Extra, ProbeStep, asked, difference, kept, silence, states
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
 from roundsman.site.rules.host_names import address, alias, parts_of
@@ -45,7 +45,7 @@ _UNIQUE = ("query ", "header ", "cookie ")
 
 def steps(  # noqa: C901 - one case for each kind of part
     site: Site, rule: Rule, path: str, nonce: str, last: Exchange | None = None
-) -> Iterator[Step]:
+) -> Iterator[ProbeStep]:
     """The copy to compare with, twice; then one request for each part that can be tried on this path.
 
     `last`: the last plain visit, which says what the page varies on.
@@ -55,14 +55,14 @@ def steps(  # noqa: C901 - one case for each kind of part
     parts = parts_of(rule.cache.key)
     varied = _varied(rule, last)
     if varied or any(_trouble(path, part) == "" for part in parts):
-        yield from [Step(path, BASE, Probe(site.url(base)))] * 2
+        yield from [ProbeStep(path, BASE, Probe(site.url(base)))] * 2
     for part in parts:
         if _trouble(path, part):
             continue
         kind, _, name = part.partition(" ")
         if kind == "query" and part in (rule.cache.key or Key()).same:
             foremost = asked(asked(asked(path, f"{name}={nonce}"), first), second)
-            yield Step(path, _first(part), Probe(site.url(foremost)))
+            yield ProbeStep(path, _first(part), Probe(site.url(foremost)))
         match kind:
             case "query":
                 probe = Probe(site.url(asked(base, f"{name}={nonce}")))
@@ -78,9 +78,9 @@ def steps(  # noqa: C901 - one case for each kind of part
             case _:
                 plain, _, query = base.partition("?")
                 probe = Probe(site.url(f"{_turned(plain, kind)}?{query}"))
-        yield Step(path, _name(part), probe)
+        yield ProbeStep(path, _name(part), probe)
     for name in varied:
-        yield Step(path, _vary(name), Probe(site.url(base), headers=((name, nonce),)))
+        yield ProbeStep(path, _vary(name), Probe(site.url(base), headers=((name, nonce),)))
 
 
 def findings(rule: Rule, path: str, extra: Extra) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from itertools import islice
 
 from roundsman.cache.rules import ageing, bypass, cache_key, missing_pages, plain_visits, variants
 from roundsman.http.cache_status import at_edge, edges
-from roundsman.http.copies import GRAIN, Look, Step, by_rfc, kept, observed, states, tells
+from roundsman.http.copies import GRAIN, ProbeStep, RuleVisits, by_rfc, kept, observed, states, tells
 from roundsman.http.freshness import (
     age,
     ambiguities,
@@ -67,9 +67,9 @@ def examined(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*rule.examples.cached[:1], *canary]))
 
 
-def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: str) -> list[Step]:
+def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: str) -> list[ProbeStep]:
     """What else to ask after the plain visits, one after another; what needs a copy, only where there is one."""
-    steps: list[Step] = []
+    steps: list[ProbeStep] = []
     for path in examined(rule):
         visits = seen[path]
         if unanswered(CHECK, visits) or wrong_status(CHECK, visits, rule.status):
@@ -84,19 +84,19 @@ def plan(site: Site, rule: Rule, seen: Mapping[str, Sequence[Exchange]], nonce: 
     return steps
 
 
-def late_at(rule: Rule, look: Look) -> dict[str, float]:
+def late_at(rule: Rule, look: RuleVisits) -> dict[str, float]:
     """The routes of one more plain visit, which shows whether their Age grows, and when it is due."""
     due = {path: ageing.late_at(look.seen[path]) for path in examined(rule)[:1]}
     return {path: at for path, at in due.items() if at is not None}
 
 
-def judge_rule(site: Site, rule: Rule, look: Look, visitor: Visitor) -> list[Verdict]:
+def judge_rule(site: Site, rule: Rule, look: RuleVisits, visitor: Visitor) -> list[Verdict]:
     """Judge every route of a rule. The probe hit rate of all cached examples stands with the first of them."""
     return [judge(site, rule, path, exchanges, visitor, look=look) for path, exchanges in look.seen.items()]
 
 
 def judge(  # noqa: PLR0913 - the look is known only where more than plain visits were made
-    site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: Look | None = None
+    site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: RuleVisits | None = None
 ) -> Verdict:
     """Judge one route by the answers to a few equal requests in a row, made by a visitor, and by what else was seen."""
     law, targeted = "", targeted_of(site, seen[0] if seen else None)
@@ -111,7 +111,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
         else:
             findings = list(_findings(rule, path, seen, visitor, targeted))
             if path in rule.examples.cached:
-                findings += _deeper(site, rule, path, look or Look({path: seen}))
+                findings += _deeper(site, rule, path, look or RuleVisits({path: seen}))
         if not (rule.set_at_edge and path in rule.examples.cached):
             findings.append(agreement(seen, visitor, targeted, unsaid=rule.cache.by is Audience.UNSAID))
             findings += _unasked(rule, path, seen, targeted)
@@ -235,7 +235,7 @@ def _names(listed: str) -> tuple[str, ...]:
     return tuple(sorted({name.strip().lower() for name in listed.split(",") if name.strip()}))
 
 
-def _deeper(site: Site, rule: Rule, path: str, look: Look) -> Iterator[Finding]:
+def _deeper(site: Site, rule: Rule, path: str, look: RuleVisits) -> Iterator[Finding]:
     """What shows beside status, lifetimes and HIT; most of it only where more than plain visits were made."""
     seen, extra, targeted = look.seen[path], look.extra.get(path, {}), targeted_of(site)
     yield from plain_visits.cookie_findings(seen)

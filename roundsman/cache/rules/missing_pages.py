@@ -6,7 +6,7 @@ Costs two requests for a made-up name, where the rule says how long such an answ
 import re
 from collections.abc import Iterator, Sequence
 
-from roundsman.http.copies import Extra, Step, kept, observed, silence, tells
+from roundsman.http.copies import Extra, ProbeStep, kept, observed, silence, tells
 from roundsman.http.freshness import lifetime, storable
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange, Probe
@@ -24,10 +24,10 @@ ERROR = Claim("cache-headers/error-kept", "No server error comes from the store.
 MADE_UP = "missing"
 
 
-def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[Step]:
+def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[ProbeStep]:
     """A made-up name that one of the rule's globs matches, twice."""
     if rule.cache.missing and (name := _name(site, rule, nonce)):
-        yield from [Step(path, MADE_UP, Probe(site.url(name)))] * 2
+        yield from [ProbeStep(path, MADE_UP, Probe(site.url(name)))] * 2
 
 
 def findings(rule: Rule, extra: Extra, targeted: Sequence[str] = ()) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from roundsman.http import cache_status
 from roundsman.http.cache_status import CacheState, OriginContacted, cache_state
 from roundsman.http.copies import GRAIN, difference, kept, states
 from roundsman.http.freshness import age, dated, wants_a_question
-from roundsman.http.rfc9111_reuse import Answered, Asked, Decision, Reuse, judge
+from roundsman.http.rfc9111_reuse import Decision, Request, Response, Reuse, judge
 from roundsman.http.vendor_cookies import OF_EDGE, STICKY
 from roundsman.report.rules.exchange import Exchange, cookie_of
 from roundsman.report.rules.text import shortened
@@ -107,9 +107,9 @@ def _next(before: Exchange, later: Exchange, targeted: Sequence[str]) -> Decisio
     """What a cache with the answer to one visit may do at the next. Told by Age alone: no two clocks are compared."""
     made = dated(before)
     received = before.ended if made is None else float(made + (age(before) or 0))
-    asked, again = (Asked(one.url, one.probe.method, one.probe.headers) for one in (before, later))
+    asked, again = (Request(one.url, one.probe.method, one.probe.headers) for one in (before, later))
     after = max(0.0, later.started - before.ended - GRAIN)
-    answered = Answered(before.status, before.headers, received)
+    answered = Response(before.status, before.headers, received)
     return judge(asked, answered, again, after=after, targeted=tuple(targeted))
 
 

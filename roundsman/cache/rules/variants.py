@@ -6,7 +6,7 @@ Costs one request for each promised coding, one conditional request, and one HEA
 import re
 from collections.abc import Iterator, Sequence
 
-from roundsman.http.copies import Extra, Step, observed, silence
+from roundsman.http.copies import Extra, ProbeStep, observed, silence
 from roundsman.http.freshness import directives, lifetime
 from roundsman.report.rules.exchange import UNPACKED, Exchange, Probe
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
@@ -63,14 +63,14 @@ _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OPTIONAL = frozenset({"vary", "etag", "last-modified", "content-encoding", "content-length"})
 
 
-def steps(site: Site, rule: Rule, path: str, last: Exchange) -> Iterator[Step]:
+def steps(site: Site, rule: Rule, path: str, last: Exchange) -> Iterator[ProbeStep]:
     """HEAD, a conditional request with the validator of the last visit, and each promised coding."""
     url = site.url(path)
-    yield Step(path, HEADED, Probe(url, method="HEAD"))
+    yield ProbeStep(path, HEADED, Probe(url, method="HEAD"))
     if rule.status == 200 and (condition := _condition(last)):
-        yield Step(path, CONDITIONAL, Probe(url, headers=(condition,)))
+        yield ProbeStep(path, CONDITIONAL, Probe(url, headers=(condition,)))
     for coding in rule.cache.encodings:
-        yield Step(path, coding.value, Probe(url, accept_encoding=coding.value))
+        yield ProbeStep(path, coding.value, Probe(url, accept_encoding=coding.value))
 
 
 def findings(rule: Rule, seen: Sequence[Exchange], extra: Extra) -> Iterator[Finding]:

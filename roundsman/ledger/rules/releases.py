@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from roundsman.site.rules.release import Release, Source
+from roundsman.site.rules.release import Release, ReleaseSource
 
 #: Characters of a version, at most.
 LONGEST = 200
@@ -21,7 +21,7 @@ def deployments(releases: Sequence[Release]) -> tuple[Release, ...]:
     The version that the site itself said first is none: nobody knows since when it ran. One that was told is.
     """
     known = [release for release in releases if release.version]
-    first = [one for one in known[:1] if one.source is not Source.SITE]
+    first = [one for one in known[:1] if one.source is not ReleaseSource.SITE]
     return (*first, *(new for old, new in pairwise(known) if new.version != old.version))
 
 
@@ -31,7 +31,7 @@ def release_at(releases: Sequence[Release], at: datetime) -> str:
     return releases[place - 1].version if place else ""
 
 
-def told(version: object, at: object, now: datetime, source: Source) -> Release:
+def told(version: object, at: object, now: datetime, source: ReleaseSource) -> Release:
     """A release that somebody tells of, by its version and the time when it went live (empty: now).
 
     Raises:

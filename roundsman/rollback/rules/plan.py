@@ -8,7 +8,7 @@ from roundsman.rollback.rules.fingerprint import pages_of
 from roundsman.rollback.rules.legs import COURSE, DEPLOYS, ROLLS_BACK
 from roundsman.rollback.rules.output import shown
 from roundsman.site.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
-from roundsman.site.rules.site import Release, Site
+from roundsman.site.rules.site import ReleasePromise, Site
 
 #: Commands of one rehearsal at most: deploy, roll back, deploy again, and one to end it; each has its time to settle.
 COMMANDS = 4
@@ -30,9 +30,9 @@ class Plan:
     """For production the version that somebody said runs there; when another one does, no command is run."""
 
     @property
-    def release(self) -> Release:
+    def release(self) -> ReleasePromise:
         """How the release comes and goes."""
-        return self.site.release or Release()
+        return self.site.release or ReleasePromise()
 
 
 def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> Plan:
@@ -69,7 +69,7 @@ def _refusals(site: Site, here: Site, environment: str, confirm: str, running: s
     if environment not in {STAGING, PRODUCTION}:
         yield f"environment: saw {environment!r}, wanted {STAGING} or {PRODUCTION}"
         return
-    release = site.release or Release()
+    release = site.release or ReleasePromise()
     for name in ("version", "deploy", "rollback"):
         if not getattr(release, name):
             yield f"release.{name}: saw none in the site file, wanted one: without it nothing can be proven"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Self
 
 #: The last outcomes that are remembered of a subject; k of n looks no further back.
-KEPT = 20
+KEPT_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AlertPolicy:
     """How patient to be: `bad` of the last `rounds` rounds fire, `recover` good ones in a row resolve.
 
     `remind` are the seconds between two messages about the same trouble.
@@ -21,10 +21,10 @@ class Policy:
     remind: float = 12 * 3600.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bad <= self.rounds <= KEPT:
-            raise ValueError(f"wanted K of N with K up to N and N up to {KEPT}, such as 2 of 3")
-        if not 1 <= self.recover <= KEPT:
-            raise ValueError(f"wanted 1 to {KEPT} good rounds for a recovery")
+        if not 1 <= self.bad <= self.rounds <= KEPT_ROUNDS:
+            raise ValueError(f"wanted K of N with K up to N and N up to {KEPT_ROUNDS}, such as 2 of 3")
+        if not 1 <= self.recover <= KEPT_ROUNDS:
+            raise ValueError(f"wanted 1 to {KEPT_ROUNDS} good rounds for a recovery")
         if self.remind <= 0:
             raise ValueError("wanted a time above zero between two reminders")
 
@@ -38,5 +38,5 @@ class Policy:
 
 def quorum(after: str) -> str:
     """A `K of N` as it was written; ValueError when it is none."""
-    Policy.of(after, 1, 1.0)
+    AlertPolicy.of(after, 1, 1.0)
     return after

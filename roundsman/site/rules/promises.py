@@ -108,7 +108,7 @@ class Quantiles(Model):
         return {share: bound for share, bound in given.items() if bound is not None}
 
 
-class Budget(Model):
+class ResponseTimeBudget(Model):
     """Response-time budgets by what the cache did."""
 
     hit: Quantiles | None = None
@@ -184,7 +184,7 @@ class Rule(Model):
     examples: Examples
     status: int = Field(default=200, ge=100, le=599)
     """The status its examples answer with (a member page's: to a member)."""
-    response_time: Budget | None = None
+    response_time: ResponseTimeBudget | None = None
     allow_shared_key: bool = False
     """Whether test members may ask for the very URL that readers ask for, when its query makes no other copy."""
     purge: PurgeDrill | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Source(StrEnum):
+class ReleaseSource(StrEnum):
     """Who said that a release is out: the site's own version page, a call of the board, or a command."""
 
     SITE = "site"
@@ -19,4 +19,4 @@ class Release:
 
     version: str
     seen_at: datetime
-    source: Source = Source.SITE
+    source: ReleaseSource = ReleaseSource.SITE

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from roundsman.report.rules.durations import Duration
 from roundsman.site.rules.field_types import Address, BlockName, EnvName, HeaderName, Model, Name, Path, Text
-from roundsman.site.rules.notify import KEPT, Policy, quorum
+from roundsman.site.rules.notify import KEPT_ROUNDS, AlertPolicy, quorum
 from roundsman.site.rules.promises import Audience, Rule
 from roundsman.site.rules.rehearsal_promise import Drill, Environments
 from roundsman.site.rules.url_spelling import spelled
@@ -30,7 +30,7 @@ class Version(Model):
     """The field of a JSON answer; the whole body when left out."""
 
 
-class Release(Model):
+class ReleasePromise(Model):
     """How a release comes and goes."""
 
     version: Version | None = None
@@ -113,15 +113,15 @@ class Notify(Model):
     """Notification blocks, such as slack-webhook/ops or apprise/mail."""
     after: Annotated[Text, AfterValidator(quorum)] = "1 of 1"
     """So many of the last rounds must be bad before anybody is told, such as `2 of 3`."""
-    recover: int = Field(default=1, ge=1, le=KEPT)
+    recover: int = Field(default=1, ge=1, le=KEPT_ROUNDS)
     """So many good rounds in a row are a recovery."""
     remind: Duration = Field(default=12 * 3600.0, gt=0)
     """The time between two messages about the same trouble, such as 12h."""
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> AlertPolicy:
         """The same, as the alerts' state machine takes it."""
-        return Policy.of(self.after, self.recover, self.remind)
+        return AlertPolicy.of(self.after, self.recover, self.remind)
 
 
 class Env(Model):
@@ -168,7 +168,7 @@ class Site(Model):
     blocks: dict[BlockName, dict[str, Any]] = Field(default_factory=dict, exclude=True, repr=False)
     """Settings of the blocks named above, when they are not kept in Prefect. A secret is `{env: NAME}`."""
     rules: tuple[Rule, ...] = Field(min_length=1)
-    release: Release | None = None
+    release: ReleasePromise | None = None
     schedule: Schedule | None = None
     notify: Notify | None = None
     """Who is told what a round found; nobody when left out."""

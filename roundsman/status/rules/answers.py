@@ -15,7 +15,7 @@ from roundsman.ledger.rules.size import crowded
 from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import clipped
 from roundsman.report.rules.verdict import Outcome, worst
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 from roundsman.site.rules.site import RELEASE
 from roundsman.status.rules.change import compare, milliseconds, with_speeds
 from roundsman.status.rules.facts import (
@@ -205,7 +205,7 @@ def _slow(facts: Facts) -> Answer:
     last = _last_slow(facts)
     if facts.timed is None or facts.timed.stale_at < facts.now or not facts.memory:
         return last
-    policy = Policy.of(facts.site.slow_after, 1, 1.0)
+    policy = AlertPolicy.of(facts.site.slow_after, 1, 1.0)
     state, says, lines = remembered(facts.memory, policy)
     details = (*last.details, *lines)
     if state.outcome is last.outcome or state is State.UNKNOWN:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import Policy
+from roundsman.site.rules.notify import AlertPolicy
 
 
 class State(StrEnum):
@@ -44,7 +44,7 @@ class Memory:
     path: str
     states: tuple[State, ...]
 
-    def settled(self, policy: Policy) -> State:
+    def settled(self, policy: AlertPolicy) -> State:
         """The heaviest state that so many of the last rounds are in, or in a heavier one (K of N).
 
         Where there were fewer rounds than K, all of them must be. Rounds that could not tell do not count.
@@ -54,7 +54,7 @@ class Memory:
         agreed = [one for one in State if sum(each.weight >= one.weight for each in known) >= wanted]
         return agreed[-1] if known else State.UNKNOWN
 
-    def count(self, state: State, policy: Policy) -> tuple[int, int]:
+    def count(self, state: State, policy: AlertPolicy) -> tuple[int, int]:
         """In how many of how many of the last rounds it was so, or worse."""
         known = [one for one in self.states if one is not State.UNKNOWN][-policy.rounds :]
         return sum(one.weight >= state.weight for one in known), len(known)
@@ -78,7 +78,7 @@ def state_of(claims: Iterable[tuple[str, Outcome]]) -> State:
     return State.OK if Outcome.PASS in budgets else State.UNKNOWN
 
 
-def remembered(memories: Sequence[Memory], policy: Policy) -> tuple[State, str, tuple[str, ...]]:
+def remembered(memories: Sequence[Memory], policy: AlertPolicy) -> tuple[State, str, tuple[str, ...]]:
     """The heaviest state of all routes, a sentence about it, and one about each route that is not well."""
     settled = {one: one.settled(policy) for one in memories}
     worst = max(settled.values(), key=lambda state: state.weight, default=State.UNKNOWN)
@@ -92,6 +92,6 @@ def remembered(memories: Sequence[Memory], policy: Policy) -> tuple[State, str, 
     return worst, f"{first.path}{more}: {_counted(first, worst, policy)}", lines
 
 
-def _counted(one: Memory, state: State, policy: Policy) -> str:
+def _counted(one: Memory, state: State, policy: AlertPolicy) -> str:
     many, among = one.count(state, policy)
     return f"{state} in {many} of the last {among} rounds" if among > 1 else f"{state} in the only round"
