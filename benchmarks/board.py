@@ -30,7 +30,7 @@ async def _table(folder: Path) -> list[tuple[str, str, str, bool]]:
 
     sites = folder / "sites"
     sites.mkdir()
-    site_file.SITES, reader.FRESH = sites.resolve(), 0.0
+    site_file.SITES, reader.FRESH_SECONDS = sites.resolve(), 0.0
     for number in range(SITES):
         site = EDGE | {"site": f"shop-{number}", "base_url": "http://example.test", "owner": "web <w@example.com>"}
         (sites / f"shop-{number}.yaml").write_text(yaml.safe_dump(site))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from roundsman.cache.rules import judge as cache_headers
-from roundsman.http.rfc9111_reuse import Request, Response, judge
+from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.report.rules.grouping import group
 from roundsman.report.rules.visitor import STRANGER
@@ -20,7 +20,7 @@ EXCHANGES, VISITS = 100_000, 3
 TURNS = 3
 NOW = 1_767_225_600
 TARGETED = ("cloudflare-cdn-cache-control", "cdn-cache-control")
-REQUEST = Request("https://www.example.com/a", headers=(("User-Agent", "roundsman"), ("Accept-Encoding", "gzip")))
+REQUEST = HttpRequest("https://www.example.com/a", headers=(("User-Agent", "roundsman"), ("Accept-Encoding", "gzip")))
 
 
 def rows() -> list[Row]:
@@ -59,7 +59,7 @@ def _each(control: Callable[[int], str]) -> float:
     best = float("inf")
     for turn in range(10):
         numbers = range(1 + turn * 3000, 1 + (turn + 1) * 3000)
-        responses = [Response(200, _headers(number, control(number)), NOW) for number in numbers]
+        responses = [HttpResponse(200, _headers(number, control(number)), NOW) for number in numbers]
         begun = time.process_time()
         for response in responses:
             judge(REQUEST, response, REQUEST, after=10, targeted=TARGETED)

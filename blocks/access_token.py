@@ -30,9 +30,9 @@ from blocks.asking import bounded, retry_after
 from roundsman.purge.rules.order import PurgeError
 
 #: Seconds for one whole request for a token.
-PATIENCE = 10.0
+TOKEN_TIMEOUT_SECONDS = 10.0
 #: Bytes of an answer that are read; a token of a directory with many groups is some kilobytes.
-MOST = 65_536
+MAX_ANSWER_BYTES = 65_536
 #: Seconds before its end at which a token is not used any more. Google's metadata server has no newer one until five
 #: minutes before.
 MARGIN_SECONDS = 180.0
@@ -83,12 +83,12 @@ class TokenSource:
         request = self._spell()
         request.headers["User-Agent"] = "roundsman"
         request.headers["Accept-Encoding"] = "identity"
-        request.extensions["timeout"] = httpx.Timeout(None, connect=PATIENCE / 2).as_dict()
+        request.extensions["timeout"] = httpx.Timeout(None, connect=TOKEN_TIMEOUT_SECONDS / 2).as_dict()
         asked = f"{self._vendor} was not asked: the token endpoint {request.url.host}"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS):
                 answer = await client.send(request, stream=True, auth=None, follow_redirects=False)
-                response = await bounded(answer, MOST)
+                response = await bounded(answer, MAX_ANSWER_BYTES)
         except (httpx.RequestError, TimeoutError) as trouble:
             # Their text could quote what was sent.
             seen = f"could not be reached ({type(trouble).__name__}), wanted an access token"

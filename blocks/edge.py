@@ -22,7 +22,7 @@ from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Rece
 log = logging.getLogger("roundsman")
 
 #: Seconds for one whole purge request; a node that needs longer is in trouble. No longer is waited before a 429 either.
-PATIENCE = 10.0
+PURGE_TIMEOUT_SECONDS = 10.0
 
 #: What of this was never sent, so that it can be sent again.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -239,7 +239,7 @@ class Edge(Block):
         except httpx.InvalidURL as trouble:
             raise PurgeError(f"{name} can't be asked by this address ({trouble}); correct it", permanent=True) from None
         wait = retry_after(response.headers)
-        if patient and response.status_code == 429 and wait is not None and wait <= PATIENCE:
+        if patient and response.status_code == 429 and wait is not None and wait <= PURGE_TIMEOUT_SECONDS:
             # A 429 was not done, so it may be sent again; a second one is told.
             await asyncio.sleep(wait)
             response = await self._answer(self.request(order), client)
@@ -331,10 +331,10 @@ class Edge(Block):
         for header in [header for header, value in request.headers.items() if not value]:
             # The variant of those who do not send it.
             del request.headers[header]
-        request.extensions.setdefault("timeout", httpx.Timeout(None, connect=PATIENCE / 2).as_dict())
+        request.extensions.setdefault("timeout", httpx.Timeout(None, connect=PURGE_TIMEOUT_SECONDS / 2).as_dict())
         asked = f"{self.get_block_type_name()} at {_origin(request)}"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
                 response = await client.send(request, stream=True, auth=self.auth(), follow_redirects=False)
                 return await bounded(response, self.most)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol):
@@ -346,7 +346,7 @@ class Edge(Block):
             says = f"{asked} could not be reached ({seen}), wanted an answer; see whether it is up, then purge again"
             raise PurgeError(says) from None
         except (httpx.RequestError, TimeoutError) as trouble:
-            told = self._hidden(str(trouble), request) or f"no answer within {PATIENCE:g} s"
+            told = self._hidden(str(trouble), request) or f"no answer within {PURGE_TIMEOUT_SECONDS:g} s"
             seen = f"was asked and then lost ({type(trouble).__name__}: {told})"
             says = f"{asked} {seen}, wanted an answer; it may have purged: look before you purge again"
             raise PurgeError(says, unknown=True) from None

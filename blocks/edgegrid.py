@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import httpx
 
 #: Bytes of a body that are signed, unless Akamai set another figure for the client.
-MOST_SIGNED = 131_072
+MAX_SIGNED_BYTES = 131_072
 
 
 class EdgeGrid(httpx.Auth):
@@ -26,7 +26,7 @@ class EdgeGrid(httpx.Auth):
         client_token: str,
         client_secret: str,
         access_token: str,
-        most_signed: int = MOST_SIGNED,
+        most_signed: int = MAX_SIGNED_BYTES,
         headers: tuple[str, ...] = (),
     ) -> None:
         self._names = f"client_token={client_token};access_token={access_token};"

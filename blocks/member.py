@@ -10,7 +10,7 @@ from prefect.blocks.core import Block, schema_extra
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 #: Seconds for one whole login.
-PATIENCE = 15.0
+LOGIN_TIMEOUT_SECONDS = 15.0
 #: What is shorter is found where nobody put it.
 MIN_SENTINEL_CHARACTERS = 5
 
@@ -91,7 +91,10 @@ class Member(Block):
         fields = {name: secret.get_secret_value() for name, secret in self.form.items()}
         request = httpx.Request("POST", url, data=fields, headers={"User-Agent": "roundsman"})
         try:
-            async with asyncio.timeout(PATIENCE), nullcontext(client) if client else httpx.AsyncClient() as sender:
+            async with (
+                asyncio.timeout(LOGIN_TIMEOUT_SECONDS),
+                nullcontext(client) if client else httpx.AsyncClient() as sender,
+            ):
                 before = httpx.Cookies(sender.cookies)
                 response = await sender.send(request, stream=True, auth=None, follow_redirects=False)
                 # Another member's login, or a stranger's request, may use the same client.

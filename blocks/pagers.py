@@ -18,9 +18,10 @@ from blocks.asking import DENIED, retry_after
 from roundsman.alerts.rules.alert_event import AlertEvent
 
 #: Seconds for one request.
-PATIENCE = 10.0
+REQUEST_TIMEOUT_SECONDS = 10.0
 #: Characters of PagerDuty's dedup_key and summary, and of Opsgenie's alias, message, note and description.
-DEDUP_KEY, SUMMARY, ALIAS, MESSAGE, NOTE, DESCRIPTION = 255, 1024, 512, 130, 25_000, 15_000
+MAX_DEDUP_KEY_CHARACTERS, MAX_SUMMARY_CHARACTERS = 255, 1024
+MAX_ALIAS_CHARACTERS, MAX_MESSAGE_CHARACTERS, MAX_NOTE_CHARACTERS, MAX_DESCRIPTION_CHARACTERS = 512, 130, 25_000, 15_000
 #: What Apprise's plugins call the source and the component of an event when nobody gave them a name.
 _NAMELESS = {"Apprise", "Prefect", "Notification"}
 
@@ -80,7 +81,7 @@ def _pagerduty(service: Any, event: AlertEvent) -> None:
     asked: dict[str, Any] = {
         "routing_key": service.integration_key,
         "event_action": "resolve" if event.is_resolved else "trigger",
-        "dedup_key": _short(event.key, DEDUP_KEY),
+        "dedup_key": _short(event.key, MAX_DEDUP_KEY_CHARACTERS),
     }
     if not event.is_resolved:
         named = {"source": service.source, "component": service.component, "group": service.group}
@@ -89,7 +90,7 @@ def _pagerduty(service: Any, event: AlertEvent) -> None:
             "source": event.source,
             **kept,
             **({"class": service.class_id} if service.class_id else {}),
-            "summary": event.subject[:SUMMARY],
+            "summary": event.subject[:MAX_SUMMARY_CHARACTERS],
             "severity": service.severity or event.severity,
             "custom_details": {**service.details, "message": event.body},
         }
@@ -99,19 +100,19 @@ def _pagerduty(service: Any, event: AlertEvent) -> None:
 
 
 def _opsgenie(service: Any, event: AlertEvent) -> None:
-    plugin, alias = _plugin(service), _short(event.key, ALIAS)
+    plugin, alias = _plugin(service), _short(event.key, MAX_ALIAS_CHARACTERS)
     lookup = plugin.OPSGENIE_API_LOOKUP if hasattr(plugin, "OPSGENIE_API_LOOKUP") else plugin.JIRA_API_LOOKUP
     address, own = lookup[service.region_name], {"Authorization": f"GenieKey {service.apikey}"}
     user = {"user": service.user} if service.user else {}
     if event.is_resolved:
         address = f"{address}/{quote(alias, safe='')}/close?identifierType=alias"
-        _post(service, address, {"source": "Roundsman", "note": event.body[:NOTE], **user}, own)
+        _post(service, address, {"source": "Roundsman", "note": event.body[:MAX_NOTE_CHARACTERS], **user}, own)
         return
     tags = getattr(service, f"_{type(service).__name__}__tags", ())
     asked = {
-        "message": event.subject[:MESSAGE],
+        "message": event.subject[:MAX_MESSAGE_CHARACTERS],
         "alias": alias,
-        "description": event.body[:DESCRIPTION],
+        "description": event.body[:MAX_DESCRIPTION_CHARACTERS],
         "priority": _PRIORITIES[event.severity],
         "source": "Roundsman",
         "entity": service.entity or event.source,
@@ -155,7 +156,7 @@ def _post(service: Any, address: str, asked: Mapping[str, Any], headers: Mapping
             data=json.dumps(asked),
             headers={"User-Agent": "roundsman", "Content-Type": "application/json", **headers},
             verify=service.verify_certificate,
-            timeout=PATIENCE,
+            timeout=REQUEST_TIMEOUT_SECONDS,
             allow_redirects=False,
         )
     except requests.RequestException as error:

@@ -15,9 +15,9 @@ from blocks.pagers import NotTakenError
 from roundsman.alerts.rules.alert_event import AlertEvent
 
 #: Seconds for one whole request.
-PATIENCE = 10.0
+REQUEST_TIMEOUT_SECONDS = 10.0
 #: Bytes of an answer that are read; only its status counts.
-MOST = 4096
+MAX_ANSWER_BYTES = 4096
 
 
 class WebhookError(NotTakenError):
@@ -68,8 +68,11 @@ class OutgoingWebhook(NotificationBlock):
         try:
             headers = {name: secret.get_secret_value() for name, secret in self.headers.items()} | own
             request = httpx.Request("POST", self.url.get_secret_value(), content=body.encode(), headers=headers)
-            async with asyncio.timeout(PATIENCE), httpx.AsyncClient(timeout=PATIENCE) as client:
-                response = await bounded(await client.send(request, stream=True), MOST)
+            async with (
+                asyncio.timeout(REQUEST_TIMEOUT_SECONDS),
+                httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS) as client,
+            ):
+                response = await bounded(await client.send(request, stream=True), MAX_ANSWER_BYTES)
         except (UnicodeEncodeError, httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             # Once the block is mended the message can be sent, so it is not dead by this. What is wrong is a secret.
             raise WebhookError("saw an address or a header that can't be used; correct the block's settings") from None

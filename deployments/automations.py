@@ -63,7 +63,7 @@ KINDS = {
 
 DONE, COULD_NOT_ASK, WRONG_INPUT = 0, 2, 3
 #: Automations that are read from the server at once.
-PAGE = 200
+PAGE_SIZE = 200
 
 _META = "a message could not be sent"
 _RUN = "prefect.flow-run.*"
@@ -256,7 +256,7 @@ async def upsert(client: PrefectClient, automations: Sequence[AutomationCore], *
 
 async def _ours(client: PrefectClient) -> list[Any]:
     found: list[Any] = []
-    while page := await client.read_automations(limit=PAGE, offset=len(found)):
+    while page := await client.read_automations(limit=PAGE_SIZE, offset=len(found)):
         found += page
     return [one for one in found if one.name.startswith(PREFIX)]
 

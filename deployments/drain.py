@@ -35,12 +35,12 @@ from flows.commands.parser import CommandParser
 DONE, STILL_BUSY, COULD_NOT_ASK, WRONG_INPUT = range(4)
 #: As deployments/specs.py says; importing that would import every job. A test holds the two together.
 POOL = "roundsman"
-TIMEOUT = 900.0
+TIMEOUT_SECONDS = 900.0
 #: Seconds for which nothing may run: what a worker fetched just before the pause shows up a little later.
-QUIET = 2.0
+QUIET_SECONDS = 2.0
 
-_LOOK_EVERY = 0.5
-_TELL_EVERY = 30.0
+_LOOK_EVERY_SECONDS = 0.5
+_TELL_EVERY_SECONDS = 30.0
 _UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -49,7 +49,11 @@ def main(words: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m deployments.drain", description="Take a work pool out of work.")
     parser.add_argument("--pool", default=POOL, help="name of the work pool (default: %(default)s)")
     parser.add_argument(
-        "--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help="how long to wait (default: %(default)g)"
+        "--timeout",
+        type=seconds,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait (default: %(default)g)",
     )
     parser.add_argument("--resume", action="store_true", help="let the pool take runs again, and wait for nothing")
     try:
@@ -59,7 +63,7 @@ def main(words: list[str] | None = None) -> int:
     return resume(args.pool) if args.resume else drain(args.pool, args.timeout)
 
 
-def drain(pool: str, timeout: float = TIMEOUT) -> int:
+def drain(pool: str, timeout: float = TIMEOUT_SECONDS) -> int:
     """Pause a work pool and wait, at most `timeout` seconds, until none of its runs is pending or running.
 
     Says which runs it waits for. Returns 0 when the pool is drained, 1 when the time was up (the pool stays paused),
@@ -121,18 +125,18 @@ async def wait(pool: str, timeout: float) -> int:
     told, told_at = [""], -math.inf
     while True:
         runs, now = sorted([f"{run.name} ({run.state_name})" for run in await under_way(pool)]), time.monotonic()
-        if not runs and now >= min(busy_at + QUIET, end):
+        if not runs and now >= min(busy_at + QUIET_SECONDS, end):
             _say("nothing of it runs any more")
             return DONE
         if runs:
             busy_at = now
-        if runs and (runs != told or now > told_at + _TELL_EVERY):
+        if runs and (runs != told or now > told_at + _TELL_EVERY_SECONDS):
             _say(f"waiting for {_counted(runs)}")
             told, told_at = runs, now
         if runs and now >= end:
             _say(f"after {timeout:g} s not ended: {_counted(runs)}")
             return STILL_BUSY
-        await asyncio.sleep(_LOOK_EVERY)
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
 def mark(pool: str) -> str:

@@ -21,9 +21,9 @@ from rich.text import Text
 from roundsman.report.rules.text import for_terminal
 
 #: Lines that are told once more of a part that died.
-LAST = 12
+LAST_LINES = 12
 _STYLES = ("cyan", "green", "magenta", "blue", "yellow")
-_LOOK_EVERY = 0.3
+_LOOK_EVERY_SECONDS = 0.3
 
 
 class StoppedError(Exception):
@@ -43,7 +43,7 @@ class Part:
 
     def __init__(self, name: str, process: subprocess.Popen[str], patience: float, hide: re.Pattern[str]) -> None:
         self.name, self.process, self.patience, self.hide = name, process, patience, hide
-        self.last: deque[str] = deque(maxlen=LAST)
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
         self.relay: threading.Thread | None = None
 
     def hear_out(self) -> None:
@@ -130,7 +130,7 @@ class Parts:
         while not condition():
             if time.monotonic() > end:
                 raise PartError(part, f"was not ready after {seconds:g} s")
-            self._event(_LOOK_EVERY)
+            self._event(_LOOK_EVERY_SECONDS)
         part.last.clear()  # what it said while it started explains no later end
 
     def kill(self, part: Part, also: Sequence[int] = ()) -> None:
@@ -155,7 +155,7 @@ class Parts:
             StoppedError: somebody asked for the end.
         """
         end = time.monotonic() + seconds
-        while not self._event(_LOOK_EVERY, awaited=part):
+        while not self._event(_LOOK_EVERY_SECONDS, awaited=part):
             if time.monotonic() > end:
                 raise PartError(part, f"had not ended after {seconds:g} s")
         self._parts.remove(part)
@@ -210,7 +210,7 @@ class Parts:
                 part.process.send_signal(signal.SIGINT)
                 told = True
             with suppress(Empty):
-                hurry = self._events.get(timeout=_LOOK_EVERY) is None or hurry
+                hurry = self._events.get(timeout=_LOOK_EVERY_SECONDS) is None or hurry
         return hurry
 
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import get_current_settings
 
 #: The most that the server gives at once.
-_PAGE = 200
+_PAGE_SIZE = 200
 
 
 def address() -> str:
@@ -27,7 +27,7 @@ async def deployments(client: PrefectClient, wanted: dict[str, Any]) -> list[Dep
     wanted_ones = DeploymentFilter.model_validate(wanted)
     found: list[DeploymentResponse] = []
     while True:
-        page = await client.read_deployments(deployment_filter=wanted_ones, limit=_PAGE, offset=len(found))
+        page = await client.read_deployments(deployment_filter=wanted_ones, limit=_PAGE_SIZE, offset=len(found))
         found += page
-        if len(page) < _PAGE:
+        if len(page) < _PAGE_SIZE:
             return found

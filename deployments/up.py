@@ -28,7 +28,7 @@ DEMO_FILE, DEMO_PORT = ROOT / "deployments" / "sites" / "demo.yaml", 8480
 #: As in deployments/specs.py, which imports every job and takes its time; a test holds the two together.
 POOL = "roundsman"
 #: Seconds that runs under way have at the end. A round of a small site takes half a minute.
-DRAIN = 120
+DRAIN_SECONDS = 120
 
 #: What Prefect says to somebody who started one of its programs by hand.
 _BANNER = r"\s*[|_\\/]+ |\s*_+ |Configure Prefect|\s+prefect config|View the API|Check out the dash|Server stopped"
@@ -117,7 +117,7 @@ def _up(args: argparse.Namespace, environment: dict[str, str]) -> int:
             say("Everything answers. Ctrl-C ends it, and lets the runs under way finish first.")
             parts.wait()
         except StoppedError:
-            say(f"stopping; runs under way have {DRAIN} s to finish, a second Ctrl-C does not wait for them")
+            say(f"stopping; runs under way have {DRAIN_SECONDS} s to finish, a second Ctrl-C does not wait for them")
         except PartError as error:
             say(f"{error}; its last lines:" if error.part.last else f"{error}")
             for line in error.part.last:
@@ -147,8 +147,8 @@ def _open(parts: Parts, args: argparse.Namespace, environment: dict[str, str]) -
         )
         parts.finish("deploy", python("deployments", "deploy"), environment, hide=_ADVICE)
         parts.finish("automations", python("deployments", "automations"), environment)
-        words = ("deployments.worker", "--drain", str(DRAIN), "--", "--limit", "5")
-        worker = parts.start("worker", python(*words), environment, patience=DRAIN + 60, hide=_CHATTER)
+        words = ("deployments.worker", "--drain", str(DRAIN_SECONDS), "--", "--limit", "5")
+        worker = parts.start("worker", python(*words), environment, patience=DRAIN_SECONDS + 60, hide=_CHATTER)
         parts.until(worker, lambda: _online(api), 60)
         # Before the first rounds it says that it is not well, and that is an answer.
         parts.until(shown, lambda: _status(anyone, board), 60)

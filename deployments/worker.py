@@ -23,7 +23,7 @@ from flows.commands.parser import CommandParser
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 #: Seconds in which a worker without runs ends.
-_ENDS_WITHIN = 20.0
+_ENDS_WITHIN_SECONDS = 20.0
 
 
 def main(words: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--drain",
         type=drain.seconds,
-        default=drain.TIMEOUT,
+        default=drain.TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="how long to wait at the end for the runs under way (default: %(default)g)",
     )
@@ -103,7 +103,7 @@ async def _end(worker: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         worker.terminate()
         try:
-            await asyncio.wait_for(worker.wait(), _ENDS_WITHIN)
+            await asyncio.wait_for(worker.wait(), _ENDS_WITHIN_SECONDS)
         except TimeoutError:
             worker.kill()
             await worker.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from sqlalchemy import text
 
-from deployments.demo.site import State, edge, origin
+from deployments.demo.site import OriginState, edge, origin
 from flows.tasks.rehearse import _take_up
 from flows.tasks.site import load
 from roundsman.batch import points
@@ -80,7 +80,7 @@ class Place:
 
     def app(self):
         """The demo's edge before an origin for each release: an article is revised in the newest one."""
-        states = {release: State(commit=release) for release in RELEASES}
+        states = {release: OriginState(commit=release) for release in RELEASES}
         states["1.8.2"].revisions["tomatoes"] += 1
         origins = {release: origin(state) for release, state in states.items()}
 

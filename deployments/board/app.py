@@ -44,7 +44,7 @@ from roundsman.timing.history import read_overview, read_route
 #: The environment variable with the token that all pages but /health ask for.
 VARIABLE = "ROUNDSMAN_BOARD_TOKEN"
 #: Seconds for which a picture is not drawn again.
-DRAWN_FOR = 300
+DRAWN_SECONDS = 300
 
 _ASKS = {"WWW-Authenticate": 'Basic realm="roundsman", charset="UTF-8"'}
 _STYLE = files("deployments.board").joinpath("templates/board.css").read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def _pictured(status: Status) -> Answer:
 
 
 async def _drawn(answer: Answer, at: datetime) -> str:
-    steady = at - timedelta(seconds=at.timestamp() % DRAWN_FOR)
+    steady = at - timedelta(seconds=at.timestamp() % DRAWN_SECONDS)
     return await asyncio.to_thread(drawn, answer, steady)
 
 

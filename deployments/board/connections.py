@@ -12,7 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Connections at once, if the process may have twice as many files open.
-MOST_CONNECTIONS = 256
+MAX_CONNECTIONS = 256
 #: Connections that the system keeps until they are taken, and that are taken in one go.
 BACKLOG = 128
 #: Seconds for the head of a request, and for all that follows: its body, and an answer that is taken off the wire.
@@ -22,7 +22,7 @@ HEAD_SECONDS, REST_SECONDS = 10.0, 30.0
 def room() -> int:
     """How many connections there may be, by what this process may have open."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else max(8, min(MOST_CONNECTIONS, files // 2))
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(8, min(MAX_CONNECTIONS, files // 2))
 
 
 class BoundedProtocol(H11Protocol):

@@ -38,9 +38,9 @@ from roundsman.status.standing import read_promises
 log = logging.getLogger("roundsman.board")
 
 #: Seconds for which an answer is good, and that the ledger may take for one.
-FRESH, PATIENCE = 5.0, 8.0
+FRESH_SECONDS, READ_TIMEOUT_SECONDS = 5.0, 8.0
 #: Dead messages that are shown, and changes that could not be purged.
-LETTERS = 20
+MAX_LETTERS = 20
 
 Found = TypeVar("Found")
 
@@ -83,7 +83,7 @@ class Board:
 
 
 class Fresh(Generic[Found]):
-    """A value that is found again when it is older than `FRESH`: once, however many wait for it."""
+    """A value that is found again when it is older than `FRESH_SECONDS`: once, however many wait for it."""
 
     def __init__(self, find: Callable[[], Found], whose: str = "The ledger") -> None:
         self._find, self._whose = find, whose
@@ -101,14 +101,14 @@ class Fresh(Generic[Found]):
         async with self._turn:
             if clock() >= self._until:
                 self._found = await self._look()
-                self._until = clock() + FRESH
+                self._until = clock() + FRESH_SECONDS
         if self._found is None:
             raise LedgerSilentError
         return self._found
 
     async def _look(self) -> Found | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 return await asyncio.to_thread(self._find)
         except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
             # What a database says can name its user and host.
@@ -123,7 +123,7 @@ async def asked(find: Callable[..., Found], *how: str) -> Found:
         LedgerSilentError: the ledger gave an error, or no answer in time.
     """
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             return await asyncio.to_thread(find, *how)
     except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("The ledger does not answer: %s", type(error).__name__)
@@ -151,9 +151,9 @@ def read_board() -> Board:
             tuple(ranked(statuses)),
             tuple(known),
             watched_at(session),
-            dead=tuple(dead_letters(engine, LETTERS)),
+            dead=tuple(dead_letters(engine, MAX_LETTERS)),
             dead_count=undelivered(engine)[1],
-            kept=tuple(quarantined(engine, LETTERS)),
+            kept=tuple(quarantined(engine, MAX_LETTERS)),
             promises=found,
             queued=counts(engine),
             oldest=oldest(engine),
@@ -179,7 +179,7 @@ def read_answers() -> tuple[tuple[Status, Promises], ...]:
 
 def read_letters() -> tuple[Letters, ...]:
     """What is dead in the outboxes of batch jobs, which are in databases of their own."""
-    return letters(LETTERS)
+    return letters(MAX_LETTERS)
 
 
 def read_reasons() -> tuple[Reason, ...]:

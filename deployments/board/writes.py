@@ -35,9 +35,9 @@ from roundsman.site.rules.site_file import SiteFileError
 log = logging.getLogger("roundsman.board")
 
 #: Bytes of a body, and seconds in which it has to arrive and to be written down.
-MOST, PATIENCE = 65_536, 8.0
+MAX_BODY_BYTES, WRITE_TIMEOUT_SECONDS = 65_536, 8.0
 #: Characters of an idempotency key.
-LONGEST_KEY = 200
+MAX_KEY_CHARACTERS = 200
 
 
 class Body(BaseModel):
@@ -115,8 +115,9 @@ def _key(request: Request) -> str | None:
         return None
     quoted = re.fullmatch(r'"(.*)"', said.strip())
     key = quoted[1] if quoted else said.strip()
-    if not re.fullmatch(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}", key):
-        raise RefusedError(400, f"Idempotency-Key: wanted 1 to {LONGEST_KEY} printable ASCII characters without blanks")
+    if not re.fullmatch(rf"[\x21-\x7e]{{1,{MAX_KEY_CHARACTERS}}}", key):
+        wanted = f"wanted 1 to {MAX_KEY_CHARACTERS} printable ASCII characters without blanks"
+        raise RefusedError(400, f"Idempotency-Key: {wanted}")
     return key
 
 
@@ -127,13 +128,13 @@ async def _body(request: Request) -> bytes:
         raise RefusedError(415, f"saw {kind[:80] or 'no content type'}, wanted application/json")
     body = bytearray()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MOST:
-                    raise RefusedError(413, f"saw more than {MOST} bytes, wanted less; send it in parts")
+                if len(body) > MAX_BODY_BYTES:
+                    raise RefusedError(413, f"saw more than {MAX_BODY_BYTES} bytes, wanted less; send it in parts")
     except TimeoutError:
-        raise RefusedError(408, f"the body took longer than {PATIENCE:g} s; send it again") from None
+        raise RefusedError(408, f"the body took longer than {WRITE_TIMEOUT_SECONDS:g} s; send it again") from None
     return bytes(body)
 
 
@@ -158,7 +159,7 @@ def _shape(asked: type[Body]) -> str:
 
 async def _written(write: Write, asked: Body, key: str | None) -> Mapping[str, Any]:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
             return await asyncio.to_thread(_write, write, asked, key)
     except (LedgerError, SQLAlchemyError, OSError, TimeoutError) as error:
         # What a database says can name its user and host.

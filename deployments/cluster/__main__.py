@@ -24,7 +24,7 @@ from flows.commands.parser import CommandParser, whole_number
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 #: Seconds after which the shard of a worker that was killed goes to another one; here nothing is slow.
 LEASE = "20"
-_PATIENCE = 900.0
+_TIMEOUT_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run(pages: int, rate: int) -> SweepSeen:
         command = [sys.executable, "-m", "deployments.cluster.sweeping", "sweep", name]
         sweep = parts.start("sweep", command, cluster.client, hide=".*")
         killed = _kill_two(cluster, sweep)
-        parts.await_end(sweep, _PATIENCE)
+        parts.await_end(sweep, _TIMEOUT_SECONDS)
         parts.say("cluster", f"the sweep ended after {time.monotonic() - begun:.0f} s; counting")
         return _count(folder, cluster, killed)
 
@@ -146,13 +146,13 @@ def _kill_two(cluster: Cluster, sweep: Part) -> tuple[str, ...]:
         )
         return bool(found)
 
-    cluster.parts.until(sweep, busy, _PATIENCE)
+    cluster.parts.until(sweep, busy, _TIMEOUT_SECONDS)
     worker, server = found[0], cluster.servers[0]
     runs = _runs_of(worker)
     cluster.parts.kill(worker, also=runs)
     cluster.parts.say("cluster", f"killed {worker.name} and {len(runs)} of its runs")
     before = _pages_of(cluster)
-    cluster.parts.until(sweep, lambda: _pages_of(cluster) > before, _PATIENCE)
+    cluster.parts.until(sweep, lambda: _pages_of(cluster) > before, _TIMEOUT_SECONDS)
     cluster.parts.kill(server)
     cluster.parts.say("cluster", f"killed {server.name}")
     return worker.name, server.name

@@ -20,7 +20,7 @@ WORKERS = 3
 #: Runs that one worker has at once.
 _RUNS = 2
 #: Seconds for a server on a busy machine.
-_PATIENCE = 240.0
+_TIMEOUT_SECONDS = 240.0
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 
 
@@ -96,7 +96,7 @@ class Cluster:
         for number, port in enumerate(self.places.servers, 1):
             words = ("prefect", "server", "start", "--no-services", "--host", "127.0.0.1", "--port", str(port))
             part = self.parts.start(f"api-{number}", _python(*words), self.server, hide=".*")
-            self.parts.until(part, partial(_ready, f"http://127.0.0.1:{port}/api/ready"), _PATIENCE)
+            self.parts.until(part, partial(_ready, f"http://127.0.0.1:{port}/api/ready"), _TIMEOUT_SECONDS)
             self.servers.append(part)
         for number in (1, 2):
             words = ("prefect", "server", "services", "start")
@@ -108,7 +108,7 @@ class Cluster:
             words = ("prefect", "worker", "start", "--pool", POOL, "--type", "process")
             named = ("--name", f"cluster-{number}", "--limit", str(_RUNS))
             self.workers.append(self.parts.start(f"worker-{number}", _python(*words, *named), self.client, hide=".*"))
-        self.parts.until(self.workers[-1], lambda: _online(self.client) >= WORKERS, _PATIENCE)
+        self.parts.until(self.workers[-1], lambda: _online(self.client) >= WORKERS, _TIMEOUT_SECONDS)
 
     def _database(self) -> None:
         data, login = self.folder / "database", self.folder / "password"

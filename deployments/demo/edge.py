@@ -23,7 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Copies that the edge keeps.
-ROOM = 1000
+MAX_COPIES = 1000
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Shelf(AsyncBaseStorage):
             body += chunk
             yield chunk
         self._copies[key, entry.request.method] = _Copy(entry, body, since)
-        if len(self._copies) > ROOM:
+        if len(self._copies) > MAX_COPIES:
             self._copies.popitem(last=False)
 
     async def get_entries(self, key: str) -> list[Entry]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from deployments.demo.site import State, edge, origin
+from deployments.demo.site import OriginState, edge, origin
 from flows.commands.parser import CommandParser, whole_number
 
 
@@ -30,7 +30,7 @@ def main(words: list[str] | None = None) -> None:
     args = parser.parse_args(words)
     # The edge writes its own Date; a second one, or a banner, would be the server's and not the site's.
     config = uvicorn.Config(
-        edge(origin(State(releases=args.releases))),
+        edge(origin(OriginState(releases=args.releases))),
         host="127.0.0.1",
         port=args.port,
         log_level="warning",

@@ -21,12 +21,12 @@ from starlette.exceptions import HTTPException
 
 from deployments.demo.edge import edge
 
-__all__ = ["PEOPLE", "Person", "State", "edge", "origin"]
+__all__ = ["PEOPLE", "OriginState", "Person", "edge", "origin"]
 
 NO_STORE = {"Cache-Control": "no-store"}
 READ = ["GET", "HEAD"]
 #: Bytes of a login form that are read.
-LONGEST_FORM = 10_000
+MAX_FORM_BYTES = 10_000
 #: What is wrong unless somebody says otherwise.
 FAULTS = frozenset(["inbox", "news"])
 
@@ -53,7 +53,7 @@ PEOPLE = {
 
 
 @dataclass
-class State:
+class OriginState:
     """What the origin remembers while it runs."""
 
     commit: str = "4f2a9c1"
@@ -78,7 +78,7 @@ class State:
         return PEOPLE.get(self.sessions.get(request.cookies.get("sessionid", ""), ""))
 
 
-def origin(state: State) -> FastAPI:
+def origin(state: OriginState) -> FastAPI:
     """Build the origin: it says how each page may be cached, and counts each article's revisions in `state`."""
     app = FastAPI(title="Garden Post", docs_url=None, redoc_url=None, openapi_url=None)
     _public(app, state)
@@ -91,7 +91,7 @@ def origin(state: State) -> FastAPI:
     return app
 
 
-def _public(app: FastAPI, state: State) -> None:
+def _public(app: FastAPI, state: OriginState) -> None:
     @app.api_route("/articles/{slug}", methods=READ)
     async def article(slug: str, request: Request) -> Response:
         body = _page(_title(slug), f"<p>Revision {state.revisions[slug]} of this article.</p>{state.motto}{ARTICLE}")
@@ -131,7 +131,7 @@ def _public(app: FastAPI, state: State) -> None:
         return JSONResponse({"commit": state.version}, headers=NO_STORE)
 
 
-def _members(app: FastAPI, state: State) -> None:
+def _members(app: FastAPI, state: OriginState) -> None:
     @app.get("/inbox")
     async def inbox(request: Request) -> Response:
         # Planted fault: a shared cache may keep this page and show it to anyone.
@@ -169,7 +169,7 @@ def _tagged(request: Request, body: str, cache_control: str) -> Response:
     return HTMLResponse(body, headers=headers)
 
 
-def _for_member(state: State, request: Request, title: str, text: str, cache_control: str) -> Response:
+def _for_member(state: OriginState, request: Request, title: str, text: str, cache_control: str) -> Response:
     if not (person := state.person(request)):
         return RedirectResponse("/login", 302, NO_STORE)
     who = f"<p>Hello, {escape(person.name)}. Your mailbox is {escape(person.mailbox)}.</p>"
@@ -180,7 +180,7 @@ async def _form(request: Request) -> str:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LONGEST_FORM:
+        if len(body) > MAX_FORM_BYTES:
             raise HTTPException(413, "This form is too long.")
     return body.decode("utf-8", "replace")
 

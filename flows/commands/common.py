@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from roundsman.report.rules.text import LONGEST_SHOWN, for_terminal, hidden
+from roundsman.report.rules.text import MAX_SHOWN_CHARACTERS, for_terminal, hidden
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -39,7 +39,7 @@ class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever call
         self.code = code
 
 
-def say(text: object, *, error: bool = False, most: int = LONGEST_SHOWN) -> None:
+def say(text: object, *, error: bool = False, most: int = MAX_SHOWN_CHARACTERS) -> None:
     """Print lines of which neither a terminal nor a CI system obeys anything, on standard error if it is an `error`."""
     print(for_terminal(str(text), "\n", most), file=sys.stderr if error else sys.stdout, flush=True)
 

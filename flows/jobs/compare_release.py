@@ -39,7 +39,7 @@ from roundsman.timing.rules.trial import Trial
 log = logging.getLogger("roundsman")
 
 #: Seconds that a comparison side by side may take when nobody said how many samples it takes.
-MOST_SECONDS = 1800.0
+MAX_SECONDS = 1800.0
 
 Compared = tuple[list[Verdict], list[Ratio], str]
 
@@ -136,7 +136,7 @@ async def _enough(site: Site, rules: Sequence[Rule], baseline: str, candidate: s
             spread = max(spread, comparison.spread_within(seen))
     wanted = samples_needed(spread, margin)
     each = sum(requests(rule, EACH) for rule in rules) / EACH / site.manners.rate
-    fit = max(USUAL_SAMPLES, int(MOST_SECONDS / each))
+    fit = max(USUAL_SAMPLES, int(MAX_SECONDS / each))
     samples = min(wanted, fit)
     minutes = math.ceil(samples * each / 60)
     said = f"{samples:,} samples of each release, about {minutes} minutes, as times spread by {spread:.0%}"

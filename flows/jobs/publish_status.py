@@ -29,7 +29,7 @@ log = logging.getLogger("roundsman")
 
 OWNER = "roundsman operators"
 #: Sites that are looked at together, so that one that does not answer holds up few others.
-TOGETHER = 4
+SITES_AT_ONCE = 4
 
 
 @job(
@@ -55,7 +55,7 @@ async def publish_status(site: str = "") -> State[list[Status]]:
     """
     await asyncio.to_thread(ready)
     places = [site] if site else [str(path) for path in all_sites()]
-    turn = asyncio.Semaphore(TOGETHER)
+    turn = asyncio.Semaphore(SITES_AT_ONCE)
     told = [await one for one in [asyncio.create_task(_settle(place, turn)) for place in places]]
     statuses = [one for one, _ in told]
     if not site:

@@ -43,9 +43,9 @@ from roundsman.watch.slots import Findings, Judged, Pass, Trouble
 log = logging.getLogger("roundsman")
 
 #: Seconds in which a worker tells of a process that ended by itself.
-SETTLE = 5.0
+SETTLE_SECONDS = 5.0
 #: Seconds for a whole pass, and for telling an outside address of it.
-PATIENCE, PING = 120.0, 10.0
+PASS_TIMEOUT_SECONDS, PING_TIMEOUT_SECONDS = 120.0, 10.0
 COULD_NOT_LOOK = 2
 
 
@@ -54,7 +54,7 @@ COULD_NOT_LOOK = 2
     expects="Every promised run started in time, did its work and ended; nobody's run hangs.",
     on_fail="What does not run is not noticed. First look: Prefect's server and worker, then the ledger.",
     rollback=NothingToUndo("it closes only runs whose process is gone, and writes to the ledger"),
-    max_runtime=PATIENCE,
+    max_runtime=PASS_TIMEOUT_SECONDS,
 )
 @flow(name="watch-jobs", persist_result=False, on_failure=[notify_failure], on_crashed=[notify_failure])
 async def watch_jobs() -> State[Pass]:
@@ -113,10 +113,10 @@ async def look() -> Pass:
 
     async with use_ledger_async() as engine:
         try:
-            async with asyncio.timeout(PATIENCE), runs.server() as client:
+            async with asyncio.timeout(PASS_TIMEOUT_SECONDS), runs.server() as client:
                 return await _look(client, engine, now, seconds)
         except (NoServerError, TimeoutError) as error:
-            why = str(error) or f"the Prefect server did not answer in {PATIENCE:.0f} s"
+            why = str(error) or f"the Prefect server did not answer in {PASS_TIMEOUT_SECONDS:.0f} s"
             return await asyncio.to_thread(slots.write_blind, engine, now, why, teller([]), seconds)
 
 
@@ -158,7 +158,7 @@ async def _close_the_dead(
     if not await _dead(client, engine, named, now):
         return []
     # A worker may be about to tell of it by itself.
-    await asyncio.sleep(SETTLE)
+    await asyncio.sleep(SETTLE_SECONDS)
     found = await _dead(client, engine, named, now)
     doomed = {run.id for run, _ in found}
     alive = [run for run in await runs.read_under_way(client, deployments) if run.id not in doomed]
@@ -320,7 +320,7 @@ async def _ping(address: str, what: str) -> None:
     if not address:
         return
     try:
-        async with asyncio.timeout(PING), httpx.AsyncClient(follow_redirects=True) as client:
+        async with asyncio.timeout(PING_TIMEOUT_SECONDS), httpx.AsyncClient(follow_redirects=True) as client:
             (await client.get(f"{address.rstrip('/')}{what}")).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
         log.warning("The outside address could not be told: %s", type(error).__name__)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from roundsman.cache.rules.ageing import LATE
+from roundsman.cache.rules.ageing import LATE_VISIT
 from roundsman.cache.rules.judge import VISITS, late_at, plan
 from roundsman.http.copies import RuleVisits
 from roundsman.probe.ask import ask, pause
@@ -46,5 +46,5 @@ async def look_again(site: Site, rules: Sequence[Rule], looks: Sequence[RuleVisi
 
 
 def _with(look: RuleVisits, late: dict[str, Exchange]) -> RuleVisits:
-    more = {path: {**look.extra.get(path, {}), LATE: [exchange]} for path, exchange in late.items()}
+    more = {path: {**look.extra.get(path, {}), LATE_VISIT: [exchange]} for path, exchange in late.items()}
     return replace(look, extra={**look.extra, **more})

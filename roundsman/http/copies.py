@@ -9,7 +9,7 @@ from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange, Probe
 
 #: Seconds by which the births of one copy may differ: Age is cut to whole seconds on its way, perhaps more than once.
-GRAIN = 2.0
+AGE_GRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def difference(one: Exchange, other: Exchange) -> str:
         if one.header(name) != other.header(name):
             return f"another {name}"
     born, reborn = birth(one), birth(other)
-    if born is not None and reborn is not None and abs(born - reborn) > GRAIN:
+    if born is not None and reborn is not None and abs(born - reborn) > AGE_GRAIN_SECONDS:
         return "another birth time"
     return ""
 
@@ -85,8 +85,3 @@ def silence(seen: Sequence[Exchange]) -> str:
         if exchange.status >= 500:
             return f"{exchange.status}"
     return "" if seen else "not tried"
-
-
-def asked(target: str, query: str) -> str:
-    """A path with one more piece of query."""
-    return f"{target}{'&' if '?' in target else '?'}{query}"

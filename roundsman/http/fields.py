@@ -16,7 +16,7 @@ import http_sf
 from roundsman.report.rules.nearest import nearest
 
 #: What stands for every larger number of seconds (RFC 9111 section 1.2.2).
-MOST = 2**31
+MAX_DELTA_SECONDS = 2**31
 
 Directives = Mapping[str, str | None]
 
@@ -44,7 +44,7 @@ _KNOWN = frozenset(
 _HARMLESS = frozenset(["channel-maxage", "pre-check", "post-check", "max-stale", "min-fresh", "only-if-cached"])
 
 #: Characters of a broken directive that are shown.
-_SHOWN = 40
+_SHOWN_CHARACTERS = 40
 
 # No possessive quantifier: Python before 3.11.5 goes wrong with one around what can backtrack (gh-106052), and
 # Debian 12 has 3.11.2. Each character fits in one way only, so there is nothing to try twice.
@@ -167,7 +167,7 @@ def delta_seconds(text: str | None) -> int | None:
         return None
     digits = text.lstrip("0") or "0"
     # The interpreter refuses to read thousands of digits.
-    return min(int(digits), MOST) if len(digits) <= len(str(MOST)) else MOST
+    return min(int(digits), MAX_DELTA_SECONDS) if len(digits) <= len(str(MAX_DELTA_SECONDS)) else MAX_DELTA_SECONDS
 
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -207,7 +207,7 @@ def http_date(text: str, year: int) -> int | None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _unquoted(text: str) -> str:

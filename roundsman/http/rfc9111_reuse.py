@@ -30,7 +30,7 @@ class Reuse(StrEnum):
     """Answer 504: the client wants nothing but a copy, and there is none to use."""
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A request."""
 
     url: str
@@ -38,7 +38,7 @@ class Request(NamedTuple):
     headers: Headers = ()
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """A response; `received` is when it came in Unix seconds, `delay` how many seconds after its request."""
 
     status: int
@@ -101,9 +101,9 @@ class _CacheRequest:
 
 
 def judge(  # noqa: PLR0913 - two requests, a response and a cache, by name
-    asked: Request,
-    answered: Response,
-    following: Request,
+    asked: HttpRequest,
+    answered: HttpResponse,
+    following: HttpRequest,
     *,
     after: float = 0.0,
     targeted: tuple[str, ...] = (),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urljoin
 
 from roundsman.http.fields import (
-    MOST,
+    MAX_DELTA_SECONDS,
     Directives,
     accel_expires,
     delta_seconds,
@@ -54,7 +54,7 @@ _GRAMMARS: Mapping[str, Callable[[str], Directives | None]] = MappingProxyType(
 )
 #: What a policy is made of, beside the targeted fields; Date, Age and Expires are not, since they change all the time.
 _RULING = frozenset({"cache-control", "content-location", "vary"})
-_YEAR = 365.2425 * 86400
+_YEAR_SECONDS = 365.2425 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +134,14 @@ def read(headers: Headers, received: float, terms: StoreContext) -> Reading:
     """
     layout = _layout(names_of(headers), terms.targeted)
     policy = _policy(layout, tuple([headers[place][1] for place in layout.ruling_at]), terms)
-    year = int(received // _YEAR) + 1970
+    year = int(received // _YEAR_SECONDS) + 1970
     made = None if layout.date is None else http_date(headers[layout.date][1], year)
     age = None if layout.age is None else age_of(headers[layout.age][1])
     if not policy.uses_expires:
         return policy, policy.lifetime, policy.contested, age, made
     lines = [headers[place][1] for place in layout.expires]
     end = http_date(lines[0], year)
-    lasts = 0 if end is None else min(max(0, end - (int(received) if made is None else made)), MOST)
+    lasts = 0 if end is None else min(max(0, end - (int(received) if made is None else made)), MAX_DELTA_SECONDS)
     return policy, lasts, len(set(lines)) > 1, age, made
 
 

@@ -31,6 +31,11 @@ def target(url: str) -> tuple[object, ...]:
     return scheme, host, port or standard, _without_dots(_decoded(parts.path)) or "/", query
 
 
+def with_query(url: str, query: str) -> str:
+    """A URL, or a path, with one more piece of query such as `page=2`."""
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
 def _decoded(text: str) -> str:
     """Unreserved characters as they are, and what stays encoded in capitals."""
 

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from statistics import median
 
+from roundsman.http.target import with_query
 from roundsman.probe.ask import ask, pause
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.rollback.rules.fingerprint import Fingerprint, page, pages_of
@@ -73,6 +74,5 @@ async def _told(site: Site, where: Version) -> str:
 
 
 def _probe(site: Site, path: str, *, keep_body: bool = True) -> Probe:
-    joint = "&" if "?" in path else "?"
     # A copy in a cache would tell of the release from which it was made.
-    return Probe(site.url(f"{path}{joint}roundsman={secrets.token_hex(8)}"), keep_body=keep_body)
+    return Probe(site.url(with_query(path, f"roundsman={secrets.token_hex(8)}")), keep_body=keep_body)

@@ -24,9 +24,9 @@ Conflicts = Callable[[Site], Iterable[Conflict]]
 #: Where the sites of this project are written down.
 SITES = Path(__file__).parents[2] / "deployments" / "sites"
 #: Of a site file.
-MOST_BYTES = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 #: Characters of a file's name that are shown.
-_LONGEST_NAME = 300
+_MAX_NAME_CHARACTERS = 300
 
 
 def all_sites() -> list[Path]:
@@ -123,13 +123,13 @@ def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, s
     Raises:
         SiteFileError: it can't be read; where it is not there, with the name that it is most like among the known.
     """
-    shown = str(path)[:_LONGEST_NAME]
+    shown = str(path)[:_MAX_NAME_CHARACTERS]
     with suppress(OSError, ValueError):
         if path.resolve().is_relative_to(Path.cwd()):
             shown = os.path.relpath(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         names = [one.stem for one in known]
         beside = {one.stem: str(one) for one in path.parent.glob("*.y*ml")} if path.parent.is_dir() else {}
@@ -143,8 +143,9 @@ def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, s
         said = error.strerror if isinstance(error, OSError) else str(error)
         mend = "make it a readable file of UTF-8 text"
         raise SiteFileError([Problem(shown, 0, "file", f"nothing that can be read ({said})", mend)]) from None
-    if len(raw) > MOST_BYTES:
-        raise SiteFileError([Problem(shown, 0, "file", f"more than {MOST_BYTES} bytes", f"is it a {what[:-1]} file?")])
+    if len(raw) > MAX_FILE_BYTES:
+        saw = f"more than {MAX_FILE_BYTES} bytes"
+        raise SiteFileError([Problem(shown, 0, "file", saw, f"is it a {what[:-1]} file?")])
     return shown, _text(raw, shown)
 
 

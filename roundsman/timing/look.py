@@ -3,6 +3,7 @@
 import random
 import secrets
 
+from roundsman.http.target import with_query
 from roundsman.probe.ask import ask, ask_apart, outside, user_agent
 from roundsman.probe.probe_process import probe_apart
 from roundsman.report.rules.exchange import Exchange, Probe
@@ -54,10 +55,9 @@ async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, sam
 
 
 def _probe(site: Site, turn: Turn, address: str, place: int) -> Probe:
-    joint = "&" if "?" in turn.path else "?"
-    own = f"{joint}roundsman={secrets.token_hex(8)}" if turn.fresh else ""
+    path = with_query(turn.path, f"roundsman={secrets.token_hex(8)}") if turn.fresh else turn.path
     return Probe(
-        f"{address}{turn.path}{own}",
+        f"{address}{path}",
         at=place / site.manners.rate,
         edge=(site.edge or "").partition("/")[0],
         status_header=site.status_header or "",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.alerts.rules.alert import Alert, Kind, State
-from roundsman.alerts.rules.notice import ALSO, LINES, WIDTH, Change, ago, alert_notice, job_notice
+from roundsman.alerts.rules.notice import ALSO, LINE_CHARACTERS, LINES, Change, ago, alert_notice, job_notice
 from roundsman.alerts.rules.runbook import Command, NothingToUndo, Runbook
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
@@ -103,7 +103,8 @@ def test_a_way_back_says_what_it_is_worth(rehearsal, says):
 
 
 @pytest.mark.parametrize(
-    "command", ["make " + "x" * WIDTH, "make 'a\nb'", "make a  b", "curl 'https://a.test/x?y'", "sh -c 'echo @here'"]
+    "command",
+    ["make " + "x" * LINE_CHARACTERS, "make 'a\nb'", "make a  b", "curl 'https://a.test/x?y'", "sh -c 'echo @here'"],
 )
 def test_half_a_command_is_not_shown(command):
     line = next(line for line in notice(on=verdict(rollback=command)).body.splitlines() if line.startswith("rollback"))
@@ -304,7 +305,7 @@ def test_no_message_is_longer_than_sixteen_lines_of_200_characters(kind):
     for one in (said, many, spoken):
         lines = one.body.split("\n")
         assert 6 < len(lines) <= LINES
-        assert max(map(len, lines)) <= WIDTH
+        assert max(map(len, lines)) <= LINE_CHARACTERS
         assert len(one.subject) <= 120
         assert all(line.isprintable() for line in [*lines, one.subject])
 

@@ -175,7 +175,7 @@ async def test_an_endless_answer_is_cut_off():
 
 async def test_a_silent_node_is_given_up(monkeypatch):
     """A connection that is open but says nothing does not hold the purge."""
-    monkeypatch.setattr("blocks.edge.PATIENCE", 0.05)
+    monkeypatch.setattr("blocks.edge.PURGE_TIMEOUT_SECONDS", 0.05)
     silent = asyncio.Event()
 
     async def answer(request):

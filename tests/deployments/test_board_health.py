@@ -129,7 +129,7 @@ async def test_without_a_ledger_nothing_is_well_and_nothing_of_it_is_told(write_
 async def test_a_ledger_that_came_back_is_read_again(fresh, ledger, monkeypatch):
     from deployments.board import reader
 
-    monkeypatch.setattr(reader, "FRESH", 0.0)
+    monkeypatch.setattr(reader, "FRESH_SECONDS", 0.0)
     async with client() as board:
         for url, code in ((ledger, 200), ("sqlite:////dev/null/ledger.db", 503), (ledger, 200)):
             monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
@@ -165,7 +165,7 @@ async def test_a_ledger_that_hangs_is_not_waited_for(monkeypatch):
 
     from deployments.board import reader
 
-    monkeypatch.setattr(reader, "PATIENCE", 0.05)
+    monkeypatch.setattr(reader, "READ_TIMEOUT_SECONDS", 0.05)
     let_go = threading.Event()
     with pytest.raises(reader.LedgerSilentError):
         await reader.Fresh(lambda: let_go.wait(30)).get()

@@ -265,7 +265,7 @@ async def test_an_endless_body_is_not_read_to_its_end(shop):
 async def test_a_body_that_never_comes_is_given_up(shop, monkeypatch):
     from deployments.board import writes
 
-    monkeypatch.setattr(writes, "PATIENCE", 0.05)
+    monkeypatch.setattr(writes, "WRITE_TIMEOUT_SECONDS", 0.05)
 
     async def silent():
         yield b"{"

@@ -12,14 +12,14 @@ import pytest
 from blocks.demo_edge import DemoEdge
 from blocks.member import LoginError, Member
 from deployments.demo import touch
-from deployments.demo.site import PEOPLE, State, edge, origin
+from deployments.demo.site import PEOPLE, OriginState, edge, origin
 
 TOMATOES, PLANT = "/articles/tomatoes", "/articles/how-to-plant"
 
 
 @pytest.fixture
 def state():
-    return State()
+    return OriginState()
 
 
 @pytest.fixture

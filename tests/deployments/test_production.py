@@ -208,11 +208,11 @@ def test_a_worker_is_given_the_time_to_drain():
         return int(text.removesuffix("min").removesuffix("m")) * 60
 
     command = words(SERVICES["worker"]["command"])
-    assert drain.TIMEOUT == float(command[command.index("--drain") + 1])
-    assert seconds(SERVICES["worker"]["stop_grace_period"]) > drain.TIMEOUT + 20
+    assert drain.TIMEOUT_SECONDS == float(command[command.index("--drain") + 1])
+    assert seconds(SERVICES["worker"]["stop_grace_period"]) > drain.TIMEOUT_SECONDS + 20
     (unit,) = settings("roundsman-worker.service", "ExecStart")
-    assert f" --drain {drain.TIMEOUT:.0f} " in unit
-    assert seconds(*settings("roundsman-worker.service", "TimeoutStopSec")) > drain.TIMEOUT + 20
+    assert f" --drain {drain.TIMEOUT_SECONDS:.0f} " in unit
+    assert seconds(*settings("roundsman-worker.service", "TimeoutStopSec")) > drain.TIMEOUT_SECONDS + 20
     assert ["mixed"] == settings("roundsman-worker.service", "KillMode")
     assert any("roundsman-server.service" in line for line in settings("roundsman-worker.service", "After"))
 

@@ -55,7 +55,7 @@ def slugs(deployed):
 async def test_more_deployments_than_the_server_gives_at_once_are_all_found(deployed, monkeypatch):
     deployed.api.post("/flows/", json={"name": "inspect-site"}).raise_for_status()
     made = {add(deployed, f"old-{number}", ["roundsman"])["id"] for number in range(5)}
-    monkeypatch.setattr("deployments.server._PAGE", 2)
+    monkeypatch.setattr("deployments.server._PAGE_SIZE", 2)
     with deployed.at_hand():
         async with get_client() as client:
             found = await server.deployments(client, {"tags": {"all_": ["roundsman"]}})

@@ -10,7 +10,7 @@ import pytest
 from hishel._core import _spec
 from httplint.message import HttpRequestLinter, HttpResponseLinter
 
-from roundsman.http.rfc9111_reuse import Request, Response, judge
+from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/cache_vectors.json").read_text(encoding="utf-8"))["vectors"]
 
@@ -18,9 +18,9 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors/cache_vectors.json").
 def ours(vector):
     """What our judge says of a vector: storable, lifetime, reuse."""
     request, response, following = (vector[part] for part in ("request", "response", "next"))
-    answered = Response(response["status"], fields(response), vector["received_at"], vector["response_delay"])
+    answered = HttpResponse(response["status"], fields(response), vector["received_at"], vector["response_delay"])
     targeted = ("cdn-cache-control",) if vector["profile"] == "rfc9213" else ()
-    asked, again = (Request(one["url"], one["method"], fields(one)) for one in (request, following))
+    asked, again = (HttpRequest(one["url"], one["method"], fields(one)) for one in (request, following))
     decision = judge(asked, answered, again, after=following["after"], targeted=targeted)
     return decision.storable, decision.explicit_lifetime if decision.storable else None, str(decision.reuse)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from roundsman.http.freshness import lifetime, storable
-from roundsman.http.rfc9111_reuse import Request, Response, judge
+from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
 from roundsman.site.rules.site_edge import targeted_of
 from tests.make import exchange, site
 
@@ -18,9 +18,9 @@ def decide(
     """Judge a response with a Date to a request for URL, and the next one; a string is a Cache-Control."""
     lines = tuple(("Cache-Control", line) if isinstance(line, str) else line for line in headers)
     return judge(
-        Request(URL, method, tuple(asked)),
-        Response(status, (DATE, *lines), START, delay),
-        Request(url, next_method, tuple(following)),
+        HttpRequest(URL, method, tuple(asked)),
+        HttpResponse(status, (DATE, *lines), START, delay),
+        HttpRequest(url, next_method, tuple(following)),
         after=after,
         **cache,
     )
@@ -189,7 +189,9 @@ def test_a_copy_is_for_all_equivalent_addresses_and_no_other(url, reuse):
 
 def test_where_date_and_age_disagree_the_reason_names_both():
     old = ("Date", "Wed, 31 Dec 2025 23:58:20 GMT")
-    decision = judge(Request(URL), Response(200, (old, ("Cache-Control", "max-age=60")), START), Request(URL), after=1)
+    decision = judge(
+        HttpRequest(URL), HttpResponse(200, (old, ("Cache-Control", "max-age=60")), START), HttpRequest(URL), after=1
+    )
     assert "stale: 101 s (by Date; 1 s by Age) old of 60 s, RFC 9111 4.2" == decision.why_reuse
 
 

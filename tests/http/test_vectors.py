@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roundsman.http.cache_status import read
-from roundsman.http.rfc9111_reuse import Request, Response, judge
+from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
 from roundsman.http.rfc9111_store import TARGETED
 from roundsman.report.rules.exchange import Exchange, Probe
 
@@ -41,7 +41,7 @@ def decided(vector):
     request, response, following = (vector[part] for part in ("request", "response", "next"))
     return judge(
         asked(request),
-        Response(response["status"], pairs(response), vector["received_at"], vector["response_delay"]),
+        HttpResponse(response["status"], pairs(response), vector["received_at"], vector["response_delay"]),
         asked(following),
         after=following["after"],
         targeted=targeted(vector["profile"]),
@@ -50,7 +50,7 @@ def decided(vector):
 
 
 def asked(request):
-    return Request(request["url"], request["method"], pairs(request))
+    return HttpRequest(request["url"], request["method"], pairs(request))
 
 
 def pairs(message):

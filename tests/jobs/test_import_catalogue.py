@@ -19,9 +19,9 @@ from tests.edges.lab import Origin, Varnish
 from tests.hostile import serving
 from tests.jobs.conftest import articles, site
 from tests.ledger.rounds import python
-from tests.tasks.conftest import postgres_server, url
+from tests.ledgers import url
 
-__all__ = ["postgres_server", "url"]
+__all__ = ["url"]
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]
 

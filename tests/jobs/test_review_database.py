@@ -13,9 +13,6 @@ from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.tables_rounds import RunRow
 from tests.database.migrating import Project
 from tests.database.reviewing import file, run
-from tests.tasks.conftest import postgres_server
-
-__all__ = ["postgres_server"]
 
 SHOP = {
     "postgresql": [

@@ -17,7 +17,7 @@ from roundsman.http.fields import (
     pairs,
     surrogate,
 )
-from roundsman.http.rfc9111_reuse import Request, Response, judge
+from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
 from roundsman.http.target import target, varies_on
 
 URL = "https://www.example.com/a"
@@ -63,14 +63,19 @@ def test_no_value_makes_a_parser_stumble(value):
 
 headers = st.lists(st.tuples(st.sampled_from(NAMES), values), max_size=6).map(tuple)
 methods = st.sampled_from(["GET", "HEAD", "POST", "", "é"])
-asked = st.builds(Request, values | st.just(URL), methods, headers)
+asked = st.builds(HttpRequest, values | st.just(URL), methods, headers)
 
 
 @given(asked, st.integers(0, 700), headers, asked, st.floats(0, 1e9), st.booleans())
 def test_no_exchange_makes_the_judge_stumble(first, status, response, second, after, shared):
     for targeted in ((), FIELDS):
         decision = judge(
-            first, Response(status, response, 1767225600.5, 0.2), second, after=after, targeted=targeted, shared=shared
+            first,
+            HttpResponse(status, response, 1767225600.5, 0.2),
+            second,
+            after=after,
+            targeted=targeted,
+            shared=shared,
         )
         assert "RFC " in decision.why_storable
         assert "RFC " in decision.why_reuse
@@ -158,9 +163,9 @@ def the_same_twice(draw):
     the_same_twice(), st.sampled_from([200, 201, 404, 500, 599]), st.booleans(), st.sampled_from([0, 10, 61, 80, 100])
 )
 def test_case_space_and_unknown_directives_change_no_verdict(said, status, authorized, after):
-    request = Request(URL, headers=(("Authorization", "x"),) if authorized else ())
+    request = HttpRequest(URL, headers=(("Authorization", "x"),) if authorized else ())
     found = [
-        judge(request, Response(status, (("Cache-Control", value),), 1767225600.0), request, after=after)
+        judge(request, HttpResponse(status, (("Cache-Control", value),), 1767225600.0), request, after=after)
         for value in said
     ]
     seen = [
@@ -184,7 +189,10 @@ def test_the_case_of_a_header_name_and_how_its_lines_are_cut_change_no_verdict(s
     first, _, rest = said.partition(", ")
     name = "CACHE-CONTROL" if upper else "cache-control"
     whole, cut = (("Cache-Control", said),), ((name, first), ("X-Other", "1"), (name, rest))
-    found = [judge(Request(URL), Response(200, lines, 1767225600.0), Request(URL), after=10) for lines in (whole, cut)]
+    found = [
+        judge(HttpRequest(URL), HttpResponse(200, lines, 1767225600.0), HttpRequest(URL), after=10)
+        for lines in (whole, cut)
+    ]
     assert found[0].why_storable == found[1].why_storable
     assert found[0].why_reuse == found[1].why_reuse
 

@@ -7,7 +7,7 @@ import pytest
 
 from roundsman.cache.rules.plain_visits import cookie_findings
 from roundsman.report.rules.exchange import cookie_of
-from roundsman.report.rules.redaction import MOST_COOKIES, MOST_EXCHANGES, MOST_HEADERS, exchange_json, hushed
+from roundsman.report.rules.redaction import MAX_COOKIES, MAX_EXCHANGES, MAX_HEADERS, exchange_json, redacted
 from roundsman.report.rules.report import Report, as_json
 from roundsman.report.rules.verdict import Claim, Verdict
 from roundsman.site.rules.wording import wrong_status
@@ -82,7 +82,7 @@ def test_no_header_tells_a_secret(headers):
 def test_a_page_of_a_member_tells_no_cookie_that_another_header_repeats():
     seen = answer(("Set-Cookie", f"session={SECRET}"), ("ETag", f'"{SECRET}"'))
     [finding] = report(seen).verdicts[0].findings
-    [kept] = hushed(finding, ()).evidence
+    [kept] = redacted(finding, ()).evidence
     assert SECRET not in str(kept.headers)
     assert SECRET not in json.dumps(exchange_json(kept))
 
@@ -135,8 +135,8 @@ def test_evidence_is_bounded_and_says_what_is_left_out():
     headers = [("X-Cache", "x" * 90_000)] * 100
     seen = answer(("Location", "/" + "x" * 90_000), *headers, *cookies)
     shown = exchange_json(seen)["headers"]
-    assert MOST_HEADERS + MOST_COOKIES + 1 == len(shown)
-    assert ["", f"{100 - MOST_HEADERS} more headers, {4_000 - MOST_COOKIES:,} more cookies left out"] == shown[-1]
+    assert MAX_HEADERS + MAX_COOKIES + 1 == len(shown)
+    assert ["", f"{100 - MAX_HEADERS} more headers, {4_000 - MAX_COOKIES:,} more cookies left out"] == shown[-1]
     assert len(json.dumps(shown)) < 40_000
     assert len(json.dumps(as_json(report(*[seen] * 4_000)))) < 50_000
 
@@ -146,7 +146,7 @@ def test_the_evidence_of_a_whole_report_is_bounded_the_worst_first():
     wide = as_json(report(*seen, count=100))
     [verdict] = wide["verdicts"]
     first, last = verdict["findings"][0], verdict["findings"][-1]
-    assert (MOST_EXCHANGES, 40 - MOST_EXCHANGES) == (len(first["evidence"]), first["evidence_left_out"])
+    assert (MAX_EXCHANGES, 40 - MAX_EXCHANGES) == (len(first["evidence"]), first["evidence_left_out"])
     assert ([], 40) == (last["evidence"], last["evidence_left_out"])
     assert len(json.dumps(wide)) < 5_000_000
 

@@ -11,7 +11,7 @@ from roundsman.alerts.rules.runbook import Command, NothingToUndo, Runbook
 from roundsman.report.rules.grouping import EXAMPLES, Group, group, held
 from roundsman.report.rules.rehearsed import Rehearsal, ago, rehearsed
 from roundsman.report.rules.report import cannot_go_back, is_heavy, seen
-from roundsman.report.rules.text import WIDTH, clipped, for_message, plain, scrubbed
+from roundsman.report.rules.text import LINE_CHARACTERS, clipped, for_message, plain, scrubbed
 from roundsman.report.rules.verdict import Outcome, Severity, Verdict, summary
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import RELEASE
@@ -245,7 +245,7 @@ def _is_out_of_sight(alert: Alert) -> bool:
 
 def _notice(subject: str, lines: list[str], link: str, *rest: str) -> Notice:
     # Half an address leads nowhere.
-    run = f"run: {link}" if 0 < len(link) <= WIDTH - len("run: ") else ""
+    run = f"run: {link}" if 0 < len(link) <= LINE_CHARACTERS - len("run: ") else ""
     body = [clipped(for_message(line)) for line in filter(None, lines)]
     return Notice(clipped(for_message(subject), 120), "\n".join([*body, *filter(None, [run, *map(clipped, rest)])]))
 
@@ -274,6 +274,6 @@ def _command(command: str, rehearsal: Rehearsal | None, now: datetime) -> str:
         return "none is written down"
     # Between quotes the backslashes that disarm a message would be part of the command.
     is_changed = plain(command) != command or ("'" in command and for_message(command) != command)
-    if len(command) > WIDTH - 60 or is_changed:
+    if len(command) > LINE_CHARACTERS - 60 or is_changed:
         return f"its command does not fit a message, see the site file ({proof})"
     return f"{command} ({proof})"

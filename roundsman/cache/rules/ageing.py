@@ -10,7 +10,7 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from roundsman.http.cache_status import CacheState, at_edge, cache_state
-from roundsman.http.copies import GRAIN, kept
+from roundsman.http.copies import AGE_GRAIN_SECONDS, kept
 from roundsman.http.freshness import age, birth, directives, grace, keeps_until_deploy, lifetime
 from roundsman.report.rules.durations import rounded, spoken
 from roundsman.report.rules.exchange import Exchange
@@ -33,11 +33,11 @@ BROWSER = Claim(
     breach=Outcome.WARN,
 )
 
-LATE = "late"
+LATE_VISIT = "late"
 #: A browser's copy can't be purged; a day is what a mistake may cost.
-LONG = 86_400
+LONG_SECONDS = 86_400
 #: Seconds after a HIT at which its Age must have grown.
-LATER = GRAIN + 0.1
+LATER_SECONDS = AGE_GRAIN_SECONDS + 0.1
 _VERSION = re.compile(r"(?:^|&)(?:v|ver|version|rev)=\w")
 #: A version in a path or a name, such as 1.9.1 or @v2.1. A number alone is seldom one: /v1/ stays as it is.
 _NUMBERED = re.compile(r"(?:^|[/@_-])v?\d+\.\d+(?:\.\d+)?(?=[/._-]|$)")
@@ -57,7 +57,7 @@ _WORD = re.compile(
 def late_at(seen: Sequence[Exchange]) -> float | None:
     """When one more visit would show that the Age grows, on the prober's clock; None when it can't show it."""
     first = next((exchange for exchange in kept(seen) if age(exchange) is not None), None)
-    return None if first is None else first.ended + LATER
+    return None if first is None else first.ended + LATER_SECONDS
 
 
 def findings(
@@ -76,15 +76,15 @@ def _grows(seen: Sequence[Exchange], late: Sequence[Exchange], targeted: Sequenc
         return
     first, last = hits[0], late[0]
     elapsed, limit = last.started - first.started, lifetime(first, targeted=targeted)
-    in_time = limit is not None and (age(first) or 0) + elapsed + GRAIN < limit
-    if cache_state(last) is not CacheState.HIT or age(last) is None or elapsed < GRAIN or not in_time:
+    in_time = limit is not None and (age(first) or 0) + elapsed + AGE_GRAIN_SECONDS < limit
+    if cache_state(last) is not CacheState.HIT or age(last) is None or elapsed < AGE_GRAIN_SECONDS or not in_time:
         return
     stuck = all(age(exchange) == age(last) for exchange in hits)
     births = birth(first) or 0.0, birth(last) or 0.0
     saw = f"Age {age(first)}, and {age(last)} after {elapsed:.1f}s"
     if stuck and first.body_hash != last.body_hash:
         saw = f"{saw}, another body"
-    holds = not stuck or abs(births[0] - births[1]) < GRAIN
+    holds = not stuck or abs(births[0] - births[1]) < AGE_GRAIN_SECONDS
     yield GROWS.against(saw, "an Age that grows by the second while it is a HIT", holds=holds, evidence=[*hits, last])
 
 
@@ -106,7 +106,7 @@ def overdue(rule: Rule, seen: Sequence[Exchange], targeted: Sequence[str]) -> It
     over = [
         (exchange, limit)
         for exchange, limit in known
-        if (age(exchange) or 0) > limit + grace(exchange, targeted=targeted) + GRAIN
+        if (age(exchange) or 0) > limit + grace(exchange, targeted=targeted) + AGE_GRAIN_SECONDS
     ]
     exchange, limit = (over or known)[0]
     claim = OVERDUE if promised else replace(OVERDUE, breach=Outcome.WARN)
@@ -131,7 +131,7 @@ def _for_long(rule: Rule, first: Exchange) -> Iterator[Finding]:
     said = directives(first.header("cache-control"))
     long = lifetime(first, shared=False) or 0
     promised = rule.cache.browser_ttl is not None
-    if "immutable" not in said and (promised or long <= LONG):
+    if "immutable" not in said and (promised or long <= LONG_SECONDS):
         return
     target = first.url.partition("://")[2].partition("/")[2]
     saw = f"{'immutable, ' if 'immutable' in said else ''}{rounded(long)} in browsers"

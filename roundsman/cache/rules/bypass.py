@@ -6,8 +6,9 @@ Costs two plain visits, and for each condition two with it; for a cookie, header
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from roundsman.http.copies import Extra, ProbeStep, asked, difference, kept, silence, states, tells
+from roundsman.http.copies import Extra, ProbeStep, difference, kept, silence, states, tells
 from roundsman.http.freshness import left
+from roundsman.http.target import with_query
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.verdict import Claim, Finding
@@ -21,7 +22,7 @@ COPY_KEPT = Claim("cache-headers/copy-kept", "A visit under a bypass condition d
 PLAIN = "plain"
 NOT_KEPT = "not tried: the page is not kept"
 #: Seconds that the stored copy must still have, or it may go by itself while it is watched.
-SPARE = 10
+SPARE_SECONDS = 10
 
 
 def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[ProbeStep]:
@@ -42,7 +43,7 @@ def steps(site: Site, rule: Rule, path: str, nonce: str) -> Iterator[ProbeStep]:
             case "header":
                 probe = Probe(plain.url, headers=((name, nonce),))
             case "query":
-                probe = Probe(site.url(asked(path, f"{name}={nonce}")))
+                probe = Probe(site.url(with_query(path, f"{name}={nonce}")))
             case _:
                 probe = Probe(site.url(re.sub(r"\*+", f"roundsman-{nonce}", name)))
         yield from [ProbeStep(path, bypass.when, probe)] * 2
@@ -98,7 +99,7 @@ def _copy_kept(
     saw = (
         f"{states(after)}, {changed or ('the same copy' if holds else 'fetched anew')} after a visit with {bypass.when}"
     )
-    if not holds and remaining is not None and remaining <= SPARE:
+    if not holds and remaining is not None and remaining <= SPARE_SECONDS:
         saw, holds = f"{saw}, but its time was up within {spoken(max(0, remaining))}", None
     elif len(kept(plain)) > 1 and (restless := difference(plain[0], plain[1])):
         saw, holds = f"{restless} from one plain HIT to the next", None

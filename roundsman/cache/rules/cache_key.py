@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from roundsman.cache.rules.bypass import NOT_KEPT
 from roundsman.http.cache_status import cache_state
-from roundsman.http.copies import Extra, ProbeStep, asked, difference, kept, silence, states
+from roundsman.http.copies import Extra, ProbeStep, difference, kept, silence, states
+from roundsman.http.target import with_query
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
 from roundsman.site.rules.host_names import address, alias, parts_of
@@ -51,7 +52,7 @@ def steps(  # noqa: C901 - one case for each kind of part
     `last`: the last plain visit, which says what the page varies on.
     """
     first, second = f"roundsman={nonce}", f"rounds={nonce[::-1]}"
-    base = asked(asked(path, first), second)
+    base = with_query(with_query(path, first), second)
     parts = parts_of(rule.cache.key)
     varied = _varied(rule, last)
     if varied or any(_trouble(path, part) == "" for part in parts):
@@ -61,17 +62,17 @@ def steps(  # noqa: C901 - one case for each kind of part
             continue
         kind, _, name = part.partition(" ")
         if kind == "query" and part in (rule.cache.key or Key()).same:
-            foremost = asked(asked(asked(path, f"{name}={nonce}"), first), second)
+            foremost = with_query(with_query(with_query(path, f"{name}={nonce}"), first), second)
             yield ProbeStep(path, _first(part), Probe(site.url(foremost)))
         match kind:
             case "query":
-                probe = Probe(site.url(asked(base, f"{name}={nonce}")))
+                probe = Probe(site.url(with_query(base, f"{name}={nonce}")))
             case "header":
                 probe = Probe(site.url(base), headers=((name, nonce),))
             case "cookie":
                 probe = Probe(site.url(base), headers=(("Cookie", f"{name}={nonce}"),))
             case "order":
-                probe = Probe(site.url(asked(asked(path, second), first)))
+                probe = Probe(site.url(with_query(with_query(path, second), first)))
             case "host":
                 url = f"{urlsplit(site.base_url).scheme}://{alias(site, name)}{base}"
                 probe = Probe(url, node=address(site))

@@ -12,7 +12,7 @@ from itertools import islice
 
 from roundsman.cache.rules import ageing, bypass, cache_key, missing_pages, plain_visits, variants
 from roundsman.http.cache_status import at_edge, edges
-from roundsman.http.copies import GRAIN, ProbeStep, RuleVisits, by_rfc, kept, observed, states, tells
+from roundsman.http.copies import AGE_GRAIN_SECONDS, ProbeStep, RuleVisits, by_rfc, kept, observed, states, tells
 from roundsman.http.freshness import (
     age,
     ambiguities,
@@ -26,7 +26,7 @@ from roundsman.http.freshness import (
 )
 from roundsman.report.rules.durations import Span, spoken
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.redaction import hushed, secrets_of
+from roundsman.report.rules.redaction import redacted, secrets_of
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.promises import Audience, Rule
@@ -117,7 +117,7 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
             findings += _unasked(rule, path, seen, targeted)
         findings += ambiguities(seen[0], targeted)
     if secrets := secrets_of([visitor]):
-        findings = [hushed(finding, secrets) for finding in findings]
+        findings = [redacted(finding, secrets) for finding in findings]
     told = "" if visitor.problem else observed(seen)
     return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 
@@ -215,7 +215,8 @@ def _by_the_edge(rule: Rule, seen: Sequence[Exchange]) -> Iterator[Finding]:
         yield EDGE_TTL.against(saw, wanted, holds=None, evidence=stored)
         return
     saw = f"a copy with an Age of {spoken(max(ages))}"
-    yield EDGE_TTL.against(saw, wanted, holds=max(ages) <= rule.cache.edge_ttl.high + GRAIN, evidence=stored)
+    longest = rule.cache.edge_ttl.high + AGE_GRAIN_SECONDS
+    yield EDGE_TTL.against(saw, wanted, holds=max(ages) <= longest, evidence=stored)
 
 
 def _by_headers(rule: Rule, first: Exchange, targeted: Sequence[str], hidden: str) -> Iterator[Finding]:
@@ -239,7 +240,7 @@ def _deeper(site: Site, rule: Rule, path: str, look: RuleVisits) -> Iterator[Fin
     """What shows beside status, lifetimes and HIT; most of it only where more than plain visits were made."""
     seen, extra, targeted = look.seen[path], look.extra.get(path, {}), targeted_of(site)
     yield from plain_visits.cookie_findings(seen)
-    yield from ageing.findings(rule, seen, extra.get(ageing.LATE, ()), targeted)
+    yield from ageing.findings(rule, seen, extra.get(ageing.LATE_VISIT, ()), targeted)
     yield from variants.findings(rule, seen, extra)
     yield from missing_pages.errors(rule, [exchange for step in extra.values() for exchange in step])
     if path not in look.extra:
@@ -276,7 +277,7 @@ def _softened(claim: Claim, hidden: str) -> Claim:
 def _old(seen: Sequence[Exchange]) -> list[Exchange]:
     """The answers that are older than our first request: some tier kept them, whatever is said."""
     first = seen[0].started
-    return [exchange for exchange in seen if (birth(exchange) or first) < first - GRAIN]
+    return [exchange for exchange in seen if (birth(exchange) or first) < first - AGE_GRAIN_SECONDS]
 
 
 def _unasked(rule: Rule, path: str, seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[Finding]:

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from roundsman.http import cache_status
 from roundsman.http.cache_status import CacheState, OriginContacted, cache_state
-from roundsman.http.copies import GRAIN, difference, kept, states
+from roundsman.http.copies import AGE_GRAIN_SECONDS, difference, kept, states
 from roundsman.http.freshness import age, dated, wants_a_question
-from roundsman.http.rfc9111_reuse import Decision, Request, Response, Reuse, judge
+from roundsman.http.rfc9111_reuse import Decision, HttpRequest, HttpResponse, Reuse, judge
 from roundsman.http.vendor_cookies import OF_EDGE, STICKY
 from roundsman.report.rules.exchange import Exchange, cookie_of
 from roundsman.report.rules.text import shortened
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=.~-]{16,}")
 _BETWEEN = re.compile(r"[^\w+/=.~-]+")
 UNKEPT = Claim(SET_COOKIE.id, SET_COOKIE.says, COOKIES, breach=Outcome.WARN)
 #: Cookies that are named in one finding, and characters of a name; the others are counted.
-MOST_NAMES, LONGEST_NAME = 10, 100
+MAX_NAMES, MAX_NAME_CHARACTERS = 10, 100
 CONFIRMED = Claim(
     "cache-headers/confirmed",
     "A copy that must be confirmed first is not served without asking the origin.",
@@ -40,8 +40,8 @@ _Z = 1.959964
 
 def cookie_names(names: Collection[str]) -> str:
     """The names of some cookies in a sentence. One without a name is all value, which is nobody's to read."""
-    first = [shortened(name, LONGEST_NAME) or "a cookie without a name" for name in list(names)[:MOST_NAMES]]
-    return ", ".join(first) + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
+    first = [shortened(name, MAX_NAME_CHARACTERS) or "a cookie without a name" for name in list(names)[:MAX_NAMES]]
+    return ", ".join(first) + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
 def replays_token(seen: Sequence[Exchange]) -> bool:
@@ -107,9 +107,9 @@ def _next(before: Exchange, later: Exchange, targeted: Sequence[str]) -> Decisio
     """What a cache with the answer to one visit may do at the next. Told by Age alone: no two clocks are compared."""
     made = dated(before)
     received = before.ended if made is None else float(made + (age(before) or 0))
-    asked, again = (Request(one.url, one.probe.method, one.probe.headers) for one in (before, later))
-    after = max(0.0, later.started - before.ended - GRAIN)
-    answered = Response(before.status, before.headers, received)
+    asked, again = (HttpRequest(one.url, one.probe.method, one.probe.headers) for one in (before, later))
+    after = max(0.0, later.started - before.ended - AGE_GRAIN_SECONDS)
+    answered = HttpResponse(before.status, before.headers, received)
     return judge(asked, answered, again, after=after, targeted=tuple(targeted))
 
 

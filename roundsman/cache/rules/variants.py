@@ -50,7 +50,7 @@ CONDITIONAL, HEADED = "conditional", "head"
 #: Request headers that have so many values that hardly any copy is ever used twice.
 MANY = ("cookie", "user-agent", "origin", "accept-language", "referer", "authorization")
 #: Bytes from which on edges compress; CloudFront's minimum is the highest.
-WORTH = 1000
+COMPRESSIBLE_BYTES = 1000
 #: Headers that HEAD should repeat, and those of them that a server may leave out.
 REPEATED = ("cache-control", "content-type", "vary", "etag", "last-modified", "content-encoding", "content-length")
 #: What a 304 has to repeat (RFC 9110 section 15.4.5).
@@ -104,7 +104,7 @@ def _coding(coding: Encoding, exchange: Exchange, plain: Exchange) -> Iterator[F
         content = "the same content" if same else f"other content than in gzip ({observed([exchange])})"
         saw = f"asked for {coding}, got {used} with {content}"
         yield ENCODING.against(saw, wanted, holds=same, evidence=[plain, exchange])
-        if coding is not Encoding.IDENTITY and exchange.size >= WORTH:
+        if coding is not Encoding.IDENTITY and exchange.size >= COMPRESSIBLE_BYTES:
             yield COMPRESSED.against(
                 f"{used}, {exchange.wire_size} bytes for {exchange.size}",
                 coding,

@@ -12,7 +12,7 @@ from roundsman.logged_in.rules.visit_plan import Walk
 from roundsman.purge.rules.purge_request import Wish, all_of
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.redaction import shown
+from roundsman.report.rules.redaction import without_random_names
 from roundsman.report.rules.sentinel import shows
 from roundsman.report.rules.verdict import Finding
 from roundsman.report.rules.visitor import Step, Visitor, cast, leaks
@@ -111,7 +111,7 @@ def _by_header(one: Injection) -> bool:
 def _name(site: Site, url: str) -> str:
     """The path of a URL, without the random name in it and without its query, which could be a secret."""
     path, _, query = url.removeprefix(site.base_url).partition("?")
-    return shown(path) + (f"?{NAME}=<random>" if f"{NAME}=" in query else "")
+    return without_random_names(path) + (f"?{NAME}=<random>" if f"{NAME}=" in query else "")
 
 
 def _stay(site: Site, exchange: Exchange) -> str:

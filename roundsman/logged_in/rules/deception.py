@@ -11,7 +11,7 @@ from roundsman.http.cache_status import cache_state
 from roundsman.logged_in.rules.claims import DECEPTION
 from roundsman.logged_in.rules.private_key import probe
 from roundsman.report.rules.exchange import Exchange, Probe
-from roundsman.report.rules.redaction import shown
+from roundsman.report.rules.redaction import without_random_names
 from roundsman.report.rules.verdict import Finding
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.site import Site
@@ -81,7 +81,7 @@ def findings(site: Site, seen: Sequence[Disguise], member: Visitor) -> Iterator[
         return
     wanted = "no name under which a stranger gets a member's page"
     if found := leaked(seen, member):
-        name = shown(found[0].url.removeprefix(site.base_url))
+        name = without_random_names(found[0].url.removeprefix(site.base_url))
         saw = f"{name}: stranger got a page of {member.name}, {cache_state(found[0])}"
         yield DECEPTION.against(saw, wanted, holds=False, evidence=found)
         return

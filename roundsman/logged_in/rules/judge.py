@@ -32,7 +32,7 @@ from roundsman.logged_in.rules.claims import (
 from roundsman.logged_in.rules.private_key import NAME, Query, from_store
 from roundsman.logged_in.rules.visit_plan import Walk, order, reflects
 from roundsman.report.rules.exchange import Exchange, cookie_of
-from roundsman.report.rules.redaction import hushed, secrets_of
+from roundsman.report.rules.redaction import redacted, secrets_of
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
 from roundsman.report.rules.visitor import Step, Visitor, cast, leaks
 from roundsman.site.rules.promises import Audience, Rule
@@ -51,7 +51,7 @@ _WORDS = re.compile(rf"{_WORD}(?:[-_.|: ]+{_WORD})*")
 
 def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
     """Judge one route by its walk."""
-    found = [hushed(finding, secrets_of(members)) for finding in _findings(site, rule, path, walk, members)]
+    found = [redacted(finding, secrets_of(members)) for finding in _findings(site, rule, path, walk, members)]
     law, seen = _columns(site, rule, walk, cast(members))
     return verdict_on(site, rule, CHECK, path, found, by_rfc=law, observed=seen)
 

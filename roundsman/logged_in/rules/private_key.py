@@ -8,8 +8,9 @@ from collections.abc import Generator, Iterator, Sequence
 from enum import StrEnum
 
 from roundsman.http.cache_status import cache_state
-from roundsman.http.copies import GRAIN
+from roundsman.http.copies import AGE_GRAIN_SECONDS
 from roundsman.http.freshness import birth
+from roundsman.http.target import with_query
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.visitor import STRANGER, Visitor
 from roundsman.site.rules.site import Site
@@ -28,7 +29,7 @@ class Query(StrEnum):
 
 def own(path: str, name: str) -> str:
     """The path under a key of the run's own."""
-    return f"{path}{'&' if '?' in path else '?'}{NAME}={name}"
+    return with_query(path, f"{NAME}={name}")
 
 
 def probe(site: Site, path: str, visitor: Visitor = STRANGER, *more: tuple[str, str]) -> Probe:
@@ -51,7 +52,7 @@ def prove(site: Site, path: str, names: Iterator[str]) -> Generator[Probe, Excha
 def from_store(exchange: Exchange) -> bool | None:
     """Whether a stored copy answered; None when nobody says. One born earlier did, whatever its label."""
     born = birth(exchange)
-    if born is not None and born < exchange.started - GRAIN:
+    if born is not None and born < exchange.started - AGE_GRAIN_SECONDS:
         return True
     return cache_state(exchange).from_store
 

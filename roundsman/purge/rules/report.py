@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from roundsman.purge.rules.plan import Plan
-from roundsman.report.rules.report import SCHEMA, Report, as_json
+from roundsman.report.rules.report import SCHEMA_VERSION, Report, as_json
 from roundsman.report.rules.verdict import Outcome, Verdict
 
 #: The exit code of a purge that was refused, so that nothing was done.
@@ -51,7 +51,7 @@ def purge_json(purging: Purging) -> Mapping[str, Any]:
     plan = purging.plan
     outcome = Outcome.UNKNOWN if plan.refusals else Outcome.PASS
     nothing = {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "site": purging.site,
         "started_at": purging.started.isoformat(),
         "outcome": outcome.value,

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import product
 from urllib.parse import urlsplit
 
+from roundsman.http.target import with_query
 from roundsman.purge.rules.evidence import warm_enough
 from roundsman.purge.rules.plan import Headers, Plan, Powers, Request
 from roundsman.report.rules.exchange import Exchange, Probe
@@ -198,7 +199,7 @@ def _near(site: Site, plan: Plan, tiers: Sequence[Powers], url: str, nonce: str)
 def _made_up(rule: Rule, path: str, nonce: str) -> Iterator[tuple[Kind, str]]:
     same = rule.cache.key.same if rule.cache.key else ()
     plain, mark, query = path.partition("?")
-    yield Kind.QUERY, f"{path}{'&' if mark else '?'}roundsman={nonce}"
+    yield Kind.QUERY, with_query(path, f"roundsman={nonce}")
     yield Kind.CHILD, f"{plain.rstrip('/')}/roundsman-{nonce}"
     folder, _, last = plain.rpartition("/")
     if "case" not in same and last.swapcase() != last:

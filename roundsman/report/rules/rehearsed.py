@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 #: Seconds after which a rehearsal says little about today.
-STALE = 14 * 86400
+STALE_SECONDS = 14 * 86400
 #: Characters of a version that are quoted.
-_SHOWN = 40
+_SHOWN_CHARACTERS = 40
 #: Why a rehearsal of another command is stale.
 OTHER_COMMAND = "the command was changed since"
 
@@ -48,7 +48,7 @@ def held_against(rehearsal: Rehearsal, version: str, schema_head: str) -> Rehear
 
 def why_stale(rehearsal: Rehearsal, now: datetime) -> str:
     """Why it says little about today; empty when it does not."""
-    old = "older than 14 days" if (now - rehearsal.finished_at).total_seconds() > STALE else ""
+    old = "older than 14 days" if (now - rehearsal.finished_at).total_seconds() > STALE_SECONDS else ""
     return "; ".join(filter(None, (rehearsal.stale, old)))
 
 
@@ -75,4 +75,4 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def _short(version: str) -> str:
-    return version if len(version) <= _SHOWN else f"{version[: _SHOWN - 3]}..."
+    return version if len(version) <= _SHOWN_CHARACTERS else f"{version[: _SHOWN_CHARACTERS - 3]}..."

@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from roundsman.report.rules.grouping import Group, group, passed
-from roundsman.report.rules.redaction import evidence_json, left_out
+from roundsman.report.rules.redaction import evidence_json, exchanges_left_out
 from roundsman.report.rules.text import clipped, code_for_markdown, for_markdown, for_table, markdown_table, scrubbed
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict, summary, worst
 
 #: The version of the JSON below; a change that breaks a reader raises it.
-SCHEMA = 1
+SCHEMA_VERSION = 1
 #: Characters of the worst fault in a state's message.
-LONGEST = 300
+MAX_FAULT_CHARACTERS = 300
 #: Rows of one page or table, at most; a site can be wrong in as many ways as it has pages.
-MOST_ROWS = 500
+MAX_ROWS = 500
 #: The two columns of what a shared cache may keep, and what it keeps.
 COLUMNS = ("by the RFC", "as observed")
 
@@ -63,7 +63,7 @@ def worst_of(groups: Sequence[Group]) -> str:
         return ""
     one = groups[0]
     word = (one.severity or one.outcome).upper()
-    return clipped(f"worst: {word} {one.claim} {one.where}: saw {seen(one)}, wanted {one.wanted}", LONGEST)
+    return clipped(f"worst: {word} {one.claim} {one.where}: saw {seen(one)}, wanted {one.wanted}", MAX_FAULT_CHARACTERS)
 
 
 def line(one: Group) -> str:
@@ -109,7 +109,7 @@ def as_json(report: Report) -> Mapping[str, Any]:
     """The report as plain data, by the documented schema. Its evidence is bounded, that of the worst findings first."""
     evidence = evidence_json(report.verdicts)
     return {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "site": report.site,
         "started_at": report.started.isoformat(),
         "outcome": report.outcome.value,
@@ -133,7 +133,7 @@ def _verdict(verdict: Verdict, evidence: Mapping[int, list[dict[str, Any]]]) -> 
 
 
 def _finding(finding: Finding, evidence: list[dict[str, Any]]) -> dict[str, Any]:
-    more = left_out(finding, evidence)
+    more = exchanges_left_out(finding, evidence)
     return {
         "claim": finding.claim,
         "outcome": finding.outcome.value,
@@ -175,17 +175,17 @@ def _known(**values: str | None) -> dict[str, str]:
 def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     """A table artifact: a row for each fault, the worst first, then one for what holds of each rule.
 
-    What no row has is no column. Of more than MOST_ROWS rows the last one counts the others.
+    What no row has is no column. Of more than MAX_ROWS rows the last one counts the others.
     """
     found = _rows(verdicts)
-    shown = [{name: for_table(text) for name, text in row.items()} for row in found[:MOST_ROWS]]
-    if len(found) > MOST_ROWS:
+    shown = [{name: for_table(text) for name, text in row.items()} for row in found[:MAX_ROWS]]
+    if len(found) > MAX_ROWS:
         shown.append(dict.fromkeys(found[0], "") | {"subject": _more(found)})
     return shown
 
 
 def _more(found: Sequence[Any]) -> str:
-    return f"and {len(found) - MOST_ROWS:,} more; `--json` has all of them"
+    return f"and {len(found) - MAX_ROWS:,} more; `--json` has all of them"
 
 
 def _rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
@@ -215,13 +215,13 @@ def markdown(report: Report, picture: str, shows: str = "Time to first byte by r
     # Prefect's page has room for six narrow columns; the table beside it has everything.
     elsewhere = {"claim", "wanted", "owner", "rollback"}
     heads = [name for name in found[0] if name not in elsewhere] if found else ["outcome"]
-    lines = [row | {"saw": _saw(row)} for row in found[:MOST_ROWS]]
+    lines = [row | {"saw": _saw(row)} for row in found[:MAX_ROWS]]
     parts = [
         f"# {for_markdown(f'{report.site}: {report.summary}')}",
         needs,
         "## Verdicts",
         markdown_table(heads, ([for_markdown(row[name]) for name in heads] for row in lines)),
-        _more(found) if len(found) > MOST_ROWS else "",
+        _more(found) if len(found) > MAX_ROWS else "",
         f"![{shows}]({picture})" if picture else "",
         f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {(report.ended - report.started).total_seconds():.1f} s",
     ]
@@ -239,7 +239,7 @@ def is_heavy(one: Group) -> bool:
 
 def items(groups: Sequence[Group]) -> str:
     """Faults as a list in Markdown, to be read on a screen rather than in a log."""
-    return "\n".join([*map(_item, groups[:MOST_ROWS]), *([f"- {_more(groups)}"] if len(groups) > MOST_ROWS else [])])
+    return "\n".join([*map(_item, groups[:MAX_ROWS]), *([f"- {_more(groups)}"] if len(groups) > MAX_ROWS else [])])
 
 
 def _item(one: Group) -> str:

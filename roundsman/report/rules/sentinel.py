@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote, unquote_plus
 from roundsman.report.rules.exchange import Exchange
 
 #: How often one encoding may lie within another, such as a URL in JSON in an attribute of HTML.
-DEPTH = 3
+MAX_ENCODINGS = 3
 #: Characters of base64 from which on they are no chance: 36 bits.
-FEWEST = 6
+MIN_BASE64_CHARACTERS = 6
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
@@ -49,7 +49,7 @@ def _readings(held: bytes) -> set[str]:
     if "\ufffd" in min(found):
         found.add(held.decode("latin-1"))
     fresh = set(found)
-    for _ in range(DEPTH):
+    for _ in range(MAX_ENCODINGS):
         fresh = {decode(text) for text in fresh for decode in _DECODERS} - found
         found |= fresh
     return found
@@ -81,6 +81,6 @@ def _in_base64(value: str) -> frozenset[str]:
             text = base64.b64encode(held).decode()
             # The first and the last character can hold bits of the neighbours.
             whole = text[: len(held) * 8 // 6][(before * 8 + 5) // 6 :]
-            if len(whole) >= FEWEST:
+            if len(whole) >= MIN_BASE64_CHARACTERS:
                 forms.add(whole)
     return frozenset(forms)

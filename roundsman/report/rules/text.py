@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 #: Characters of one line of a message, at most; a longer one is cut.
-WIDTH = 200
+LINE_CHARACTERS = 200
 
 #: Characters of one value on a page, in a cell or on a line of a terminal, at most.
-LONGEST_SHOWN = 2000
+MAX_SHOWN_CHARACTERS = 2000
 #: Characters of a label in a picture, at most.
-LONGEST_LABEL = 80
+MAX_LABEL_CHARACTERS = 80
 #: Characters of a text in which secrets are looked for; the rest is left out, as looking takes time.
-LONGEST = 10_000
+MAX_SEARCHED_CHARACTERS = 10_000
 
 _LEFT_OUT = re.compile(r"\.\.\. \(([0-9,]{1,15}) characters left out\)$")
 #: Letters that nothing is drawn for, though Python calls them printable: fillers, joiners and variation selectors.
@@ -97,7 +97,7 @@ def plain(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def clipped(text: str, most: int = WIDTH) -> str:
+def clipped(text: str, most: int = LINE_CHARACTERS) -> str:
     """A text as one line of at most `most` characters."""
     line = plain(text)
     return line if len(line) <= most else f"{line[: most - 3]}..."
@@ -112,7 +112,7 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:most]}... ({left_out:,} characters left out)"
 
 
-def for_terminal(text: str, keep: str = "", most: int = LONGEST_SHOWN) -> str:
+def for_terminal(text: str, keep: str = "", most: int = MAX_SHOWN_CHARACTERS) -> str:
     """A text for a terminal or the log of a CI job, neither of which obeys anything in it. Newlines only if kept."""
     lines = [shortened(line, most) for line in visible(text, keep).split("\n")]
     # A backslash in its middle is enough, as a CI system looks for the whole word.
@@ -129,7 +129,7 @@ def for_markdown(text: str) -> str:
 
 def code_for_markdown(text: str, *, cell: bool = False) -> str:
     """A text as code within a line of Markdown, such as a command to copy. In a `cell` of a table bars are escaped."""
-    line = shortened(plain(text), LONGEST_SHOWN)
+    line = shortened(plain(text), MAX_SHOWN_CHARACTERS)
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if line.startswith("`") or line.endswith("`") else ""
     code = f"{fence}{space}{line}{space}{fence}" if line else ""
@@ -150,7 +150,7 @@ def for_table(text: str) -> str:
 def for_picture(text: str) -> str:
     """A text for matplotlib, in SVG: nothing that XML forbids, no formula between dollars, and not too long."""
     line = visible(text)
-    cut = line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+    cut = line if len(line) <= MAX_LABEL_CHARACTERS else f"{line[: MAX_LABEL_CHARACTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
     return cut.replace("$", r"\$")
 
 
@@ -159,7 +159,7 @@ def for_message(text: str) -> str:
 
     The backslash that it takes changes nothing in a command that is pasted into a shell, unless it stands in quotes.
     """
-    line = _CALL.sub(r"\1 ", shortened(plain(text), LONGEST_SHOWN))
+    line = _CALL.sub(r"\1 ", shortened(plain(text), MAX_SHOWN_CHARACTERS))
     return _MESSAGE.sub(lambda found: f"{found[0]}\\", line)
 
 
@@ -174,7 +174,7 @@ def without_credentials(text: str) -> str:
 
 def hidden(text: str) -> str:
     """A text for a log, of several lines perhaps, without what is, or may be, a secret. An address keeps its path."""
-    lines = [_COOKIES_OF_LINE.sub(r"\1...", shortened(line, LONGEST)) for line in text.split("\n")]
+    lines = [_COOKIES_OF_LINE.sub(r"\1...", shortened(line, MAX_SEARCHED_CHARACTERS)) for line in text.split("\n")]
     return "\n".join(_unnamed(without_credentials(line)) for line in lines)
 
 
@@ -188,7 +188,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "...")
     # Only then, or a secret that the cut goes through could not be recognised.
-    text = shortened(text, LONGEST)
+    text = shortened(text, MAX_SEARCHED_CHARACTERS)
     # Before it is one line, or what follows a cookie would go with it.
     text = hosts_only(plain(_COOKIES.sub(r"\1...", text)))
     return _unnamed(without_credentials(text))
@@ -206,7 +206,7 @@ def _written_out(character: str) -> str:
 
 def _line(text: str, escape: Callable[[str], str]) -> str:
     """A text as a line of Markdown: words that look like an address as code, the others escaped."""
-    words = re.split("([ `]+)", shortened(plain(text), LONGEST_SHOWN))
+    words = re.split("([ `]+)", shortened(plain(text), MAX_SHOWN_CHARACTERS))
     line = "".join(f"`{word.replace('|', '%7C')}`" if _ADDRESS.search(word) else escape(word) for word in words)
     return _BLOCK_START.sub(r"\2\\\1\3", line)
 

@@ -10,7 +10,7 @@ from roundsman.report.rules.series import Series
 from roundsman.report.rules.text import shortened, without_credentials
 
 #: Characters of what a finding saw and wanted, each; a server may send a header of 90 kB.
-LONGEST_SAW = 4000
+MAX_OBSERVED_CHARACTERS = 4000
 
 
 class Outcome(StrEnum):
@@ -70,7 +70,7 @@ class Claim:
     def against(self, saw: object, wanted: object, *, holds: bool | None, evidence: Sequence[Exchange] = ()) -> Finding:
         """Hold the claim against what was seen. `holds=None` says that it could not be told.
 
-        What was seen is kept without the user, password and query of an address, and up to LONGEST_SAW characters.
+        What was seen is kept without the user, password and query of an address, and up to MAX_OBSERVED_CHARACTERS.
         """
         outcome = Outcome.UNKNOWN if holds is None else Outcome.PASS if holds else self.breach
         severity = self.severity if outcome is self.breach else None
@@ -78,7 +78,7 @@ class Claim:
 
 
 def _bounded(said: object) -> str:
-    return without_credentials(shortened(str(said), LONGEST_SAW))
+    return without_credentials(shortened(str(said), MAX_OBSERVED_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Conflict = tuple[Place, str, str]
 Promise = typing.TypeVar("Promise", bound=BaseModel)
 
 #: Nodes and levels of a file. YAML's anchors can make a few lines endless, or more than any memory holds.
-MOST_NODES, DEEPEST = 100_000, 50
+MAX_NODES, MAX_DEPTH = 100_000, 50
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -169,17 +169,17 @@ class Lines:
 
     def _too_deep(self, at: tuple[int, int]) -> Problem:
         mend = "write it in fewer levels, and no anchor (`&name`) within itself"
-        return Problem(self.file, at[0], "YAML", f"more than {DEEPEST} levels", mend, at[1])
+        return Problem(self.file, at[0], "YAML", f"more than {MAX_DEPTH} levels", mend, at[1])
 
     def _too_many(self, at: tuple[int, int]) -> Problem:
         mend = "write it out: anchors (`&name`) that repeat each other multiply"
-        return Problem(self.file, at[0], "YAML", f"more than {MOST_NODES} values", mend, at[1])
+        return Problem(self.file, at[0], "YAML", f"more than {MAX_NODES} values", mend, at[1])
 
     def _walk(self, node: yaml.Node, place: Place) -> Iterator[Problem]:
         self._nodes += 1
-        if self._nodes > MOST_NODES:
+        if self._nodes > MAX_NODES:
             raise SiteFileError([self._too_many(_position(node))])
-        if len(place) > DEEPEST:
+        if len(place) > MAX_DEPTH:
             raise SiteFileError([self._too_deep(_position(node))])
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):

@@ -13,7 +13,7 @@ from roundsman.site.rules.promises import Audience, Rule
 from roundsman.site.rules.site import Site
 
 #: Characters of a redirect's address in a sentence.
-LONGEST_LOCATION = 300
+MAX_LOCATION_CHARACTERS = 300
 
 
 #: The claim that fails where Roundsman's own services did.
@@ -91,7 +91,7 @@ def redirected(exchange: Exchange) -> str:
 
 def shown_location(location: str) -> str:
     """Where a redirect leads, in a sentence: without what can be a password or a token, and not too long."""
-    return shortened(hidden(re.sub(r"([?#]).*", r"\1...", location, flags=re.DOTALL)), LONGEST_LOCATION)
+    return shortened(hidden(re.sub(r"([?#]).*", r"\1...", location, flags=re.DOTALL)), MAX_LOCATION_CHARACTERS)
 
 
 def example_status(check: str, rule: Rule, path: str, seen: Sequence[Exchange]) -> Finding | None:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from roundsman.cache.rules.bypass import passed_by
 from roundsman.cache.rules.judge import agreement, shareable
 from roundsman.http.cache_status import cache_state
-from roundsman.http.copies import GRAIN, by_rfc, observed
+from roundsman.http.copies import AGE_GRAIN_SECONDS, by_rfc, observed
 from roundsman.http.freshness import ambiguities, birth, lifetime, read_policy, troubles
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.grouping import Group
-from roundsman.report.rules.report import MOST_ROWS, group_json, items, worst_of
+from roundsman.report.rules.report import MAX_ROWS, group_json, items, worst_of
 from roundsman.report.rules.text import for_markdown
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict, worst
 from roundsman.report.rules.visitor import STRANGER
@@ -175,7 +175,7 @@ class Judge:
         """
         policy, lasts = read_policy(exchange, self._targeted)
         state = cache_state(exchange)
-        old = not state.from_store and (birth(exchange) or exchange.started) < exchange.started - GRAIN
+        old = not state.from_store and (birth(exchange) or exchange.started) < exchange.started - AGE_GRAIN_SECONDS
         browser = lifetime(exchange, shared=False) if rule.cache.browser_ttl else None
         # How many Expires there are is the policy's; whether they differ is not.
         twice = troubles(exchange, targeted=self._targeted) if policy.ends > 1 else ()
@@ -303,7 +303,7 @@ def markdown(swept: Swept) -> str:
     if swept.listing:
         parts[-1] += f"; {for_markdown(swept.listing)}"
     if swept.notes:
-        parts += ["## Not looked at", "\n".join(f"- {for_markdown(note)}" for note in swept.notes[:MOST_ROWS])]
+        parts += ["## Not looked at", "\n".join(f"- {for_markdown(note)}" for note in swept.notes[:MAX_ROWS])]
     return "\n\n".join(parts)
 
 

@@ -7,6 +7,7 @@ from statistics import NormalDist
 from urllib.parse import urlsplit
 
 from roundsman.http.cache_status import cache_state
+from roundsman.http.target import with_query
 from roundsman.ledger.rules.samples import EDGE, ORIGIN, Sample, SampleKey
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.quantiles import needed
@@ -183,7 +184,7 @@ def _probe(  # noqa: PLR0913, PLR0917 - what a probe is made of
 ) -> Probe:
     path = want.path
     if want.state == "miss" and shared(rule, path):
-        path = f"{path}{'&' if '?' in path else '?'}{FRESH}{token()}"
+        path = with_query(path, f"{FRESH}{token()}")
     if want.series == EDGE or site.origin is None:
         return Probe(site.url(path), headers=visitor.headers, at=at, new_connection=cold)
     # Host and, with TLS, the server's name stay those of the site, as when the edge asks.
