@@ -26,7 +26,7 @@ from roundsman.report.rules.series import Ratio, Series
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 from roundsman.rollback.rules.legs import Leg, State, Step
 from roundsman.status.rules import page as status_page
-from roundsman.status.rules.facts import Answer, Question, Status
+from roundsman.status.rules.facts import Answer, Question, SiteStatus
 from roundsman.sweep.rules import judge as sweep
 from tests.hostile_text import HOSTILE, LINK, OF_PAGES, UNSEEN, VALUES, elements
 
@@ -48,7 +48,7 @@ def a_report(value, claim="cache-headers/kept"):
 
 def a_status(value):
     said = {"owner": value, "expected": value, "rollback": value, "rehearsed": value, "details": (value,)}
-    return Status(value, NOW, (Answer(Question.UP, Outcome.FAIL, value, **said),))
+    return SiteStatus(value, NOW, (Answer(Question.UP, Outcome.FAIL, value, **said),))
 
 
 def a_sweep(value):

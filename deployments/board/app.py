@@ -31,12 +31,12 @@ from deployments.board.reader import (
     read_reasons,
 )
 from deployments.board.writes import WRITES, serve
-from roundsman.alerts.batch_outboxes import Letters
+from roundsman.alerts.batch_outboxes import TargetOutbox
 from roundsman.ledger.ledger import close_kept_ledger
 from roundsman.report import pictures as picture
 from roundsman.report.rules.text import visible
 from roundsman.report.rules.verdict import Outcome, worst
-from roundsman.status.rules.facts import Answer, Question, Status
+from roundsman.status.rules.facts import Answer, Question, SiteStatus
 from roundsman.status.rules.page import SHAPES, caption, headline, lasted, title
 from roundsman.status.rules.promises import as_json, is_alarming
 from roundsman.timing.history import read_overview, read_route
@@ -112,13 +112,13 @@ async def _warm(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(close_kept_ledger)
 
 
-def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]]) -> None:
+def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[TargetOutbox, ...]]) -> None:
     @app.api_route("/", methods=["GET", "HEAD"])
     async def index() -> Response:
         seen = await board.get()
         shown = {one.site: _pictured(one) for one in seen.statuses}
         pictures = {site: (answer, await _drawn(answer, seen.at)) for site, answer in shown.items()}
-        outboxes = [Letters("", seen.dead, seen.dead_count), *await _known(targets)]
+        outboxes = [TargetOutbox("", seen.dead, seen.dead_count), *await _known(targets)]
         more = {"outboxes": outboxes, "kept": seen.kept, "kept_count": seen.queued.get("quarantined", 0)}
         return _page("index.html", seen.at, statuses=seen.statuses, pictures=pictures, **more)
 
@@ -151,12 +151,12 @@ def _pages(app: FastAPI, board: Fresh[Board], targets: Fresh[tuple[Letters, ...]
         return _message(error.status_code, str(error.detail), error.headers)
 
 
-async def _known(targets: Fresh[tuple[Letters, ...]]) -> tuple[Letters, ...]:
+async def _known(targets: Fresh[tuple[TargetOutbox, ...]]) -> tuple[TargetOutbox, ...]:
     """What is dead in the databases of batch jobs; a slow one of them is no reason to show nothing."""
     try:
         return await targets.get()
     except LedgerSilentError:
-        return (Letters("a batch job's database", problem="no answer in time"),)
+        return (TargetOutbox("a batch job's database", problem="no answer in time"),)
 
 
 def _guard(app: FastAPI, token: str) -> None:
@@ -197,7 +197,7 @@ def _knows(request: Request, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def _pictured(status: Status) -> Answer:
+def _pictured(status: SiteStatus) -> Answer:
     """The answer whose history stands for a site on the page of all: whether it was up, where that is asked."""
     return next((one for one in status.answers if one.question is Question.UP), status.answers[0])
 

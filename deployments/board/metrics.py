@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deployments.board.reader import Board, Reason
-from roundsman.alerts.batch_outboxes import Letters
+from roundsman.alerts.batch_outboxes import TargetOutbox
 from roundsman.report.rules.verdict import Outcome
 from roundsman.status.rules.facts import Round
 from roundsman.status.rules.standing import Promises
@@ -22,7 +22,7 @@ __all__ = ["CONTENT_TYPE", "exposition"]
 Sample = tuple[Mapping[str, str], float]
 
 
-def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters] = ()) -> bytes:
+def exposition(board: Board, reasons: Sequence[Reason], targets: Sequence[TargetOutbox] = ()) -> bytes:
     """The board in numbers. Points in time are Unix seconds, durations seconds."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Read(one for one in _families(board, reasons, targets) if one.samples))
@@ -62,7 +62,7 @@ def _counts(known: Promises) -> dict[tuple[str, Outcome, str], int]:
     return {(check, one, ""): 0 for check in checks for one in Outcome} | dict(known.counts)
 
 
-def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[Letters]) -> Iterator[Metric]:
+def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[TargetOutbox]) -> Iterator[Metric]:
     looked = [({"site": facts.site.site}, facts.looks[-1]) for facts in board.facts if facts.looks]
     timed = [(facts.site.site, facts.timed) for facts in board.facts if facts.timed]
     answers = [({"site": one.site, "question": told.question}, told) for one in board.statuses for told in one.answers]

@@ -17,7 +17,7 @@ from sqlmodel import col
 from flows.jobs.publish_status import OWNER
 from flows.tasks.site import all_sites, cached
 from flows.tasks.status import ui
-from roundsman.alerts.batch_outboxes import Letters, letters
+from roundsman.alerts.batch_outboxes import TargetOutbox, target_outboxes
 from roundsman.alerts.outbox import DeadLetter, dead_letters, undelivered
 from roundsman.ledger.ledger import LedgerError, kept_ledger
 from roundsman.ledger.rounds import ROUND
@@ -30,7 +30,7 @@ from roundsman.site.rules.site_file import SiteFileError
 from roundsman.status.facts import read_facts, read_jobs, read_rehearsals, read_reviews, stale_at, watched_at
 from roundsman.status.picture import history
 from roundsman.status.rules.answers import broken, promises, shared, status
-from roundsman.status.rules.facts import WATCH_LASTS, Answer, Facts, Status
+from roundsman.status.rules.facts import WATCH_LASTS_SECONDS, Answer, Facts, SiteStatus
 from roundsman.status.rules.page import ranked
 from roundsman.status.rules.standing import Promises
 from roundsman.status.standing import read_promises
@@ -62,7 +62,7 @@ class Board:
     """Everything that is shown: each site's status, the heaviest first, and the facts behind them."""
 
     at: datetime
-    statuses: tuple[Status, ...]
+    statuses: tuple[SiteStatus, ...]
     facts: tuple[Facts, ...]
     watched_at: datetime | None
     dead: tuple[DeadLetter, ...] = ()
@@ -77,7 +77,7 @@ class Board:
     oldest: float = 0.0
     """Seconds that the oldest of those has waited that are not at their end."""
 
-    def status_of(self, site: str) -> Status | None:
+    def status_of(self, site: str) -> SiteStatus | None:
         """The status of a site; None when there is no such site."""
         return next((one for one in self.statuses if one.site == site and site), None)
 
@@ -160,7 +160,7 @@ def read_board() -> Board:
         )
 
 
-def read_answers() -> tuple[tuple[Status, Promises], ...]:
+def read_answers() -> tuple[tuple[SiteStatus, Promises], ...]:
     """Whether each site and database keeps its promises, the heaviest first, and nothing else of them."""
     now = datetime.now(UTC)
     with _ledger() as session:
@@ -172,14 +172,14 @@ def read_answers() -> tuple[tuple[Status, Promises], ...]:
                 known = read_promises(session, site, now, partial(stale_at, site))
                 proofs, faults = read_rehearsals(session, site), rollback_faults_of(session, name)
                 facts = Facts(site, now, known, rehearsals=proofs, rollback_faults=faults, ui=ui())
-                made = Status(name, now, (promises(facts),))
+                made = SiteStatus(name, now, (promises(facts),))
             found[name] = made, known
     return tuple(found[made.site] for made in ranked(made for made, _ in found.values()))
 
 
-def read_letters() -> tuple[Letters, ...]:
+def read_letters() -> tuple[TargetOutbox, ...]:
     """What is dead in the outboxes of batch jobs, which are in databases of their own."""
-    return letters(MAX_LETTERS)
+    return target_outboxes(MAX_LETTERS)
 
 
 def read_reasons() -> tuple[Reason, ...]:
@@ -189,7 +189,7 @@ def read_reasons() -> tuple[Reason, ...]:
         watched = watched_at(session)
         late = {name: _late(session, site, now) for name, site, _ in _sites()}
     reasons = [Reason(kind, tuple(name for name in late if late[name] == kind)) for kind in _KINDS]
-    if watched is None or (now - watched).total_seconds() > WATCH_LASTS:
+    if watched is None or (now - watched).total_seconds() > WATCH_LASTS_SECONDS:
         reasons.append(Reason("no watch yet" if watched is None else "watch is late"))
     return tuple(reason for reason in reasons if reason.sites or reason.kind not in _KINDS)
 

@@ -14,7 +14,7 @@ from roundsman.upkeep.prune import Pruned
 
 log = logging.getLogger("roundsman")
 
-_MEGABYTE = 1e6
+_BYTES_OF_A_MEGABYTE = 1e6
 
 
 @job(
@@ -42,17 +42,17 @@ async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, 
         dry_run: Whether to change nothing, and only say what would be done.
     """
     pruned = await prune(datetime.now(UTC), dry_run=dry_run)
-    said = told(pruned, dry_run=dry_run)
+    said = summary_of(pruned, dry_run=dry_run)
     log.log(logging.WARNING if crowded(pruned.size) else logging.INFO, said)
     return Completed(message=said, data=pruned)
 
 
-def told(pruned: Pruned, *, dry_run: bool) -> str:
+def summary_of(pruned: Pruned, *, dry_run: bool) -> str:
     """`rolled up 12 hours of samples; deleted 3 alerts; gave back 1.2 MB, 0.4 MB are free inside the file`."""
     full = f"; {said}" if (said := crowded(pruned.size)) else ""
     gone = ", ".join(f"{count:,} {what}" for what, count in pruned.gone.items() if count) or "nothing"
     if dry_run:
         return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}{full}"
-    freed, spare = pruned.freed / _MEGABYTE, pruned.spare / _MEGABYTE
+    freed, spare = pruned.freed / _BYTES_OF_A_MEGABYTE, pruned.spare / _BYTES_OF_A_MEGABYTE
     space = f"; gave back {freed:.1f} MB, {spare:.1f} MB are free inside the file" if freed or spare else ""
     return f"rolled up {pruned.hours:,} hours of samples; deleted {gone}{space}{full}"

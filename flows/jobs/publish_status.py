@@ -22,7 +22,7 @@ from roundsman.alerts.rules.runbook import NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.report.rules.text import scrubbed
 from roundsman.status.rules.answers import broken, shared, status
-from roundsman.status.rules.facts import Status
+from roundsman.status.rules.facts import SiteStatus
 from roundsman.status.rules.page import headline, title
 
 log = logging.getLogger("roundsman")
@@ -47,7 +47,7 @@ SITES_AT_ONCE = 4
     on_failure=[notify_failure],
     on_crashed=[notify_failure],
 )
-async def publish_status(site: str = "") -> State[list[Status]]:
+async def publish_status(site: str = "") -> State[list[SiteStatus]]:
     """Answer for each site: does it keep its promises, is it up, is it slow, are jobs failing, did a release change it.
 
     Args:
@@ -70,7 +70,7 @@ async def publish_status(site: str = "") -> State[list[Status]]:
     return Completed(message=headline(statuses), data=statuses)
 
 
-async def _settle(place: str, turn: asyncio.Semaphore) -> tuple[Status, bool]:
+async def _settle(place: str, turn: asyncio.Semaphore) -> tuple[SiteStatus, bool]:
     """A site's status, published. One that breaks down is unknown, and the others go on."""
     try:
         async with turn:

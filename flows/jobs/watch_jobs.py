@@ -38,7 +38,7 @@ from roundsman.watch.rules.slots import (
     lateness,
     overlaps,
 )
-from roundsman.watch.slots import Findings, Judged, Pass, Trouble
+from roundsman.watch.slots import JudgedSlot, RunTrouble, WatchFindings, WatchPass
 
 log = logging.getLogger("roundsman")
 
@@ -57,7 +57,7 @@ COULD_NOT_LOOK = 2
     max_runtime=PASS_TIMEOUT_SECONDS,
 )
 @flow(name="watch-jobs", persist_result=False, on_failure=[notify_failure], on_crashed=[notify_failure])
-async def watch_jobs() -> State[Pass]:
+async def watch_jobs() -> State[WatchPass]:
     """Notice what did not run, and close what never ended."""
     done = await look()
     log.info("watch: %s", done.detail)
@@ -100,7 +100,7 @@ async def watch(ping: str = "") -> int:
     return code
 
 
-async def look() -> Pass:
+async def look() -> WatchPass:
     """One pass: read, judge, close what is dead, write down, and put what is to be told into the outbox.
 
     Raises:
@@ -117,10 +117,10 @@ async def look() -> Pass:
                 return await _look(client, engine, now, seconds)
         except (NoServerError, TimeoutError) as error:
             why = str(error) or f"the Prefect server did not answer in {PASS_TIMEOUT_SECONDS:.0f} s"
-            return await asyncio.to_thread(slots.write_blind, engine, now, why, teller([]), seconds)
+            return await asyncio.to_thread(slots.write_blind, engine, now, why, notice_maker([]), seconds)
 
 
-async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: Callable[[], float]) -> Pass:
+async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: Callable[[], float]) -> WatchPass:
     deployments = await runs.read_deployments(client)
     before = await asyncio.to_thread(slots.looked_at, engine) or now
     await asyncio.to_thread(slots.promise, engine, await _promised(deployments, before, now), now)
@@ -130,8 +130,8 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     more = [*slots.unwatched(before, now), *await _extra(engine, deployments, begun, now)]
     judged = await _judged(client, engine, deployments, rows, begun=begun, now=now)
     idle = frozenset(one.name for one in deployments if not one.active)
-    found = Findings(now, judged, closed, {one.name: one.job for one in deployments}, idle, more)
-    done = await asyncio.to_thread(slots.write, engine, found, teller(deployments), seconds)
+    found = WatchFindings(now, judged, closed, {one.name: one.job for one in deployments}, idle, more)
+    done = await asyncio.to_thread(slots.write, engine, found, notice_maker(deployments), seconds)
     for run in done.told:
         await runs.mark_run_reported(client, run)
     return done
@@ -152,7 +152,7 @@ async def _promised(deployments: Sequence[Deployment], before: datetime, now: da
 
 async def _close_the_dead(
     client: PrefectClient, engine: Engine, deployments: Sequence[Deployment], now: datetime
-) -> list[Trouble]:
+) -> list[RunTrouble]:
     """End the runs that never would, and give their slots back."""
     named = {one.name: one for one in deployments}
     if not await _dead(client, engine, named, now):
@@ -167,7 +167,7 @@ async def _close_the_dead(
         others = sum(other.deployment == run.deployment for other in alive)
         if await runs.close(client, run, why, others):
             one = named[run.deployment]
-            closed.append(Trouble(run.id, "closed", one.name, one.job, one.site, now, f"closed: {why}", run.id))
+            closed.append(RunTrouble(run.id, "closed", one.name, one.job, one.site, now, f"closed: {why}", run.id))
     return closed
 
 
@@ -185,7 +185,7 @@ async def _dead(
 
 async def _extra(
     engine: Engine, deployments: Sequence[Deployment], begun: Sequence[Run], now: datetime
-) -> list[Trouble]:
+) -> list[RunTrouble]:
     """The runs that Prefect started without a slot, or when their slot had a run."""
     named = {one.name: one for one in deployments}
     by_schedule = [run for run in begun if run.scheduled]
@@ -200,7 +200,7 @@ async def _extra(
     found = []
     for run, why in extra_runs(by_schedule, held, unforeseen - foreseen):
         one = named[run.deployment]
-        found.append(Trouble(run.id, EXTRA_RUN, one.name, one.job, one.site, now, why, run.id))
+        found.append(RunTrouble(run.id, EXTRA_RUN, one.name, one.job, one.site, now, why, run.id))
     return found
 
 
@@ -223,7 +223,7 @@ async def _judged(  # noqa: PLR0913 - all that a pass has read
     *,
     begun: Sequence[Run],
     now: datetime,
-) -> list[Judged]:
+) -> list[JudgedSlot]:
     """What became of the open slots. `begun` are the runs that have started lately."""
     named = {one.name: one for one in deployments}
     due = [row for row in rows if row.slot_at <= now and row.deployment != SELF_TEST]
@@ -241,20 +241,20 @@ async def _judged(  # noqa: PLR0913 - all that a pass has read
     kept = await asyncio.to_thread(slots.read_kept, engine, [run.id for run in by_id.values() if run.ended_at])
     judged = []
     took = {row.id: _run_of(row, by_id, by_slot) for row in rows}
-    unclaimed = [row for row in rows if took[row.id] is None and row.state == rules.State.WAITING]
+    unclaimed = [row for row in rows if took[row.id] is None and row.state == rules.SlotState.WAITING]
     promised = await _still_promised(named, unclaimed)
     for row in rows:
         run = took[row.id]
         one = named.get(row.deployment)
-        if run is None and row.state == rules.State.WAITING and row.id not in promised:
-            judged.append(Judged(row, *await _unpromised(one, row), dropped=True))
+        if run is None and row.state == rules.SlotState.WAITING and row.id not in promised:
+            judged.append(JudgedSlot(row, *await _unpromised(one, row), dropped=True))
         elif row.slot_at <= now:
             slot = slots.slot_of(row, rounds=one is not None and one.job in KEEPS_ROUNDS)
             if run and lateness(slot, run):
                 run = await runs.with_turn(client, run)
             state, detail = judge(slot, run, kept.get(run.id) if run else None, now)
             overlapped = run is not None and overlaps(run, by_id.values())
-            judged.append(Judged(row, state, detail, run, overlapped))
+            judged.append(JudgedSlot(row, state, detail, run, overlapped))
     return judged
 
 
@@ -276,11 +276,11 @@ async def _still_promised(named: Mapping[str, Deployment], rows: Sequence[SlotRo
     return found
 
 
-async def _unpromised(deployment: Deployment | None, row: SlotRow) -> tuple[rules.State, str]:
+async def _unpromised(deployment: Deployment | None, row: SlotRow) -> tuple[rules.SlotState, str]:
     """What became of a slot that its schedule promises no more."""
     if deployment and await runs.promised(deployment, row.slot_at - slots.A_SECOND, row.slot_at, stopped=True):
-        return rules.State.PAUSED, "its schedule is paused, and nothing of it runs until it is resumed"
-    return rules.State.SKIPPED, "its schedule was changed"
+        return rules.SlotState.PAUSED, "its schedule is paused, and nothing of it runs until it is resumed"
+    return rules.SlotState.SKIPPED, "its schedule was changed"
 
 
 def runbook_of(entrypoint: str) -> Runbook:
@@ -292,11 +292,11 @@ def runbook_of(entrypoint: str) -> Runbook:
     return RUNBOOKS.get(path, UNWRITTEN)
 
 
-def teller(deployments: Sequence[Deployment]) -> slots.Tell:
+def notice_maker(deployments: Sequence[Deployment]) -> slots.MakeNotice:
     """What makes a message of a trouble, and says who is to hear of it."""
     named = {one.name: one for one in deployments}
 
-    def tell(trouble: Trouble) -> tuple[Notice, Sequence[str]]:
+    def tell(trouble: RunTrouble) -> tuple[Notice, Sequence[str]]:
         one = named.get(trouble.deployment)
         runbook = runbook_of(one.entrypoint if one else f"{__name__}.{watch_jobs.fn.__name__}")
         named_owner = runbook.owner if runbook.owner != SITE_OWNER else ""

@@ -26,7 +26,7 @@ from flows.tasks.vendors import block, saved
 from roundsman.alerts import alerts, batch_outboxes, channels, outbox
 from roundsman.alerts.outbox import Delivered
 from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.rules.delivery import Purge
+from roundsman.ledger.rules.delivery import PurgeMessage
 from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import plan_purge
 from roundsman.purge.rules.purge_request import all_of
@@ -116,7 +116,7 @@ class BlockOutlets:
         """
         if site is None:
             raise BlockError(row.channel, f"no site file of {row.site!r}", "put it into deployments/sites/")
-        wanted = Purge.from_body(row.body)
+        wanted = PurgeMessage.from_body(row.body)
         # The same for each attempt, so that a vendor that does an order only once can tell.
         run = f"outbox {row.dedup_key} {row.number} {row.created_at.isoformat()}"
         shield = [site.shield] if site.shield and row.channel == site.edge else []

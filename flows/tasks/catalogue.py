@@ -36,7 +36,7 @@ from roundsman.batch import (
 )
 from roundsman.batch.rules import Applied, Change, Outgoing
 from roundsman.batch.sources import Source
-from roundsman.ledger.rules.delivery import PURGE, Purge
+from roundsman.ledger.rules.delivery import PURGE, PurgeMessage
 from roundsman.report.rules.text import without_credentials
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.written_secrets import what_is_secret
@@ -44,7 +44,7 @@ from roundsman.site.rules.written_secrets import what_is_secret
 #: The environment variable that says where the shop's database is. A job's parameters are shown to everybody.
 VARIABLE = "ROUNDSMAN_CATALOGUE_URL"
 #: Routes of one message: edges take some at once, and a message that is refused takes no more along than these.
-TOGETHER = 30
+ROUTES_OF_A_MESSAGE = 30
 
 #: The shop's table; the job expects it to be there.
 ARTICLE = Table(
@@ -110,10 +110,11 @@ def purges(site: Site, routes: Sequence[str]) -> list[Outgoing]:
         return []
     kind = registry.edges().get(site.edge.partition("/")[0])
     # Where one variant of a page is purged at a time, 30 routes are hundreds of requests: no message waits for these.
-    many = 1 if kind and kind.one_variant else TOGETHER
+    many = 1 if kind and kind.one_variant else ROUTES_OF_A_MESSAGE
     parts = [routes[start : start + many] for start in range(0, len(routes), many)]
     return [
-        Outgoing(PURGE, site.edge, _key(part), Purge(tuple(part)).as_body(), _title(part), site.site) for part in parts
+        Outgoing(PURGE, site.edge, _key(part), PurgeMessage(tuple(part)).as_body(), _title(part), site.site)
+        for part in parts
     ]
 
 

@@ -17,7 +17,7 @@ from flows.tasks.prove import Trial, prove
 from flows.tasks.purge import Taken, edges_of, hand_over, powers_of, until_done
 from flows.tasks.purge_rate import paced
 from roundsman.ledger.ledger import use_ledger_async
-from roundsman.ledger.rules.delivery import Trouble
+from roundsman.ledger.rules.delivery import DeliveryFailure
 from roundsman.probe.ask import outside, pause
 from roundsman.probe.probe import now
 from roundsman.purge import queue
@@ -173,7 +173,7 @@ async def _purge_parts(
             continue
         progress.sent.update(part)
         answer = await _hand_over(work, part, time, client)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, DeliveryFailure):
             smaller += progress.meet(part, answer)
         else:
             sent.append((part, answer))
@@ -192,30 +192,30 @@ async def _purge_parts(
     return smaller
 
 
-async def _hand_over(work: _Work, part: Sequence[str], time: int, client: httpx.AsyncClient) -> Taken | Trouble:
+async def _hand_over(work: _Work, part: Sequence[str], time: int, client: httpx.AsyncClient) -> Taken | DeliveryFailure:
     """Plan and send; what was met in place of an answer."""
     planned = plan_purge(work.site, rules.wish(work.site, work.claim, part, time), powers_of(work.edges))
     if planned.refusals:
-        return Trouble("; ".join(map(str, planned.refusals)), permanent=True)
+        return DeliveryFailure("; ".join(map(str, planned.refusals)), permanent=True)
     try:
         return await hand_over(work.edges, planned, client, unseen=True)
     except PurgeError as error:
         return _said(error)
 
 
-async def _trouble(taken: Taken, client: httpx.AsyncClient, turn: asyncio.Lock) -> Trouble | None:
+async def _trouble(taken: Taken, client: httpx.AsyncClient, turn: asyncio.Lock) -> DeliveryFailure | None:
     """Wait for what was sent; None when it is done, else what was met."""
     try:
         unsettled = await until_done(taken, client, linger=False, turn=turn)
     except PurgeError as error:
         return _said(error)
-    return Trouble(unsettled) if unsettled else None
+    return DeliveryFailure(unsettled) if unsettled else None
 
 
-def _said(error: PurgeError) -> Trouble:
+def _said(error: PurgeError) -> DeliveryFailure:
     # Who asks, or where, is mended for all of them together: they wait for it.
     lasting = error.permanent and not error.shut_out
-    return Trouble(plain(str(error)), permanent=lasting, wait=error.retry_after or 0.0)
+    return DeliveryFailure(plain(str(error)), permanent=lasting, wait=error.retry_after or 0.0)
 
 
 @asynccontextmanager

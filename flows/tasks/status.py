@@ -13,7 +13,7 @@ from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.site import Site
 from roundsman.status import around_release, facts, health
 from roundsman.status.picture import history
-from roundsman.status.rules.facts import Facts, Status
+from roundsman.status.rules.facts import Facts, SiteStatus
 from roundsman.status.rules.page import headline, markdown, overview, title
 
 P = ParamSpec("P")
@@ -46,13 +46,13 @@ async def find_facts(site: Site) -> Facts:
 
 
 @_retried("find what reviews of databases found")
-async def find_reviews() -> list[Status]:
+async def find_reviews() -> list[SiteStatus]:
     """The status of each database of deployments/databases/."""
     return await facts.find_reviews(ui())
 
 
 @_retried("publish the status of {status.site}")
-async def publish_answers(status: Status) -> None:
+async def publish_answers(status: SiteStatus) -> None:
     """Write a site's answers as a page with pictures."""
     pictures = await asyncio.to_thread(
         lambda: {answer.question: history(answer.history, status.at, answer.moments) for answer in status.answers}
@@ -62,6 +62,6 @@ async def publish_answers(status: Status) -> None:
 
 
 @_retried("publish the status of all sites")
-async def publish_overview(statuses: Sequence[Status]) -> None:
+async def publish_overview(statuses: Sequence[SiteStatus]) -> None:
     """Write all sites' answers as one page."""
     await acreate_markdown_artifact(overview(statuses), key="status", description=for_markdown(headline(statuses)))

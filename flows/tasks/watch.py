@@ -44,7 +44,7 @@ from roundsman.ledger.ledger import LedgerError, use_ledger
 from roundsman.ledger.tables_service import JobEventRow
 from roundsman.report.rules.text import clipped, scrubbed
 from roundsman.watch.failures import FailedRun, look_up, write_failure
-from roundsman.watch.rules.slots import CLOSED, RECORDED, TURN, Run, Signs
+from roundsman.watch.rules.slots import CLOSED, RECORDED, TURN, LifeSigns, Run
 from roundsman.watch.slots import channels_for
 
 Found = TypeVar("Found")
@@ -374,7 +374,7 @@ async def read_these(client: PrefectClient, deployments: Iterable[Deployment], i
     return await _runs(client, deployments, id=filters.FlowRunFilterId(any_=[UUID(one) for one in ids]))
 
 
-async def signs_of(client: PrefectClient, run: Run) -> Signs:
+async def signs_of(client: PrefectClient, run: Run) -> LifeSigns:
     """Whether a run's process is there, and when its last heartbeat was."""
     beats = EventFilter(
         event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
@@ -382,7 +382,7 @@ async def signs_of(client: PrefectClient, run: Run) -> Signs:
         order=EventOrder.DESC,
     )
     page = await client.read_events(beats, limit=1)
-    return Signs(process(run), page.events[0].occurred.astimezone(UTC) if page.events else None)
+    return LifeSigns(process(run), page.events[0].occurred.astimezone(UTC) if page.events else None)
 
 
 def process(run: Run) -> bool | None:

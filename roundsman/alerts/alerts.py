@@ -16,9 +16,18 @@ from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from roundsman.alerts.rules.alert import Alert, Kind, Level, State, advance, is_bad, let_go, notified
+from roundsman.alerts.rules.alert import (
+    Alert,
+    AlertState,
+    IncidentLevel,
+    MessageKind,
+    advance,
+    is_bad,
+    let_go,
+    notified,
+)
 from roundsman.alerts.rules.notice import (
-    Change,
+    AlertChange,
     Notice,
     alert_notice,
     job_is_well_notice,
@@ -56,7 +65,7 @@ OPERATORS = "ROUNDSMAN_NOTIFY"
 #: What the name of a database begins with where it stands in the place of a site's.
 DATABASE = "database-"
 #: States of an alert of which people were told, and that is not well again.
-OPEN = frozenset({State.FIRING, State.RECOVERING})
+OPEN = frozenset({AlertState.FIRING, AlertState.RECOVERING})
 #: What the key of a job's trouble begins with; its letters go by the kind of trouble.
 JOB = "job/"
 
@@ -66,23 +75,23 @@ class _Step:
     """What a round made of an alert."""
 
     row: AlertRow
-    kind: Kind | None
+    kind: MessageKind | None
     verdict: Verdict | None
     folded: int
     """Rounds that were folded before this one."""
 
     @property
     def is_open(self) -> bool:
-        return State(self.row.state) in OPEN
+        return AlertState(self.row.state) in OPEN
 
     @property
-    def level(self) -> Level | None:
+    def level(self) -> IncidentLevel | None:
         """How grave its trouble is, as far as this round saw it."""
         bad = self.is_open and self.verdict is not None and is_bad(self.verdict.outcome)
         return level_of(group([self.verdict])) if bad and self.verdict else None
 
-    def told_as(self, kind: Kind) -> Change:
-        return Change(kind, replace(_alert(self.row), folded=self.folded), self.verdict)
+    def told_as(self, kind: MessageKind) -> AlertChange:
+        return AlertChange(kind, replace(_alert(self.row), folded=self.folded), self.verdict)
 
 
 async def tell(site: Site, report: Report, link: str, *, full: bool = True) -> None:
@@ -164,7 +173,7 @@ def tell_of_job(  # noqa: PLR0913 - what an incident is made of
     if known is None and not again:  # it was told of under another key not long ago
         return
     incident = known or IncidentRow(
-        key=f"{key}/{kind}", site=site, check=kind, subject=deployment, level=Level.ERROR,
+        key=f"{key}/{kind}", site=site, check=kind, subject=deployment, level=IncidentLevel.ERROR,
         headline="", body="", as_of=now, opened_at=now,
     )  # fmt: skip
     incident.headline, incident.body, incident.as_of = notice.subject, notice.body, now
@@ -207,12 +216,12 @@ def spread(
     for channel, letters in known.items():
         kinds = {row.kind for row in letters}
         if incident.resolved_at:
-            heard = letters and Kind.RESOLVED not in kinds
-            put += _post(session, incident, channel, Kind.RESOLVED) if heard else []
+            heard = letters and MessageKind.RESOLVED not in kinds
+            put += _post(session, incident, channel, MessageKind.RESOLVED) if heard else []
         elif not letters:
-            put += _post(session, incident, channel, Kind.FIRING, late=late)
+            put += _post(session, incident, channel, MessageKind.FIRING, late=late)
         elif again and not any(_reworded(session, incident, row) for row in letters):
-            put += _post(session, incident, channel, Kind.REMINDER, incident.reminders)
+            put += _post(session, incident, channel, MessageKind.REMINDER, incident.reminders)
         elif again:
             put.append(channel)
     return put
@@ -223,8 +232,8 @@ def _post(  # noqa: PLR0913 - the columns of a message
 ) -> list[str]:
     as_of = f"\nas of: {incident.as_of:%Y-%m-%d %H:%M} UTC" if late else ""
     notice = Notice(incident.headline, f"{incident.body}{as_of}")
-    if incident.key.startswith(JOB) and kind is not Kind.RESOLVED:
-        kind, number = incident.check, number + (kind is Kind.REMINDER)
+    if incident.key.startswith(JOB) and kind is not MessageKind.RESOLVED:
+        kind, number = incident.check, number + (kind is MessageKind.REMINDER)
     key, site = incident.key, incident.site
     return enqueue(session, notice, dedup_key=key, kind=str(kind), number=number, site=site, channels=[channel])
 
@@ -257,7 +266,7 @@ def _tell(site: Site, report: Report, link: str, proofs: dict[str, Rehearsal | N
             own = [step for step in steps if step.row.incident == incident.key]
             _go_on(session, site, incident, own, words)
         keys = {incident.key for incident in incidents}
-        if new := [step for step in steps if step.kind is Kind.FIRING and step.row.incident not in keys]:
+        if new := [step for step in steps if step.kind is MessageKind.FIRING and step.row.incident not in keys]:
             _open(session, site, new, words)
 
 
@@ -287,7 +296,7 @@ def _steps(session: Session, site: Site, report: Report, *, full: bool) -> Itera
 def _open(session: Session, site: Site, steps: Sequence[_Step], words: Mapping[str, Any]) -> None:
     """Begin an incident with the alerts that began to fire in a round."""
     at = words["now"]
-    check, subject = lead_of([step.told_as(Kind.FIRING) for step in steps])
+    check, subject = lead_of([step.told_as(MessageKind.FIRING) for step in steps])
     first = next(step for step in steps if (step.row.check, step.row.subject) == (check, subject))
     incident = IncidentRow(
         key=first.row.dedup_key, site=site.site, check=check, subject=subject, level="", headline="", body="",
@@ -295,7 +304,7 @@ def _open(session: Session, site: Site, steps: Sequence[_Step], words: Mapping[s
     )  # fmt: skip
     for step in steps:
         step.row.incident = incident.key
-    _reword(incident, steps, Kind.FIRING, words)
+    _reword(incident, steps, MessageKind.FIRING, words)
     session.add(incident)
     session.flush()
     if spread(session, incident, _channels(site)):
@@ -309,30 +318,30 @@ def _go_on(
     bad, at = [step for step in steps if step.is_open], words["now"]
     if not bad:
         incident.resolved_at = at
-        _reword(incident, sorted(steps, key=lambda step: step.kind is None), Kind.RESOLVED, words)
+        _reword(incident, sorted(steps, key=lambda step: step.kind is None), MessageKind.RESOLVED, words)
         spread(session, incident, _channels(site))
         return
     seen = [step for step in bad if step.level]
     worse = any(step.level and step.level.exceeds(incident.level) for step in seen)
     # People were not told that it had been well in between; of a leak they hear again all the same.
-    leaks_again = any(step.kind is Kind.FIRING and step.level is Level.CRITICAL for step in seen)
-    again = worse or leaks_again or any(step.kind is Kind.REMINDER for step in steps)
+    leaks_again = any(step.kind is MessageKind.FIRING and step.level is IncidentLevel.CRITICAL for step in seen)
+    again = worse or leaks_again or any(step.kind is MessageKind.REMINDER for step in steps)
     if again or len(seen) == len(bad):
         shown = seen or bad
-        incident.check, incident.subject = lead_of([step.told_as(Kind.REMINDER) for step in shown])
-        _reword(incident, shown, Kind.REMINDER, words)
+        incident.check, incident.subject = lead_of([step.told_as(MessageKind.REMINDER) for step in shown])
+        _reword(incident, shown, MessageKind.REMINDER, words)
     incident.reminders += again
     if spread(session, incident, _channels(site), again=again):
         _notified([step for step in steps if again or step.row.told_at is None], at)
 
 
-def _reword(incident: IncidentRow, steps: Sequence[_Step], kind: Kind, words: Mapping[str, Any]) -> None:
+def _reword(incident: IncidentRow, steps: Sequence[_Step], kind: MessageKind, words: Mapping[str, Any]) -> None:
     """Write the newest message about an incident, for whoever has to hear of it now or later."""
     lead = incident.check, incident.subject
     notice = alert_notice([step.told_as(kind) for step in steps], lead=lead, **words)
     incident.headline, incident.body, incident.as_of = notice.subject, notice.body, words["now"]
     if levels := [step.level for step in steps if step.level]:
-        incident.level = min(levels, key=list(Level).index).value
+        incident.level = min(levels, key=list(IncidentLevel).index).value
 
 
 def _notified(steps: Iterable[_Step], at: datetime) -> None:
@@ -366,8 +375,8 @@ def _missing(session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
     ).all()
     names = col(OutboxRow.dedup_key), col(OutboxRow.channel), col(OutboxRow.kind)
     letters = session.execute(select(*names).where(col(OutboxRow.dedup_key).in_([row.key for row in found]))).all()
-    began = {(key, channel) for key, channel, kind in letters if kind != Kind.RESOLVED}
-    ended = {(key, channel) for key, channel, kind in letters if kind == Kind.RESOLVED}
+    began = {(key, channel) for key, channel, kind in letters if kind != MessageKind.RESOLVED}
+    ended = {(key, channel) for key, channel, kind in letters if kind == MessageKind.RESOLVED}
     of_site = {site: channels_of(site) for site in {row.site for row in found}}
     for key, site, resolved_at in found:
         channels = dict.fromkeys([*of_site[site], *operators()]) if key.startswith(JOB) else of_site[site]
@@ -395,7 +404,7 @@ def channels_of(name: str) -> tuple[str, ...]:
 
 def _moved(
     alert: Alert, verdict: Verdict | None, site: Site, report: Report, *, full: bool
-) -> tuple[Alert, Kind | None]:
+) -> tuple[Alert, MessageKind | None]:
     """An alert after a round, which may have nothing to say about it."""
     if verdict:
         alert = replace(alert, rule=plain(verdict.rule), owner=plain(verdict.owner))
@@ -431,7 +440,7 @@ def _rows(session: Session, report: Report, found: dict[Subject, Verdict]) -> li
     for check, subject in sorted(key for key, verdict in found.items() if is_bad(verdict.outcome)):
         row = AlertRow(
             site=report.site, check=check, subject=subject, rule="", owner="", run_id="",
-            state=State.OK, since=report.ended, recent=[],
+            state=AlertState.OK, since=report.ended, recent=[],
         )  # fmt: skip
         insert_row(session, row, "site", "check", "subject")
     return list(
@@ -458,7 +467,7 @@ def _left(alert: Alert, site: Site, report: Report, *, full: bool) -> bool:
 
 def _alert(row: AlertRow) -> Alert:
     kept = {field.name: getattr(row, field.name) for field in fields(Alert)}
-    return Alert(**kept | {"state": State(row.state), "recent": tuple(map(Outcome, row.recent))})
+    return Alert(**kept | {"state": AlertState(row.state), "recent": tuple(map(Outcome, row.recent))})
 
 
 def _keep(row: AlertRow, alert: Alert) -> None:

@@ -24,7 +24,7 @@ CATALOGUE = "ROUNDSMAN_CATALOGUE_URL"
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class TargetOutbox:
     """The outbox of a target: what is dead in it, the newest first, and how many that are. Or why nobody knows."""
 
     variable: str
@@ -33,21 +33,21 @@ class Letters:
     problem: str = ""
 
 
-def named() -> tuple[str, ...]:
+def target_variables() -> tuple[str, ...]:
     """The variables that hold the address of a target."""
     names = os.environ.get(NAMES, "").replace(",", " ").split()
     return tuple(dict.fromkeys(names)) or ((CATALOGUE,) if os.environ.get(CATALOGUE) else ())
 
 
-def letters(most: int) -> tuple[Letters, ...]:
+def target_outboxes(most: int) -> tuple[TargetOutbox, ...]:
     """What is dead in each target, up to `most` of each."""
-    return tuple(_letters(variable, most) for variable in named())
+    return tuple(_letters(variable, most) for variable in target_variables())
 
 
 async def deliver_targets(send: Send, run_id: str = "") -> Delivered:
     """Send what is due in each target. One that can't be used is told in the log, and holds up no other."""
     sent = failed = 0
-    for variable in named():
+    for variable in target_variables():
         try:
             with _opened(variable) as engine:
                 if await asyncio.to_thread(has_tables, engine):
@@ -58,14 +58,14 @@ async def deliver_targets(send: Send, run_id: str = "") -> Delivered:
     return Delivered(sent, failed)
 
 
-def _letters(variable: str, most: int) -> Letters:
+def _letters(variable: str, most: int) -> TargetOutbox:
     try:
         with _opened(variable) as engine:
             if not has_tables(engine):
-                return Letters(variable)
-            return Letters(variable, tuple(dead_letters(engine, most)), undelivered(engine)[1])
+                return TargetOutbox(variable)
+            return TargetOutbox(variable, tuple(dead_letters(engine, most)), undelivered(engine)[1])
     except (BatchError, SQLAlchemyError) as error:
-        return Letters(variable, problem=_why(error))
+        return TargetOutbox(variable, problem=_why(error))
 
 
 @contextmanager

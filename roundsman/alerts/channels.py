@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from roundsman.alerts.rules.alert import Kind, Level
+from roundsman.alerts.rules.alert import IncidentLevel, MessageKind
 from roundsman.alerts.rules.alert_event import AlertEvent
 from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.rules.delivery import PURGE, WEBHOOK, Trouble
+from roundsman.ledger.rules.delivery import PURGE, WEBHOOK, DeliveryFailure
 from roundsman.report.rules.text import clipped, scrubbed
 from roundsman.site.rules.site import Site
 
@@ -57,7 +57,7 @@ class Outlets(Protocol):
         """
 
 
-async def send(outlets: Outlets, site: Site | None, row: OutboxRow, level: str = "") -> Trouble | None:
+async def send(outlets: Outlets, site: Site | None, row: OutboxRow, level: str = "") -> DeliveryFailure | None:
     """Send a message, by its kind. Returns None when it was sent, else what went wrong, without secrets.
 
     `level` says how grave the incident is that it tells of: critical, error or warning.
@@ -75,10 +75,10 @@ async def send(outlets: Outlets, site: Site | None, row: OutboxRow, level: str =
                 secrets += channel.secrets
                 await channel.notify(_event(row, level))
     except TimeoutError:
-        return Trouble(f"no end after {seconds:g}s")
+        return DeliveryFailure(f"no end after {seconds:g}s")
     except Exception as error:  # noqa: BLE001 - a channel may raise whatever it likes; it is kept with the message
         message = str(error) or str(getattr(error, "log", ""))  # Prefect's own hides its words there
-        return Trouble(
+        return DeliveryFailure(
             clipped(f"{type(error).__name__}: {scrubbed(message, secrets)}"),
             permanent=_is_permanent(row, error),
             wait=getattr(error, "retry_after", None) or 0.0,
@@ -87,8 +87,8 @@ async def send(outlets: Outlets, site: Site | None, row: OutboxRow, level: str =
 
 
 def _event(row: OutboxRow, level: str) -> AlertEvent:
-    is_resolved, source = row.kind == Kind.RESOLVED, row.site or "roundsman"
-    return AlertEvent(row.dedup_key, row.subject, row.body, is_resolved, level or Level.ERROR, source)
+    is_resolved, source = row.kind == MessageKind.RESOLVED, row.site or "roundsman"
+    return AlertEvent(row.dedup_key, row.subject, row.body, is_resolved, level or IncidentLevel.ERROR, source)
 
 
 def _is_permanent(row: OutboxRow, error: Exception) -> bool:

@@ -23,7 +23,7 @@ from sqlmodel import col
 from roundsman.batch.events import Teller
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.rules.delivery import Trouble, is_over, pause
+from roundsman.ledger.rules.delivery import DeliveryFailure, is_over, pause
 from roundsman.ledger.tables_service import IncidentRow
 from roundsman.ledger.transaction import clock, writing
 from roundsman.site.rules.site import Site
@@ -41,7 +41,7 @@ Channel = tuple[str, str]
 class Send(Protocol):
     """Sends one message."""
 
-    async def __call__(self, site: Site | None, row: OutboxRow, level: str, /) -> Trouble | None:
+    async def __call__(self, site: Site | None, row: OutboxRow, level: str, /) -> DeliveryFailure | None:
         """Returns None when it was sent, else what went wrong. `level`: how grave its incident is, if that is known."""
 
 
@@ -176,7 +176,7 @@ async def _drain(work: _Delivery, channel: Channel, site: Site | None) -> Delive
     return Delivered(sent, failed)
 
 
-def _log(log: Teller, row: OutboxRow, trouble: Trouble | None) -> None:
+def _log(log: Teller, row: OutboxRow, trouble: DeliveryFailure | None) -> None:
     """Without subject and body, which may name what is private."""
     facts = {"message": row.id, "what": row.kind, "channel": row.channel, "attempt": row.attempts}
     if trouble is None:
@@ -242,7 +242,7 @@ def _take(engine: Engine, channel: Channel, *, ledger: bool = True) -> tuple[Out
         return row, level or ""
 
 
-def _settle(engine: Engine, row: OutboxRow, trouble: Trouble | None) -> None:
+def _settle(engine: Engine, row: OutboxRow, trouble: DeliveryFailure | None) -> None:
     """Write down how it went, of it and all that it told, unless somebody else took it in the meantime."""
     mine = update(OutboxRow).filter_by(id=row.id, lease_token=row.lease_token).returning(col(OutboxRow.id))
     with _writing(engine) as session:

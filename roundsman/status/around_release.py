@@ -23,7 +23,7 @@ from roundsman.timing.rules.judge_before_after import MOST, Walk
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class ReleaseRounds:
     """A release, and the rounds of its site before and after it; `why` says why there are none."""
 
     release: Release | None = None
@@ -34,18 +34,20 @@ class Around:
     why: str = ""
 
 
-async def find_around(site: Site, version: str) -> Around:
+async def find_around(site: Site, version: str) -> ReleaseRounds:
     """The rounds around a release, the last one when `version` is empty."""
     return await asyncio.to_thread(_find, site, version)
 
 
-def around(session: Session, site: Site, version: str, now: datetime) -> Around:
+def around(session: Session, site: Site, version: str, now: datetime) -> ReleaseRounds:
     """As `find_around`, in an open ledger."""
     made = deployments(read_releases(session, site.site))
     place = next((at for at in reversed(range(len(made))) if version in {"", made[at].version}), None)
     if place is None:
         known = ", ".join(one.version for one in made[-5:]) or "none"
-        return Around(why=f"no release {version} is known (known: {known})" if version else "no release is known yet")
+        return ReleaseRounds(
+            why=f"no release {version} is known (known: {known})" if version else "no release is known yet"
+        )
     release = made[place]
     last = place == len(made) - 1
     until = [] if last else [col(RunRow.started_at) < made[place + 1].seen_at]
@@ -55,7 +57,7 @@ def around(session: Session, site: Site, version: str, now: datetime) -> Around:
     before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
     after = rounds.where(col(RunRow.started_at) >= release.seen_at, *until).order_by(col(RunRow.started_at))
     claims = _claims(release, read_facts(session, site, now)) if last else None
-    return Around(release, walks(session, before)[::-1], walks(session, after), claims)
+    return ReleaseRounds(release, walks(session, before)[::-1], walks(session, after), claims)
 
 
 def _claims(release: Release, facts: Facts) -> tuple[Outcome, str] | None:
@@ -65,6 +67,6 @@ def _claims(release: Release, facts: Facts) -> tuple[Outcome, str] | None:
     return outcome, "; ".join([says.rstrip("."), *(one for one in details if not one.endswith("not compared"))])
 
 
-def _find(site: Site, version: str) -> Around:
+def _find(site: Site, version: str) -> ReleaseRounds:
     with use_ledger() as engine, Session(engine) as session:
         return around(session, site, version, datetime.now(UTC))

@@ -37,16 +37,16 @@ from roundsman.status.rules.answers import reviewed, timing, unreviewed
 from roundsman.status.rules.facts import (
     DAYS,
     Facts,
+    HealthLook,
     JobFacts,
-    Lately,
     Latency,
-    Look,
     Mark,
+    PromisedRun,
+    RecentLatency,
+    RecordedFinding,
+    RecordedTrouble,
     Round,
-    Slot,
-    Status,
-    Told,
-    Trouble,
+    SiteStatus,
     Unscheduled,
 )
 from roundsman.status.rules.standing import Promises
@@ -59,11 +59,11 @@ from roundsman.timing.samples import times_of
 from roundsman.watch.slots import BLIND
 
 #: Rows of one kind, at most: a look every five minutes makes 2016 a week.
-MOST = 5000
+MAX_ROWS = 5000
 #: Seconds after which a round of a site without a schedule is too old to speak for now.
-UNSCHEDULED = 2 * 86400.0
+UNSCHEDULED_SECONDS = 2 * 86400.0
 #: And a review of a database without one.
-UNREVIEWED = 30 * 86400.0
+UNREVIEWED_SECONDS = 30 * 86400.0
 
 Found = TypeVar("Found")
 
@@ -112,14 +112,14 @@ async def find_shared_jobs() -> JobFacts:
     return await asyncio.to_thread(_in_ledger, lambda session: read_jobs(session, "", now))
 
 
-async def find_reviews(ui: str = "") -> list[Status]:
+async def find_reviews(ui: str = "") -> list[SiteStatus]:
     """The status of each database of deployments/databases/."""
     now = datetime.now(UTC)
     reviews = await asyncio.to_thread(_in_ledger, lambda session: read_reviews(session, now, ui))
     return [status for status, _ in reviews]
 
 
-def read_reviews(session: Session, now: datetime, ui: str = "") -> list[tuple[Status, Promises]]:
+def read_reviews(session: Session, now: datetime, ui: str = "") -> list[tuple[SiteStatus, Promises]]:
     """The status of each database of deployments/databases/, under the name that its alerts have."""
     found = []
     for path in all_databases():
@@ -153,13 +153,13 @@ def read_jobs(session: Session, site: str, now: datetime) -> JobFacts:
         select(SlotRow)
         .where(col(SlotRow.site) == site, col(SlotRow.slot_at) >= week)
         .order_by(col(SlotRow.slot_at).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
     events = session.scalars(
         select(JobEventRow)
         .where(col(JobEventRow.site) == site, col(JobEventRow.at) >= week)
         .order_by(col(JobEventRow.at).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
     return JobFacts(
         tuple(map(_slot, reversed(slots))),
@@ -178,7 +178,7 @@ def _unscheduled(
         select(col(RunRow.job), col(RunRow.ended_at), col(RunRow.flow_run_id))
         .where(col(RunRow.site) == site, col(RunRow.job) != REVIEW, col(RunRow.started_at) >= since)
         .order_by(col(RunRow.started_at).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
     return tuple(Unscheduled(job, at, run or "") for job, at, run in reversed(rows) if run not in promised)
 
@@ -186,7 +186,7 @@ def _unscheduled(
 def stale_at(site: Site, started: datetime) -> datetime:
     """When a round is too old to speak for now: the second slot of the site's schedule after it has come."""
     if site.schedule is None:
-        return started + timedelta(seconds=UNSCHEDULED)
+        return started + timedelta(seconds=UNSCHEDULED_SECONDS)
     expression = cron(site.schedule.inspect, site.site)
     return _second_slot(expression, zone(expression, site.schedule.timezone), started)
 
@@ -194,7 +194,7 @@ def stale_at(site: Site, started: datetime) -> datetime:
 def review_stale_at(database: Database, started: datetime) -> datetime:
     """When a review is too old to speak for now, as for the round of a site."""
     if database.schedule is None:
-        return started + timedelta(seconds=UNREVIEWED)
+        return started + timedelta(seconds=UNREVIEWED_SECONDS)
     expression = cron(database.schedule.review, f"review-{database.database}")
     return _second_slot(expression, zone(expression, database.schedule.timezone), started)
 
@@ -210,16 +210,16 @@ def watched_at(session: Session) -> datetime | None:
     return session.scalar(select(func.max(col(WatchRow.at))).where(~col(WatchRow.detail).startswith(BLIND)))
 
 
-def _slot(row: SlotRow) -> Slot:
+def _slot(row: SlotRow) -> PromisedRun:
     run = row.flow_run_id or ""
-    return Slot(row.deployment, row.slot_at, row.state, row.ended_at, run, row.detail, row.overlapped)
+    return PromisedRun(row.deployment, row.slot_at, row.state, row.ended_at, run, row.detail, row.overlapped)
 
 
-def _trouble(row: JobEventRow) -> Trouble:
-    return Trouble(row.deployment, row.kind, row.at, row.flow_run_id, row.message, row.job)
+def _trouble(row: JobEventRow) -> RecordedTrouble:
+    return RecordedTrouble(row.deployment, row.kind, row.at, row.flow_run_id, row.message, row.job)
 
 
-def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
+def _looks(session: Session, site: str, since: datetime) -> tuple[HealthLook, ...]:
     columns = (
         col(HealthRow.at),
         col(HealthRow.up),
@@ -231,9 +231,9 @@ def _looks(session: Session, site: str, since: datetime) -> tuple[Look, ...]:
         select(*columns)
         .where(col(HealthRow.site) == site, col(HealthRow.at) >= since, has_happened(col(HealthRow.at)))
         .order_by(col(HealthRow.at).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
-    return tuple(Look(*row) for row in reversed(found))
+    return tuple(HealthLook(*row) for row in reversed(found))
 
 
 def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
@@ -247,7 +247,7 @@ def _runs(session: Session, site: str, since: datetime) -> Sequence[RunRow]:
             has_happened(col(RunRow.started_at)),
         )
         .order_by(col(RunRow.started_at).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
 
 
@@ -309,14 +309,14 @@ def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, 
     )
 
 
-def _lately(session: Session, site: str, now: datetime) -> tuple[Lately, ...]:
+def _lately(session: Session, site: str, now: datetime) -> tuple[RecentLatency, ...]:
     """The samples of the last day beside those of the 7 whole days before it, by route and cache state."""
     since = now.astimezone(UTC) - timedelta(days=1)
     before = since.replace(hour=0, minute=0, second=0, microsecond=0)
     day = times_of(session, site, since, now)
     week = times_of(session, site, before - timedelta(days=DAYS), before)
     return tuple(
-        Lately(
+        RecentLatency(
             key.path,
             key.cache_state,
             day[key].total,
@@ -341,7 +341,7 @@ def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
 def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, Round]:
     """Rounds with all that they found, by run."""
     wanted = {run.id: run for run in runs}
-    told: dict[str, list[Told]] = defaultdict(list)
+    told: dict[str, list[RecordedFinding]] = defaultdict(list)
     for verdict, finding in session.execute(
         select(VerdictRow, FindingRow)
         .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
@@ -368,8 +368,8 @@ def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, R
     }
 
 
-def _told(verdict: VerdictRow, finding: FindingRow) -> Told:
-    return Told(
+def _told(verdict: VerdictRow, finding: FindingRow) -> RecordedFinding:
+    return RecordedFinding(
         check=verdict.check,
         subject=verdict.subject,
         claim=finding.claim,
@@ -392,7 +392,7 @@ def read_rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]
         select(RehearsalRow)
         .where(col(RehearsalRow.site) == site.site, col(RehearsalRow.command_hash).in_(commands.values()))
         .order_by(col(RehearsalRow.finished_at).desc(), col(RehearsalRow.id).desc())
-        .limit(MOST)
+        .limit(MAX_ROWS)
     ).all()
     found = {
         name: known(next((row for row in rows if row.command_hash == digest and row.rule in {name, RELEASE}), None))

@@ -6,7 +6,7 @@ from datetime import datetime
 from roundsman.report.pictures import GREY, OUTCOMES, as_uri
 from roundsman.report.rules.verdict import Outcome
 from roundsman.status.rules.facts import Mark
-from roundsman.status.rules.page import CELL, strip
+from roundsman.status.rules.page import CELL_SECONDS, strip
 
 
 def history(marks: Sequence[Mark], now: datetime, moments: Sequence[datetime] = ()) -> str:
@@ -32,7 +32,7 @@ def history(marks: Sequence[Mark], now: datetime, moments: Sequence[datetime] = 
         look = {"facecolor": "none", "edgecolor": colour, "linewidth": 1} if hollow else {"facecolor": colour}
         axes.broken_barh(places, (0, height), **look)
     for moment in moments:
-        if 0 < (place := len(cells) - (now - moment).total_seconds() / CELL) <= len(cells):
+        if 0 < (place := len(cells) - (now - moment).total_seconds() / CELL_SECONDS) <= len(cells):
             axes.axvline(place, color=GREY, linewidth=1.5, linestyle=(0, (3, 2)))
             axes.plot([place], [1.25], marker="v", color=GREY, markersize=6)
     axes.set(xlim=(-0.2, len(cells) + 0.2), ylim=(-0.05, 1.4 if moments else 1.05))

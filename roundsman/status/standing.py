@@ -34,7 +34,7 @@ from roundsman.status.rules.standing import (
 from roundsman.sweep.rules import judge as sweep
 
 #: Rounds of one job that are looked back at, at most; and how many are read at once.
-MOST, TOGETHER = 50, 10
+MAX_ROUNDS, ROUNDS_AT_ONCE = 50, 10
 #: For so long a purge that failed its proof stands, unless the same page was proven since.
 UNPROVEN = timedelta(days=7)
 COMPARE, REHEARSE = "compare-release", "rehearse-release"
@@ -47,7 +47,7 @@ _PROOFS = (purge_queue.SAMPLE, targeted_purge.CHECK)
 _BAD = (Outcome.FAIL.value, Outcome.UNKNOWN.value)
 
 
-class _Run(NamedTuple):
+class _RunRecord(NamedTuple):
     id: str
     job: str
     started_at: datetime
@@ -171,7 +171,9 @@ def _since(session: Session, name: str, looks: Sequence[LastLook]) -> dict[tuple
     return found
 
 
-def _runs(session: Session, name: str, *where: ColumnExpressionArgument[bool], most: int = MOST) -> list[_Run]:
+def _runs(
+    session: Session, name: str, *where: ColumnExpressionArgument[bool], most: int = MAX_ROUNDS
+) -> list[_RunRecord]:
     """Rounds, the newest first."""
     columns = (
         col(RunRow.id),
@@ -188,16 +190,16 @@ def _runs(session: Session, name: str, *where: ColumnExpressionArgument[bool], m
         .order_by(*newest)
         .limit(most)
     )
-    return [_Run(*row) for row in found]
+    return [_RunRecord(*row) for row in found]
 
 
-def _recorded(session: Session, runs: Sequence[_Run], *, bad_of_whole: bool = False) -> Iterator[Recorded]:
+def _recorded(session: Session, runs: Sequence[_RunRecord], *, bad_of_whole: bool = False) -> Iterator[Recorded]:
     """Rounds with what they found, some at a time, as they are wanted.
 
     With `bad_of_whole` of whole rounds only what is no pass is read, which takes much less time.
     """
     # The first one is often enough.
-    for first, last in ((0, 1), *((at, at + TOGETHER) for at in range(1, len(runs), TOGETHER))):
+    for first, last in ((0, 1), *((at, at + ROUNDS_AT_ONCE) for at in range(1, len(runs), ROUNDS_AT_ONCE))):
         some = runs[first:last]
         whole = [run.id for run in some if run.whole]
         verdicts = _verdicts(session, whole, col(VerdictRow.outcome).in_(_BAD)) if bad_of_whole else {}

@@ -19,7 +19,7 @@ from roundsman.ledger.rules.retention import EXCHANGES
 from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, RunRow
 
 #: Rows that are in memory at a time.
-AT_ONCE = 5000
+BATCH_ROWS = 5000
 
 
 def move(file: Path, target: Engine) -> dict[str, int]:
@@ -90,7 +90,7 @@ def _rows(old: Connection, table: Table, days: dict[str, date]) -> tuple[Sequenc
         wanted = wanted.add_columns(col(ExchangeRow.run_id).label("of_run"))
     if table.name == EvidenceLink.__tablename__:
         wanted = wanted.join(ExchangeRow, col(ExchangeRow.id) == col(EvidenceLink.exchange_id))
-    found = old.execution_options(yield_per=AT_ONCE).execute(wanted)
+    found = old.execution_options(yield_per=BATCH_ROWS).execute(wanted)
     if not by_day:
         return names, iter(found)
     return [*names, "day"], ((*row[:-1], days[row[-1]]) for row in found)

@@ -21,9 +21,9 @@ log = logging.getLogger("roundsman")
 
 ROLLED_UP = "roll-ups of samples"
 #: Which share of an SQLite file may stay free: tomorrow's rows go there, and need no new space.
-SPARE = 0.1
+SPARE_SHARE = 0.1
 #: Pages that are given back in one transaction.
-PAGES = 2000
+BATCH_PAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ def give_back(engine: Engine) -> tuple[int, int]:
             return int(cursor.execute(f"PRAGMA {pragma}").fetchone()[0])
 
         size, pages, free = asked("page_size"), asked("page_count"), asked("freelist_count")
-        kept = int(SPARE * (pages - free) / (1 - SPARE))
+        kept = int(SPARE_SHARE * (pages - free) / (1 - SPARE_SHARE))
         before = free
         while asked("auto_vacuum") == 2 and free > kept:
-            cursor.execute(f"PRAGMA incremental_vacuum({min(PAGES, free - kept)})").fetchall()
+            cursor.execute(f"PRAGMA incremental_vacuum({min(BATCH_PAGES, free - kept)})").fetchall()
             free = asked("freelist_count")
         # The log of changes would else stay as long as the longest time between two checkpoints made it.
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

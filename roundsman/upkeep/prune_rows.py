@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, MetaData, Table, and_, delete, exi
 from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
-from roundsman.alerts.rules.alert import State as Alert
+from roundsman.alerts.rules.alert import AlertState
 from roundsman.batch.rules import Status
 from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.days import OldDays
@@ -33,11 +33,11 @@ from roundsman.ledger.tables_service import (
 )
 from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow
 from roundsman.ledger.transaction import rows_changed, writing_session
-from roundsman.watch.rules.slots import State as Slot
+from roundsman.watch.rules.slots import SlotState
 from roundsman.watch.slots import BLIND
 
 #: Rows of one transaction, so that nobody waits long for it. A round takes all it found along.
-BATCH, ROUNDS = 2000, 20
+BATCH_ROWS, BATCH_ROUNDS = 2000, 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Old:
     table: type[LedgerTable] | Table
     where: ColumnElement[bool]
     """Holds at the very moment of deleting, too."""
-    batch: int = BATCH
+    batch: int = BATCH_ROWS
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -89,7 +89,7 @@ def find_old(session: Session, now: datetime) -> list[Old | OldDays]:
 
     return [
         *_exchanges(session, at[retention.EXCHANGES.what], rounds(retention.EXCHANGES)),
-        Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), ROUNDS),
+        Old(retention.ROUNDS, RunRow, rounds(retention.ROUNDS), BATCH_ROUNDS),
         Old(retention.ALERTS, AlertRow, _alerts(at[retention.ALERTS.what])),
         Old(retention.INCIDENTS, IncidentRow, _incidents(at[retention.INCIDENTS.what])),
         Old(retention.MESSAGES, OutboxRow, _messages(at[retention.MESSAGES.what])),
@@ -114,7 +114,7 @@ def _exchanges(session: Session, before: datetime, doomed: ColumnElement[bool]) 
 
 
 def _is_open() -> ColumnElement[bool]:
-    return col(AlertRow.state).not_in([Alert.OK, Alert.RESOLVED])
+    return col(AlertRow.state).not_in([AlertState.OK, AlertState.RESOLVED])
 
 
 def _needed_rounds(session: Session) -> list[str]:
@@ -162,7 +162,7 @@ def _incidents(before: datetime) -> ColumnElement[bool]:
 
 
 def _slots(session: Session, before: datetime) -> ColumnElement[bool]:
-    settled = col(SlotRow.state).not_in([Slot.WAITING, Slot.STARTED])
+    settled = col(SlotRow.state).not_in([SlotState.WAITING, SlotState.STARTED])
     place = (
         func.row_number()
         .over(partition_by=col(SlotRow.deployment), order_by=col(SlotRow.slot_at).desc())
@@ -218,7 +218,7 @@ def _sweeps(session: Session, before: datetime) -> Iterator[Old]:
     doomed = session.scalars(select(ended.c.id).where(ended.c.place > 2, ended.c.ended_at < before)).all()
     for table, column in ((SweepPageRow, col(SweepPageRow.sweep_id)), (SweepGroupRow, col(SweepGroupRow.sweep_id))):
         yield Old(retention.SWEEPS, table, column.in_(doomed))
-    yield Old(retention.SWEEPS, SweepRow, col(SweepRow.id).in_(doomed), ROUNDS)
+    yield Old(retention.SWEEPS, SweepRow, col(SweepRow.id).in_(doomed), BATCH_ROUNDS)
 
 
 def _ms(at: datetime) -> int:

@@ -14,7 +14,7 @@ from roundsman.timing.rollup import lock
 
 _MICRO = 1_000_000
 #: Rows of one transaction, so that nobody waits long for it.
-BATCH = 20_000
+BATCH_ROWS = 20_000
 
 
 def prune_samples(engine: Engine, now: datetime) -> int:
@@ -71,7 +71,7 @@ def _prune_key(engine: Engine, key: int, cut: int) -> int:
             row.raw_from = _raw_from(session, row, cut)
             done = _delete_some(session, key, row.raw_from)
         gone += done
-        if done < BATCH:
+        if done < BATCH_ROWS:
             return gone
 
 
@@ -89,7 +89,7 @@ def _raw_from(session: Session, row: SampleKeyRow, cut: int) -> int:
 
 def _delete_some(session: Session, key: int, raw_from: int) -> int:
     old = col(SampleRow.key_id) == key, col(SampleRow.at_us) < raw_from * _MICRO
-    last = select(col(SampleRow.at_us)).where(*old).order_by(col(SampleRow.at_us)).offset(BATCH - 1).limit(1)
+    last = select(col(SampleRow.at_us)).where(*old).order_by(col(SampleRow.at_us)).offset(BATCH_ROWS - 1).limit(1)
     until = session.scalar(last)
     some = delete(SampleRow).where(*old)
     return rows_changed(session, some if until is None else some.where(col(SampleRow.at_us) <= until))

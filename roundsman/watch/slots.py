@@ -20,14 +20,14 @@ from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
 from roundsman.watch.rules.slots import (
     EXTRA_RUN,
+    REFUSED,
     SELF_TEST,
     TROUBLE,
-    WANT,
-    Kept,
+    RecordedRun,
     Run,
     Slot,
+    SlotState,
     SlotTime,
-    State,
     kind,
     lateness,
 )
@@ -44,11 +44,11 @@ BLIND = "could not look: "
 #: Passes further apart than this leave a time in which nobody knows whether the server answered.
 GAP = timedelta(minutes=10)
 #: Seconds after which the slot of the self-test counts as missed.
-SELF_TEST_GRACE = 60.0
+SELF_TEST_GRACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RunTrouble:
     """What is wrong with one run. `key` is its id, or says what is meant where there is no run."""
 
     key: str
@@ -62,11 +62,11 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedSlot:
     """What became of an open slot. `dropped`: its schedule promises it no more."""
 
     row: SlotRow
-    state: State
+    state: SlotState
     detail: str
     run: Run | None = None
     overlapped: bool = False
@@ -74,11 +74,11 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class WatchPass:
     """What a pass of the watch found: troubles that nobody knew of, and sentences on all that is wrong now."""
 
     at: datetime
-    new: tuple[Trouble, ...] = ()
+    new: tuple[RunTrouble, ...] = ()
     wrong: tuple[str, ...] = ()
     looked: bool = True
     self_test: bool = False
@@ -99,20 +99,20 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class WatchFindings:
     """What a pass is to write down. `jobs` go by their deployments' names; `idle` ones have no schedule."""
 
     now: datetime
-    judged: Sequence[Judged] = ()
-    closed: Sequence[Trouble] = ()
+    judged: Sequence[JudgedSlot] = ()
+    closed: Sequence[RunTrouble] = ()
     jobs: Mapping[str, str] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
-    more: Sequence[Trouble] = ()
+    more: Sequence[RunTrouble] = ()
     """Troubles that are of no slot."""
 
 
 #: Makes a message of a trouble, and says which blocks are to send it.
-Tell = Callable[[Trouble], tuple[Notice, Sequence[str]]]
+MakeNotice = Callable[[RunTrouble], tuple[Notice, Sequence[str]]]
 
 
 def channels_for(site_name: str) -> list[str]:
@@ -155,7 +155,7 @@ def promise(engine: Engine, slots: Iterable[tuple[Slot, str]], now: datetime) ->
                 start_grace_s=slot.start_grace,
                 max_runtime_s=slot.max_runtime,
                 min_runtime_s=slot.min_runtime,
-                state=State.WAITING.value,
+                state=SlotState.WAITING.value,
                 since=now,
             )
             _insert(session, row)
@@ -163,10 +163,10 @@ def promise(engine: Engine, slots: Iterable[tuple[Slot, str]], now: datetime) ->
 
 def open_slots(engine: Engine, now: datetime) -> list[SlotRow]:
     """Slots of which more is to come. One without a run is given up after a day."""
-    unsettled = [State.WAITING, State.STARTED, State.NOT_STARTED]
+    unsettled = [SlotState.WAITING, SlotState.STARTED, SlotState.NOT_STARTED]
     running = col(SlotRow.started_at).is_not(None) & col(SlotRow.ended_at).is_(None)
     recent = or_(col(SlotRow.slot_at) > now - BACK, running)
-    wanted = or_(col(SlotRow.state).in_(unsettled), (col(SlotRow.state) == State.OVERRUN) & running)
+    wanted = or_(col(SlotRow.state).in_(unsettled), (col(SlotRow.state) == SlotState.OVERRUN) & running)
     with Session(engine) as session:
         return list(session.scalars(select(SlotRow).where(wanted, recent).order_by(col(SlotRow.slot_at))))
 
@@ -183,13 +183,13 @@ def holders(engine: Engine, begun: Iterable[Run]) -> dict[SlotTime, str]:
         return {(name, at): run if run and start else "" for name, at, run, start in found if (name, at) in wanted}
 
 
-def unwatched(before: datetime, now: datetime) -> list[Trouble]:
+def unwatched(before: datetime, now: datetime) -> list[RunTrouble]:
     """The trouble with a pass that comes so late that it can't make up for all slots since the one `before`."""
     if now - before <= BACK:
         return []
     hours = (now - before) / timedelta(hours=1)
     said = f"nobody watched for {hours:.0f} hours; what ran before {now - BACK:%Y-%m-%d %H:%M} UTC was not looked at"
-    return [Trouble(f"watch:unwatched:{before.isoformat()}", "unwatched", *WATCH, "", now, said)]
+    return [RunTrouble(f"watch:unwatched:{before.isoformat()}", "unwatched", *WATCH, "", now, said)]
 
 
 def foresaw(engine: Engine, at: datetime) -> bool:
@@ -199,7 +199,7 @@ def foresaw(engine: Engine, at: datetime) -> bool:
         return session.scalar(looks.limit(1)) is not None
 
 
-def read_kept(engine: Engine, runs: Iterable[str]) -> dict[str, Kept]:
+def read_kept(engine: Engine, runs: Iterable[str]) -> dict[str, RecordedRun]:
     """What the ledger has of some runs, by their ids; one of which it has nothing is left out."""
     rows = select(col(RunRow.flow_run_id), col(RunRow.counts)).where(col(RunRow.flow_run_id).in_(list(runs)))
     with Session(engine) as session:
@@ -213,7 +213,7 @@ def self_tests(since: datetime, until: datetime) -> list[Slot]:
     return [_self_test_slot(day) for day in days if since < day <= until]
 
 
-def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], float]) -> Pass:
+def write(engine: Engine, found: WatchFindings, tell: MakeNotice, seconds: Callable[[], float]) -> WatchPass:
     """Write down a pass, whole or not at all: slots, troubles with their messages, and the pass itself.
 
     A trouble is told by the pass that wrote it first, so two passes at once tell it once.
@@ -232,21 +232,21 @@ def write(engine: Engine, found: Findings, tell: Tell, seconds: Callable[[], flo
         fresh = [one for one in new if one in found.more]
         closed = [f"{one.deployment}: {one.message}" for one in (*found.closed, *fresh)]
         wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
-        done = Pass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)
+        done = WatchPass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)
         session.add(WatchRow(at=found.now, seconds=seconds(), ok=not wrong, detail=done.detail))
     return done
 
 
-def write_blind(engine: Engine, now: datetime, why: str, tell: Tell, seconds: Callable[[], float]) -> Pass:
+def write_blind(engine: Engine, now: datetime, why: str, tell: MakeNotice, seconds: Callable[[], float]) -> WatchPass:
     """Write down a pass that could not look. The first one after one that could is told."""
     with writing_session(engine) as session:
         looked = session.scalar(select(func.max(col(WatchRow.at))).where(~_blind()))
         first = select(func.min(col(WatchRow.at))).where(_blind())
         since = session.scalar(first.where(col(WatchRow.at) > looked) if looked else first) or now
-        trouble = Trouble(f"watch:{since.isoformat()}", "unreachable", *WATCH, "", now, why)
+        trouble = RunTrouble(f"watch:{since.isoformat()}", "unreachable", *WATCH, "", now, why)
         new = (trouble,) if _insert(session, _event(trouble)) else ()
         _tell(session, new, tell, now)
-        done = Pass(now, new, (why,), looked=False)
+        done = WatchPass(now, new, (why,), looked=False)
         session.add(WatchRow(at=now, seconds=seconds(), ok=False, detail=done.detail))
     return done
 
@@ -260,13 +260,13 @@ def _blind() -> Any:
     return col(WatchRow.detail).startswith(BLIND)
 
 
-def _kept(counts: Mapping[str, int]) -> Kept:
+def _kept(counts: Mapping[str, int]) -> RecordedRun:
     others = {"findings", "exchanges"}
     verdicts = sum(number for name, number in counts.items() if name not in others)
-    return Kept(verdicts, counts.get("exchanges", 0))
+    return RecordedRun(verdicts, counts.get("exchanges", 0))
 
 
-def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
+def _settle(session: Session, judged: JudgedSlot, found: WatchFindings) -> list[RunTrouble]:
     """Bring a slot up to date; the troubles that it came into. Another pass may have been faster."""
     row, run = judged.row, judged.run
     mine = (col(SlotRow.id) == row.id, col(SlotRow.state) == row.state)
@@ -283,8 +283,10 @@ def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
         return []
     kinds = [kind(judged.state, run)] if changed else []
     # Its own message, unless another one has it: that the slot had no run, or what else was wrong with the run.
-    if judged.state in {State.STARTED, State.LATE, State.FAILED} and lateness(slot_of(row, rounds=False), run):
-        kinds = [*(name for name in kinds if name != State.LATE), *_late(session, row)]
+    if judged.state in {SlotState.STARTED, SlotState.LATE, SlotState.FAILED} and lateness(
+        slot_of(row, rounds=False), run
+    ):
+        kinds = [*(name for name in kinds if name != SlotState.LATE), *_late(session, row)]
     if judged.overlapped and not row.overlapped:
         kinds.append("overlapping")
     return [_trouble(judged, name, found) for name in kinds if name]
@@ -292,23 +294,23 @@ def _settle(session: Session, judged: Judged, found: Findings) -> list[Trouble]:
 
 def _late(session: Session, row: SlotRow) -> list[str]:
     missed = select(col(JobEventRow.id)).filter_by(
-        flow_run_id=slot_of(row, rounds=False).key, kind=State.NOT_STARTED.value
+        flow_run_id=slot_of(row, rounds=False).key, kind=SlotState.NOT_STARTED.value
     )
-    return [] if session.scalar(missed.limit(1)) else [State.LATE.value]
+    return [] if session.scalar(missed.limit(1)) else [SlotState.LATE.value]
 
 
-def _trouble(judged: Judged, name: str, found: Findings) -> Trouble:
+def _trouble(judged: JudgedSlot, name: str, found: WatchFindings) -> RunTrouble:
     row, run = judged.row, judged.run
     # Its run may only be known later, and then it is no other trouble.
-    key = run.id if run and judged.state is not State.NOT_STARTED else slot_of(row, rounds=False).key
-    late = lateness(slot_of(row, rounds=False), run) if name == State.LATE else ""
+    key = run.id if run and judged.state is not SlotState.NOT_STARTED else slot_of(row, rounds=False).key
+    late = lateness(slot_of(row, rounds=False), run) if name == SlotState.LATE else ""
     said = "another run was under way when it started" if name == "overlapping" else late or judged.detail
     message = f"{said} (promised for {row.slot_at:%H:%M:%S} UTC)"
     job = found.jobs.get(row.deployment, "")
-    return Trouble(key, name, row.deployment, job, row.site, found.now, message, run.id if run else "")
+    return RunTrouble(key, name, row.deployment, job, row.site, found.now, message, run.id if run else "")
 
 
-def _event(trouble: Trouble) -> JobEventRow:
+def _event(trouble: RunTrouble) -> JobEventRow:
     return JobEventRow(
         flow_run_id=trouble.key,
         kind=trouble.kind,
@@ -326,12 +328,12 @@ def _insert(session: Session, row: SlotRow | JobEventRow) -> bool:
     return insert_row(session, row, *unique) is not None
 
 
-def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -> tuple[str, ...]:
+def _tell(session: Session, new: Sequence[RunTrouble], tell: MakeNotice, now: datetime) -> tuple[str, ...]:
     """Put the messages of new troubles into the outbox, one for all slots of a deployment with the same one.
 
     Returns the runs of whose trouble somebody is told.
     """
-    groups: dict[tuple[str, str], list[Trouble]] = {}
+    groups: dict[tuple[str, str], list[RunTrouble]] = {}
     for trouble in new:
         # Prefect's own automation tells a refusal at once.
         if trouble.kind != "cancelled":
@@ -358,7 +360,7 @@ def _tell(session: Session, new: Sequence[Trouble], tell: Tell, now: datetime) -
     return tuple(told)
 
 
-def _close_what_is_well(session: Session, found: Findings, *, noticed: bool | None) -> None:
+def _close_what_is_well(session: Session, found: WatchFindings, *, noticed: bool | None) -> None:
     """Close the troubles of jobs that have run well since; that of a job without a schedule is forgotten in the end."""
     still_open = select(IncidentRow).where(col(IncidentRow.key).startswith(JOB), col(IncidentRow.resolved_at).is_(None))
     for incident in session.scalars(still_open.order_by(col(IncidentRow.id)).with_for_update()).all():
@@ -376,7 +378,7 @@ def _close_what_is_well(session: Session, found: Findings, *, noticed: bool | No
             job_is_well(session, incident, channels_for(incident.site), found.now)
 
 
-def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
+def _is_known(session: Session, trouble: RunTrouble, now: datetime) -> bool:
     """Whether the slots before it were in the same trouble, and that was told not long ago."""
     if trouble.kind not in {*TROUBLE, EXTRA_RUN}:
         return False
@@ -390,12 +392,12 @@ def _is_known(session: Session, trouble: Trouble, now: datetime) -> bool:
     if trouble.kind == EXTRA_RUN:
         return True
     before = select(col(SlotRow.state)).filter_by(deployment=trouble.deployment)
-    settled = before.where(col(SlotRow.state).not_in([State.WAITING, State.STARTED]))
+    settled = before.where(col(SlotRow.state).not_in([SlotState.WAITING, SlotState.STARTED]))
     states = session.scalars(settled.order_by(col(SlotRow.slot_at).desc()).limit(2)).all()
     return len(states) == 2 and set(states) == {trouble.kind}
 
 
-def _standing(session: Session, found: Findings) -> list[str]:
+def _standing(session: Session, found: WatchFindings) -> list[str]:
     """What is wrong with the last settled slot of each scheduled deployment."""
     said = []
     for name in sorted(found.jobs.keys() - found.idle):
@@ -407,32 +409,32 @@ def _standing(session: Session, found: Findings) -> list[str]:
 
 def _last_settled(session: Session, deployment: str) -> SlotRow | None:
     settled = select(SlotRow).filter_by(deployment=deployment)
-    settled = settled.where(col(SlotRow.state).not_in([State.WAITING, State.STARTED]))
+    settled = settled.where(col(SlotRow.state).not_in([SlotState.WAITING, SlotState.STARTED]))
     return session.scalars(settled.order_by(col(SlotRow.slot_at).desc()).limit(1)).first()
 
 
 def _is_wrong(row: SlotRow) -> bool:
-    wanted = row.state == State.SKIPPED and row.detail.startswith(WANT)
+    wanted = row.state == SlotState.SKIPPED and row.detail.startswith(REFUSED)
     return row.state in TROUBLE or wanted or row.overlapped
 
 
 def _self_test(session: Session, now: datetime) -> bool | None:
     """Whether the last self-test was noticed; None when none was due since the first pass."""
     first = session.scalar(select(func.min(col(WatchRow.at))).where(~_blind()))
-    slot = _self_test_slot(_midnight(now - timedelta(seconds=SELF_TEST_GRACE + 1)))
+    slot = _self_test_slot(_midnight(now - timedelta(seconds=SELF_TEST_GRACE_SECONDS + 1)))
     if first is None or first >= slot.at:
         return None
-    noticed = select(col(JobEventRow.id)).filter_by(flow_run_id=slot.key, kind=State.NOT_STARTED.value)
+    noticed = select(col(JobEventRow.id)).filter_by(flow_run_id=slot.key, kind=SlotState.NOT_STARTED.value)
     return session.scalar(noticed) is not None
 
 
-def _blind_to_itself(now: datetime) -> Trouble:
+def _blind_to_itself(now: datetime) -> RunTrouble:
     said = "the watch itself is broken: it did not notice the slot that is missed on purpose"
-    return Trouble(f"watch:{_self_test_slot(_midnight(now)).key}", "self_test", *WATCH, "", now, said)
+    return RunTrouble(f"watch:{_self_test_slot(_midnight(now)).key}", "self_test", *WATCH, "", now, said)
 
 
 def _self_test_slot(day: datetime) -> Slot:
-    return Slot(SELF_TEST, day, SELF_TEST_GRACE, 0, 0)
+    return Slot(SELF_TEST, day, SELF_TEST_GRACE_SECONDS, 0, 0)
 
 
 def _midnight(at: datetime) -> datetime:

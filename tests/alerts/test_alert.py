@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.alerts.rules.alert import Alert, Kind, advance, let_go, notified
+from roundsman.alerts.rules.alert import Alert, MessageKind, advance, let_go, notified
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.notify import AlertPolicy
 
@@ -20,7 +20,7 @@ def walk(rounds, policy, minutes=60, alert=FRESH, *, heard=True):
     for number, letter in enumerate(rounds):
         at = START + number * timedelta(minutes=minutes)
         alert, kind = advance(alert, LETTERS[letter], at, f"run-{number}", policy)
-        if heard and kind in {Kind.FIRING, Kind.REMINDER}:
+        if heard and kind in {MessageKind.FIRING, MessageKind.REMINDER}:
             alert = notified(alert, at)
         told += TOLD[kind]
         states.append(alert)

@@ -7,7 +7,7 @@ import pytest
 
 from flows.jobs.watch_jobs import watch
 from flows.tasks.alerts import deliver_targets
-from roundsman.alerts.batch_outboxes import letters, named
+from roundsman.alerts.batch_outboxes import target_outboxes, target_variables
 from roundsman.alerts.outbox import Delivered
 from roundsman.batch import open_target
 from tests.alerts.test_outbox_machines import a_purge, edge, enqueue, site, target
@@ -36,7 +36,7 @@ def shop(target, monkeypatch):
 def test_the_targets_are_those_that_are_named_and_else_the_catalogue_s(targets, catalogue, names, monkeypatch):
     monkeypatch.setenv("ROUNDSMAN_TARGETS", targets)
     monkeypatch.setenv("ROUNDSMAN_CATALOGUE_URL", catalogue)
-    assert names == named()
+    assert names == target_variables()
 
 
 async def test_a_purge_that_an_import_left_is_sent_without_another_import(shop, site, edge):
@@ -61,7 +61,7 @@ async def test_what_is_dead_is_told_with_the_variable_of_its_database(shop, site
     edge.status = 405
     enqueue(shop, a_purge("/a"))
     assert Delivered(0, 1) == await deliver_targets.fn()
-    [box] = letters(20)
+    [box] = target_outboxes(20)
     assert ("ROUNDSMAN_CATALOGUE_URL", 1, "", ["purge key"]) == (
         box.variable, box.count, box.problem, [one.subject for one in box.dead]
     )  # fmt: skip
@@ -82,7 +82,7 @@ async def test_a_target_that_cannot_be_used_holds_up_no_other_and_is_named_witho
     assert ["GONE_URL", "ABSENT_URL", "UNSET_URL"] == [
         record.getMessage().partition(":")[0] for record in caplog.records
     ]
-    problems = {box.variable: box.problem for box in letters(20)}
+    problems = {box.variable: box.problem for box in target_outboxes(20)}
     assert "OperationalError" == problems["GONE_URL"]
     assert "a file that is not there" in problems["ABSENT_URL"]
     assert "saw nothing" in problems["UNSET_URL"]

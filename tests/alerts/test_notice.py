@@ -5,8 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.alerts.rules.alert import Alert, Kind, State
-from roundsman.alerts.rules.notice import ALSO, LINE_CHARACTERS, LINES, Change, ago, alert_notice, job_notice
+from roundsman.alerts.rules.alert import Alert, AlertState, MessageKind
+from roundsman.alerts.rules.notice import (
+    LINE_CHARACTERS,
+    MAX_FAULT_LINES,
+    MAX_LINES,
+    AlertChange,
+    ago,
+    alert_notice,
+    job_notice,
+)
 from roundsman.alerts.rules.runbook import Command, NothingToUndo, Runbook
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
@@ -16,7 +24,7 @@ NOW = datetime(2026, 3, 2, 4, 7, tzinfo=UTC)
 OPENED = NOW - timedelta(hours=3)
 KEY = "shop|cache-headers|/articles/tomatoes|2026-03-02T01:07:00+00:00"
 ALERT = Alert(
-    "shop", "cache-headers", "/articles/tomatoes", "articles", "web-platform", State.FIRING, NOW,
+    "shop", "cache-headers", "/articles/tomatoes", "articles", "web-platform", AlertState.FIRING, NOW,
     (Outcome.FAIL,), OPENED, KEY, NOW, run_id="run-1",
 )  # fmt: skip
 STORED = Finding("cache-headers/stored", "It is stored.", Outcome.FAIL, "no copy", "a copy")
@@ -33,9 +41,9 @@ def verdict(*findings, rollback="make cdn-rollback RULE=articles"):
     )
 
 
-def notice(kind=Kind.FIRING, alert=ALERT, on=None, release=RELEASE, rehearsal=PROOF, link=LINK):
+def notice(kind=MessageKind.FIRING, alert=ALERT, on=None, release=RELEASE, rehearsal=PROOF, link=LINK):
     proofs = {"articles": rehearsal}
-    return alert_notice([Change(kind, alert, on)], now=NOW, release=release, rehearsals=proofs, link=link)
+    return alert_notice([AlertChange(kind, alert, on)], now=NOW, release=release, rehearsals=proofs, link=link)
 
 
 def test_trouble_is_told_with_all_that_is_needed_to_act():
@@ -57,13 +65,13 @@ def test_trouble_is_told_with_all_that_is_needed_to_act():
 
 
 def test_a_reminder_says_how_often_it_was_seen_again():
-    said = notice(Kind.REMINDER, replace(ALERT, folded=11), verdict())
+    said = notice(MessageKind.REMINDER, replace(ALERT, folded=11), verdict())
     assert "STILL FIRING: site shop, cache-headers, /articles/tomatoes" == said.subject
     assert "since: 2026-03-02 01:07 UTC, 3 hours ago, 11 more rounds said so" == said.body.splitlines()[1]
 
 
 def test_a_recovery_is_told_in_the_same_layout():
-    said = notice(Kind.RESOLVED, on=verdict(HELD))
+    said = notice(MessageKind.RESOLVED, on=verdict(HELD))
     lines = said.body.splitlines()
     assert "RESOLVED: site shop, cache-headers, /articles/tomatoes" == said.subject
     assert ["expected: A copy.", "observed: 1 claim holds: a copy"] == lines[2:4]
@@ -76,7 +84,7 @@ def test_a_recovery_is_told_in_the_same_layout():
     [("/articles/tomatoes", "the last full round did not look at it"), ("shop", "the check can look again")],
 )
 def test_what_is_no_longer_looked_at_says_so(subject, why):
-    said = notice(Kind.RESOLVED, replace(ALERT, subject=subject))
+    said = notice(MessageKind.RESOLVED, replace(ALERT, subject=subject))
     assert f"observed: no longer checked: {why}" in said.body.splitlines()
     assert "rollback" not in said.body
 
@@ -135,10 +143,10 @@ def route(number, *findings, hours=3, **more):
     subject = f"/articles/{number:02}"
     opened = NOW - timedelta(hours=hours)
     alert = replace(ALERT, subject=subject, opened_at=opened, dedup_key=f"key of {subject}", **more)
-    return Change(Kind.FIRING, alert, (findings and replace(verdict(*findings), subject=subject)) or None)
+    return AlertChange(MessageKind.FIRING, alert, (findings and replace(verdict(*findings), subject=subject)) or None)
 
 
-def together(*changes, kind=Kind.FIRING):
+def together(*changes, kind=MessageKind.FIRING):
     told = [replace(change, kind=kind) for change in changes]
     return alert_notice(told, now=NOW, release=RELEASE, rehearsals={"articles": PROOF}, link=LINK)
 
@@ -178,7 +186,9 @@ def found(check, subject, *findings, rule="articles", owner="web-platform", roll
     """A change of any check, with its verdict."""
     alert = replace(ALERT, check=check, subject=subject, rule=rule, owner=owner, dedup_key=f"key of {check} {subject}")
     own = [one._replace(claim=f"{check}/{one.claim.partition('/')[2]}") for one in findings]
-    return Change(Kind.FIRING, alert, Verdict(check, subject, rule, owner, "All is well.", rollback, tuple(own)))
+    return AlertChange(
+        MessageKind.FIRING, alert, Verdict(check, subject, rule, owner, "All is well.", rollback, tuple(own))
+    )
 
 
 LEAK = STORED._replace(
@@ -206,8 +216,8 @@ def test_what_is_beside_the_cause_is_bounded():
     """However much an incident entails, whoever reads it sees the first of it and how much more there is."""
     many = [found(f"check-{number}", "/a", STORED) for number in range(9)]
     lines = together(found("logged-in-traffic", "/inbox", LEAK), *many).body.splitlines()
-    assert ALSO == sum(line.startswith("also: fail: ") for line in lines)
-    rest = ", ".join(f"check-{number}/stored" for number in range(ALSO, 9))
+    assert MAX_FAULT_LINES == sum(line.startswith("also: fail: ") for line in lines)
+    rest = ", ".join(f"check-{number}/stored" for number in range(MAX_FAULT_LINES, 9))
     assert f"also: 6 failed ({rest})" in lines
 
 
@@ -215,11 +225,11 @@ def test_a_rollback_that_was_found_missing_is_not_quoted_as_if_it_worked():
     missing = "no target cdn-rollback (of `make cdn-rollback RULE=articles`)"
     line = f"rollback: cannot be run: {missing}"
     assert line in notice(on=replace(verdict(), rollback_fault=missing)).body.splitlines()
-    assert line in notice(Kind.RESOLVED, on=replace(verdict(HELD), rollback_fault=missing)).body.splitlines()
+    assert line in notice(MessageKind.RESOLVED, on=replace(verdict(HELD), rollback_fault=missing)).body.splitlines()
 
 
 def test_many_reminders_say_how_often_at_most():
-    said = together(*(route(number, STORED, folded=number) for number in range(5)), kind=Kind.REMINDER)
+    said = together(*(route(number, STORED, folded=number) for number in range(5)), kind=MessageKind.REMINDER)
     assert "STILL FIRING: site shop, cache-headers, /articles/00 and 4 more" == said.subject
     assert "ago, up to 4 more rounds said so\n" in said.body
 
@@ -242,7 +252,7 @@ def test_many_that_flap_are_counted():
     ],
 )
 def test_many_recoveries_are_told_in_one_message(changes, observed):
-    said = together(*changes, kind=Kind.RESOLVED)
+    said = together(*changes, kind=MessageKind.RESOLVED)
     assert f"RESOLVED: site shop, cache-headers, /articles/00 and {len(changes) - 1} more" == said.subject
     where = ", ".join(f"cache-headers /articles/0{number}" for number in range(3))
     assert f"where: {where} and {len(changes) - 3} more" in said.body
@@ -289,22 +299,22 @@ def test_a_job_without_a_site_or_a_message_or_a_way_back_still_has_something_to_
 LONG = "long \0\n\u202e\ud800" * 500
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(MessageKind))
 def test_no_message_is_longer_than_sixteen_lines_of_200_characters(kind):
     findings = [STORED._replace(saw=LONG, wanted=LONG, says=LONG, claim=LONG)] * 40
-    alert = Alert(LONG, LONG, LONG, LONG, LONG, State.FIRING, NOW, (), OPENED, LONG, NOW, 10**6, "run-1")
+    alert = Alert(LONG, LONG, LONG, LONG, LONG, AlertState.FIRING, NOW, (), OPENED, LONG, NOW, 10**6, "run-1")
     release, proof = Release(LONG, OPENED), replace(PROOF, seconds=1e12)
     on = verdict(*findings, VARY._replace(claim=LONG), rollback=LONG)
     said = notice(kind, alert, on, release, proof, LONG)
     many = alert_notice(
-        [Change(kind, alert, replace(on, subject=f"{LONG}{number}")) for number in range(40)],
+        [AlertChange(kind, alert, replace(on, subject=f"{LONG}{number}")) for number in range(40)],
         now=NOW, release=release, rehearsals={LONG: proof}, link=LINK,
     )  # fmt: skip
     book = Runbook("web", LONG, LONG, Command([LONG]))
     spoken = job(deployment=LONG, site=LONG, kind="crashed", message=LONG, runbook=book, owner=LONG, link=LONG)
     for one in (said, many, spoken):
         lines = one.body.split("\n")
-        assert 6 < len(lines) <= LINES
+        assert 6 < len(lines) <= MAX_LINES
         assert max(map(len, lines)) <= LINE_CHARACTERS
         assert len(one.subject) <= 120
         assert all(line.isprintable() for line in [*lines, one.subject])

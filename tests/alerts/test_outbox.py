@@ -16,9 +16,9 @@ from roundsman.alerts import channels
 from roundsman.alerts import outbox as room
 from roundsman.alerts.alerts import enqueue
 from roundsman.alerts.outbox import Delivered, dead_letters
-from roundsman.alerts.rules.notice import LINES, Notice
+from roundsman.alerts.rules.notice import MAX_LINES, Notice
 from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.rules.delivery import Trouble
+from roundsman.ledger.rules.delivery import DeliveryFailure
 from roundsman.report.rules.verdict import Outcome
 from tests.alerts.telling import a_report, keep_site, outbox, told, verdict, webhook, written
 from tests.ledger.rounds import python
@@ -66,7 +66,7 @@ async def test_a_message_arrives_on_each_channel_once(ledger, site, server):
     for path in ("/ops", "/web"):
         [got] = server.got[path]
         assert "FIRING: site shop, cache-headers, /a" == got["subject"]
-        assert 6 < len(got["body"].splitlines()) <= LINES
+        assert 6 < len(got["body"].splitlines()) <= MAX_LINES
     assert all(row.sent_at and not row.lease_token and not row.error and row.attempts == 1 for row in outbox(ledger))
 
 
@@ -255,7 +255,7 @@ async def test_a_worker_whose_clock_is_wrong_sends_and_holds_as_any_other(ledger
     monkeypatch.undo()
     assert timedelta(seconds=50) < row.lease_until - datetime.now(UTC) <= timedelta(seconds=60)
     wrong_clock(monkeypatch, off)
-    room._settle(ledger, row, Trouble("no answer"))
+    room._settle(ledger, row, DeliveryFailure("no answer"))
     monkeypatch.undo()
     assert timedelta(seconds=5) < outbox(ledger)[0].due_at - datetime.now(UTC) <= timedelta(seconds=15)
 

@@ -13,7 +13,7 @@ from roundsman.alerts.outbox import Delivered, dead_letters, replay, undelivered
 from roundsman.batch.chunks import send
 from roundsman.batch.rules import Outgoing
 from roundsman.batch.target import prepare
-from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS, PURGE, WEBHOOK, Purge
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS, PURGE, WEBHOOK, PurgeMessage
 from roundsman.ledger.transaction import writing
 from tests.alerts.telling import keep_site, outbox, webhook, written
 from tests.alerts.test_outbox import PAST, change, put
@@ -115,7 +115,7 @@ def enqueue(engine, *outgoing, origin="job/1"):
 
 
 def a_purge(*routes, key="key", body=""):
-    return Outgoing(PURGE, "varnish/shop", key, body or Purge(routes).as_body(), f"purge {key}", "shop")
+    return Outgoing(PURGE, "varnish/shop", key, body or PurgeMessage(routes).as_body(), f"purge {key}", "shop")
 
 
 def a_webhook(body='{"a": 1}', key="key"):
@@ -195,7 +195,7 @@ async def test_of_a_page_without_variants_one_purge_is_enough(target, origin, ng
     first = ask(nginx, path)
     origin.bump(path)
     before = len(origin.asked(path))
-    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge((path,)).as_body(), "purge", "shop"))
+    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", PurgeMessage((path,)).as_body(), "purge", "shop"))
     assert Delivered(1, 0) == await deliver.fn(target=target)
     assert 1 == len(origin.asked(path)) - before
     assert answered(first) != answered(ask(nginx, path))
@@ -205,7 +205,7 @@ async def test_a_header_whose_values_nobody_wrote_down_holds_up_no_purge(target,
     content = written(blocks={"nginx/shop": {}}) | {"edge": "nginx/shop", "base_url": nginx.url}
     rule = content["rules"][0] | {"cache": {"by": "everyone", "vary": ["accept-encoding", "x-device"]}}
     keep_site(tmp_path, monkeypatch, content | {"rules": [rule]})
-    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", Purge(("/a",)).as_body(), "purge", "shop"))
+    enqueue(target, Outgoing(PURGE, "nginx/shop", "key", PurgeMessage(("/a",)).as_body(), "purge", "shop"))
     assert Delivered(1, 0) == await deliver.fn(target=target)
 
 
@@ -229,7 +229,7 @@ async def test_a_purge_drops_every_variant_whichever_was_stored_first(
     before = [generation for _, generation in seen()]
     assert [("HIT", generation) for generation in before] == seen()
     origin.bump(path)
-    enqueue(target, Outgoing(PURGE, edge, "key", Purge((path,)).as_body(), "purge", "shop"))
+    enqueue(target, Outgoing(PURGE, edge, "key", PurgeMessage((path,)).as_body(), "purge", "shop"))
     assert Delivered(1, 0) == await deliver.fn(target=target)
     assert [generation + 1 for generation in before] == [generation for _, generation in seen()]
 
@@ -246,7 +246,7 @@ def cloudfront(tmp_path, monkeypatch):
 
 
 def an_invalidation(key):
-    return Outgoing(PURGE, "cloudfront/shop", key, Purge(("/a",)).as_body(), "purge", "shop")
+    return Outgoing(PURGE, "cloudfront/shop", key, PurgeMessage(("/a",)).as_body(), "purge", "shop")
 
 
 async def test_a_purge_is_sent_once_the_vendor_has_taken_it(target, cloudfront):

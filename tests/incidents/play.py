@@ -106,12 +106,12 @@ def watched(incident: OfAJob) -> Told:
         (row,) = slots.open_slots(engine, incident.at)
         first, begun = incident.runs[0], [run for run in incident.runs if run.started_at]
         became = judge(slots.slot_of(row, rounds=True), first, incident.kept.get(first.id), incident.at)
-        judged = [slots.Judged(row, *became, first, overlaps(first, begun))]
+        judged = [slots.JudgedSlot(row, *became, first, overlaps(first, begun))]
         more = [
-            slots.Trouble(run.id, EXTRA_RUN, run.deployment, "", "shop", incident.at, why, run.id)
+            slots.RunTrouble(run.id, EXTRA_RUN, run.deployment, "", "shop", incident.at, why, run.id)
             for run, why in extra_runs(begun, slots.holders(engine, begun), ())
         ]
-        found = slots.Findings(incident.at, judged, jobs={SLOT.deployment: ""}, more=more)
+        found = slots.WatchFindings(incident.at, judged, jobs={SLOT.deployment: ""}, more=more)
         done = slots.write(engine, found, lambda trouble: (Notice(trouble.kind, trouble.message), ()), lambda: 0.0)
         engine.dispose()
     seen = tuple(Seen(one.kind, one.deployment, "fail", one.message) for one in done.new)

@@ -13,7 +13,7 @@ from typing import Any
 
 import brotli
 
-from roundsman.watch.rules.slots import Kept, Run, Slot
+from roundsman.watch.rules.slots import RecordedRun, Run, Slot
 from tests.edges.pages import MEMBERS, Answer, Request
 from tests.incidents.edge import PRIVATE, PUBLIC, Edge, made, named_lifetime, shared_page
 
@@ -91,7 +91,7 @@ class OfAJob(Incident):
     """Runs of a job, what the ledger has of them, and when the watch looks."""
 
     runs: Sequence[Run] = ()
-    kept: Mapping[str, Kept] = field(default_factory=dict)
+    kept: Mapping[str, RecordedRun] = field(default_factory=dict)
     at: datetime = SLOT.at
 
 
@@ -612,7 +612,7 @@ WEB = (
     ),
 )
 
-FULL = Kept(verdicts=12, exchanges=40)
+FULL = RecordedRun(verdicts=12, exchanges=40)
 
 
 def later(**time: float) -> datetime:
@@ -653,7 +653,7 @@ JOBS = (
         "The nightly backup wrote nothing, and nobody heard of it until the day it was needed.",
         ("did_nothing", "backup"),
         runs=[run(1, 10)],
-        kept={"run-1": Kept(verdicts=0, exchanges=0)},
+        kept={"run-1": RecordedRun(verdicts=0, exchanges=0)},
         at=later(hours=1),
     ),
     OfAJob(

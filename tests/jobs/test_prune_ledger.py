@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from flows.jobs.prune_ledger import prune_ledger, told
+from flows.jobs.prune_ledger import prune_ledger, summary_of
 from flows.tasks.timing import keep_samples
 from roundsman.ledger.ledger import VARIABLE, open_ledger
 from roundsman.ledger.rules.samples import Sample, SampleKey
@@ -52,7 +52,7 @@ async def test_it_changes_nothing_unless_told_to(ledger):
 
 async def test_a_round_keeps_its_samples_and_rolls_them_up(ledger):
     assert 40 == await keep_samples.fn(fortnight(40))
-    assert "deleted nothing" in told(Pruned(0, {"alerts": 0}), dry_run=False)
+    assert "deleted nothing" in summary_of(Pruned(0, {"alerts": 0}), dry_run=False)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ async def test_a_round_keeps_its_samples_and_rolls_them_up(ledger):
     ],
 )
 def test_what_it_did_is_said_in_a_sentence(said, pruned, dry):
-    assert said == told(pruned, dry_run=dry)
+    assert said == summary_of(pruned, dry_run=dry)
 
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_file_that_has_outgrown_sqlite_is_told_with_what_to_do(pytestconfig, dry):
-    said = told(Pruned(0, size=3 * COMFORT), dry_run=dry)
+    said = summary_of(Pruned(0, size=3 * COMFORT), dry_run=dry)
     assert f"the ledger has {3 * COMFORT / 1e9:.1f} GB; SQLite is comfortable up to {COMFORT / 1e9:g} GB" in said
     heading = said.partition('see "')[2].partition('"')[0]
     assert f"## {heading}\n" in (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
-    assert "comfortable" not in told(Pruned(0, size=COMFORT), dry_run=dry)
+    assert "comfortable" not in summary_of(Pruned(0, size=COMFORT), dry_run=dry)

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Purge, Trouble, is_over, pause
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, DeliveryFailure, PurgeMessage, is_over, pause
 
 
-@pytest.mark.parametrize("purge", [Purge(routes=("/a", "/b?c=d")), Purge(keys=("article-1",))])
+@pytest.mark.parametrize("purge", [PurgeMessage(routes=("/a", "/b?c=d")), PurgeMessage(keys=("article-1",))])
 def test_a_purge_comes_back_as_it_was_written(purge):
-    assert purge == Purge.from_body(purge.as_body())
+    assert purge == PurgeMessage.from_body(purge.as_body())
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_purge_comes_back_as_it_was_written(purge):
 )
 def test_what_is_no_purge_is_refused(body, says):
     with pytest.raises(ValueError, match=says):
-        Purge.from_body(body)
+        PurgeMessage.from_body(body)
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def test_what_is_no_purge_is_refused(body, says):
     ],
 )
 def test_each_failure_doubles_the_pause_up_to_an_hour_and_what_is_asked_for_is_waited(seconds, attempts, wait, chance):
-    assert timedelta(seconds=seconds) == pause(attempts, Trouble("no", wait=wait), chance)
+    assert timedelta(seconds=seconds) == pause(attempts, DeliveryFailure("no", wait=wait), chance)
 
 
 def test_a_message_is_over_after_its_last_attempt_or_when_it_is_wrong_itself():
-    assert not is_over(MOST_ATTEMPTS - 1, Trouble("no"))
-    assert is_over(MOST_ATTEMPTS, Trouble("no"))
-    assert is_over(1, Trouble("no", permanent=True))
+    assert not is_over(MOST_ATTEMPTS - 1, DeliveryFailure("no"))
+    assert is_over(MOST_ATTEMPTS, DeliveryFailure("no"))
+    assert is_over(1, DeliveryFailure("no", permanent=True))
 
 
 def test_a_channel_may_be_down_for_a_night():
-    rests = [pause(attempts, Trouble("no"), 1.0) for attempts in range(1, MOST_ATTEMPTS)]
+    rests = [pause(attempts, DeliveryFailure("no"), 1.0) for attempts in range(1, MOST_ATTEMPTS)]
     assert timedelta(hours=14) < sum(rests, timedelta()) < timedelta(days=2)

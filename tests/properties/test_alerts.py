@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundsman.alerts.rules.alert import STEADY, Alert, Kind, advance, let_go, notified
+from roundsman.alerts.rules.alert import STEADY, Alert, MessageKind, advance, let_go, notified
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.notify import AlertPolicy
 
@@ -30,7 +30,7 @@ def told(outcomes, policy):
                 alert, kind = let_go(alert, at, f"run-{number}")
             else:
                 alert, kind = advance(alert, outcome, at, f"run-{number}", policy)
-            if kind in {Kind.FIRING, Kind.REMINDER}:
+            if kind in {MessageKind.FIRING, MessageKind.REMINDER}:
                 alert = notified(alert, at)
             if kind:
                 messages.append((kind, alert.dedup_key, at, outcome))
@@ -40,13 +40,13 @@ def told(outcomes, policy):
 @given(rounds, policies)
 def test_firing_and_resolved_take_turns_under_one_key(outcomes, policy):
     messages = told(outcomes, policy)
-    turns = [(kind, key) for kind, key, _, _ in messages if kind is not Kind.REMINDER]
-    assert [Kind.FIRING, Kind.RESOLVED] * (len(turns) // 2) + [Kind.FIRING] * (len(turns) % 2) == [
+    turns = [(kind, key) for kind, key, _, _ in messages if kind is not MessageKind.REMINDER]
+    assert [MessageKind.FIRING, MessageKind.RESOLVED] * (len(turns) // 2) + [MessageKind.FIRING] * (len(turns) % 2) == [
         kind for kind, _ in turns
     ]
     opened = ""
     for kind, key, _, _ in messages:
-        if kind is Kind.FIRING:
+        if kind is MessageKind.FIRING:
             assert key not in {"", opened}
             opened = key
         assert opened == key
@@ -55,13 +55,13 @@ def test_firing_and_resolved_take_turns_under_one_key(outcomes, policy):
 @given(rounds, policies)
 def test_trouble_is_told_in_a_bad_round_and_recovery_in_a_good_one(outcomes, policy):
     for kind, _, _, outcome in told(outcomes, policy):
-        assert (outcome in {Outcome.FAIL, Outcome.UNKNOWN}) == (kind is not Kind.RESOLVED)
+        assert (outcome in {Outcome.FAIL, Outcome.UNKNOWN}) == (kind is not MessageKind.RESOLVED)
 
 
 @given(rounds, policies)
 def test_calm_is_told_when_it_lasts(outcomes, policy):
     """And trouble that lasts is told, too."""
-    for end, last in ((Outcome.PASS, Kind.RESOLVED), (Outcome.FAIL, Kind.FIRING)):
+    for end, last in ((Outcome.PASS, MessageKind.RESOLVED), (Outcome.FAIL, MessageKind.FIRING)):
         messages = told([*outcomes, *[end] * max(policy.rounds, policy.recover, STEADY)], policy)
-        kinds = [kind for kind, _, _, _ in messages if kind is not Kind.REMINDER]
+        kinds = [kind for kind, _, _, _ in messages if kind is not MessageKind.REMINDER]
         assert kinds[-1:] in ([], [last]) if end is Outcome.PASS else kinds[-1:] == [last]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Trouble
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, DeliveryFailure
 from roundsman.purge.rules import queue as rules
 from roundsman.purge.rules.judge import CHECK, NEIGHBOUR, REFRESHED
 from roundsman.purge.rules.plan import Powers
@@ -96,13 +96,13 @@ def test_a_wish_keeps_to_the_guards_of_the_site(kind, routes, keys):
 @pytest.mark.parametrize(
     ("attempts", "trouble", "state", "rests"),
     [
-        (1, Trouble("busy"), State.WAITING, 15_000),
-        (2, Trouble("busy"), State.WAITING, 30_000),
-        (20, Trouble("busy"), State.WAITING, 3_600_000),
-        (1, Trouble("busy", wait=90), State.WAITING, 90_000),
-        (1, Trouble("never", permanent=True), State.QUARANTINED, 0),
-        (MOST_ATTEMPTS - 1, Trouble("busy"), State.WAITING, 3_600_000),
-        (MOST_ATTEMPTS, Trouble("busy"), State.QUARANTINED, 0),
+        (1, DeliveryFailure("busy"), State.WAITING, 15_000),
+        (2, DeliveryFailure("busy"), State.WAITING, 30_000),
+        (20, DeliveryFailure("busy"), State.WAITING, 3_600_000),
+        (1, DeliveryFailure("busy", wait=90), State.WAITING, 90_000),
+        (1, DeliveryFailure("never", permanent=True), State.QUARANTINED, 0),
+        (MOST_ATTEMPTS - 1, DeliveryFailure("busy"), State.WAITING, 3_600_000),
+        (MOST_ATTEMPTS, DeliveryFailure("busy"), State.QUARANTINED, 0),
         (MOST_ATTEMPTS - 1, rules.STOPPED, State.WAITING, 0),
         (MOST_ATTEMPTS, rules.STOPPED, State.QUARANTINED, 0),
     ],
@@ -112,7 +112,7 @@ def test_a_change_that_met_trouble_rests_or_is_quarantined(attempts, trouble, st
 
 
 def test_changes_that_failed_together_do_not_come_back_together():
-    rests = {rules.after(Change(1, "/a", 1), Trouble("busy"), chance / 10)[1] for chance in range(10)}
+    rests = {rules.after(Change(1, "/a", 1), DeliveryFailure("busy"), chance / 10)[1] for chance in range(10)}
     assert len(rests) == 10
     assert 11_250 <= min(rests) <= max(rests) == 15_000
 
@@ -216,12 +216,12 @@ def test_a_neighbour_that_went_says_nothing_where_the_queue_purged_meanwhile(cla
 
 
 def test_a_claim_is_held_up_by_the_edge_s_trouble_and_not_by_an_item_s():
-    assert not Progress({"/a": Trouble("never", permanent=True)}).held_up
-    assert Progress({"/a": Trouble("never", permanent=True), "/b": Trouble("busy")}).held_up
+    assert not Progress({"/a": DeliveryFailure("never", permanent=True)}).held_up
+    assert Progress({"/a": DeliveryFailure("never", permanent=True), "/b": DeliveryFailure("busy")}).held_up
 
 
 def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_noted():
-    refused, busy, progress = Trouble("never", permanent=True), Trouble("busy"), Progress()
+    refused, busy, progress = DeliveryFailure("never", permanent=True), DeliveryFailure("busy"), Progress()
     assert (["/a"], ["/b", "/c"]) == progress.meet(["/a", "/b", "/c"], refused)
     assert ((), ()) == (progress.meet(["/a"], refused), progress.meet(["/b", "/c"], busy))
     assert {"/a": refused, "/b": busy, "/c": busy} == progress.met
@@ -230,7 +230,7 @@ def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_
 def test_a_claim_that_is_stopped_gives_back_what_was_not_sent():
     """What was sent, and may have been done, was tried: a newer change of it is another order to a vendor."""
     progress = Progress(
-        {"/a": Trouble("never", permanent=True)}, untried=("/d",), done=("/b",), sent={"/a", "/b", "/e"}
+        {"/a": DeliveryFailure("never", permanent=True)}, untried=("/d",), done=("/b",), sent={"/a", "/b", "/e"}
     )
     progress.stop(["/a", "/b", "/c", "/d", "/e"])
     assert ("/c", "/d") == progress.untried

@@ -17,16 +17,16 @@ from roundsman.site.rules.site import Health, Version
 from roundsman.status.rules.answers import shared, status, timing
 from roundsman.status.rules.facts import (
     Facts,
+    HealthLook,
     JobFacts,
-    Lately,
     Latency,
-    Look,
     Mark,
+    PromisedRun,
     Question,
+    RecentLatency,
+    RecordedFinding,
+    RecordedTrouble,
     Round,
-    Slot,
-    Told,
-    Trouble,
 )
 from roundsman.timing.rules.slowness import Memory, State
 from tests.make import exchange, site
@@ -49,12 +49,15 @@ def looks(ups, every=5, last=0):
     """Looks, a `+` when it was up, the last of them `last` minutes ago."""
     ages = [last + every * number for number in reversed(range(len(ups)))]
     return tuple(
-        Look(ago(minutes=age), up == "+", 200 if up == "+" else 503, 12.4) for age, up in zip(ages, ups, strict=True)
+        HealthLook(ago(minutes=age), up == "+", 200 if up == "+" else 503, 12.4)
+        for age, up in zip(ages, ups, strict=True)
     )
 
 
 def told(claim="hit-p95", outcome=P, check="response-time", subject="/a", saw="p95 60ms (55ms to 70ms, 80 samples)"):
-    return Told(check, subject, f"{check}/{claim}", outcome, saw, "at most 50ms", "articles", "web", "Quick.", "make x")
+    return RecordedFinding(
+        check, subject, f"{check}/{claim}", outcome, saw, "at most 50ms", "articles", "web", "Quick.", "make x"
+    )
 
 
 def walked(*findings, started=20, stale=100, latencies=(), run="run-1"):
@@ -70,7 +73,7 @@ UP = [
     ("up again", looks("-++"), P, "Yes: /health answers 200 in 12 ms; it was down in 1 of 3 looks of the last day.", 5),
     ("down", looks("+--"), F, "No: /health answers 503.", 5),
     ("just down", looks("+-"), F, "No: /health answers 503.", 0),
-    ("no answer", (Look(NOW, up=False, status=0, first_byte_ms=0.0, detail="connection refused"),), F, "No: /health does not answer: connection refused.", 0),
+    ("no answer", (HealthLook(NOW, up=False, status=0, first_byte_ms=0.0, detail="connection refused"),), F, "No: /health does not answer: connection refused.", 0),
     ("nobody looked", (), U, "Unknown: nobody has looked this week.", None),
     ("just fresh", looks("+", last=10), P, "Yes: /health answers 200 in 12 ms.", 10),
     ("stale", looks("+", last=11), U, "Unknown: the last look was 11 minutes ago; it was up.", 11),
@@ -115,10 +118,10 @@ def test_whether_it_is_slow_is_said_by_the_budgets_of_the_last_round(timed, outc
 
 def test_the_slowest_route_of_the_last_day_is_shown_for_each_cache_state():
     lately = (
-        Lately("/a", "hit", 4000, 20.4, 18.0),
-        Lately("/b", "hit", 90, 30.0),
-        Lately("/a", "miss", 80, 200.0, 150.4),
-        Lately("/a", "", 7, 2.04),
+        RecentLatency("/a", "hit", 4000, 20.4, 18.0),
+        RecentLatency("/b", "hit", 90, 30.0),
+        RecentLatency("/a", "miss", 80, 200.0, 150.4),
+        RecentLatency("/a", "", 7, 2.04),
     )
     assert (
         "in the last day the slowest is /a: p95 2.0 ms in 7 samples",
@@ -165,13 +168,15 @@ def test_a_rounds_speed_is_the_worst_of_its_budgets(claims, outcome):
 
 def slot(state="finished", minutes=30, deployment="inspect-shop", **more):
     at = ago(minutes=minutes)
-    return Slot(
+    return PromisedRun(
         deployment, at, state, **{"ended": at if state != "not_started" else None, "flow_run": f"r{minutes}"} | more
     )
 
 
 def trouble(kind="crashed", minutes=30, key="gone", **more):
-    return Trouble(**{"deployment": "inspect-shop", "kind": kind, "at": ago(minutes=minutes), "key": key} | more)
+    return RecordedTrouble(
+        **{"deployment": "inspect-shop", "kind": kind, "at": ago(minutes=minutes), "key": key} | more
+    )
 
 
 JOBS = [

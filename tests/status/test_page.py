@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from roundsman.status.rules.answers import broken, status
-from roundsman.status.rules.facts import Answer, Facts, Mark, Question, Status
+from roundsman.status.rules.facts import Answer, Facts, Mark, Question, SiteStatus
 from roundsman.status.rules.page import caption, headline, lasted, markdown, overview, ranked, strip
 from tests.status.test_answers import HOUR, NEW, NOW, OLD, SHOP, F, P, U, W, ago, ask, looks
 
@@ -41,7 +41,7 @@ def test_how_long_something_has_been_so_is_said_in_one_unit(since, words):
 
 
 def made(name, outcome):
-    return Status(name, NOW, (broken(name, NOW, "x").answers[0],) if outcome is U else _with(outcome))
+    return SiteStatus(name, NOW, (broken(name, NOW, "x").answers[0],) if outcome is U else _with(outcome))
 
 
 def _with(outcome):
@@ -49,7 +49,7 @@ def _with(outcome):
 
 
 def test_the_heaviest_site_comes_first_and_is_named_in_the_headline():
-    sites = [made("b", P), made("c", F), Status("", NOW, _with(P)), made("a", P), made("d", U)]
+    sites = [made("b", P), made("c", F), SiteStatus("", NOW, _with(P)), made("a", P), made("d", U)]
     assert ["c", "d", "a", "b", ""] == [one.site for one in ranked(sites)]
     assert "c needs somebody now" == headline(sites)
     assert "Nothing fails, but not all is known of d" == headline([made("d", U), made("a", P)])
@@ -58,7 +58,7 @@ def test_the_heaviest_site_comes_first_and_is_named_in_the_headline():
 
 
 def test_the_headline_says_who_breaks_promises():
-    leaking = Status("b", NOW, (Answer(Question.PROMISES, F, "No."),))
+    leaking = SiteStatus("b", NOW, (Answer(Question.PROMISES, F, "No."),))
     assert "b needs somebody now: it breaks promises" == headline([made("a", P), leaking])
     assert "b, c need somebody now: b breaks promises" == headline([made("c", F), leaking])
     assert "a, b need somebody now: all break promises" == headline([leaking, replace(leaking, site="a")])
@@ -66,7 +66,7 @@ def test_the_headline_says_who_breaks_promises():
 
 
 def test_the_headline_knows_a_site_without_answers():
-    assert U is Status("e", NOW, ()).outcome
+    assert U is SiteStatus("e", NOW, ()).outcome
 
 
 def test_a_page_holds_each_question_with_its_runbook_and_picture():

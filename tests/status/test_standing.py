@@ -7,7 +7,16 @@ import pytest
 
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
 from roundsman.status.rules.promises import judge, rollback_of
-from roundsman.status.rules.standing import LOOK_BACK, Promises, Recorded, began, counted, failing, faults, last_looks
+from roundsman.status.rules.standing import (
+    LOOK_BACK_ROUNDS,
+    Promises,
+    Recorded,
+    began,
+    counted,
+    failing,
+    faults,
+    last_looks,
+)
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL
@@ -85,7 +94,7 @@ def test_no_more_rounds_are_read_than_are_needed():
     assert 1 == len(read)
     read.clear()
     last_looks(lazily(rounds(*[("whole", "c/a?")] * 99)))
-    assert LOOK_BACK + 1 == len(read)
+    assert LOOK_BACK_ROUNDS + 1 == len(read)
 
 
 SINCE = [

@@ -15,8 +15,8 @@ from roundsman.ledger.ledger import write_round
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
 from roundsman.watch import slots
-from roundsman.watch.rules.slots import EXTRA_RUN, SELF_TEST, Kept, Run, Slot, State
-from roundsman.watch.slots import Findings, Judged, Trouble
+from roundsman.watch.rules.slots import EXTRA_RUN, SELF_TEST, RecordedRun, Run, Slot, SlotState
+from roundsman.watch.slots import JudgedSlot, RunTrouble, WatchFindings
 from tests.alerts.telling import a_report, a_site, told
 from tests.ledger.rounds import a_round
 
@@ -42,12 +42,14 @@ def tell(trouble):
 
 
 def write(engine, now, *judged, closed=(), jobs=JOBS):
-    return slots.write(engine, Findings(now, judged, closed, jobs), tell, lambda: 0.5)
+    return slots.write(engine, WatchFindings(now, judged, closed, jobs), tell, lambda: 0.5)
 
 
 def missed(engine, now, detail="nobody came"):
     """The open slots, all of them missed."""
-    return [Judged(row, State.NOT_STARTED, detail) for row in slots.open_slots(engine, now) if row.slot_at <= now]
+    return [
+        JudgedSlot(row, SlotState.NOT_STARTED, detail) for row in slots.open_slots(engine, now) if row.slot_at <= now
+    ]
 
 
 def test_a_slot_is_written_once_however_often_it_is_promised(ledger):
@@ -81,7 +83,7 @@ def test_a_missed_slot_is_told_once_and_stays_wrong_until_the_next_is_well(ledge
         ledger, OutboxRow, OutboxRow.subject, OutboxRow.body, OutboxRow.site
     )
     last = slots.open_slots(ledger, minutes(61))[-1]
-    third = write(ledger, minutes(61), Judged(last, State.FINISHED, "", finished(minutes(60))))
+    third = write(ledger, minutes(61), JudgedSlot(last, SlotState.FINISHED, "", finished(minutes(60))))
     assert ((), 0, "nothing wrong") == (third.new, third.exit_code, third.detail.partition(";")[0])
     assert [False, False, True] == [ok for (ok,) in rows(ledger, WatchRow, WatchRow.ok)]
 
@@ -95,7 +97,7 @@ def test_a_run_that_was_late_and_then_came_is_kept_with_its_times(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     write(ledger, minutes(3), *missed(ledger, minutes(3)))
     (row,) = slots.open_slots(ledger, minutes(5))
-    write(ledger, minutes(5), Judged(row, State.FINISHED, "began 200 s late", finished(minutes(4))))
+    write(ledger, minutes(5), JudgedSlot(row, SlotState.FINISHED, "began 200 s late", finished(minutes(4))))
     assert [("finished", "run-1", minutes(4), minutes(4) + timedelta(seconds=9))] == rows(
         ledger, SlotRow, SlotRow.state, SlotRow.flow_run_id, SlotRow.started_at, SlotRow.ended_at
     )
@@ -109,12 +111,20 @@ WOKE = AT + 6 * HOURS
 @pytest.mark.parametrize(
     ("expected", "state", "run"),
     [
-        ([("late", "began 18000 s late; 120 s are its grace")], State.LATE, {}),
-        ([("late", "began 18000 s late; 120 s are its grace")], State.STARTED, {"kind": "RUNNING", "ended_at": None}),
+        ([("late", "began 18000 s late; 120 s are its grace")], SlotState.LATE, {}),
+        (
+            [("late", "began 18000 s late; 120 s are its grace")],
+            SlotState.STARTED,
+            {"kind": "RUNNING", "ended_at": None},
+        ),
         # What a run that failed says of itself does not say that it was late.
-        ([("failed", "seen"), ("late", "began 18000 s late; 120 s are its grace")], State.FAILED, {"kind": "FAILED"}),
-        ([("too_fast", "seen")], State.TOO_FAST, {}),
-        ([("overrun", "seen")], State.OVERRUN, {}),
+        (
+            [("failed", "seen"), ("late", "began 18000 s late; 120 s are its grace")],
+            SlotState.FAILED,
+            {"kind": "FAILED"},
+        ),
+        ([("too_fast", "seen")], SlotState.TOO_FAST, {}),
+        ([("overrun", "seen")], SlotState.OVERRUN, {}),
     ],
 )
 def test_a_run_that_began_late_while_nobody_watched_is_told_once_when_the_watch_wakes(ledger, expected, state, run):
@@ -122,7 +132,7 @@ def test_a_run_that_began_late_while_nobody_watched_is_told_once_when_the_watch_
     late = finished(AT + 5 * HOURS, expected_at=AT, **run)
     for now in (WOKE, WOKE + HOURS):
         for row in slots.open_slots(ledger, now):
-            write(ledger, now, Judged(row, state, "seen", late))
+            write(ledger, now, JudgedSlot(row, state, "seen", late))
     told = [
         (kind, body.partition(" (promised")[0])
         for kind, body in rows(ledger, OutboxRow, OutboxRow.kind, OutboxRow.body)
@@ -133,9 +143,9 @@ def test_a_run_that_began_late_while_nobody_watched_is_told_once_when_the_watch_
 def test_a_late_run_that_is_told_while_it_runs_is_not_told_again_at_its_end(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     going = finished(AT + 5 * HOURS, kind="RUNNING", ended_at=None)
-    for now, state, run in ((WOKE, State.STARTED, going), (WOKE + HOURS, State.LATE, finished(AT + 5 * HOURS))):
+    for now, state, run in ((WOKE, SlotState.STARTED, going), (WOKE + HOURS, SlotState.LATE, finished(AT + 5 * HOURS))):
         (row,) = slots.open_slots(ledger, now)
-        write(ledger, now, Judged(row, state, "", run))
+        write(ledger, now, JudgedSlot(row, state, "", run))
     assert [("late",)] == rows(ledger, OutboxRow, OutboxRow.kind)
     assert [("late",)] == rows(ledger, SlotRow, SlotRow.state)
 
@@ -143,7 +153,7 @@ def test_a_late_run_that_is_told_while_it_runs_is_not_told_again_at_its_end(ledg
 def test_late_runs_of_several_slots_are_told_in_one_message(ledger):
     slots.promise(ledger, [(slot(minutes(number)), "shop") for number in (0, 60, 120)], AT)
     late = [
-        Judged(row, State.LATE, "", finished(row.slot_at + 2 * HOURS, id=f"run-{row.id}"))
+        JudgedSlot(row, SlotState.LATE, "", finished(row.slot_at + 2 * HOURS, id=f"run-{row.id}"))
         for row in slots.open_slots(ledger, WOKE)
     ]
     done = write(ledger, WOKE, *late)
@@ -154,17 +164,19 @@ def test_a_slot_whose_missing_run_was_told_is_not_told_again_as_late(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     write(ledger, minutes(3), *missed(ledger, minutes(3)))
     (row,) = slots.open_slots(ledger, minutes(5))
-    write(ledger, minutes(5), Judged(row, State.LATE, "began 240 s late", finished(minutes(4))))
+    write(ledger, minutes(5), JudgedSlot(row, SlotState.LATE, "began 240 s late", finished(minutes(4))))
     assert [("not_started",)] == rows(ledger, OutboxRow, OutboxRow.kind)
 
 
 def extra(number, at=AT):
-    return Trouble(f"run-{number}", EXTRA_RUN, "inspect-shop", "inspect_site", "shop", at, "two runs", f"run-{number}")
+    return RunTrouble(
+        f"run-{number}", EXTRA_RUN, "inspect-shop", "inspect_site", "shop", at, "two runs", f"run-{number}"
+    )
 
 
 def test_a_run_too_many_is_told_once_and_makes_the_pass_red(ledger):
     def look(now, *more):
-        return slots.write(ledger, Findings(now, (), (), JOBS, more=more), tell, lambda: 0.5)
+        return slots.write(ledger, WatchFindings(now, (), (), JOBS, more=more), tell, lambda: 0.5)
 
     first, second = look(AT, extra(1)), look(minutes(1), extra(1))
     assert ((1, ("inspect-shop: two runs",)), (0, ())) == (
@@ -185,7 +197,7 @@ def test_a_watch_that_slept_for_more_than_a_day_says_once_what_it_did_not_look_a
     assert [] == slots.unwatched(AT, day)
     late = AT + 30 * HOURS
     for now in (late, late + timedelta(seconds=1)):
-        done = slots.write(ledger, Findings(now, more=slots.unwatched(AT, now)), tell, lambda: 0.5)
+        done = slots.write(ledger, WatchFindings(now, more=slots.unwatched(AT, now)), tell, lambda: 0.5)
     assert () == done.new
     # The day's self-test, which nobody saw either, is told beside it.
     (body,) = [body for kind, body in rows(ledger, OutboxRow, OutboxRow.kind, OutboxRow.body) if kind == "unwatched"]
@@ -197,7 +209,10 @@ def test_the_ledger_knows_which_run_has_begun_for_a_slot(ledger):
     begun, pending, _ = slots.open_slots(ledger, minutes(3))
     waits = finished(minutes(1), kind="PENDING", id="run-2", started_at=None, ended_at=None)
     write(
-        ledger, minutes(3), Judged(begun, State.FINISHED, "", finished(AT)), Judged(pending, State.WAITING, "", waits)
+        ledger,
+        minutes(3),
+        JudgedSlot(begun, SlotState.FINISHED, "", finished(AT)),
+        JudgedSlot(pending, SlotState.WAITING, "", waits),
     )
     asked = [finished(minutes(number)) for number in (0, 1, 2, 3)]
     expected = {("inspect-shop", AT): "run-1", ("inspect-shop", minutes(1)): "", ("inspect-shop", minutes(2)): ""}
@@ -238,7 +253,7 @@ def test_what_a_hook_told_already_is_not_told_again(ledger):
         )
     slots.promise(ledger, [(slot(), "shop")], AT)
     (row,) = slots.open_slots(ledger, minutes(3))
-    done = write(ledger, minutes(3), Judged(row, State.FAILED, "boom", finished(AT, kind="CRASHED")))
+    done = write(ledger, minutes(3), JudgedSlot(row, SlotState.FAILED, "boom", finished(AT, kind="CRASHED")))
     assert ((), 1) == (done.new, done.exit_code)
     assert [] == rows(ledger, OutboxRow, OutboxRow.id)
 
@@ -246,9 +261,9 @@ def test_what_a_hook_told_already_is_not_told_again(ledger):
 def test_a_run_that_was_closed_is_told_once_and_its_slot_says_so(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     (row,) = slots.open_slots(ledger, minutes(3))
-    closed = Trouble("run-1", "closed", "inspect-shop", "inspect_site", "shop", minutes(3), "gone", "run-1")
+    closed = RunTrouble("run-1", "closed", "inspect-shop", "inspect_site", "shop", minutes(3), "gone", "run-1")
     crashed = finished(AT, kind="CRASHED", state="Closed")
-    done = write(ledger, minutes(3), Judged(row, State.FAILED, "gone", crashed), closed=[closed])
+    done = write(ledger, minutes(3), JudgedSlot(row, SlotState.FAILED, "gone", crashed), closed=[closed])
     assert ["closed"] == [trouble.kind for trouble in done.new]
     assert [("closed",)] == rows(ledger, OutboxRow, OutboxRow.kind)
 
@@ -257,7 +272,7 @@ def test_a_run_refused_for_want_of_a_slot_is_trouble_that_prefect_tells(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     (row,) = slots.open_slots(ledger, minutes(1))
     refused = finished(AT, kind="CANCELLED", message="Deployment concurrency limit reached.")
-    done = write(ledger, minutes(1), Judged(row, State.SKIPPED, "for want of a slot: full", refused))
+    done = write(ledger, minutes(1), JudgedSlot(row, SlotState.SKIPPED, "for want of a slot: full", refused))
     assert (["cancelled"], 1) == ([one.kind for one in done.new], done.exit_code)
     assert [] == rows(ledger, OutboxRow, OutboxRow.id)
 
@@ -280,8 +295,10 @@ def test_the_same_trouble_slot_after_slot_is_told_again_only_after_twelve_hours(
 def test_a_run_counts_as_told_only_when_somebody_is(ledger, expected, channels):
     slots.promise(ledger, [(slot(), "shop")], AT)
     (row,) = slots.open_slots(ledger, minutes(3))
-    late = Judged(row, State.NOT_STARTED, "late", finished(AT, kind="SCHEDULED", started_at=None, ended_at=None))
-    found = Findings(minutes(3), [late], (), JOBS)
+    late = JudgedSlot(
+        row, SlotState.NOT_STARTED, "late", finished(AT, kind="SCHEDULED", started_at=None, ended_at=None)
+    )
+    found = WatchFindings(minutes(3), [late], (), JOBS)
     assert expected == slots.write(ledger, found, lambda trouble: (tell(trouble)[0], channels), lambda: 0.5).told
 
 
@@ -289,16 +306,18 @@ def test_an_overlap_is_told_beside_the_slots_own_state(ledger):
     slots.promise(ledger, [(slot(), "shop")], AT)
     (row,) = slots.open_slots(ledger, minutes(1))
     going = finished(AT, kind="RUNNING", ended_at=None)
-    done = write(ledger, minutes(1), Judged(row, State.STARTED, "", going, overlapped=True))
+    done = write(ledger, minutes(1), JudgedSlot(row, SlotState.STARTED, "", going, overlapped=True))
     assert ["overlapping"] == [trouble.kind for trouble in done.new]
     (row,) = slots.open_slots(ledger, minutes(2))
-    assert () == write(ledger, minutes(2), Judged(row, State.FINISHED, "", finished(AT), overlapped=True)).new
+    assert () == write(ledger, minutes(2), JudgedSlot(row, SlotState.FINISHED, "", finished(AT), overlapped=True)).new
     assert [("finished", True)] == rows(ledger, SlotRow, SlotRow.state, SlotRow.overlapped)
 
 
 def test_a_slot_that_is_promised_no_more_is_taken_back_or_skipped(ledger):
     slots.promise(ledger, [(slot(), "shop"), (slot(minutes(60)), "shop")], AT)
-    judged = [Judged(row, State.SKIPPED, "changed", dropped=True) for row in slots.open_slots(ledger, minutes(1))]
+    judged = [
+        JudgedSlot(row, SlotState.SKIPPED, "changed", dropped=True) for row in slots.open_slots(ledger, minutes(1))
+    ]
     done = write(ledger, minutes(1), *judged, jobs={})
     assert ((), 0) == (done.new, done.exit_code)
     assert [(AT, "skipped", "changed")] == rows(ledger, SlotRow, SlotRow.slot_at, SlotRow.state, SlotRow.detail)
@@ -307,8 +326,10 @@ def test_a_slot_that_is_promised_no_more_is_taken_back_or_skipped(ledger):
 def test_a_paused_schedule_is_told_at_its_first_slot_and_not_at_the_next_ones(ledger):
     def messages_after_a_slot(number):
         slots.promise(ledger, [(slot(minutes(number)), "shop")], minutes(number))
-        paused = [Judged(row, State.PAUSED, "", dropped=True) for row in slots.open_slots(ledger, minutes(number))]
-        found = Findings(minutes(number), paused, (), JOBS, idle=frozenset(JOBS))
+        paused = [
+            JudgedSlot(row, SlotState.PAUSED, "", dropped=True) for row in slots.open_slots(ledger, minutes(number))
+        ]
+        found = WatchFindings(minutes(number), paused, (), JOBS, idle=frozenset(JOBS))
         assert 0 == slots.write(ledger, found, tell, lambda: 0.5).exit_code, "it is as somebody wanted it"
         return rows(ledger, OutboxRow, OutboxRow.subject)
 
@@ -318,7 +339,9 @@ def test_a_paused_schedule_is_told_at_its_first_slot_and_not_at_the_next_ones(le
 def test_a_slot_without_a_run_is_given_up_after_a_day_and_a_long_run_is_not(ledger):
     slots.promise(ledger, [(slot(), "shop"), (slot(minutes(1)), "shop")], AT)
     _, late = slots.open_slots(ledger, minutes(5))
-    write(ledger, minutes(5), Judged(late, State.OVERRUN, "", finished(minutes(1), kind="RUNNING", ended_at=None)))
+    write(
+        ledger, minutes(5), JudgedSlot(late, SlotState.OVERRUN, "", finished(minutes(1), kind="RUNNING", ended_at=None))
+    )
     assert [minutes(1)] == [row.slot_at for row in slots.open_slots(ledger, minutes(2 * 24 * 60))]
 
 
@@ -386,7 +409,7 @@ def test_the_server_has_answered_since_the_first_pass_without_a_gap(ledger, expe
 def test_the_ledger_knows_what_a_run_left_behind(ledger):
     write_round(ledger, **a_round(), flow_run_id="full")
     write_round(ledger, **a_round("run-2", verdicts=[]), flow_run_id="empty")
-    assert {"full": Kept(2, 2), "empty": Kept(0, 0)} == slots.read_kept(ledger, ["full", "empty", "none"])
+    assert {"full": RecordedRun(2, 2), "empty": RecordedRun(0, 0)} == slots.read_kept(ledger, ["full", "empty", "none"])
 
 
 @pytest.mark.parametrize(
@@ -415,14 +438,14 @@ def missing(engine, at, channels=("slack-webhook/ops",)):
     """A slot that nobody fills, and the pass that notices it."""
     slots.promise(engine, [(slot(at), "shop")], at)
     now = at + timedelta(minutes=3)
-    found = Findings(now, missed(engine, now), (), JOBS)
+    found = WatchFindings(now, missed(engine, now), (), JOBS)
     return slots.write(engine, found, lambda trouble: (tell(trouble)[0], list(channels)), lambda: 0.5)
 
 
 def running_well(engine, at):
     slots.promise(engine, [(slot(at), "shop")], at)
     (row,) = [row for row in slots.open_slots(engine, at) if row.slot_at == at]
-    return write(engine, at + timedelta(minutes=2), Judged(row, State.FINISHED, "", finished(at)))
+    return write(engine, at + timedelta(minutes=2), JudgedSlot(row, SlotState.FINISHED, "", finished(at)))
 
 
 def letters(engine):

@@ -17,7 +17,7 @@ from roundsman.site.rules.notify import KEPT_ROUNDS, AlertPolicy
 FLAPS, WINDOW, STEADY = 5, 10, 5
 
 
-class State(StrEnum):
+class AlertState(StrEnum):
     """Where a subject's alert stands."""
 
     OK = "ok"
@@ -27,7 +27,7 @@ class State(StrEnum):
     RESOLVED = "resolved"
 
 
-class Level(StrEnum):
+class IncidentLevel(StrEnum):
     """How grave an incident is, in the words of pagers, the gravest first."""
 
     CRITICAL = "critical"
@@ -39,10 +39,10 @@ class Level(StrEnum):
 
     def exceeds(self, other: str) -> bool:
         """Whether it is graver than another one."""
-        return list(Level).index(self) < list(Level).index(Level(other))
+        return list(IncidentLevel).index(self) < list(IncidentLevel).index(IncidentLevel(other))
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What people are told."""
 
     FIRING = "firing"
@@ -59,7 +59,7 @@ class Alert:
     subject: str
     rule: str = ""
     owner: str = ""
-    state: State = State.OK
+    state: AlertState = AlertState.OK
     since: datetime | None = None
     """When it came into this state; None before its first round."""
     recent: tuple[Outcome, ...] = ()
@@ -96,7 +96,7 @@ def changes(recent: Sequence[Outcome]) -> int:
 
 def advance(
     alert: Alert, outcome: Outcome, at: datetime, run_id: str, policy: AlertPolicy
-) -> tuple[Alert, Kind | None]:
+) -> tuple[Alert, MessageKind | None]:
     """Apply one round to an alert, and say what there is to tell of it. A round that it has seen changes nothing.
 
     Firing and recovery are told once each. Between them the same trouble is folded until the reminder is due; only a
@@ -107,7 +107,7 @@ def advance(
         return alert, None
     worse = outcome is Outcome.FAIL and Outcome.FAIL not in alert.recent[-WINDOW:]
     alert = replace(alert, recent=(*alert.recent, outcome)[-KEPT_ROUNDS:], run_id=run_id, since=alert.since or at)
-    if alert.state in {State.FIRING, State.RECOVERING}:
+    if alert.state in {AlertState.FIRING, AlertState.RECOVERING}:
         return _trouble(alert, at, policy, worse=worse) if is_bad(outcome) else _recovery(alert, at, policy)
     return _calm(alert, at, policy)
 
@@ -117,7 +117,7 @@ def notified(alert: Alert, at: datetime) -> Alert:
     return replace(alert, told_at=at, folded=0)
 
 
-def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, Kind | None]:
+def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, MessageKind | None]:
     """Close an alert whose subject a full round did not look at any more: its rule is gone, or the check is well again.
 
     Its trouble, if it was told, is told as resolved; nobody will ever see the subject recover.
@@ -125,48 +125,48 @@ def let_go(alert: Alert, at: datetime, run_id: str) -> tuple[Alert, Kind | None]
     if alert.run_id == run_id:
         return alert, None
     alert = replace(alert, run_id=run_id, recent=())
-    if alert.state in {State.FIRING, State.RECOVERING}:
-        return _resolved(alert, at), Kind.RESOLVED
+    if alert.state in {AlertState.FIRING, AlertState.RECOVERING}:
+        return _resolved(alert, at), MessageKind.RESOLVED
     return _closed(alert, at), None
 
 
-def _calm(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, Kind | None]:
+def _calm(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, MessageKind | None]:
     """Nothing was told, or all of it was resolved."""
     bad = is_bad(alert.recent[-1])
     # These will stand beside the next round; with a window of one, none does.
     kept = alert.recent[1 - policy.rounds :] if policy.rounds > 1 else ()
-    if not bad and not (alert.state is State.PENDING and any(map(is_bad, kept))):
+    if not bad and not (alert.state is AlertState.PENDING and any(map(is_bad, kept))):
         return _closed(alert, at), None
-    if alert.state is not State.PENDING:
+    if alert.state is not AlertState.PENDING:
         key = f"{alert.site}|{alert.check}|{alert.subject}|{at.isoformat()}"
-        alert = replace(alert, state=State.PENDING, since=at, opened_at=at, dedup_key=key, told_at=None, folded=0)
+        alert = replace(alert, state=AlertState.PENDING, since=at, opened_at=at, dedup_key=key, told_at=None, folded=0)
     if bad and sum(map(is_bad, alert.recent[-policy.rounds :])) >= policy.bad:
-        return replace(alert, state=State.FIRING, since=at), Kind.FIRING
+        return replace(alert, state=AlertState.FIRING, since=at), MessageKind.FIRING
     return alert, None
 
 
-def _trouble(alert: Alert, at: datetime, policy: AlertPolicy, *, worse: bool) -> tuple[Alert, Kind | None]:
+def _trouble(alert: Alert, at: datetime, policy: AlertPolicy, *, worse: bool) -> tuple[Alert, MessageKind | None]:
     """It was told, and is still or again bad."""
-    if alert.state is State.RECOVERING:
-        alert = replace(alert, state=State.FIRING, since=at)
+    if alert.state is AlertState.RECOVERING:
+        alert = replace(alert, state=AlertState.FIRING, since=at)
     due = alert.told_at is not None and (at - alert.told_at).total_seconds() >= policy.remind
-    return replace(alert, folded=alert.folded + 1), Kind.REMINDER if due or worse else None
+    return replace(alert, folded=alert.folded + 1), MessageKind.REMINDER if due or worse else None
 
 
-def _recovery(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, Kind | None]:
+def _recovery(alert: Alert, at: datetime, policy: AlertPolicy) -> tuple[Alert, MessageKind | None]:
     """It was told, and is good for now."""
     needed = max(policy.recover, STEADY) if alert.flapping else policy.recover
     if not any(map(is_bad, alert.recent[-needed:])) and len(alert.recent) >= needed:
-        return _resolved(alert, at), Kind.RESOLVED
-    if alert.state is State.FIRING:
-        alert = replace(alert, state=State.RECOVERING, since=at)
+        return _resolved(alert, at), MessageKind.RESOLVED
+    if alert.state is AlertState.FIRING:
+        alert = replace(alert, state=AlertState.RECOVERING, since=at)
     return alert, None
 
 
 def _resolved(alert: Alert, at: datetime) -> Alert:
-    return replace(alert, state=State.RESOLVED, since=at)
+    return replace(alert, state=AlertState.RESOLVED, since=at)
 
 
 def _closed(alert: Alert, at: datetime) -> Alert:
-    since = alert.since if alert.state is State.OK else at
-    return replace(alert, state=State.OK, since=since, opened_at=None, dedup_key="", told_at=None, folded=0)
+    since = alert.since if alert.state is AlertState.OK else at
+    return replace(alert, state=AlertState.OK, since=since, opened_at=None, dedup_key="", told_at=None, folded=0)

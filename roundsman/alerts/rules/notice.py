@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from roundsman.alerts.rules.alert import WINDOW, Alert, Kind, Level, changes, is_bad
+from roundsman.alerts.rules.alert import WINDOW, Alert, IncidentLevel, MessageKind, changes, is_bad
 from roundsman.alerts.rules.runbook import Command, NothingToUndo, Runbook
 from roundsman.report.rules.grouping import EXAMPLES, Group, group, held
 from roundsman.report.rules.rehearsed import Rehearsal, ago, rehearsed
@@ -17,9 +17,9 @@ from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import RELEASE
 
 #: So many further faults of an incident have a line of their own each; the others are counted.
-ALSO = 3
+MAX_FAULT_LINES = 3
 #: Lines of a message, at most.
-LINES = 16
+MAX_LINES = 16
 
 #: A check and a subject, by which an incident is known.
 Lead = tuple[str, str]
@@ -49,10 +49,10 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AlertChange:
     """An alert that a message is about, and what was found. No verdict: the round did not look at it."""
 
-    kind: Kind
+    kind: MessageKind
     alert: Alert
     verdict: Verdict | None
 
@@ -106,7 +106,7 @@ def services_notice(site: str, faults: Sequence[Group], *, now: datetime, link: 
         what,
         f"since: {_moment(now)}",
         "expected: Prefect's API and the ledger answer for as long as a round takes.",
-        *(f"observed: {one.check}: {scrubbed(one.saw)}" for one in faults[: ALSO + 1]),
+        *(f"observed: {one.check}: {scrubbed(one.saw)}" for one in faults[: MAX_FAULT_LINES + 1]),
         "means: nothing is known against the site; the next round looks again. Told once an hour at most.",
         "first look: whether the databases of Prefect and of the ledger answer, and their logs.",
     ]
@@ -114,7 +114,7 @@ def services_notice(site: str, faults: Sequence[Group], *, now: datetime, link: 
 
 
 def alert_notice(  # noqa: PLR0913 - a message has as many lines
-    told: Sequence[Change],
+    told: Sequence[AlertChange],
     *,
     now: datetime,
     release: Release | None,
@@ -138,9 +138,9 @@ def alert_notice(  # noqa: PLR0913 - a message has as many lines
     check, subject = lead or lead_of(told)
     first = next((one for one in alerts if (one.check, one.subject) == (check, subject)), alerts[0])
     rule, owner = (faults[0].rule, faults[0].owner) if faults else (first.rule, first.owner)
-    state = "STILL FIRING" if kind is Kind.REMINDER else kind.upper()
-    harm = ", CRITICAL" if faults and level_of(faults) is Level.CRITICAL else ""
-    look = "nothing to do" if kind is Kind.RESOLVED else FIRST_LOOK.get(check, "the evidence in the run")
+    state = "STILL FIRING" if kind is MessageKind.REMINDER else kind.upper()
+    harm = ", CRITICAL" if faults and level_of(faults) is IncidentLevel.CRITICAL else ""
+    look = "nothing to do" if kind is MessageKind.RESOLVED else FIRST_LOOK.get(check, "the evidence in the run")
     others = f" and {len(told) - 1} more" if len(told) > 1 else ""
     what = f"{state}{harm}: site {first.site}, {check}, {subject}{others}"
     lines = [
@@ -156,18 +156,18 @@ def alert_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(what, lines, link, f"key: {first.incident or first.dedup_key}")
 
 
-def lead_of(told: Sequence[Change]) -> Lead:
+def lead_of(told: Sequence[AlertChange]) -> Lead:
     """The check and subject of the worst fault; of the first alert where there is none."""
     faults = group(change.verdict for change in told if change.verdict)
     return (faults[0].check, plain(faults[0].examples[0])) if faults else (told[0].alert.check, told[0].alert.subject)
 
 
-def level_of(faults: Iterable[Group]) -> Level:
+def level_of(faults: Iterable[Group]) -> IncidentLevel:
     """How grave an incident with these faults is."""
     known = list(faults)
     if any(one.severity is Severity.CRITICAL and one.outcome is Outcome.FAIL for one in known):
-        return Level.CRITICAL
-    return Level.ERROR if any(one.outcome is Outcome.FAIL for one in known) else Level.WARNING
+        return IncidentLevel.CRITICAL
+    return IncidentLevel.ERROR if any(one.outcome is Outcome.FAIL for one in known) else IncidentLevel.WARNING
 
 
 def _where(alerts: Sequence[Alert], faults: Sequence[Group]) -> str:
@@ -179,13 +179,13 @@ def _where(alerts: Sequence[Alert], faults: Sequence[Group]) -> str:
     return f"where: {shown}{more}" if len(alerts) > 1 else ""
 
 
-def _since(alerts: Sequence[Alert], kind: Kind, now: datetime) -> str:
+def _since(alerts: Sequence[Alert], kind: MessageKind, now: datetime) -> str:
     """When the first of them began, how often it was seen again, and whether it goes to and fro."""
     many = len(alerts) > 1
     opened = min(alert.opened_at or now for alert in alerts)
     folded, flapping = max(alert.folded for alert in alerts), [alert for alert in alerts if alert.flapping]
     said = f"{_moment(opened)}, {ago(opened, now)}"
-    if kind is Kind.REMINDER and folded:
+    if kind is MessageKind.REMINDER and folded:
         said += f", {'up to ' if many else ''}{folded} more round{'s' if folded > 1 else ''} said so"
     if flapping:
         one = f"it flaps: {changes(flapping[0].recent)} changes in {WINDOW} rounds"
@@ -197,7 +197,7 @@ def _wrong(faults: Sequence[Group]) -> list[str]:
     """The worst fault in full, others of which somebody has to know in a line each, and how many there are beside."""
     worst, *others = faults
     on = f" ({worst.subjects} subjects)" if worst.subjects > 1 else ""
-    shown = [one for one in others if is_heavy(one)][:ALSO]
+    shown = [one for one in others if is_heavy(one)][:MAX_FAULT_LINES]
     outcomes = [one.outcome for one in others if one not in shown for _ in range(one.count)]
     claims = ", ".join(dict.fromkeys(one.claim for one in others if one not in shown))
     return [
@@ -225,7 +225,7 @@ def _rollback(
     return _command(worst.rollback, rehearsals.get(worst.rule or RELEASE), now)
 
 
-def _right(told: Sequence[Change]) -> list[str]:
+def _right(told: Sequence[AlertChange]) -> list[str]:
     """What holds again, and what nobody looks at any more."""
     verdicts = [change.verdict for change in told if change.verdict]
     gone = [one.alert for one in told if one.verdict is None and _is_out_of_sight(one.alert)]

@@ -15,7 +15,7 @@ MOST_ATTEMPTS, MOST_ATTEMPTS_OF_WORDS = 30, 800
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DeliveryFailure:
     """What an attempt met, without secrets. `permanent`: the same message would be refused again.
 
     `wait` are the seconds that the other side asked for.
@@ -27,7 +27,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Purge:
+class PurgeMessage:
     """What a purge names: routes of the site, or surrogate keys."""
 
     routes: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Purge:
         return json.dumps({"routes": self.routes} if self.routes else {"keys": self.keys})
 
     @classmethod
-    def from_body(cls, body: str) -> "Purge":
+    def from_body(cls, body: str) -> "PurgeMessage":
         """What `as_body` wrote.
 
         Raises:
@@ -55,13 +55,13 @@ class Purge:
         return cls(**{what: tuple(items)})
 
 
-def is_over(attempts: int, trouble: Trouble, kind: str = PURGE) -> bool:
+def is_over(attempts: int, trouble: DeliveryFailure, kind: str = PURGE) -> bool:
     """Whether a message of a kind that has failed so many times is dead."""
     most = MOST_ATTEMPTS if kind in {PURGE, WEBHOOK} else MOST_ATTEMPTS_OF_WORDS
     return trouble.permanent or attempts >= most
 
 
-def pause(attempts: int, trouble: Trouble, chance: float, kind: str = PURGE) -> timedelta:
+def pause(attempts: int, trouble: DeliveryFailure, chance: float, kind: str = PURGE) -> timedelta:
     """How long a message rests that has failed so many times; shorter by up to a quarter, by a `chance` of 0..1.
 
     So messages that failed together do not come back together.

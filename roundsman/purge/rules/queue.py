@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, Trouble, is_over, pause
+from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, DeliveryFailure, is_over, pause
 from roundsman.purge.rules.judge import NEIGHBOUR
 from roundsman.purge.rules.plan import Powers, refused
 from roundsman.purge.rules.purge_request import Wish
@@ -130,14 +130,14 @@ _SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "ve
 
 
 #: What met a change whose run was stopped between its purge and its end; it is purged again at once.
-STOPPED = Trouble("the run was stopped before the purge was known to be done")
+STOPPED = DeliveryFailure("the run was stopped before the purge was known to be done")
 
 
 @dataclass(slots=True)
 class Progress:
     """How far a claim is: what went wrong with which item, what was left untried, was sent, and is done for good."""
 
-    met: dict[str, Trouble] = field(default_factory=dict)
+    met: dict[str, DeliveryFailure] = field(default_factory=dict)
     untried: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     sent: set[str] = field(default_factory=set)
@@ -147,7 +147,7 @@ class Progress:
         """Whether the edge is in trouble, so that there is no use in going on now."""
         return any(not trouble.permanent for trouble in self.met.values())
 
-    def meet(self, part: Sequence[str], trouble: Trouble) -> tuple[Sequence[str], ...]:
+    def meet(self, part: Sequence[str], trouble: DeliveryFailure) -> tuple[Sequence[str], ...]:
         """Note trouble with some items; or say which halves to try, to find the one that a refusal is about."""
         if trouble.permanent and len(part) > 1:
             return halves(part)
@@ -186,7 +186,7 @@ def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
     return Wish(**named, accept=frozenset(site.accept), most=site.purge_at_most, run=run)
 
 
-def after(change: Change, trouble: Trouble, chance: float) -> tuple[State, int, str]:
+def after(change: Change, trouble: DeliveryFailure, chance: float) -> tuple[State, int, str]:
     """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
     if trouble is STOPPED and change.attempts < MOST_ATTEMPTS:
         return State.WAITING, 0, trouble.says

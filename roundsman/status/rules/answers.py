@@ -19,16 +19,16 @@ from roundsman.site.rules.notify import AlertPolicy
 from roundsman.site.rules.site import RELEASE
 from roundsman.status.rules.change import compare, milliseconds, with_speeds
 from roundsman.status.rules.facts import (
-    LOOK_EVERY,
+    LOOK_EVERY_SECONDS,
     Answer,
     Facts,
+    HealthLook,
     JobFacts,
-    Look,
     Mark,
     Question,
+    RecordedFinding,
     Round,
-    Status,
-    Told,
+    SiteStatus,
 )
 from roundsman.status.rules.jobs import judge_jobs
 from roundsman.status.rules.promises import judge as judge_promises
@@ -39,7 +39,7 @@ from roundsman.timing.rules.judge import UP as SAYS_UP
 from roundsman.timing.rules.slowness import State, remembered
 
 #: Lines of details, at most.
-LONGEST = 12
+MAX_DETAILS = 12
 
 
 class HowToGoBack(TypedDict):
@@ -56,10 +56,10 @@ class Guidance(HowToGoBack):
     expected: str
 
 
-def status(facts: Facts) -> Status:
+def status(facts: Facts) -> SiteStatus:
     """Answer the questions of a site, the one that matters most first."""
     answers = (promises(facts), _up(facts), _slow(facts), _jobs(facts), _release(facts))
-    return Status(facts.site.site, facts.now, answers)
+    return SiteStatus(facts.site.site, facts.now, answers)
 
 
 def promises(facts: Facts) -> Answer:
@@ -91,12 +91,12 @@ def _ahead(facts: Facts) -> Iterator[str]:
         yield f"{rounds} dated ahead of now, up to {last:%Y-%m-%d %H:%M} UTC, and left out: a clock was wrong"
 
 
-def unreviewed(database: str, now: datetime, why: str) -> Status:
+def unreviewed(database: str, now: datetime, why: str) -> SiteStatus:
     """The status of a database about which nothing can be known."""
-    return Status(database, now, (Answer(Question.PROMISES, Outcome.UNKNOWN, clipped(f"Unknown: {why}", 240)),))
+    return SiteStatus(database, now, (Answer(Question.PROMISES, Outcome.UNKNOWN, clipped(f"Unknown: {why}", 240)),))
 
 
-def reviewed(database: str, owner: str, known: Promises, now: datetime, ui: str = "") -> Status:
+def reviewed(database: str, owner: str, known: Promises, now: datetime, ui: str = "") -> SiteStatus:
     """The status of a database: whether it keeps its promises, by its last review."""
     said = judge_promises(known, now)
     worst = said.worst
@@ -112,22 +112,22 @@ def reviewed(database: str, owner: str, known: Promises, now: datetime, ui: str 
         details=_few(said.others, 400),
         fault=worst,
     )
-    return Status(database, now, (answer,))
+    return SiteStatus(database, now, (answer,))
 
 
-def broken(site: str, now: datetime, why: str, owner: str = "") -> Status:
+def broken(site: str, now: datetime, why: str, owner: str = "") -> SiteStatus:
     """The status of a site about which nothing can be known."""
     says = clipped(f"Unknown: {why}", 240)
-    return Status(site, now, tuple(Answer(one, Outcome.UNKNOWN, says, owner=owner) for one in Question))
+    return SiteStatus(site, now, tuple(Answer(one, Outcome.UNKNOWN, says, owner=owner) for one in Question))
 
 
-def shared(jobs: JobFacts, now: datetime, owner: str, ui: str = "") -> Status:
+def shared(jobs: JobFacts, now: datetime, owner: str, ui: str = "") -> SiteStatus:
     """The status of the jobs that are no single site's, and of the ledger that they keep."""
     answer = _about_jobs(jobs, now, owner, ui)
     if full := crowded(jobs.ledger_bytes):
         says = f"{answer.says} And {full}."
         answer = replace(answer, outcome=worst((answer.outcome, Outcome.WARN)), says=says)
-    return Status("", now, (answer,))
+    return SiteStatus("", now, (answer,))
 
 
 def timing(claims: Iterable[tuple[str, Outcome]]) -> Outcome | None:
@@ -169,8 +169,8 @@ def _link(ui: str, flow_run: str) -> str:
     return f"{ui.rstrip('/')}/runs/flow-run/{quote(flow_run)}" if ui and flow_run else ""
 
 
-def _stale(looks: Sequence[Look], now: datetime) -> bool:
-    return not looks or (now - looks[-1].at).total_seconds() > 2 * LOOK_EVERY
+def _stale(looks: Sequence[HealthLook], now: datetime) -> bool:
+    return not looks or (now - looks[-1].at).total_seconds() > 2 * LOOK_EVERY_SECONDS
 
 
 def _up(facts: Facts) -> Answer:
@@ -186,7 +186,7 @@ def _up(facts: Facts) -> Answer:
         return answer(Outcome.UNKNOWN, "Unknown: the site file names no health path.")
     if not looks:
         return answer(Outcome.UNKNOWN, "Unknown: nobody has looked this week.")
-    last, since = looks[-1], _since(marks, 3 * LOOK_EVERY)
+    last, since = looks[-1], _since(marks, 3 * LOOK_EVERY_SECONDS)
     if _stale(looks, now):
         was = "up" if last.up else "down"
         return answer(Outcome.UNKNOWN, f"Unknown: the last look was {ago(last.at, now)}; it was {was}.", last.at)
@@ -244,7 +244,7 @@ def _last_slow(facts: Facts) -> Answer:
     return Answer(Question.SLOW, outcome, says, since, details=details, history=history, link=link, **guidance)
 
 
-def _how_slow(timed: Round, findings: Sequence[Told], heavy: Told, outcome: Outcome) -> str:
+def _how_slow(timed: Round, findings: Sequence[RecordedFinding], heavy: RecordedFinding, outcome: Outcome) -> str:
     if outcome is Outcome.PASS:
         one = max(timed.latencies, key=lambda one: one.p95_ms, default=None)
         rest = f"; the slowest is a {one.state} of {one.path}, p95 {milliseconds(one.p95_ms)}" if one else ""
@@ -268,7 +268,7 @@ def _day(facts: Facts) -> Iterator[str]:
         yield f"in the last day the slowest is {kind}: p95 {milliseconds(one.p95_ms)} in {one.samples:,} samples{week}"
 
 
-def _name(told: Told) -> str:
+def _name(told: RecordedFinding) -> str:
     return told.claim.partition("/")[2]
 
 
@@ -339,5 +339,5 @@ def _release(facts: Facts) -> Answer:
 
 
 def _few(lines: Sequence[str], most: int = 240) -> tuple[str, ...]:
-    rest = len(lines) - LONGEST
-    return (*(clipped(line, most) for line in lines[:LONGEST]), *([f"and {rest} more"] if rest > 0 else []))
+    rest = len(lines) - MAX_DETAILS
+    return (*(clipped(line, most) for line in lines[:MAX_DETAILS]), *([f"and {rest} more"] if rest > 0 else []))

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome, worst
-from roundsman.status.rules.facts import Round, Told
+from roundsman.status.rules.facts import RecordedFinding, Round
 
-Claims = Mapping[tuple[str, str, str], Told]
+Claims = Mapping[tuple[str, str, str], RecordedFinding]
 #: An outcome, a sentence, and details.
 Comparison = tuple[Outcome, str, tuple[str, ...]]
 
@@ -73,7 +73,7 @@ def _was(old: Claims, key: tuple[str, str, str]) -> Outcome:
     return old[key].outcome if key in old else Outcome.PASS
 
 
-def _changed(old: Told | None, new: Told) -> str:
+def _changed(old: RecordedFinding | None, new: RecordedFinding) -> str:
     was = f"{old.outcome} before" if old else "not claimed before"
     return f"{new.subject} {new.claim}: {was}, {new.outcome} now: saw {new.saw}, wanted {new.wanted}"
 

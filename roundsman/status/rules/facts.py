@@ -14,9 +14,9 @@ from roundsman.status.rules.standing import Promises, StandingFault
 from roundsman.timing.rules.slowness import Memory
 
 #: Seconds from one look at a site's health and version to the next: how often `publish_status` runs.
-LOOK_EVERY = 300.0
+LOOK_EVERY_SECONDS = 300.0
 #: Seconds after which a pass of the switch that notices what did not run says nothing of now.
-WATCH_LASTS = 600.0
+WATCH_LASTS_SECONDS = 600.0
 #: How far back the pictures go, and the facts behind an answer.
 DAYS = 7
 
@@ -55,7 +55,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class HealthLook:
     """One look at the path on which a site says that it is up."""
 
     at: datetime
@@ -66,7 +66,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecordedFinding:
     """One finding of a round, with what its verdict says of it."""
 
     check: str
@@ -93,7 +93,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
+class RecentLatency:
     """Response times of one route and cache state in all rounds of the last day, and of the 7 whole days before it."""
 
     path: str
@@ -112,12 +112,12 @@ class Round:
     started: datetime
     stale_at: datetime
     flow_run: str = ""
-    findings: tuple[Told, ...] = ()
+    findings: tuple[RecordedFinding, ...] = ()
     latencies: tuple[Latency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class PromisedRun:
     """One run that a schedule promised for a time, and what became of it."""
 
     deployment: str
@@ -135,7 +135,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RecordedTrouble:
     """A run that could not speak for itself. `key` is its id, or says what is meant where there is no run."""
 
     deployment: str
@@ -159,8 +159,8 @@ class Unscheduled:
 class JobFacts:
     """What became of the runs of some jobs."""
 
-    slots: tuple[Slot, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    slots: tuple[PromisedRun, ...] = ()
+    troubles: tuple[RecordedTrouble, ...] = ()
     watched_at: datetime | None = None
     """When somebody last noticed what did not run."""
     unscheduled: tuple[Unscheduled, ...] = ()
@@ -178,13 +178,13 @@ class Facts:
     promises: Promises = field(default_factory=Promises)
     ahead: tuple[int, datetime | None] = (0, None)
     """Rounds that are dated ahead of now, and how far the last one is; they are left out of all else."""
-    looks: tuple[Look, ...] = ()
+    looks: tuple[HealthLook, ...] = ()
     rounds: tuple[Mark, ...] = ()
     timed: Round | None = None
     """The last round that took response times."""
     times: tuple[Mark, ...] = ()
     """What became of the budgets in each round, with the round's highest p95."""
-    lately: tuple[Lately, ...] = ()
+    lately: tuple[RecentLatency, ...] = ()
     compared: tuple[Ratio, ...] = ()
     """What a comparison made of the speed of the last release, if somebody had it compared."""
     memory: tuple[Memory, ...] = ()
@@ -229,7 +229,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SiteStatus:
     """The answers for one site; `site` is empty for the jobs that are no single site's."""
 
     site: str

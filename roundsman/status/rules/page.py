@@ -9,10 +9,10 @@ from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import code_for_markdown, for_markdown, markdown_table
 from roundsman.report.rules.verdict import Outcome, summary, worst
 from roundsman.status.rules.change import milliseconds
-from roundsman.status.rules.facts import DAYS, Answer, Mark, Question, Status
+from roundsman.status.rules.facts import DAYS, Answer, Mark, Question, SiteStatus
 
 #: Seconds of a history in one cell of a picture.
-CELL = 3 * 3600
+CELL_SECONDS = 3 * 3600
 #: A shape for each outcome, for those who do not see its colour.
 SHAPES = {Outcome.PASS: "✓", Outcome.WARN: "▲", Outcome.UNKNOWN: "?", Outcome.FAIL: "✕"}
 #: What the marks of a question's history are.
@@ -37,9 +37,9 @@ class Cell:
 
 def strip(marks: Iterable[Mark], now: datetime) -> list[Cell]:
     """The last days in cells of `CELL` seconds, the oldest first."""
-    cells = [Cell() for _ in range(DAYS * 86400 // CELL)]
+    cells = [Cell() for _ in range(DAYS * 86400 // CELL_SECONDS)]
     for mark in marks:
-        place = len(cells) - 1 - max(0, int((now - mark.at).total_seconds() // CELL))
+        place = len(cells) - 1 - max(0, int((now - mark.at).total_seconds() // CELL_SECONDS))
         if place >= 0:
             was = cells[place]
             outcome = worst((was.outcome or mark.outcome, mark.outcome))
@@ -66,12 +66,12 @@ def lasted(since: datetime, now: datetime) -> str:
     return f"for {said.removesuffix(' ago')}" if said.endswith(" ago") else "for less than a minute"
 
 
-def title(status: Status) -> str:
+def title(status: SiteStatus) -> str:
     """The name under which a status is shown."""
     return status.site or SHARED
 
 
-def headline(statuses: Sequence[Status]) -> str:
+def headline(statuses: Sequence[SiteStatus]) -> str:
     """All sites in one sentence, for whoever has a second."""
     bad = {outcome: [title(one) for one in ranked(statuses) if one.outcome is outcome] for outcome in Outcome}
     if failing := bad[Outcome.FAIL]:
@@ -88,7 +88,7 @@ def headline(statuses: Sequence[Status]) -> str:
     return "All is well" if statuses else "There is no site yet"
 
 
-def markdown(status: Status, pictures: Mapping[Question, str]) -> str:
+def markdown(status: SiteStatus, pictures: Mapping[Question, str]) -> str:
     """A site's answers for Prefect's UI. `pictures` are data URIs, or empty."""
     parts = [f"# {for_markdown(title(status))}: {_badge(status.outcome)}", f"{status.at:%Y-%m-%d %H:%M:%S} UTC"]
     for answer in status.answers:
@@ -102,7 +102,7 @@ def markdown(status: Status, pictures: Mapping[Question, str]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def overview(statuses: Sequence[Status]) -> str:
+def overview(statuses: Sequence[SiteStatus]) -> str:
     """All sites' answers as one table for Prefect's UI."""
     rows = [
         (_badge(one.outcome), *map(for_markdown, (title(status), one.question.words, one.says, one.owner)))
@@ -113,17 +113,17 @@ def overview(statuses: Sequence[Status]) -> str:
     return f"# {for_markdown(headline(statuses))}\n\n{table}"
 
 
-def ranked(statuses: Iterable[Status]) -> list[Status]:
+def ranked(statuses: Iterable[SiteStatus]) -> list[SiteStatus]:
     """The heaviest first, of these the broken promises by their harm, then by name; shared jobs after the sites."""
     return sorted(statuses, key=lambda one: (-one.outcome.weight, *_harm(one), not one.site, one.site))
 
 
-def _harm(status: Status) -> tuple[bool, tuple[int, int]]:
+def _harm(status: SiteStatus) -> tuple[bool, tuple[int, int]]:
     fault = next((answer.fault for answer in status.answers if answer.fault), None)
     return not status.breaks_promises, urgency(fault.group) if fault and status.breaks_promises else (0, 0)
 
 
-def lines(status: Status) -> Iterable[str]:
+def lines(status: SiteStatus) -> Iterable[str]:
     """A site's answers for a terminal; what is no pass with all that whoever reads it needs next."""
     yield title(status)
     for answer in status.answers:

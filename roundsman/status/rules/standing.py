@@ -8,7 +8,7 @@ from roundsman.report.rules.grouping import Group, group, urgency
 from roundsman.report.rules.verdict import Outcome, Verdict
 
 #: Rounds behind a whole one in which is looked for what a check found last that can't look now.
-LOOK_BACK = 10
+LOOK_BACK_ROUNDS = 10
 
 #: Site, check and subject are known where it is used; a claim of one subject of one check.
 ClaimKey = tuple[str, str, str]
@@ -102,7 +102,7 @@ def last_looks(rounds: Iterable[Recorded]) -> list[LastLook]:
     found: list[LastLook] = []
     checks: dict[str, _Standing] = {}
     settled: set[str] = set()
-    left = LOOK_BACK + 1
+    left = LOOK_BACK_ROUNDS + 1
     whole = False
     for one in rounds:
         for check, verdicts in _by_check(one.verdicts).items():

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
-class State(StrEnum):
+class SlotState(StrEnum):
     """What became of a slot."""
 
     WAITING = "waiting"
@@ -25,13 +25,13 @@ class State(StrEnum):
 #: What is worth a message. A skipped slot is, when it was for want of a slot: see `kind`.
 TROUBLE = frozenset(
     {
-        State.NOT_STARTED,
-        State.OVERRUN,
-        State.TOO_FAST,
-        State.DID_NOTHING,
-        State.LATE,
-        State.FAILED,
-        State.PAUSED,
+        SlotState.NOT_STARTED,
+        SlotState.OVERRUN,
+        SlotState.TOO_FAST,
+        SlotState.DID_NOTHING,
+        SlotState.LATE,
+        SlotState.FAILED,
+        SlotState.PAUSED,
     }
 )
 #: The trouble with a run that no slot is left for.
@@ -46,17 +46,17 @@ CLOSED = "Closed"
 KEEPS_ROUNDS = frozenset({"inspect_site"})
 
 #: What the detail of a slot begins with that was skipped because another run held its deployment's place.
-WANT = "for want of a slot: "
+REFUSED = "for want of a slot: "
 
 #: Prefect's name for the state of a run that waits for another one of its deployment.
 TURN = "AwaitingConcurrencySlot"
 
 #: Seconds that a run may be on its way to a worker's process.
-PENDING = 600.0
+PENDING_SECONDS = 600.0
 #: Seconds in which a run that broke down can speak for itself.
-HOOK = 30.0
+HOOK_SECONDS = 30.0
 #: So many heartbeats have to be missing.
-BEATS = 3
+MISSED_HEARTBEATS = 3
 
 
 #: The deployment that a slot is of, and when its run is to start.
@@ -112,7 +112,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class LifeSigns:
     """Signs of a run's life: whether its process is there (None when that can't be seen from here), its last beat."""
 
     process: bool | None = None
@@ -120,21 +120,21 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RecordedRun:
     """What the ledger has of a run."""
 
     verdicts: int
     exchanges: int
 
 
-def judge(slot: Slot, run: Run | None, kept: Kept | None, now: datetime) -> tuple[State, str]:
+def judge(slot: Slot, run: Run | None, kept: RecordedRun | None, now: datetime) -> tuple[SlotState, str]:
     """What became of a slot, and why. `kept` is None when the ledger has no round of the run."""
     if run is None or run.started_at is None:
         return _unbegun(slot, run, now)
     state, detail = _begun(slot, run, now) if run.ended_at is None else _ended(slot, run, kept, now)
     if not (late := lateness(slot, run)):
         return state, detail
-    return State.LATE if state is State.FINISHED else state, "; ".join(filter(None, (detail, late)))
+    return SlotState.LATE if state is SlotState.FINISHED else state, "; ".join(filter(None, (detail, late)))
 
 
 def lateness(slot: Slot, run: Run | None) -> str:
@@ -180,15 +180,15 @@ def extra_runs(
     return found
 
 
-def kind(state: State, run: Run | None) -> str:
+def kind(state: SlotState, run: Run | None) -> str:
     """What a slot's trouble is called in the ledger and in a message; empty when it is none.
 
     A run that failed goes by the name that it would have given itself, so that it is told once.
     """
-    if state is State.FAILED and run:
+    if state is SlotState.FAILED and run:
         named = {CLOSED: "closed", "TimedOut": "timed_out"}
         return named.get(run.state, "crashed" if run.kind == "CRASHED" else "failed")
-    if state is State.SKIPPED:
+    if state is SlotState.SKIPPED:
         return "cancelled" if run and _refused(run) else ""
     return state.value if state in TROUBLE else ""
 
@@ -209,7 +209,7 @@ def overlaps(run: Run, others: Iterable[Run]) -> bool:
     )
 
 
-def dead(run: Run, signs: Signs, now: datetime, frequency: float, since: datetime | None) -> str:
+def dead(run: Run, signs: LifeSigns, now: datetime, frequency: float, since: datetime | None) -> str:
     """Why a run that is under way will never end by itself; empty when it may.
 
     Args:
@@ -225,63 +225,63 @@ def dead(run: Run, signs: Signs, now: datetime, frequency: float, since: datetim
         return f"its process {run.pid} is gone, and nobody reported its end"
     if run.kind == "PENDING":
         waited = (now - run.state_at).total_seconds()
-        return f"was taken by a worker {waited / 60:.0f} min ago and has not begun" if waited > PENDING else ""
-    silent = timedelta(seconds=BEATS * frequency)
+        return f"was taken by a worker {waited / 60:.0f} min ago and has not begun" if waited > PENDING_SECONDS else ""
+    silent = timedelta(seconds=MISSED_HEARTBEATS * frequency)
     if signs.heartbeat and since and now - signs.heartbeat > silent and now - since > silent:
         age = (now - signs.heartbeat).total_seconds()
         return f"its last heartbeat is {age:.0f} s old, and one is due every {frequency:.0f} s"
     return ""
 
 
-def _unbegun(slot: Slot, run: Run | None, now: datetime) -> tuple[State, str]:
+def _unbegun(slot: Slot, run: Run | None, now: datetime) -> tuple[SlotState, str]:
     if run and run.kind == "CANCELLED":
-        return State.SKIPPED, _skipped(run)
+        return SlotState.SKIPPED, _skipped(run)
     if run and run.ended_at:
         return _ended(slot, run, None, now)
     waited = (now - slot.at).total_seconds()
     # Its turn comes when the run before it ends, which may take as long as a run may.
     before = slot.max_runtime if run and run.state == TURN else 0.0
     if waited <= slot.start_grace + before:
-        return State.WAITING, ""
+        return SlotState.WAITING, ""
     why = "Prefect made no run of it" if run is None else f"its run is {run.state}"
-    return State.NOT_STARTED, f"{why}, {waited:.0f} s after its time; {slot.start_grace:.0f} s are its grace"
+    return SlotState.NOT_STARTED, f"{why}, {waited:.0f} s after its time; {slot.start_grace:.0f} s are its grace"
 
 
-def _begun(slot: Slot, run: Run, now: datetime) -> tuple[State, str]:
+def _begun(slot: Slot, run: Run, now: datetime) -> tuple[SlotState, str]:
     ran = (now - (run.started_at or now)).total_seconds()
     if ran > slot.max_runtime:
-        return State.OVERRUN, f"has run for {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
-    return State.STARTED, ""
+        return SlotState.OVERRUN, f"has run for {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
+    return SlotState.STARTED, ""
 
 
-def _ended(slot: Slot, run: Run, kept: Kept | None, now: datetime) -> tuple[State, str]:
+def _ended(slot: Slot, run: Run, kept: RecordedRun | None, now: datetime) -> tuple[SlotState, str]:
     ended = run.ended_at or now
     if run.kind == "CANCELLED":
-        return State.SKIPPED, _skipped(run)
+        return SlotState.SKIPPED, _skipped(run)
     # What broke down after its round was recorded may have told nobody; what was closed from outside had ended well.
     closed = run.state == CLOSED and kept is not None
     if run.kind in {"FAILED", "CRASHED"} and run.state not in RECORDED and not closed:
-        if run.state != CLOSED and (now - ended).total_seconds() <= HOOK:
-            return State.STARTED, f"{run.state}; it may still speak for itself"
-        return State.FAILED, f"{run.state}: {run.message}"
+        if run.state != CLOSED and (now - ended).total_seconds() <= HOOK_SECONDS:
+            return SlotState.STARTED, f"{run.state}; it may still speak for itself"
+        return SlotState.FAILED, f"{run.state}: {run.message}"
     if run.state == CLOSED:
-        return State.FINISHED, "closed after its round was recorded"
+        return SlotState.FINISHED, "closed after its round was recorded"
     ran = (ended - (run.started_at or ended)).total_seconds()
     if slot.rounds and kept is None:
-        return State.DID_NOTHING, f"{run.state} after {ran:.1f} s, and the ledger has no round of it"
+        return SlotState.DID_NOTHING, f"{run.state} after {ran:.1f} s, and the ledger has no round of it"
     if slot.rounds and kept and run.kind == "COMPLETED" and not (kept.verdicts and kept.exchanges):
         said = f"{kept.verdicts} verdicts and {kept.exchanges} exchanges"
-        return State.DID_NOTHING, f"{run.state} after {ran:.1f} s with {said}"
+        return SlotState.DID_NOTHING, f"{run.state} after {ran:.1f} s with {said}"
     if ran < slot.min_runtime:
-        return State.TOO_FAST, f"took {ran:.1f} s, and can't do its work in less than {slot.min_runtime:.0f} s"
+        return SlotState.TOO_FAST, f"took {ran:.1f} s, and can't do its work in less than {slot.min_runtime:.0f} s"
     if ran > slot.max_runtime:
-        return State.OVERRUN, f"took {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
-    return State.FINISHED, ""
+        return SlotState.OVERRUN, f"took {ran:.0f} s, and {slot.max_runtime:.0f} s are its most"
+    return SlotState.FINISHED, ""
 
 
 def _skipped(run: Run) -> str:
     if _refused(run):
-        return f"{WANT}{run.message}"
+        return f"{REFUSED}{run.message}"
     return f"cancelled by somebody: {run.message or 'no message'}"
 
 
