@@ -103,27 +103,6 @@ def _by_punctuation(value: str) -> Iterator[tuple[str, dict[str, str]]]:
         )
 
 
-#: By the type of the site's edge; the first that says something counts.
-_BY_EDGE: Mapping[str, tuple[vendor.Reader, ...]] = {
-    "akamai": (vendor.akamai,),
-    "azure-front-door": (vendor.azure,),
-    "bunny": (vendor.bunny,),
-    "cloudflare": (vendor.cloudflare,),
-    "cloudfront": (vendor.cloudfront,),
-    "demo-edge": (cache_status,),
-    "fastly": (vendor.fastly,),
-    "google-cdn": (vendor.google,),
-    "keycdn": (vendor.keycdn,),
-    "netlify": (cache_status,),
-    "nginx": (vendor.nginx,),
-    "nginx-refresh": (vendor.nginx,),
-    "squid": (vendor.squid,),
-    "traffic-server": (vendor.traffic_server,),
-    "varnish": (vendor.varnish,),
-    "vercel": (vendor.vercel,),
-}
-
-
 def _likely(headers: vendor.HeaderValues) -> CacheReport | None:
     """A header with a likely name and a plain word in it, where nobody else says anything; no vendor's own is one."""
     names = [name for name in headers if name not in _STATUS_HEADERS and hosts.is_likely(name)]
@@ -282,8 +261,10 @@ def _summary(edge: str, layout: _StatusLayout, values: tuple[str, ...]) -> Cache
     for name, value in zip(layout.names, values, strict=True):
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     readers = [_BY_NAME.get(own) or vendor.worded(own, FASTLY_WORDS if edge == "fastly" else NO_WORDS)] if own else []
+    if (known := vendor.EDGES.get(edge)) and known.reader:
+        readers.append(known.reader)
     found: list[CacheReport] = []
-    for reader in [*readers, *_BY_EDGE.get(edge, ()), *_ANYBODY]:
+    for reader in [*readers, *_ANYBODY]:
         # That of an edge which asked nobody is history.
         if found and found[-1].origin_contacted is OriginContacted.NO:
             break

@@ -6,7 +6,6 @@ from roundsman.http.cache_status import edges
 from roundsman.http.fields import delta_seconds as seconds
 from roundsman.http.fields import directives
 from roundsman.http.rfc9111_store import (
-    UNTIL_DEPLOY,
     CachePolicy,
     Reading,
     Storability,
@@ -15,6 +14,7 @@ from roundsman.http.rfc9111_store import (
     is_private,
     read,
 )
+from roundsman.http.vendor_headers import EDGES
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
 
@@ -47,7 +47,7 @@ CLEAR = Claim(
 
 def keeps_until_deploy(exchange: Exchange) -> bool:
     """Whether the edge keeps its copies until the next deploy by contract, whatever lifetime the headers name."""
-    return not UNTIL_DEPLOY.isdisjoint(edges(exchange))
+    return any(EDGES[kind].keeps_until_deploy for kind in edges(exchange) if kind in EDGES)
 
 
 def storable(exchange: Exchange, *, authorized: bool = False, targeted: Sequence[str] = ()) -> Storability:

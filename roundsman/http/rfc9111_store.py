@@ -31,23 +31,6 @@ HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 50
 #: Statuses whose caching is specified, as `must-understand` asks (RFC 9110 section 15, RFC 9111 section 5.2.2.3).
 UNDERSTOOD = frozenset({*range(200, 207), *range(300, 309), *range(400, 418), 421, 422, 426, *range(500, 506)}) - {306}
 
-#: The fields that a kind of edge obeys instead of Cache-Control, the first one first, as its maker documents:
-#: developers.cloudflare.com/cache/concepts/cdn-cache-control, www.fastly.com/documentation/guides (cache freshness),
-#: docs.netlify.com/build/caching, vercel.com/docs/caching/cache-control-headers, techdocs.akamai.com (Edge-Control).
-#: Every other kind obeys none in full as shipped; Varnish and Squid heed parts of Surrogate-Control, and what they
-#: keep by it shows as observed.
-TARGETED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "cloudflare": ("cloudflare-cdn-cache-control", "cdn-cache-control"),
-        "fastly": ("surrogate-control",),
-        "netlify": ("netlify-cdn-cache-control", "cdn-cache-control"),
-        "vercel": ("vercel-cdn-cache-control", "cdn-cache-control"),
-        "akamai": ("edge-control",),
-    }
-)
-#: The kinds of edge that keep a copy until the next deploy and ask nobody meanwhile: what they send to browsers is
-#: `public, max-age=0, must-revalidate`. docs.netlify.com/build/caching, vercel.com/docs/caching/cdn-cache
-UNTIL_DEPLOY = frozenset({"netlify", "vercel"})
 #: Targeted fields with a grammar of their own; all others are Dictionaries (RFC 9213 section 2.1).
 _GRAMMARS: Mapping[str, Callable[[str], Directives | None]] = MappingProxyType(
     {"surrogate-control": surrogate, "edge-control": edge_control, "x-accel-expires": accel_expires}

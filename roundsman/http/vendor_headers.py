@@ -6,6 +6,8 @@ its vendor says nothing there. Which reader is asked first is decided in `cache_
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from roundsman.http.cache_states import (
     BYPASS,
@@ -236,41 +238,95 @@ def age(headers: HeaderValues) -> CacheReport | None:
     return report_of([HIT], "age") if headers.get("age", "").startswith("1") else None
 
 
-#: What gives a kind of edge away, the outermost first: a header that it alone sends, or what `server` begins with.
-_SIGNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("cloudflare", ("cf-ray", "cf-cache-status"), "cloudflare"),
-    ("edgeone", ("eo-cache-status", "eo-log-uuid"), "tencentedgeone"),
-    ("sucuri", ("x-sucuri-cache", "x-sucuri-id"), "sucuri"),
-    ("imperva", ("x-iinfo",), ""),
-    ("cdn77", ("x-77-cache", "x-77-pop"), "cdn77"),
-    ("quic-cloud", ("x-qc-cache", "x-qc-pop"), ""),
-    ("hostinger", ("x-hcdn-cache-status", "x-hcdn-request-id"), "hcdn"),
-    ("ddos-guard", ("ddg-cache-status",), "ddos-guard"),
-    ("gocache", ("x-gocache-cachestatus",), "gocache"),
-    ("stackcache", ("x-cdn-cache-status",), ""),
-    ("smoxy", ("s-cache",), ""),
-    ("arvancloud", ("ar-cache",), "arvancloud"),
-    ("tencent", ("x-nws-log-uuid",), "nws_"),
-    ("alibaba", ("eagleid", "x-swift-cachetime"), ""),
-    ("huawei", ("x-hcs-proxy-type", "x-ccdn-cachettl"), ""),
-    ("baidu", ("ohc-cache-hit",), ""),
-    ("volcengine", ("x-bdcdn-cache-status",), ""),
-    ("stackpath", ("x-hw",), ""),
-    ("edgecast", ("x-ec-cache",), "ecacc"),
-    ("cloudfront", ("x-amz-cf-id", "x-amz-cf-pop"), "cloudfront"),
-    ("fastly", ("fastly-debug-ttl", "x-fastly-request-id"), ""),
-    ("akamai", ("akamai-cache-status", "x-akamai-transformed", "akamai-grn"), "akamai"),
-    ("azure-front-door", ("x-azure-ref",), ""),
-    ("bunny", ("cdn-pullzone", "cdn-cache"), "bunnycdn"),
-    ("keycdn", ("x-edge-location",), "keycdn"),
-    ("vercel", ("x-vercel-id", "x-vercel-cache"), "vercel"),
-    ("netlify", ("x-nf-request-id",), "netlify"),
-    ("wordpress-com", ("x-ac",), ""),
-    ("fly", ("fly-request-id",), "fly/"),
-    ("kinsta", ("x-kinsta-cache",), ""),
-    ("pagely", ("x-gateway-cache-status",), "pagely"),
-    ("platform-sh", ("x-platform-cache", "x-platform-cluster"), ""),
-    ("litespeed", ("x-litespeed-cache",), "litespeed"),
+@dataclass(frozen=True, slots=True)
+class EdgeHeaders:
+    """What a kind of edge says and obeys in headers. One more edge is one more entry of `EDGES`."""
+
+    signs: tuple[str, ...] = ()
+    """Headers that it alone sends, in lower case."""
+    server: str = ""
+    """What `server` begins with, in lower case."""
+    reader: Reader | None = None
+    """Of its own status header; None when it writes Cache-Status (RFC 9211), or a header of `host_status`."""
+    targeted: tuple[str, ...] = ()
+    """The fields that it obeys instead of Cache-Control, the first one first, as its maker documents."""
+    keeps_until_deploy: bool = False
+    """Whether it keeps a copy until the next deploy and asks nobody meanwhile. To browsers such an edge sends
+    `public, max-age=0, must-revalidate`."""
+
+
+#: By the slug of an edge's block, or a name of ours; the outermost first. Targeted fields and deploys by
+#: developers.cloudflare.com/cache/concepts/cdn-cache-control, www.fastly.com/documentation/guides (cache freshness),
+#: docs.netlify.com/build/caching, vercel.com/docs/caching/cache-control-headers and cdn-cache, techdocs.akamai.com
+#: (Edge-Control). Every other kind obeys no field in full as shipped; Varnish and Squid heed parts of
+#: Surrogate-Control, and what they keep by it shows as observed.
+EDGES: Mapping[str, EdgeHeaders] = MappingProxyType(
+    {
+        "cloudflare": EdgeHeaders(
+            signs=("cf-ray", "cf-cache-status"),
+            server="cloudflare",
+            reader=cloudflare,
+            targeted=("cloudflare-cdn-cache-control", "cdn-cache-control"),
+        ),
+        "edgeone": EdgeHeaders(signs=("eo-cache-status", "eo-log-uuid"), server="tencentedgeone"),
+        "sucuri": EdgeHeaders(signs=("x-sucuri-cache", "x-sucuri-id"), server="sucuri"),
+        "imperva": EdgeHeaders(signs=("x-iinfo",)),
+        "cdn77": EdgeHeaders(signs=("x-77-cache", "x-77-pop"), server="cdn77"),
+        "quic-cloud": EdgeHeaders(signs=("x-qc-cache", "x-qc-pop")),
+        "hostinger": EdgeHeaders(signs=("x-hcdn-cache-status", "x-hcdn-request-id"), server="hcdn"),
+        "ddos-guard": EdgeHeaders(signs=("ddg-cache-status",), server="ddos-guard"),
+        "gocache": EdgeHeaders(signs=("x-gocache-cachestatus",), server="gocache"),
+        "stackcache": EdgeHeaders(signs=("x-cdn-cache-status",)),
+        "smoxy": EdgeHeaders(signs=("s-cache",)),
+        "arvancloud": EdgeHeaders(signs=("ar-cache",), server="arvancloud"),
+        "tencent": EdgeHeaders(signs=("x-nws-log-uuid",), server="nws_"),
+        "alibaba": EdgeHeaders(signs=("eagleid", "x-swift-cachetime")),
+        "huawei": EdgeHeaders(signs=("x-hcs-proxy-type", "x-ccdn-cachettl")),
+        "baidu": EdgeHeaders(signs=("ohc-cache-hit",)),
+        "volcengine": EdgeHeaders(signs=("x-bdcdn-cache-status",)),
+        "stackpath": EdgeHeaders(signs=("x-hw",)),
+        "edgecast": EdgeHeaders(signs=("x-ec-cache",), server="ecacc"),
+        "cloudfront": EdgeHeaders(signs=("x-amz-cf-id", "x-amz-cf-pop"), server="cloudfront", reader=cloudfront),
+        "fastly": EdgeHeaders(
+            signs=("fastly-debug-ttl", "x-fastly-request-id"), reader=fastly, targeted=("surrogate-control",)
+        ),
+        "akamai": EdgeHeaders(
+            signs=("akamai-cache-status", "x-akamai-transformed", "akamai-grn"),
+            server="akamai",
+            reader=akamai,
+            targeted=("edge-control",),
+        ),
+        "azure-front-door": EdgeHeaders(signs=("x-azure-ref",), reader=azure),
+        "bunny": EdgeHeaders(signs=("cdn-pullzone", "cdn-cache"), server="bunnycdn", reader=bunny),
+        "keycdn": EdgeHeaders(signs=("x-edge-location",), server="keycdn", reader=keycdn),
+        "vercel": EdgeHeaders(
+            signs=("x-vercel-id", "x-vercel-cache"),
+            server="vercel",
+            reader=vercel,
+            targeted=("vercel-cdn-cache-control", "cdn-cache-control"),
+            keeps_until_deploy=True,
+        ),
+        "netlify": EdgeHeaders(
+            signs=("x-nf-request-id",),
+            server="netlify",
+            targeted=("netlify-cdn-cache-control", "cdn-cache-control"),
+            keeps_until_deploy=True,
+        ),
+        "wordpress-com": EdgeHeaders(signs=("x-ac",)),
+        "fly": EdgeHeaders(signs=("fly-request-id",), server="fly/"),
+        "kinsta": EdgeHeaders(signs=("x-kinsta-cache",)),
+        "pagely": EdgeHeaders(signs=("x-gateway-cache-status",), server="pagely"),
+        "platform-sh": EdgeHeaders(signs=("x-platform-cache", "x-platform-cluster")),
+        "litespeed": EdgeHeaders(signs=("x-litespeed-cache",), server="litespeed"),
+        # What shows no sign of itself: a site has to name it.
+        "demo-edge": EdgeHeaders(),
+        "google-cdn": EdgeHeaders(reader=google),
+        "nginx": EdgeHeaders(reader=nginx),
+        "nginx-refresh": EdgeHeaders(reader=nginx),
+        "squid": EdgeHeaders(reader=squid),
+        "traffic-server": EdgeHeaders(reader=traffic_server),
+        "varnish": EdgeHeaders(reader=varnish),
+    }
 )
 
 
@@ -279,8 +335,8 @@ def kinds(headers: HeaderValues) -> tuple[str, ...]:
     server, served_by = headers.get("server", "").lower(), headers.get("x-served-by", "")
     found = [
         kind
-        for kind, names, product in _SIGNS
-        if any(name in headers for name in names) or (product and server.startswith(product))
+        for kind, edge in EDGES.items()
+        if any(name in headers for name in edge.signs) or (edge.server and server.startswith(edge.server))
     ]
     return tuple(dict.fromkeys([*found, *(["fastly"] if _is_fastly(served_by) else [])]))
 

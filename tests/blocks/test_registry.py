@@ -8,7 +8,7 @@ from blocks.cloudflare import Cloudflare
 from blocks.edge import Edge
 from blocks.member import Member
 from blocks.registry import BlockError, channels, edges, faults, kinds, make, members, shaped
-from roundsman.http import cache_status
+from roundsman.http.vendor_headers import EDGES
 
 
 def test_blocks_are_found_by_their_slugs():
@@ -20,8 +20,8 @@ def test_blocks_are_found_by_their_slugs():
     assert set(members()) == {"member"}
 
 
-def test_every_edge_that_can_purge_has_a_reader_of_its_own():
-    assert set(edges()) <= set(cache_status._BY_EDGE)
+def test_of_every_edge_that_can_purge_it_is_known_what_it_says_in_headers():
+    assert set(edges()) <= set(EDGES)
 
 
 def test_a_block_that_is_kept_elsewhere_is_not_said_to_lack_what_its_settings_may_give_it():

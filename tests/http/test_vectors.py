@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from roundsman.http import vendor_headers
 from roundsman.http.cache_status import read
 from roundsman.http.rfc9111_reuse import HttpRequest, HttpResponse, judge
-from roundsman.http.rfc9111_store import TARGETED
 from roundsman.report.rules.exchange import Exchange, Probe
 
 OURS = Path(__file__).parents[1] / "vectors"
@@ -30,8 +30,8 @@ ASKED = ("storable", "heuristic_allowed", "explicit_lifetime", "age_at_next", "f
 
 def targeted(profile):
     """The fields that a cache of some profile obeys instead of Cache-Control."""
-    if profile in TARGETED:
-        return TARGETED[profile]
+    if (known := vendor_headers.EDGES.get(profile)) and known.targeted:
+        return known.targeted
     standard = {"rfc9111": (), "rfc9213": ("cdn-cache-control",)}
     return standard.get(profile, ("surrogate-control",))
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundsman.http import cache_status
+from roundsman.http import cache_status, vendor_headers
 from roundsman.http.cache_status import CacheState, OriginContacted, read
 from tests.make import exchange
 
 HEARD = sorted(cache_status._STATUS_HEADERS)
-EDGES = st.sampled_from(["", "an edge of tomorrow", *cache_status._BY_EDGE])
+EDGES = st.sampled_from(["", "an edge of tomorrow", *vendor_headers.EDGES])
 ANYTHING = st.text(alphabet=st.characters(max_codepoint=255), max_size=60)
 #: Nearly right values: the words and the punctuation of all vendors, in any order.
 NEARLY = st.lists(

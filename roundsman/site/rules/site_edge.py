@@ -1,7 +1,7 @@
 """What is known of a site's edge before anything is asked."""
 
 from roundsman.http.cache_status import edges
-from roundsman.http.rfc9111_store import TARGETED
+from roundsman.http.vendor_headers import EDGES
 from roundsman.report.rules.exchange import Exchange
 from roundsman.site.rules.site import Site
 
@@ -15,5 +15,7 @@ def targeted_of(site: Site, seen: Exchange | None = None) -> tuple[str, ...]:
     if site.targeted_fields is not None:
         return tuple(name.lower() for name in site.targeted_fields)
     if site.edge:
-        return TARGETED.get(site.edge.partition("/")[0], ())
-    return next((TARGETED[kind] for kind in (edges(seen) if seen else ()) if kind in TARGETED), ())
+        kind = EDGES.get(site.edge.partition("/")[0])
+        return kind.targeted if kind else ()
+    guessed = (EDGES[kind].targeted for kind in (edges(seen) if seen else ()) if kind in EDGES)
+    return next(filter(None, guessed), ())
