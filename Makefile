@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo demo-import demo-rehearsal up cluster test lint bench render lock clean
+.PHONY: demo demo-import demo-rehearsal up cluster test test-fast coverage mutate lint bench render lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock
@@ -44,6 +44,16 @@ test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing
 	wait $$waits; waited=$$?; cat "$$out"; \
 	[ $$rest = 0 ] && [ $$waited = 0 ]
 
+test-fast: $(STAMP) ## what needs no Prefect server, real cache, database server or browser: under 90 s on two cores
+	@$(BIN)/python -m pytest --fast -n $$(nproc) --maxprocesses 4 --dist loadfile
+
+coverage: $(STAMP) ## the branches of the pure modules that the fast tests take; fails below 95 %
+	@$(BIN)/python -m coverage run -m pytest --fast -q
+	@$(BIN)/python -m coverage report
+
+mutate: $(STAMP) ## small changes to the judges, each of which has to fail a fast test; SAMPLE=40 tries so many of each
+	@nice -n 15 $(BIN)/python -m benchmarks.mutants --sample $(or $(SAMPLE),0)
+
 lint: $(STAMP) ## ruff, the sites, and what is rendered from them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,4 +70,4 @@ lock: ## requirements.lock from pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev --extra postgres --extra cluster pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .roundsman .pytest_cache .ruff_cache
+	rm -rf $(VENV) .roundsman .pytest_cache .ruff_cache .mypy_cache .coverage

@@ -1,12 +1,32 @@
 """What many rooms' tests need: a Prefect server, and a ledger of their own."""
 
 import os
+import time
 
 import pytest
 
 from flows.commands.common import EMBEDDED
+from tests import needs
 
 os.environ.update(EMBEDDED)
+
+#: A test that takes longer is not fast; on a busy machine it may take as many times longer.
+FAST_TEST_SECONDS = 5
+SLOW_MARKERS = ("slow", "harness", "waits")
+SLOW_FIXTURES = {"prefect", "postgres_server"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fast", action="store_true", help="only what needs no Prefect server, real cache, database server or browser"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--fast"):
+        needs.fast = True
+        # A Prefect server that nobody asked for by its fixture fails the test that would start it.
+        os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +64,35 @@ def authority(tmp_path, monkeypatch):
     return authority
 
 
-def pytest_collection_modifyitems(items):
+def _params(item):
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+def is_fast(item):
+    """By its markers, its fixtures, and the database that it is run on."""
+    words = {word for word in _params(item).values() if isinstance(word, str)}
+    return (
+        not any(item.get_closest_marker(name) for name in SLOW_MARKERS)
+        and SLOW_FIXTURES.isdisjoint(item.fixturenames)
+        and "postgresql" not in words
+    )
+
+
+def pytest_collection_modifyitems(config, items):
     """Files with slow tests come first: what one process does at last, with nobody beside it, is then soon over."""
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=[item for item in items if not is_fast(item)])
+        items[:] = [item for item in items if is_fast(item)]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """So that no slow test slips in among the fast ones."""
+    started = time.perf_counter()
+    result = yield
+    took, busy = time.perf_counter() - started, max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
+    if needs.fast and took > FAST_TEST_SECONDS * busy:
+        pytest.fail(f"took {took:.1f} s: mark it slow, or make it faster", pytrace=False)
+    return result

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+#: With `--fast`, nothing that is slow to start may start.
+fast = False
+
 _ELSEWHERE = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/15/bin")
 
 
 def program(name: str) -> str:
     """The path of a program, also where servers are kept."""
+    slow_to_start(name)
     path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(_ELSEWHERE))
     return path or lacking(name)
 
@@ -18,6 +22,12 @@ def program(name: str) -> str:
 def file(path: str) -> Path:
     """A file that a package installs."""
     return Path(path) if Path(path).exists() else Path(lacking(path))
+
+
+def slow_to_start(what: str) -> None:
+    """Skips a test that needs it, among the fast ones."""
+    if fast:
+        pytest.skip(f"not among the fast tests: {what}")
 
 
 def lacking(what: str) -> str:

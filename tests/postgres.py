@@ -42,6 +42,7 @@ def server(*, durable: bool = False) -> Iterator[Server]:
 
     `durable`: with its own defaults, so that a commit waits for the disk.
     """
+    needs.slow_to_start("PostgreSQL")
     programs = _programs()
     # Not pytest's own folder: that is closed to the user that the server has to run as.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))

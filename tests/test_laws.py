@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 RULES = sorted(
@@ -331,3 +332,24 @@ def _variable(node):
     if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
         return node.left
     return None
+
+
+def test_pre_commit_checks_what_make_lint_checks():
+    """And fetches nothing: each hook is a program of the locked environment."""
+    makefile = (ROOT / "Makefile").read_text()
+    linted = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1].replace("$(BIN)", ".venv/bin")
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert ["local"] == [repo["repo"] for repo in repos]
+    assert linted.strip().split("\n\t") == [hook["entry"] for hook in repos[0]["hooks"]]
+
+
+def test_no_slow_test_is_among_the_fast_ones():
+    """`--fast` leaves out each marker and whoever asks for a server; what `needs` finds is skipped; the rest has a limit."""
+    from tests.conftest import SLOW_FIXTURES, SLOW_MARKERS
+
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert {marker.partition(":")[0] for marker in options["markers"]} == set(SLOW_MARKERS)
+    shared = (ROOT / "tests/conftest.py").read_text()
+    assert all(f"def {name}(" in shared for name in SLOW_FIXTURES)
+    harness = "prefect_test_" + "harness"
+    assert [ROOT / "tests/conftest.py"] == [path for path in ROOT.glob("tests/**/*.py") if harness in path.read_text()]
