@@ -11,6 +11,7 @@ import yaml
 from deployments.specs import ROOT, Spec
 from deployments.work_pools import FOLDER, KINDS, template
 from roundsman.database.rules.promise import Database
+from roundsman.report.rules.text import markdown_table
 from roundsman.site.rules.site import Site
 
 START, END = "<!-- rendered: jobs -->", "<!-- end -->"
@@ -108,9 +109,4 @@ def table(specs: list[Spec]) -> str:
         ]
         for spec in specs
     ]
-    return "\n".join([_row(head), "|---" * len(head) + "|", *map(_row, rows)])
-
-
-def _row(cells: list[str]) -> str:
-    escaped = (cell.replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    return markdown_table(head, ([cell.replace("|", r"\|") for cell in row] for row in rows))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR
+from roundsman.report.rules.text import markdown_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,5 @@ RETENTION = (
 
 def table() -> str:
     """All of it as a Markdown table."""
-    rows = [
-        f"| {one.what} | {f'{one.days} days' if one.days else 'for ever'} | {one.stays or '-'} |" for one in RETENTION
-    ]
-    return "\n".join(("| what | kept | stays longer |", "|---|---|---|", *rows))
+    rows = ([kept.what, f"{kept.days} days" if kept.days else "for ever", kept.stays or "-"] for kept in RETENTION)
+    return markdown_table(("what", "kept", "stays longer"), rows)
