@@ -96,7 +96,7 @@ def until_reset(response: httpx.Response, header: str) -> float | None:
     return max(0.0, float(said) - here) if re.fullmatch(r"[0-9]{1,12}", said) else None
 
 
-def mend(status: int) -> str:
+def remedy(status: int) -> str:
     """What to do about an answer that is a refusal for good."""
     if status < 400:
         return "a redirect is not followed; set the address that it leads to"

@@ -15,7 +15,7 @@ from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, StringConstraints
 
 from blocks.access_token import TokenSource
-from blocks.asking import DENIED, bounded, mend, retry_after, too_wide
+from blocks.asking import DENIED, bounded, remedy, retry_after, too_wide
 from blocks.hiding import secrets_in, struck_out
 from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Receipt, Settling, Tags, folded
 
@@ -346,8 +346,8 @@ class Edge(Block):
             says = f"{asked} could not be reached ({seen}), wanted an answer; see whether it is up, then purge again"
             raise PurgeError(says) from None
         except (httpx.RequestError, TimeoutError) as trouble:
-            told = self._hidden(str(trouble), request) or f"no answer within {PURGE_TIMEOUT_SECONDS:g} s"
-            seen = f"was asked and then lost ({type(trouble).__name__}: {told})"
+            why = self._hidden(str(trouble), request) or f"no answer within {PURGE_TIMEOUT_SECONDS:g} s"
+            seen = f"was asked and then lost ({type(trouble).__name__}: {why})"
             says = f"{asked} {seen}, wanted an answer; it may have purged: look before you purge again"
             raise PurgeError(says, unknown=True) from None
 
@@ -369,15 +369,15 @@ class Edge(Block):
         # Varnish sends Retry-After with every error, so it only counts where waiting can help.
         said = response.headers.get("retry-after") if later else None
         seen = f"{status} (Retry-After: {said[:40]})" if said else str(status)
-        told = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
+        body_text = " ".join(re.sub(r"<[^>]*>", " ", answer).split())[:80].rstrip()
         # A quota that is used up is often a 403.
         denied = not later and self.denies(response)
         # Where the page itself is the answer, what is gone is that page, and no address of an API.
         astray = (status == 404 or response.is_redirect) and not self.refills
-        what = "purge again later" if later else mend(401 if denied and status not in DENIED else status)
+        what = "purge again later" if later else remedy(401 if denied and status not in DENIED else status)
         says = f"{self.get_block_type_name()} at {asked} answered {seen}, wanted 2xx; {what}"
         return PurgeError(
-            f"{says}. It said: {told}" if told else says,
+            f"{says}. It said: {body_text}" if body_text else says,
             permanent=not later,
             shut_out=denied or (astray and not later) or status == 405,
             denied=denied,

@@ -72,8 +72,8 @@ class Member(Block):
         url = base_url.rstrip("/") + self.login
         response = await self._post(url, client)
         if response.status_code >= 400:
-            mend = "check the member's form fields" if response.status_code < 500 else "see what troubles the site"
-            raise LoginError(f"{url} answered {response.status_code}, wanted a login; {mend}")
+            remedy = "check the member's form fields" if response.status_code < 500 else "see what troubles the site"
+            raise LoginError(f"{url} answered {response.status_code}, wanted a login; {remedy}")
         # Cookies that were deleted, or are for another host, are not among these.
         cookies = [f"{cookie.name}={cookie.value or ''}" for cookie in response.cookies.jar]
         # The bytes as they came, each as a character, which is how headers are sent.

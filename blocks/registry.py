@@ -28,7 +28,7 @@ ENV = "wanted `{env: NAME}`, with the value in that environment variable where t
 
 
 class BlockError(ValueError):
-    """A block that cannot be made: which setting, what was seen there, and how to mend it.
+    """A block that cannot be made: which setting, what was seen there, and how to correct it.
 
     `setting` is `type/name.field.inner`.
     """
@@ -36,16 +36,16 @@ class BlockError(ValueError):
     permanent = False
     """A setting can be corrected; so what could not be sent for want of the block is tried again."""
 
-    def __init__(self, setting: str, saw: str, mend: str) -> None:
-        super().__init__(setting, saw, mend)
+    def __init__(self, setting: str, saw: str, remedy: str) -> None:
+        super().__init__(setting, saw, remedy)
         self.setting = setting
         self.saw = saw
-        self.mend = mend
+        self.remedy = remedy
         self.others: tuple[BlockError, ...] = ()
         """What else is wrong with the same block."""
 
     def __str__(self) -> str:
-        return f"{self.setting}: saw {self.saw}; {self.mend}"
+        return f"{self.setting}: saw {self.saw}; {self.remedy}"
 
 
 @cache

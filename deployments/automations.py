@@ -109,8 +109,8 @@ async def find(client: PrefectClient, name: str, sites: tuple[str, ...] | None) 
     try:
         block = await client.read_block_document_by_name(short, kind, include_secrets=False)
     except ObjectNotFound:
-        mend = f"save it under Blocks in Prefect, or correct {VARIABLE} or the site file"
-        raise ChannelError(f"no channel: Prefect keeps no block {name!r}; {mend}") from None
+        remedy = f"save it under Blocks in Prefect, or correct {VARIABLE} or the site file"
+        raise ChannelError(f"no channel: Prefect keeps no block {name!r}; {remedy}") from None
     return Subscriber(name, block.id, sites)
 
 

@@ -24,9 +24,9 @@ def deploy(file: Path) -> int:
     if not asyncio.run(_keep_paused(config)):
         return _prefect(file)
     with TemporaryDirectory() as folder:
-        told = Path(folder, "prefect.yaml")
-        told.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        return _prefect(told)
+        config_file = Path(folder, "prefect.yaml")
+        config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        return _prefect(config_file)
 
 
 async def _keep_paused(config: dict[str, Any]) -> bool:

@@ -122,7 +122,7 @@ async def wait(pool: str, timeout: float) -> int:
     _say(f"work pool {pool} is paused")
     busy_at = time.monotonic()
     end = busy_at + timeout
-    told, told_at = [""], -math.inf
+    last_runs, last_told_at = [""], -math.inf
     while True:
         runs, now = sorted([f"{run.name} ({run.state_name})" for run in await under_way(pool)]), time.monotonic()
         if not runs and now >= min(busy_at + QUIET_SECONDS, end):
@@ -130,9 +130,9 @@ async def wait(pool: str, timeout: float) -> int:
             return DONE
         if runs:
             busy_at = now
-        if runs and (runs != told or now > told_at + _TELL_EVERY_SECONDS):
+        if runs and (runs != last_runs or now > last_told_at + _TELL_EVERY_SECONDS):
             _say(f"waiting for {_counted(runs)}")
-            told, told_at = runs, now
+            last_runs, last_told_at = runs, now
         if runs and now >= end:
             _say(f"after {timeout:g} s not ended: {_counted(runs)}")
             return STILL_BUSY

@@ -204,11 +204,11 @@ class Parts:
     def _ended(self, part: Part, *, hurry: bool) -> bool:
         """Wait for a part that was asked to end; a signal meanwhile hurries it and all that come after it."""
         end = time.monotonic() + part.patience
-        told = False
+        warned = False
         while part.process.poll() is None and time.monotonic() < end:
-            if hurry and not told:
+            if hurry and not warned:
                 part.process.send_signal(signal.SIGINT)
-                told = True
+                warned = True
             with suppress(Empty):
                 hurry = self._events.get(timeout=_LOOK_EVERY_SECONDS) is None or hurry
         return hurry

@@ -193,13 +193,13 @@ def _walk_once(api: httpx.Client, key: str) -> bool:
 
 def _taken(option: str, port: int, ports: Mapping[str, int]) -> str:
     """Why a part can't have its port; nothing when it can."""
-    mend = "leave the demo out with --no-demo" if option == "--no-demo" else f"name another one with {option}"
+    remedy = "leave the demo out with --no-demo" if option == "--no-demo" else f"name another one with {option}"
     if list(ports.values()).count(port) > 1:
-        return f"port {port} is wanted twice: {mend}"
+        return f"port {port} is wanted twice: {remedy}"
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        return f"port {port} can't be had ({os.strerror(error.errno or 0)}): stop what uses it, or {mend}"
+        return f"port {port} can't be had ({os.strerror(error.errno or 0)}): stop what uses it, or {remedy}"
     return ""
 
 

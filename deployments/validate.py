@@ -77,7 +77,7 @@ def validate_file(path: Path) -> list[str]:
 
 
 def problems(config: Any) -> Iterator[str]:
-    """What is wrong with the content of a prefect.yaml, one sentence each that names deployment, key and mend."""
+    """What is wrong with the content of a prefect.yaml, one sentence each that names deployment, key and remedy."""
     if not isinstance(config, dict) or not config.get("deployments"):
         yield "prefect.yaml: deployments: saw none, wanted at least one"
         return
@@ -271,9 +271,9 @@ def _misfits(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
     try:
         model.model_validate(given)
     except ValidationError as error:
-        told = set()
+        reported = set()
         for one in error.errors():
             # Below its key a union tells each of its members' complaints; the checks of that key say it better.
-            if (key := str(one["loc"][0]) if one["loc"] else "") not in told:
+            if (key := str(one["loc"][0]) if one["loc"] else "") not in reported:
                 yield f"{key}: {one['msg']}"
-            told.add(key)
+            reported.add(key)

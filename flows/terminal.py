@@ -216,12 +216,13 @@ def show_first_look(report: Report, url: str, console: Console | None = None) ->
     status = f"  status {', '.join(statuses)}" if statuses else ""
     console.print(heading(f"{url}{status}  {report.outcome}"))
     for verdict in report.verdicts:
-        told = {head: text for head, text in zip(COLUMNS, (verdict.by_rfc, verdict.observed), strict=True) if text}
-        for head, text in told.items():
+        both = zip(COLUMNS, (verdict.by_rfc, verdict.observed), strict=True)
+        shown = {head: text for head, text in both if text}
+        for head, text in shown.items():
             console.print(words(f"{head}: {text}"), soft_wrap=True)
         for one in verdict.findings:
             is_fine = one.outcome is Outcome.PASS
-            if not is_fine or not told:
+            if not is_fine or not shown:
                 said = f"{one.outcome.upper()} {one.claim}  saw {one.saw}"
                 said = said if is_fine else f"{said}, wanted {one.wanted}"
                 console.print(words(said, STYLES[one.outcome]), soft_wrap=True)
@@ -282,14 +283,14 @@ def _table(groups: Sequence[Group], *, wide: bool) -> Table:
 
 
 def _cells(one: Group, beside: Sequence[str]) -> list[Text]:
-    told = columns(one)
+    cells = columns(one)
     subjects = _lines(*one.examples, one.more)
-    return [words(one.check), subjects, words(seen(one)), *(words(told.get(name, "")) for name in beside)]
+    return [words(one.check), subjects, words(seen(one)), *(words(cells.get(name, "")) for name in beside)]
 
 
 def _below(one: Group) -> Text:
-    told = "; ".join(f"{name}: {text}" for name, text in columns(one).items())
-    return Text.assemble(words(f"{one.check}  {one.where}", "bold"), "\n", _lines(seen(one), told))
+    both = "; ".join(f"{name}: {text}" for name, text in columns(one).items())
+    return Text.assemble(words(f"{one.check}  {one.where}", "bold"), "\n", _lines(seen(one), both))
 
 
 def _lines(*texts: str | None) -> Text:

@@ -177,13 +177,13 @@ def test_every_picture_is_an_svg_without_links():
 @pytest.mark.parametrize("template", ["index.html", "site.html", "message.html"])
 def test_the_board_shows_text(template):
     from deployments.board.app import _TEMPLATES
-    from deployments.board.reader import Letters
+    from roundsman.alerts.batch_outboxes import TargetOutbox
 
     said = dict.fromkeys(("channel", "subject", "kind", "error", "site", "item"), EVERYTHING)
     lost = SimpleNamespace(dead_at=NOW, ended_at=NOW, **said)
     status = replace(a_status(EVERYTHING), site="shop")
     shown = {"at": NOW, "style": "", "status": status, "statuses": [status], "says": EVERYTHING}
-    shown |= {"pictures": {Question.UP: "", "shop": (status.answers[0], "")}, "outboxes": [Letters("", [lost], 1)]}
+    shown |= {"pictures": {Question.UP: "", "shop": (status.answers[0], "")}, "outboxes": [TargetOutbox("", [lost], 1)]}
     page = _TEMPLATES.get_template(template).render(**shown, kept=[lost], kept_count=1)
     assert not re.search(r"<(img|a|script)\b[^>]*(evil|alert)|<[^>]* on\w+=", page)
     assert "http://evil.test" in page

@@ -65,7 +65,11 @@ def _counts(known: Promises) -> dict[tuple[str, Outcome, str], int]:
 def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[TargetOutbox]) -> Iterator[Metric]:
     looked = [({"site": facts.site.site}, facts.looks[-1]) for facts in board.facts if facts.looks]
     timed = [(facts.site.site, facts.timed) for facts in board.facts if facts.timed]
-    answers = [({"site": one.site, "question": told.question}, told) for one in board.statuses for told in one.answers]
+    answers = [
+        ({"site": status.site, "question": answer.question}, answer)
+        for status in board.statuses
+        for answer in status.answers
+    ]
     families: dict[str, tuple[str, list[Sample]]] = {
         "healthy": ("Whether the ledger answers, rounds are on time and the watch passes.", [({}, not reasons)]),
         "watch_timestamp_seconds": (
@@ -89,11 +93,11 @@ def _families(board: Board, reasons: Sequence[Reason], targets: Sequence[TargetO
         ),
         "answer": (
             "The outcome of each question is 1, and each other outcome 0.",
-            [({**labels, "outcome": one}, told.outcome is one) for labels, told in answers for one in Outcome],
+            [({**labels, "outcome": one}, answer.outcome is one) for labels, answer in answers for one in Outcome],
         ),
         "answer_since_timestamp_seconds": (
             "Since when an answer stands.",
-            [(labels, told.since.timestamp()) for labels, told in answers if told.since],
+            [(labels, answer.since.timestamp()) for labels, answer in answers if answer.since],
         ),
         "up": ("Whether the last look found the site up.", [(labels, look.up) for labels, look in looked]),
         "look_timestamp_seconds": (

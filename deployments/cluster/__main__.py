@@ -202,8 +202,8 @@ def _ask(cluster: Cluster, question: LiteralString) -> list[Any]:
 def _count(folder: Path, cluster: Cluster, killed: tuple[str, ...]) -> SweepSeen:
     command = [sys.executable, "-m", "deployments.cluster.sweeping", "count", str(folder)]
     said = subprocess.run(command, env=cluster.client, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own words
-    told = yaml.safe_load(said)
-    return SweepSeen(told["listed"], Counter(told["looked_at"]), told["summary"], Counter(told["runs"]), killed)
+    facts = yaml.safe_load(said)
+    return SweepSeen(facts["listed"], Counter(facts["looked_at"]), facts["summary"], Counter(facts["runs"]), killed)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def count(_folder: Path) -> int:
         swept = conclude(engine, number)
     paths = {row.number: unpacked(row.paths) for row in shards}
     seen = Counter(paths[shard][position] for shard, position in places)
-    told = {"listed": swept.listed, "summary": swept.summary, "looked_at": seen, "runs": asyncio.run(_runs())}
-    print(json.dumps(told))
+    facts = {"listed": swept.listed, "summary": swept.summary, "looked_at": seen, "runs": asyncio.run(_runs())}
+    print(json.dumps(facts))
     return 0
 
 

@@ -137,20 +137,20 @@ def feed_ready(feed: str) -> None:
     from roundsman.site.rules.written_secrets import what_is_secret
 
     if what := what_is_secret(feed):
-        mend = "wanted it without, as Prefect shows a run's parameters to everybody; rotate the secret"
-        raise InputError(f"FEED: saw {what}: {without_credentials(feed)}; {mend}")
+        remedy = "wanted it without, as Prefect shows a run's parameters to everybody; rotate the secret"
+        raise InputError(f"FEED: saw {what}: {without_credentials(feed)}; {remedy}")
     if "://" in feed:
         scheme, _, rest = feed.partition("://")
         host = re.match(r"(\[[0-9a-fA-F:.]+\]|[^/?#@:\s]+)(?::[0-9]{1,5})?(?:[/?#]|$)", rest)
         if scheme.lower() in {"http", "https"} and host:
             return
         near = nearest(scheme, ["http", "https"], 1)
-        mend = "wanted an address such as https://feed.example.com/articles, or a file of JSON lines or CSV"
+        remedy = "wanted an address such as https://feed.example.com/articles, or a file of JSON lines or CSV"
         if "@" in rest.partition("/")[0]:
-            mend = f"{mend}, without name and password"
+            remedy = f"{remedy}, without name and password"
         elif near and host:
-            mend = f"did you mean {near[0]}://{rest}?"
-        raise InputError(f"FEED: saw {without_credentials(feed)!r}; {mend}")
+            remedy = f"did you mean {near[0]}://{rest}?"
+        raise InputError(f"FEED: saw {without_credentials(feed)!r}; {remedy}")
     path = Path(feed)
     try:
         if path.is_dir():
@@ -163,10 +163,10 @@ def feed_ready(feed: str) -> None:
     except FileNotFoundError:
         beside = [str(one) for one in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
         meant = " or ".join([address_meant(feed)] if address_meant(feed) else nearest(str(path), beside))
-        mend = (
+        remedy = (
             f"did you mean {meant}?" if meant else "wanted a file of JSON lines or CSV, or the address of a paged API"
         )
-        raise InputError(f"FEED: saw no file {feed}; {mend}") from None
+        raise InputError(f"FEED: saw no file {feed}; {remedy}") from None
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"FEED: saw {feed[:300]!r}, which can't be read ({said}); wanted a readable file") from None

@@ -43,8 +43,8 @@ def _run(args: argparse.Namespace) -> int:
         waiting, dead = undelivered(engine)
         say(f"{waiting} wait, {dead} dead")
         for one in dead_letters(engine):
-            told = f"{one.attempts} attempts until {one.dead_at:%Y-%m-%d %H:%M} UTC"
-            say(f"{one.id:>6}  {one.kind}  {one.channel}  {plain(one.subject)} ({told})\n        {plain(one.error)}")
+            tries = f"{one.attempts} attempts until {one.dead_at:%Y-%m-%d %H:%M} UTC"
+            say(f"{one.id:>6}  {one.kind}  {one.channel}  {plain(one.subject)} ({tries})\n        {plain(one.error)}")
     except SQLAlchemyError as error:  # its own text may hold the address
         say(f"the outbox can't be read: {type(error).__name__}", error=True)
         return COULD_NOT_LOOK

@@ -57,10 +57,10 @@ def _run(args: argparse.Namespace) -> int:
         engine.dispose()
 
 
-def _place(told: str) -> tuple[int, int]:
-    if told and not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", told):
-        raise InputError(f"saw {told!r}, wanted JOB/ROW as the list has it, such as 3/1042")
-    job, _, row = told.partition("/")
+def _place(place: str) -> tuple[int, int]:
+    if place and not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", place):
+        raise InputError(f"saw {place!r}, wanted JOB/ROW as the list has it, such as 3/1042")
+    job, _, row = place.partition("/")
     return int(job or 0), int(row or 0)
 
 

@@ -79,5 +79,5 @@ async def import_catalogue(
 
 def counts(outcome: Outcome) -> str:
     """`1,000 rows, 3 changed, 0 in quarantine`, and whether all this was done before."""
-    told = f"{outcome.rows:,} rows, {outcome.changed:,} changed, {outcome.quarantined:,} in quarantine"
-    return f"{told} (imported before)" if outcome.again else told
+    counts = f"{outcome.rows:,} rows, {outcome.changed:,} changed, {outcome.quarantined:,} in quarantine"
+    return f"{counts} (imported before)" if outcome.again else counts

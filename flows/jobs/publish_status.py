@@ -56,15 +56,15 @@ async def publish_status(site: str = "") -> State[list[SiteStatus]]:
     await asyncio.to_thread(ready)
     places = [site] if site else [str(path) for path in all_sites()]
     turn = asyncio.Semaphore(SITES_AT_ONCE)
-    told = [await one for one in [asyncio.create_task(_settle(place, turn)) for place in places]]
-    statuses = [one for one, _ in told]
+    settled = [await one for one in [asyncio.create_task(_settle(place, turn)) for place in places]]
+    statuses = [one for one, _ in settled]
     if not site:
         for review in await find_reviews():
             await publish_answers(review)
             statuses.append(review)
         statuses.append(shared(await find_shared_jobs(), datetime.now(UTC), OWNER, ui()))
         await publish_overview(statuses)
-    lost = [title(one) for one, well in told if not well]
+    lost = [title(one) for one, well in settled if not well]
     if lost:
         return Failed(message=f"no status of {', '.join(lost)}", data=statuses)
     return Completed(message=headline(statuses), data=statuses)

@@ -99,8 +99,8 @@ class BlockOutlets:
         """The outgoing webhook of a name; BlockError when there is none."""
         found = await _block(site, name)
         if not isinstance(found, OutgoingWebhook):
-            mend = "name a block such as outgoing-webhook/shop"
-            raise BlockError(name, "a block that posts no webhooks", mend)
+            remedy = "name a block such as outgoing-webhook/shop"
+            raise BlockError(name, "a block that posts no webhooks", remedy)
         return found
 
     async def purge(self, site: Site | None, row: OutboxRow) -> None:

@@ -64,11 +64,11 @@ def _block_conflicts(site: Site) -> Iterator[Conflict]:
             hint = did_you_mean(kind, kinds) or f"wanted one of {', '.join(kinds)}"
             yield place, f"the unknown {what} type {kind!r}", hint
         elif name not in site.blocks and _declares(site, what, kinds) and "PREFECT_API_URL" not in os.environ:
-            mend = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
-            yield place, f"the unknown {what} {name!r}", mend
+            remedy = f"declare it under `blocks:`, where there are {', '.join(sorted(site.blocks))}"
+            yield place, f"the unknown {what} {name!r}", remedy
     for name, settings in site.blocks.items():
         for error in registry.faults(name, settings):
-            yield _place(name, error.setting), error.saw, error.mend
+            yield _place(name, error.setting), error.saw, error.remedy
 
 
 def _declares(site: Site, what: str, kinds: Sequence[str]) -> bool:

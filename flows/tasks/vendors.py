@@ -30,8 +30,8 @@ async def saved(name: str) -> Block:
     try:
         return cast("Block", await registry.kinds()[kind].aload(short))
     except (KeyError, ValueError) as error:
-        mend = f"write its settings under `blocks: {{{name}: ...}}` in the site file, or save the block in Prefect"
-        raise registry.BlockError(name, "no such block, neither in the site file nor in Prefect", mend) from error
+        remedy = f"write its settings under `blocks: {{{name}: ...}}` in the site file, or save the block in Prefect"
+        raise registry.BlockError(name, "no such block, neither in the site file nor in Prefect", remedy) from error
 
 
 @task(task_run_name="log in test members", cache_policy=NO_CACHE, persist_result=False)

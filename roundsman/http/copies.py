@@ -51,8 +51,8 @@ def states(seen: Sequence[Exchange]) -> str:
 def observed(seen: Sequence[Exchange]) -> str:
     """States and ages in a row, as `MISS, HIT, HIT; Age 0, 0, 3`; no ages where the edge sends none."""
     ages = [age(exchange) for exchange in seen]
-    told = ", ".join("none" if one is None else str(one) for one in ages)
-    return states(seen) + (f"; Age {told}" if any(one is not None for one in ages) else "")
+    shown = ", ".join("none" if one is None else str(one) for one in ages)
+    return states(seen) + (f"; Age {shown}" if any(one is not None for one in ages) else "")
 
 
 def difference(one: Exchange, other: Exchange) -> str:

@@ -51,8 +51,8 @@ def load(site: str, conflicts: Conflicts = no_more) -> Site:
         try:
             return infer(site)
         except ValueError as error:
-            saw, _, mend = str(error).rpartition("; ")
-            raise SiteFileError([Problem(without_credentials(site), 0, "SITE", saw, mend)]) from None
+            saw, _, remedy = str(error).rpartition("; ")
+            raise SiteFileError([Problem(without_credentials(site), 0, "SITE", saw, remedy)]) from None
     if not site.strip():
         hint = f"known sites: {', '.join(one.stem for one in all_sites()) or 'none'}"
         raise SiteFileError([Problem("SITE", 0, "SITE", "no name", hint)])
@@ -141,8 +141,8 @@ def shown_and_text(path: Path, known: Sequence[Path], what: str) -> tuple[str, s
         raise SiteFileError([Problem(shown, 0, "file", "a folder", f"name a {what[:-1]} file in it")]) from None
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        mend = "make it a readable file of UTF-8 text"
-        raise SiteFileError([Problem(shown, 0, "file", f"nothing that can be read ({said})", mend)]) from None
+        remedy = "make it a readable file of UTF-8 text"
+        raise SiteFileError([Problem(shown, 0, "file", f"nothing that can be read ({said})", remedy)]) from None
     if len(raw) > MAX_FILE_BYTES:
         saw = f"more than {MAX_FILE_BYTES} bytes"
         raise SiteFileError([Problem(shown, 0, "file", saw, f"is it a {what[:-1]} file?")])
@@ -166,8 +166,8 @@ def _name_conflicts(site: Site, path: Path) -> Iterator[Conflict]:
     if path.parent.resolve() == SITES and path.stem != site.site:
         yield ("site",), repr(site.site), f"a file of this folder has its site's name: {path.stem}"
     if site.schedule:
-        for field, saw, mend in schedule_problems(site.schedule):
-            yield ("schedule", field), saw, mend
+        for field, saw, remedy in schedule_problems(site.schedule):
+            yield ("schedule", field), saw, remedy
 
 
 @cache
@@ -192,8 +192,8 @@ def schedule_problems(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
     known = schedule.timezone in timezones()
     if not known:
         near = did_you_mean(schedule.timezone, timezones(), 1)
-        mend = "wanted a timezone such as Europe/Berlin" + (f"; {near}" if near else "")
-        yield "timezone", repr(schedule.timezone), mend
+        remedy = "wanted a timezone such as Europe/Berlin" + (f"; {near}" if near else "")
+        yield "timezone", repr(schedule.timezone), remedy
     for field, said in schedule.model_dump(exclude={"timezone"}, exclude_none=True).items():
         if not croniter.is_valid(cron(said, "")):
             wanted = "wanted hourly, daily, or a cron expression of five fields, such as 7 * * * * or H * * * *"

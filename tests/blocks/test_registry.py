@@ -80,7 +80,7 @@ def environment(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "setting", "saw", "mend"),
+    ("name", "settings", "setting", "saw", "remedy"),
     [
         ("varnsh/a", {}, "varnsh/a", "the type 'varnsh'", "did you mean varnish?"),
         ("zzz/a", {}, "zzz/a", "the type 'zzz'", "there are akamai, apprise, azure-front-door"),
@@ -130,14 +130,14 @@ def environment(monkeypatch):
     ],
 )
 @pytest.mark.usefixtures("environment")
-def test_a_block_that_cannot_be_made_says_what_and_how_to_mend_it(name, settings, setting, saw, mend):
+def test_a_block_that_cannot_be_made_says_what_and_how_to_mend_it(name, settings, setting, saw, remedy):
     """The setting, what was seen, what to do; no value that could be a secret."""
     with pytest.raises(BlockError) as caught:
         make(name, settings)
     error = caught.value
     assert error.setting == setting
     assert saw in error.saw
-    assert mend in error.mend
+    assert remedy in error.remedy
     assert "hush" not in str(error)
     assert "4711" not in str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -44,11 +44,11 @@ SECRETS = [
 
 @pytest.mark.parametrize(("written", "place", "says"), SECRETS, ids=[row[0] for row in SECRETS])
 def test_a_secret_is_found_wherever_it_is_written_and_never_quoted(written, place, says):
-    [(where, saw, mend)] = written_secrets(yaml.safe_load(written))
+    [(where, saw, remedy)] = written_secrets(yaml.safe_load(written))
     assert place == ".".join(map(str, where))
     assert says in saw
-    assert "hunter2" not in f"{saw} {mend}".lower()
-    assert ("`{env: NAME}`" in mend) is written.startswith(("blocks", "url"))
+    assert "hunter2" not in f"{saw} {remedy}".lower()
+    assert ("`{env: NAME}`" in remedy) is written.startswith(("blocks", "url"))
 
 
 FINE = [

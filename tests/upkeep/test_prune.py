@@ -127,7 +127,7 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from sqlalchemy import event
-from flows.tasks import prune_rows, prune_samples
+from roundsman.upkeep import prune_rows, prune_samples
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
 prune_samples.BATCH = 50
@@ -161,7 +161,7 @@ def test_a_pass_that_was_killed_and_made_again_gives_the_same(ledger, url, tmp_p
 BESIDE = """
 import sys
 from datetime import datetime
-from flows.tasks import prune_rows, prune_samples
+from roundsman.upkeep import prune_rows, prune_samples
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
 prune_samples.BATCH = 7

@@ -153,11 +153,11 @@ def _changes(target: str) -> bool:
         # Rollup's eight letters can have a dash among them.
         parts += [piece[-8:] for piece in pieces if piece[-9:-8] == "-"]
     # A program that scales pictures is told which one.
-    told = [unquote(value) for value in values if "%2f" in value.lower()]
+    nested = [unquote(value) for value in values if "%2f" in value.lower()]
     # A hash may stand behind the ending as well, as in script.js.3f2a9c1d.
     parts += [ending] if pieces and _HEX.fullmatch(ending) else []
     versioned = _NUMBERED.search(path.rpartition(".")[0]) and not _PAGE.search(path)
-    return bool(_VERSION.search(query) or versioned) or any(map(_is_hash, parts)) or any(map(_changes, told))
+    return bool(_VERSION.search(query) or versioned) or any(map(_is_hash, parts)) or any(map(_changes, nested))
 
 
 def _is_hash(part: str) -> bool:

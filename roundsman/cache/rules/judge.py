@@ -99,13 +99,13 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
     site: Site, rule: Rule, path: str, seen: Sequence[Exchange], visitor: Visitor, *, look: RuleVisits | None = None
 ) -> Verdict:
     """Judge one route by the answers to a few equal requests in a row, made by a visitor, and by what else was seen."""
-    law, targeted = "", targeted_of(site, seen[0] if seen else None)
+    by_standard, targeted = "", targeted_of(site, seen[0] if seen else None)
     if visitor.problem:
         findings = [PRIVATE.against(visitor.problem, "the page as a member sees it", holds=None)]
     elif silent := unanswered(CHECK, seen):
         findings = [silent]
     else:
-        law = by_rfc(seen[0], targeted, authorized=visitor.authorized)
+        by_standard = by_rfc(seen[0], targeted, authorized=visitor.authorized)
         if other := example_status(CHECK, rule, path, seen):
             findings = [other, *missing_pages.errors(rule, seen)]
         else:
@@ -118,8 +118,8 @@ def judge(  # noqa: PLR0913 - the look is known only where more than plain visit
         findings += ambiguities(seen[0], targeted)
     if secrets := secrets_of([visitor]):
         findings = [redacted(finding, secrets) for finding in findings]
-    told = "" if visitor.problem else observed(seen)
-    return verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
+    edge_did = "" if visitor.problem else observed(seen)
+    return verdict_on(site, rule, CHECK, path, findings, by_rfc=by_standard, observed=edge_did)
 
 
 def _findings(

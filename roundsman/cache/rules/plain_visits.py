@@ -94,9 +94,9 @@ def unasked(seen: Sequence[Exchange], targeted: Sequence[str]) -> Iterator[tuple
     if not wants_a_question(seen[0], targeted=targeted):
         return
     for before, later in pairwise(seen):
-        told = cache_status.read(later)
-        asked = told.origin_contacted is not OriginContacted.NO
-        if told.state is not CacheState.HIT or asked or difference(before, later):
+        report = cache_status.read(later)
+        asked = report.origin_contacted is not OriginContacted.NO
+        if report.state is not CacheState.HIT or asked or difference(before, later):
             continue
         decision = _next(before, later, targeted)
         if decision.storable and decision.reuse in {Reuse.VALIDATE, Reuse.MISS}:

@@ -148,9 +148,9 @@ def _validator(last: Exchange, conditional: Sequence[Exchange]) -> Finding:
     if why := silence(conditional):
         return VALIDATOR.against(why, wanted, holds=None, evidence=conditional)
     answer = conditional[0]
-    tag, told = last.header("etag").removeprefix("W/"), answer.header("etag").removeprefix("W/")
+    tag, other_tag = last.header("etag").removeprefix("W/"), answer.header("etag").removeprefix("W/")
     saw, holds = f"{answer.status} to {condition[0]}", answer.status == 304
-    if tag and told and tag != told:
+    if tag and other_tag and tag != other_tag:
         saw, holds = f"{saw}, with another ETag", False
     return VALIDATOR.against(saw, wanted, holds=holds, evidence=[last, answer])
 
@@ -166,16 +166,16 @@ def _refreshes(last: Exchange, conditional: Sequence[Exchange]) -> Iterator[Find
         missing = [name for name in missing if name != "vary"]
     saw = f"304 without {', '.join(missing)}" if missing else "304 with all of them"
     if not missing and _rules_otherwise(last, answer):
-        said, told = last.header("cache-control"), answer.header("cache-control")
-        missing, saw = ["cache-control"], f"304 with {told}, where the 200 has {said}"
+        before, after = last.header("cache-control"), answer.header("cache-control")
+        missing, saw = ["cache-control"], f"304 with {after}, where the 200 has {before}"
     wanted = "each of Cache-Control, Content-Location, ETag, Expires and Vary that the 200 has"
     yield REFRESHES.against(saw, wanted, holds=not missing, evidence=[last, answer])
 
 
 def _rules_otherwise(last: Exchange, answer: Exchange) -> bool:
     """Whether a 304 gives the copy another policy. A lifetime that ends at a fixed time may be a little shorter."""
-    said, told = (directives(one.header("cache-control")) for one in (last, answer))
-    if (said.keys() ^ told.keys()) & _DECISIVE:
+    before, after = (directives(one.header("cache-control")) for one in (last, answer))
+    if (before.keys() ^ after.keys()) & _DECISIVE:
         return True
     for shared in (True, False):
         long, now = (lifetime(one, shared=shared) or 0 for one in (last, answer))
@@ -213,8 +213,8 @@ def _head(head: Exchange, last: Exchange) -> Finding:
 def _condition(last: Exchange) -> tuple[str, str] | None:
     """The header with which a browser would ask about its copy; None as well where it can't be sent back."""
     since = last.header("last-modified")
-    told = ("If-None-Match", tag) if (tag := last.header("etag")) else ("If-Modified-Since", since)
-    return told if told[1] and _SENDABLE.fullmatch(told[1]) else None
+    condition = ("If-None-Match", tag) if (tag := last.header("etag")) else ("If-Modified-Since", since)
+    return condition if condition[1] and _SENDABLE.fullmatch(condition[1]) else None
 
 
 def _fields(exchange: Exchange) -> frozenset[str]:

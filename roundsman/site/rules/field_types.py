@@ -57,10 +57,10 @@ def _address(text: str) -> str:
     if not text.isascii():
         scheme, _, host = text.partition("://")
         try:
-            mend = f"; did you mean {scheme}://{host.encode('idna').decode()}?"
+            remedy = f"; did you mean {scheme}://{host.encode('idna').decode()}?"
         except UnicodeError:
-            mend = ""
-        raise ValueError(f"wanted the host as it is sent, in ASCII{mend}")
+            remedy = ""
+        raise ValueError(f"wanted the host as it is sent, in ASCII{remedy}")
     try:
         parts = urlsplit(text)
         usable = bool(parts.hostname) and parts.port != 0

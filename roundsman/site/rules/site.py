@@ -225,13 +225,13 @@ def _settings(site: Site) -> Iterator[Conflict]:
             yield ("notify", "channels", place), channel, "it would be told twice; name each channel once"
     for place, rule in enumerate(site.rules):
         if rule.response_time and rule.response_time.origin and not site.origin:
-            mend = "nobody can ask it; add `origin: http://HOST:PORT` to the site"
-            yield ("rules", place, "response_time", "origin"), "a budget of the origin", mend
+            remedy = "nobody can ask it; add `origin: http://HOST:PORT` to the site"
+            yield ("rules", place, "response_time", "origin"), "a budget of the origin", remedy
     if site.schedule and site.schedule.purge and not site.edge:
         yield ("schedule", "purge"), site.schedule.purge, "a purge needs an edge; add `edge: TYPE/NAME` to the site"
     if site.schedule and site.schedule.catalogue and not site.catalogue:
-        mend = "an import needs a feed; add `catalogue: {feed: FILE or ADDRESS}` to the site"
-        yield ("schedule", "catalogue"), site.schedule.catalogue, mend
+        remedy = "an import needs a feed; add `catalogue: {feed: FILE or ADDRESS}` to the site"
+        yield ("schedule", "catalogue"), site.schedule.catalogue, remedy
 
 
 def _promises(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[Conflict]:
@@ -239,11 +239,11 @@ def _promises(site: Site, rule: Rule, here: tuple[str | int, ...]) -> Iterator[C
     if rule.name == RELEASE:
         yield (*here, "name"), rule.name, "the site's own rollback goes by this name; give the rule another"
     if not rule.routes:
-        mend = "a rule without an example can't be proven; add a route to cached or not_cached"
-        yield (*here, "examples"), "no example", mend
+        remedy = "a rule without an example can't be proven; add a route to cached or not_cached"
+        yield (*here, "examples"), "no example", remedy
     if rule.examples.cached and rule.cache.by is not Audience.EVERYONE:
-        mend = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
-        yield (*here, "examples", "cached"), rule.examples.cached[0], mend
+        remedy = f"a page kept by {rule.cache.by} is not cached for all; list it under not_cached"
+        yield (*here, "examples", "cached"), rule.examples.cached[0], remedy
     if not rule.examples.cached:
         yield from _idle(site, rule, here)
     if rule.cache.key and (both := set(rule.cache.key.same) & set(rule.cache.key.apart)):
@@ -283,5 +283,5 @@ def _claims(site: Site, rule: Rule, here: tuple[str | int, ...], listed: dict[st
         if not rule.matches(path):
             yield where, path, f"its own rule does not match it; wanted a path like {' or '.join(rule.paths)}"
         elif (first := site.rule_for(path)) is not None and first.name != rule.name:
-            mend = f"rule {first.name} stands earlier and claims it too; reorder the rules or narrow its paths"
-            yield where, path, mend
+            remedy = f"rule {first.name} stands earlier and claims it too; reorder the rules or narrow its paths"
+            yield where, path, remedy

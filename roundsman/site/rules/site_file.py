@@ -32,12 +32,12 @@ class Problem:
     line: int
     field: str
     saw: str
-    mend: str
+    remedy: str
     column: int = 0
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        return f"{where}: {self.field}: saw {self.saw}; {self.mend}"
+        return f"{where}: {self.field}: saw {self.saw}; {self.remedy}"
 
 
 class SiteFileError(ValueError):
@@ -83,22 +83,22 @@ def read_as(  # noqa: PLR0913, PLR0917 - what makes another kind of file
         SiteFileError: with every problem found.
     """
     lines = Lines(text, file, first)
-    secrets = {place: (saw, mend) for place, saw, mend in written_secrets(lines.data)}
+    secrets = {place: (saw, remedy) for place, saw, remedy in written_secrets(lines.data)}
     problems = [*lines.twice, *(lines.problem(place, *said) for place, said in secrets.items())]
 
-    def tell(place: Place, saw: str, mend: str) -> None:
+    def tell(place: Place, saw: str, remedy: str) -> None:
         if place not in secrets:
             holds_secret = any(is_related(place, one) for one in secrets)
-            problems.append(lines.problem(place, "a value with a secret in it" if holds_secret else saw, mend))
+            problems.append(lines.problem(place, "a value with a secret in it" if holds_secret else saw, remedy))
 
     promised, refused, doubtful = validated(lines.data, model)
     for detail in refused:
         tell(*_explain(detail, model))
     if promised is not None:
-        found = [*((place, repr(saw), mend) for place, saw, mend in conflicts(promised)), *also(promised)]
-        for place, saw, mend in found:
+        found = [*((place, repr(saw), remedy) for place, saw, remedy in conflicts(promised)), *also(promised)]
+        for place, saw, remedy in found:
             if not any(is_related(place, one) for one in doubtful):
-                tell(place, saw, mend)
+                tell(place, saw, remedy)
     if problems or promised is None:
         raise SiteFileError(dict.fromkeys(problems))
     return promised, lines
@@ -134,8 +134,8 @@ class Lines:
             raise SiteFileError([Problem(file, 1, "file", "nothing", f"write at least {first}")])
         if not isinstance(self.data, dict):
             kind, name = type(self.data).__name__, first.partition(",")[0]
-            mend = f"write a mapping that starts with `{name}: NAME`"
-            raise SiteFileError([Problem(file, 1, "file", f"a {kind}", mend, 1)])
+            remedy = f"write a mapping that starts with `{name}: NAME`"
+            raise SiteFileError([Problem(file, 1, "file", f"a {kind}", remedy, 1)])
 
     def _no_yaml(self, error: yaml.MarkedYAMLError, text: str) -> Problem:
         mark = error.problem_mark or error.context_mark
@@ -145,16 +145,16 @@ class Lines:
         if written and any(is_secret_name(word) for word in re.findall(r"[\w-]+", written[0])):
             said = re.sub(r"'.*'|\".*\"", "...", said)  # it may quote what stands there
         if "\t" in said or "\\t" in said:
-            mend = "indent with spaces: YAML takes no tab"
+            remedy = "indent with spaces: YAML takes no tab"
         elif "could not determine a constructor for the tag" in said:
-            mend = "take the tag (`!...`) away: only plain values are read"
+            remedy = "take the tag (`!...`) away: only plain values are read"
         elif "undefined alias" in said:
-            mend = "name an anchor (`&name`) that stands above it, or put quotes around the value"
+            remedy = "name an anchor (`&name`) that stands above it, or put quotes around the value"
         elif "found another document" in said:
             return Problem(self.file, line, "YAML", "a second document", "keep one of them", column)
         else:
-            mend = "correct the YAML there: often a quote, colon or bracket is missing"
-        return Problem(self.file, line, "YAML", f"no YAML: {said}", mend, column)
+            remedy = "correct the YAML there: often a quote, colon or bracket is missing"
+        return Problem(self.file, line, "YAML", f"no YAML: {said}", remedy, column)
 
     def _no_text(self, error: yaml.reader.ReaderError, text: str) -> Problem:
         before = text[: error.position]
@@ -168,12 +168,12 @@ class Lines:
         return Problem(self.file, line, "YAML", "a date or number that can't be", "put quotes around it", column)
 
     def _too_deep(self, at: tuple[int, int]) -> Problem:
-        mend = "write it in fewer levels, and no anchor (`&name`) within itself"
-        return Problem(self.file, at[0], "YAML", f"more than {MAX_DEPTH} levels", mend, at[1])
+        remedy = "write it in fewer levels, and no anchor (`&name`) within itself"
+        return Problem(self.file, at[0], "YAML", f"more than {MAX_DEPTH} levels", remedy, at[1])
 
     def _too_many(self, at: tuple[int, int]) -> Problem:
-        mend = "write it out: anchors (`&name`) that repeat each other multiply"
-        return Problem(self.file, at[0], "YAML", f"more than {MAX_NODES} values", mend, at[1])
+        remedy = "write it out: anchors (`&name`) that repeat each other multiply"
+        return Problem(self.file, at[0], "YAML", f"more than {MAX_NODES} values", remedy, at[1])
 
     def _walk(self, node: yaml.Node, place: Place) -> Iterator[Problem]:
         self._nodes += 1
@@ -207,11 +207,11 @@ class Lines:
             list(self._walk(one, place))
             self._at = self._at | known
 
-    def problem(self, place: Place, saw: str, mend: str) -> Problem:
+    def problem(self, place: Place, saw: str, remedy: str) -> Problem:
         """A problem at a place, where the nearest thing to it is written."""
         written = next(place[:length] for length in range(len(place), -1, -1) if place[:length] in self._at)
         line, column = self._at[written]
-        return Problem(self.file, line, dotted(place), saw, mend, column)
+        return Problem(self.file, line, dotted(place), saw, remedy, column)
 
 
 def _unreadable(node: yaml.Node) -> Iterator[yaml.Node]:
@@ -255,8 +255,8 @@ def _explain(detail: Any, model: type[BaseModel]) -> Conflict:
     if detail["type"] == "extra_forbidden":
         known = fields_at(place[:-1], model)
         near = nearest(name, known, 1)
-        mend = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
-        return place, f"the unknown key `{name}`", mend
+        remedy = f"did you mean `{near[0]}`?" if near else f"wanted one of {', '.join(known)}"
+        return place, f"the unknown key `{name}`", remedy
     return place, _short(detail["input"]), _mend(detail, place, name, model)
 
 
