@@ -1,7 +1,7 @@
 from prefect import flow
 from prefect.utilities.annotations import quote
 
-from flows.tasks.report import concluding
+from flows.tasks.report import attempt, concluding
 from flows.tasks.timing import glance, keep_samples, look_back, sample
 from flows.tasks.vendors import log_in
 from roundsman.ledger.rules.samples import Sample
@@ -31,7 +31,7 @@ async def check_response_time(site: Site) -> list[Verdict]:
             seen = await sample(site, rule, visitor)
             verdicts += [judge(site, rule, path, exchanges) for path, exchanges in seen.items()]
             samples += [one for path, taken in seen.items() for one in samples_of(site.site, rule, path, taken)]
-    await keep_samples(quote(samples), return_state=True)  # without them the round is still told, and still judged
+    await attempt(keep_samples, quote(samples))  # without them the round is still told, and still judged
     if taken := [series for verdict in verdicts for series in verdict.series]:
         past = await look_back(site, quote(taken))
         verdicts += drift.judge(site, past.rounds, past.releases, past.rounds[-1].at)

@@ -5,5 +5,5 @@ from prefect.cache_policies import NO_CACHE
 
 from roundsman.cache import look
 
-examine = task(look.examine, task_run_name="look at {rule.name}", cache_policy=NO_CACHE, persist_result=False)
-look_again = task(look.look_again, task_run_name="look again", cache_policy=NO_CACHE, persist_result=False)
+examine = task(task_run_name="look at {rule.name}", cache_policy=NO_CACHE, persist_result=False)(look.examine)
+look_again = task(task_run_name="look again", cache_policy=NO_CACHE, persist_result=False)(look.look_again)

@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import TaskRunContext
-from prefect.deployments import run_deployment
+from prefect.deployments import arun_deployment
 from prefect.runtime import flow_run
 from prefect.serializers import JSONSerializer
 from prefect.states import Crashed
@@ -208,7 +208,7 @@ class _Runs:
         rate = self.site.sweep.rate / self.site.sweep.workers
         parameters = {"site": self.where, "sweep": self.sweep, "shard": number, "rate": rate}
         name = f"sweep-shard/sweep-shard-{self.site.site}"
-        run = await run_deployment(name, parameters=parameters, idempotency_key=key, timeout=0, as_subflow=False)
+        run = await arun_deployment(name, parameters=parameters, idempotency_key=key, timeout=0, as_subflow=False)
         if not (run.state and run.state.is_final()):
             self.begun[number] = self.begun.get(number, 0) + 1
         self.runs[number] = run

@@ -13,26 +13,21 @@ from roundsman.report.rules.text import for_markdown
 from roundsman.timing import comparisons, history, look, rounds, samples
 
 keep_samples = task(
-    samples.keep_samples,
     task_run_name="keep samples",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
+)(samples.keep_samples)
+look_back = task(task_run_name="look back at {site.site}", retries=2, cache_policy=NO_CACHE, persist_result=False)(
+    rounds.look_back
 )
-look_back = task(
-    rounds.look_back, task_run_name="look back at {site.site}", retries=2, cache_policy=NO_CACHE, persist_result=False
+keep_ratios = task(task_run_name="keep the ratios", retries=3, retry_delay_seconds=[0.5, 2, 5], cache_policy=NO_CACHE)(
+    comparisons.keep_ratios
 )
-keep_ratios = task(
-    comparisons.keep_ratios,
-    task_run_name="keep the ratios",
-    retries=3,
-    retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-)
-sample = task(look.sample, task_run_name="time {rule.name}", cache_policy=NO_CACHE, persist_result=False)
-glance = task(look.glance, task_run_name="look at {path}", cache_policy=NO_CACHE, persist_result=False)
-ask_in_turn = task(look.ask_in_turn, task_run_name="compare {rule.name}", cache_policy=NO_CACHE, persist_result=False)
+sample = task(task_run_name="time {rule.name}", cache_policy=NO_CACHE, persist_result=False)(look.sample)
+glance = task(task_run_name="look at {path}", cache_policy=NO_CACHE, persist_result=False)(look.glance)
+ask_in_turn = task(task_run_name="compare {rule.name}", cache_policy=NO_CACHE, persist_result=False)(look.ask_in_turn)
 
 
 @task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, column, func, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.rules.retention import Retention
 from roundsman.ledger.tables_rounds import RunRow
@@ -64,7 +65,7 @@ class OldDays:
     def count(self, session: Session) -> int:
         """How many exchanges would go."""
         connection = session.connection()
-        doomed = column("run_id").in_(select(RunRow.id).where(self.doomed))
+        doomed = column("run_id").in_(select(col(RunRow.id)).where(self.doomed))
         return sum(
             connection.scalar(select(func.count()).select_from(table(_names(day)[0])).where(doomed)) or 0
             for day in _days(connection)
@@ -99,8 +100,8 @@ class OldDays:
         exchange, evidence = _names(day)
         many = connection.scalar(text(f"SELECT count(*) FROM {exchange}")) or 0  # noqa: S608 - a name of ours
         connection.execute(text(ALONE))
-        that_day = and_(RunRow.started_at >= _begin(day), RunRow.started_at < _begin(day + ONE))
-        stay = connection.scalars(select(RunRow.id).where(that_day, ~self.doomed)).all()
+        that_day = and_(col(RunRow.started_at) >= _begin(day), col(RunRow.started_at) < _begin(day + ONE))
+        stay = connection.scalars(select(col(RunRow.id)).where(that_day, ~self.doomed)).all()
         carried = connection.execute(text(_CARRY.format(exchange)), {"stay": stay}).rowcount
         connection.execute(text(_CARRY_LINKS.format(evidence)))
         # Links first: they lean on the exchanges.

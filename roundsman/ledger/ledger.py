@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 from sqlmodel import col
 
 from roundsman.ledger.days import expect
@@ -70,7 +70,7 @@ def ready() -> None:
     open_ledger().dispose()
 
 
-def has_happened(moment: Any) -> ColumnElement[bool]:
+def has_happened(moment: Mapped[datetime]) -> ColumnElement[bool]:
     """Whether a column's time is not ahead of now. What was written while a clock was wrong would speak for weeks."""
     return moment <= datetime.now(UTC) + CLOCKS_DIFFER
 
@@ -233,8 +233,8 @@ def file_size(connection: Connection) -> int:
     """How many bytes an SQLite file has; 0 for PostgreSQL, which grows at ease."""
     if connection.dialect.name != "sqlite":
         return 0
-    pages, page = (connection.exec_driver_sql(f"PRAGMA {said}").scalar_one() for said in ("page_count", "page_size"))
-    return pages * page
+    pages, page = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+    return int(pages) * int(page)
 
 
 def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str]) -> RehearsalRow | None:
@@ -246,15 +246,17 @@ def last_rehearsal(engine: Engine, site: str, rule: str, command: Sequence[str])
         return session.scalars(
             select(RehearsalRow)
             .filter_by(site=site, command_hash=command_hash(command))
-            .where(RehearsalRow.rule.in_({rule, RELEASE}))
-            .order_by(RehearsalRow.finished_at.desc(), RehearsalRow.id.desc())
+            .where(col(RehearsalRow.rule).in_({rule, RELEASE}))
+            .order_by(col(RehearsalRow.finished_at).desc(), col(RehearsalRow.id).desc())
             .limit(1)
         ).first()
 
 
 def known(row: RehearsalRow | None) -> Rehearsal | None:
     """A rehearsal as it was written down."""
-    return row and Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
+    if row is None:
+        return None
+    return Rehearsal(**{field.name: getattr(row, field.name) for field in fields(Rehearsal)})
 
 
 def command_hash(argv: Sequence[str]) -> str:

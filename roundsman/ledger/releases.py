@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.tables_service import ReleaseRow
 from roundsman.site.rules.release import Release, ReleaseSource
@@ -13,9 +14,9 @@ MOST = 100
 def read_releases(session: Session, site: str) -> tuple[Release, ...]:
     """The last changes of a site's version, ascending."""
     found = session.execute(
-        select(ReleaseRow.version, ReleaseRow.seen_at, ReleaseRow.source)
-        .where(ReleaseRow.site == site)
-        .order_by(ReleaseRow.seen_at.desc())
+        select(col(ReleaseRow.version), col(ReleaseRow.seen_at), col(ReleaseRow.source))
+        .where(col(ReleaseRow.site) == site)
+        .order_by(col(ReleaseRow.seen_at).desc())
         .limit(MOST)
     ).all()
     return tuple(Release(version, at, ReleaseSource(source)) for version, at, source in reversed(found))
@@ -27,9 +28,9 @@ def keep_release(session: Session, site: str, release: Release) -> bool:
     Told again it changes nothing. The session's transaction has to have begun with the right to write.
     """
     before = (
-        select(ReleaseRow.version)
-        .where(ReleaseRow.site == site, ReleaseRow.seen_at <= release.seen_at)
-        .order_by(ReleaseRow.seen_at.desc())
+        select(col(ReleaseRow.version))
+        .where(col(ReleaseRow.site) == site, col(ReleaseRow.seen_at) <= release.seen_at)
+        .order_by(col(ReleaseRow.seen_at).desc())
         .limit(1)
     )
     if session.scalar(before) == release.version:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.ledger import has_happened
 from roundsman.ledger.rules.releases import deployments
@@ -22,7 +23,9 @@ NEAR = 10
 
 def last_look_before(session: Session, site: str, at: datetime) -> datetime | None:
     """When a site's health was last looked at before a time."""
-    return session.scalar(select(func.max(HealthRow.at)).where(HealthRow.site == site, HealthRow.at < at))
+    return session.scalar(
+        select(func.max(col(HealthRow.at))).where(col(HealthRow.site) == site, col(HealthRow.at) < at)
+    )
 
 
 def rounds_around(
@@ -37,7 +40,11 @@ def rounds_around(
         return (), ()
     seen = made[-1].seen_at
     old_until = last_look_before(session, site, seen) or seen
-    rounds = select(RunRow).where(RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)).limit(NEAR)
-    before = rounds.where(RunRow.ended_at <= old_until).order_by(RunRow.started_at.desc())
-    after = rounds.where(RunRow.started_at >= seen).order_by(RunRow.started_at)
+    rounds = (
+        select(RunRow)
+        .where(col(RunRow.site) == site, col(RunRow.job) == ROUND, has_happened(col(RunRow.started_at)))
+        .limit(NEAR)
+    )
+    before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
+    after = rounds.where(col(RunRow.started_at) >= seen).order_by(col(RunRow.started_at))
     return session.scalars(before).all(), session.scalars(after).all()

@@ -6,10 +6,10 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
-from sqlmodel import SQLModel
 
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.insert import insert_values
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, LedgerTable, VerdictRow
+from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, VerdictRow
 from roundsman.ledger.tables_service import LatencyRow
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.quantiles import quantile
@@ -68,7 +68,7 @@ def write_rows(
         _write(connection, table, rows)
 
 
-def _numbers(connection: Connection, table: type[SQLModel], many: int) -> Sequence[int]:
+def _numbers(connection: Connection, table: type[LedgerTable], many: int) -> Sequence[int]:
     """As many ids that nobody else gets."""
     name = str(table.__tablename__)
     if connection.dialect.name == "postgresql":

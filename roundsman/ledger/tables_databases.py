@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import Json, LedgerTable, UtcTime
+from roundsman.ledger.base import Json, LedgerTable, UtcTime
 
 
 class IndexUseRow(LedgerTable, table=True):

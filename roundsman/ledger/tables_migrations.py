@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import LedgerTable, UtcTime
+from roundsman.ledger.base import LedgerTable, UtcTime
 
 
 class MigrationRehearsalRow(LedgerTable, table=True):

@@ -19,10 +19,10 @@ from sqlalchemy import BigInteger, CheckConstraint, FunctionElement, Index, Tabl
 from sqlalchemy.ext.compiler import compiles
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.base import LedgerTable
 
 
-class _WrittenMs(FunctionElement):
+class _WrittenMs(FunctionElement[int]):
     """When a row was written, as its column's default."""
 
     type = BigInteger()

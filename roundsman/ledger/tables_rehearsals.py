@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, Table, UniqueConstraint
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import Json, LedgerTable
+from roundsman.ledger.base import Json, LedgerTable
 
 
 class RehearsalLeaseRow(LedgerTable, table=True):

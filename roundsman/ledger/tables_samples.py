@@ -7,7 +7,7 @@ beside it in `migrations/versions/`; a test holds the two against each other.
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.base import LedgerTable
 
 
 class SampleKeyRow(LedgerTable, table=True):

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import Json, LedgerTable, UtcTime
+from roundsman.ledger.base import Json, LedgerTable, UtcTime
 
 
 class AlertRow(LedgerTable, table=True):

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Index, LargeBinary, SmallInteger, Table, UniqueConstraint, insert, select
 from sqlmodel import Field
 
-from roundsman.ledger.tables_rounds import Json, LedgerTable, UtcTime
+from roundsman.ledger.base import Json, LedgerTable, UtcTime
 from roundsman.report.rules.grouping import Group, group
 from roundsman.report.rules.verdict import Outcome, Severity, Verdict
 

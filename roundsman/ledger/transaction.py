@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 
 
-class NowMs(FunctionElement):
+class NowMs(FunctionElement[int]):
     """The database's clock, in milliseconds since 1970. It moves on within a transaction."""
 
     type = BigInteger()

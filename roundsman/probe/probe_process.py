@@ -26,14 +26,15 @@ async def probe_apart(
         sys.executable, "-m", __name__, cwd=_ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
-        said, _ = await child.communicate(pickle.dumps((list(probes), manners, user_agent, connections, patience)))
+        answer, _ = await child.communicate(pickle.dumps((list(probes), manners, user_agent, connections, patience)))
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode:
         raise RuntimeError(f"the process that measures ended with {child.returncode}")
-    return pickle.loads(said)  # noqa: S301 - our own child's
+    exchanges: list[Exchange] = pickle.loads(answer)  # noqa: S301 - our own child's
+    return exchanges
 
 
 def main() -> None:

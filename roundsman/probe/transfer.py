@@ -16,6 +16,10 @@ from roundsman.site.rules.site import Manners
 EPOCH = time.time() - time.monotonic()
 
 
+#: Until a handle is given one.
+_NO_PROBE = Probe("")
+
+
 class Easy:
     """One easy handle and what it has seen of the exchange under way."""
 
@@ -23,7 +27,7 @@ class Easy:
         self.place = 0
         self._manners = manners
         self._trusted = trusted
-        self._probe: Probe | None = None
+        self._probe = _NO_PROBE
         self._settings: object = None
         self._lines: list[bytes] = []
         self._body: list[bytes] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.tables_rounds import RunRow
@@ -23,16 +24,16 @@ async def keep_ratios(run: str, ratios: Sequence[Ratio], margin: float, version:
 
 def last_ratios(session: Session, site: str) -> tuple[RunRow, list[Ratio], float, str] | None:
     """The last comparison of a site that came to any ratio: its round, the ratios, its margin, the release."""
-    with_any = select(ComparisonRow.run_id)
+    with_any = select(col(ComparisonRow.run_id))
     run = session.scalars(
         select(RunRow)
-        .where(RunRow.site == site, RunRow.job == JOB, RunRow.id.in_(with_any))
-        .order_by(RunRow.started_at.desc())
+        .where(col(RunRow.site) == site, col(RunRow.job) == JOB, col(RunRow.id).in_(with_any))
+        .order_by(col(RunRow.started_at).desc())
         .limit(1)
     ).first()
     if run is None:
         return None
-    rows = session.scalars(select(ComparisonRow).filter_by(run_id=run.id).order_by(ComparisonRow.id)).all()
+    rows = session.scalars(select(ComparisonRow).filter_by(run_id=run.id).order_by(col(ComparisonRow.id))).all()
     ratios = [
         Ratio(row.path, row.cache_state, row.ratio, row.low or 0.0, row.high or math.inf, row.word) for row in rows
     ]
@@ -42,7 +43,7 @@ def last_ratios(session: Session, site: str) -> tuple[RunRow, list[Ratio], float
 def write_ratios(engine: Engine, run: str, ratios: Sequence[Ratio], margin: float, version: str = "") -> None:
     """As `keep_ratios`, in an open ledger."""
     with writing_session(engine) as session:
-        session.execute(delete(ComparisonRow).where(ComparisonRow.run_id == run))
+        session.execute(delete(ComparisonRow).where(col(ComparisonRow.run_id) == run))
         session.add_all(
             ComparisonRow(
                 run_id=run,

@@ -141,14 +141,15 @@ def _course(key: Key, rounds: tuple[Walk, ...]) -> Course:
 def _spread(session: Session, site: str, path: str, at: datetime) -> Mapping[str, tuple[Histogram, Histogram]]:
     """By state: the times before a release and since. Hours are whole, so that of the release itself is in neither."""
     hour = at.replace(minute=0, second=0, microsecond=0)
-    spans = ((hour - BEFORE, hour), (hour + timedelta(hours=1), datetime.now(UTC)))
+
+    def times(series: str, state: str, since: datetime, until: datetime) -> Histogram:
+        if until <= since:
+            return Histogram.of(())
+        return distribution(session, site, path, series, cache_state=state, since=since, until=until)
+
+    now = datetime.now(UTC)
     named = {"hit": (EDGE, "hit"), "miss": (EDGE, "miss"), "origin": (ORIGIN, "")}
     return {
-        name: tuple(
-            distribution(session, site, path, series, cache_state=state, since=since, until=until)
-            if until > since
-            else Histogram.of(())
-            for since, until in spans
-        )
+        name: (times(series, state, hour - BEFORE, hour), times(series, state, hour + timedelta(hours=1), now))
         for name, (series, state) in named.items()
     }

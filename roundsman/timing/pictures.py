@@ -120,26 +120,28 @@ def _name_releases(axes: "Axes", named: Sequence[tuple[datetime, str]], begin: d
 
 
 def _draw_course(axes: "Axes", one: Course) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     colour = COLOURS.get(one.state, GREY)
-    axes.plot(one.at, [1000 * seconds for seconds in one.p95], color=colour, linewidth=0.8, alpha=0.5)
-    axes.plot(one.at, [1000 * seconds for seconds in one.p50], ".", color=colour, markersize=4)
-    ends = [(one.at[first], one.at[last], 1000 * level) for first, last, level in one.levels]
+    # matplotlib.dates has no types.
+    at = date2num(list(one.at))  # type: ignore[no-untyped-call]
+    axes.plot(at, [1000 * seconds for seconds in one.p95], color=colour, linewidth=0.8, alpha=0.5)
+    axes.plot(at, [1000 * seconds for seconds in one.p50], ".", color=colour, markersize=4)
+    ends = [(at[first], at[last], 1000 * level) for first, last, level in one.levels]
     if one.crept and len(ends) > 1:
         axes.plot([ends[0][0], ends[-1][1]], [ends[0][2], ends[-1][2]], color="black", linewidth=1.2)
     else:
         for begin, end, level in ends:
             axes.plot([begin, end], [level, level], color="black", linewidth=1.2, solid_capstyle="butt")
     for before, after in zip(one.levels, one.levels[1:], strict=False):
-        place = one.at[len(one.at) // 2 if one.crept else after[0]]
+        place = at[len(at) // 2 if one.crept else after[0]]
         label = f"x{after[2] / before[2]:.2f}{' crept' if one.crept else ''}"
         axes.annotate(label, (place, 1000 * after[2]), (4, 6), textcoords="offset points", fontsize=9)
     axes.set_ylim(0, 1.25 * 1000 * max([*one.p95, *(level for *_, level in one.levels)]))
     axes.set_ylabel(f"{one.state} in ms")
-    locator = AutoDateLocator(minticks=3, maxticks=8)
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.spines[["top", "right"]].set_visible(False)
 
 

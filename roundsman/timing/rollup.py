@@ -9,6 +9,7 @@ from itertools import chain, groupby
 import numpy as np
 from sqlalchemy import Engine, Row, delete, insert, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
@@ -25,9 +26,13 @@ def roll_up(engine: Engine, *, site: str = "") -> int:
 
     Each day of a key is a transaction: whoever writes samples waits for one at most. Safe beside itself.
     """
-    due = select(SampleDueRow.key_id, SampleDueRow.hour).order_by(SampleDueRow.key_id, SampleDueRow.hour)
+    due = select(col(SampleDueRow.key_id), col(SampleDueRow.hour)).order_by(
+        col(SampleDueRow.key_id), col(SampleDueRow.hour)
+    )
     if site:
-        due = due.join(SampleKeyRow, SampleKeyRow.id == SampleDueRow.key_id).where(SampleKeyRow.site == site)
+        due = due.join(SampleKeyRow, col(SampleKeyRow.id) == col(SampleDueRow.key_id)).where(
+            col(SampleKeyRow.site) == site
+        )
     with Session(engine) as session:
         hours = session.execute(due).all()
     days = [place for place, _ in groupby(hours, lambda row: (row.key_id, start_of(row.hour, DAY)))]
@@ -50,8 +55,12 @@ def measured(session: Session, key: int | None, begin: int, end: int) -> Mapping
     rows = (
         session.connection()
         .execute(
-            select(SampleRow.at_us, SampleRow.first_byte_us, SampleRow.total_us, SampleRow.late_us).where(
-                SampleRow.key_id == key, SampleRow.at_us >= begin * _MICRO, SampleRow.at_us < end * _MICRO
+            select(
+                col(SampleRow.at_us), col(SampleRow.first_byte_us), col(SampleRow.total_us), col(SampleRow.late_us)
+            ).where(
+                col(SampleRow.key_id) == key,
+                col(SampleRow.at_us) >= begin * _MICRO,
+                col(SampleRow.at_us) < end * _MICRO,
             )
         )
         .all()
@@ -68,8 +77,8 @@ def measured(session: Session, key: int | None, begin: int, end: int) -> Mapping
 def _roll_up_a_day(engine: Engine, key: int, day: int) -> int:
     with writing_session(engine) as session:
         lock(session, key)
-        mine = SampleDueRow.key_id == key, SampleDueRow.hour >= day, SampleDueRow.hour < day + DAY
-        hours = session.scalars(select(SampleDueRow.hour).where(*mine)).all()
+        mine = col(SampleDueRow.key_id) == key, col(SampleDueRow.hour) >= day, col(SampleDueRow.hour) < day + DAY
+        hours = session.scalars(select(col(SampleDueRow.hour)).where(*mine)).all()
         for hour in hours:
             parts = {
                 start: (Histogram.of(times[0]), Histogram.of(times[1]))
@@ -78,11 +87,11 @@ def _roll_up_a_day(engine: Engine, key: int, day: int) -> int:
             _replace(session, key, FIVE_MINUTES, (hour, hour + HOUR), parts)
             _replace(session, key, HOUR, (hour, hour + HOUR), {hour: _merged(parts.values())})
         if hours:
-            whole = select(HistogramRow.first_byte, HistogramRow.total).where(
-                HistogramRow.key_id == key,
-                HistogramRow.span == HOUR,
-                HistogramRow.start >= day,
-                HistogramRow.start < day + DAY,
+            whole = select(col(HistogramRow.first_byte), col(HistogramRow.total)).where(
+                col(HistogramRow.key_id) == key,
+                col(HistogramRow.span) == HOUR,
+                col(HistogramRow.start) >= day,
+                col(HistogramRow.start) < day + DAY,
             )
             _replace(session, key, DAY, (day, day + DAY), {day: _merged(map(_read, session.execute(whole)))})
             session.execute(delete(SampleDueRow).where(*mine))
@@ -100,8 +109,10 @@ def _read(row: Row[tuple[bytes, bytes]]) -> Both:
 
 def _replace(session: Session, key: int, span: int, within: tuple[int, int], made: Mapping[int, Both]) -> None:
     """Put histograms where there were perhaps others."""
-    old = HistogramRow.key_id == key, HistogramRow.span == span
-    session.execute(delete(HistogramRow).where(*old, HistogramRow.start >= within[0], HistogramRow.start < within[1]))
+    old = col(HistogramRow.key_id) == key, col(HistogramRow.span) == span
+    session.execute(
+        delete(HistogramRow).where(*old, col(HistogramRow.start) >= within[0], col(HistogramRow.start) < within[1])
+    )
     rows = [_row(key, span, start, both) for start, both in made.items() if both[0].total]
     if rows:
         session.execute(insert(HistogramRow), rows)

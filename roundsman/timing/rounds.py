@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.ledger import has_happened, use_ledger
 from roundsman.ledger.releases import read_releases
@@ -30,11 +31,11 @@ class Past:
     releases: tuple[Release, ...]
 
 
-def walks(session: Session, rounds: object) -> tuple[Walk, ...]:
+def walks(session: Session, rounds: Select[tuple[str, datetime]]) -> tuple[Walk, ...]:
     """The times of some rounds, in their order; those that timed nothing are left out."""
-    found = session.execute(rounds).all()  # type: ignore[call-overload]
+    found = session.execute(rounds).all()
     times: dict[str, dict[tuple[str, str], Timed]] = defaultdict(dict)
-    for row in session.scalars(select(LatencyRow).where(LatencyRow.run_id.in_([run for run, _ in found]))):
+    for row in session.scalars(select(LatencyRow).where(col(LatencyRow.run_id).in_([run for run, _ in found]))):
         timed = Timed(row.p50_ms / 1000, row.p95_ms / 1000, row.hits, row.asked)
         times[row.run_id][row.path, row.cache_state] = timed
     return tuple(Walk(at, times[run]) for run, at in found if run in times)
@@ -47,13 +48,13 @@ async def look_back(site: Site, taken: Sequence[Series]) -> Past:
 
 def rounds_of(site: str) -> Select[tuple[str, datetime]]:
     """The rounds of a site; one that is dated ahead of now is none, as a clock was wrong."""
-    ours = RunRow.site == site, RunRow.job == ROUND, has_happened(RunRow.started_at)
-    return select(RunRow.id, RunRow.started_at).where(*ours)
+    ours = col(RunRow.site) == site, col(RunRow.job) == ROUND, has_happened(col(RunRow.started_at))
+    return select(col(RunRow.id), col(RunRow.started_at)).where(*ours)
 
 
 def past(session: Session, site: str, count: int) -> Past:
     """As many of the last rounds of a site as timed anything, ascending, and its releases."""
-    last = rounds_of(site).order_by(RunRow.started_at.desc()).limit(count)
+    last = rounds_of(site).order_by(col(RunRow.started_at).desc()).limit(count)
     return Past(walks(session, last)[::-1], read_releases(session, site))
 
 
@@ -61,7 +62,7 @@ def _look_back(site: Site, taken: Sequence[Series]) -> Past:
     with use_ledger() as engine, Session(engine) as session:
         found = past(session, site.site, ROUNDS)
     now = {
-        (one.path, one.state): Timed(*(quantile(one.times, share) for share in (0.5, 0.95)), one.hits, one.asked)
+        (one.path, one.state): Timed(quantile(one.times, 0.5), quantile(one.times, 0.95), one.hits, one.asked)
         for one in taken
     }
     return replace(found, rounds=(*found.rounds, Walk(datetime.now(UTC), now)))

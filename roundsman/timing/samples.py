@@ -5,7 +5,7 @@ answer is never older than the last sample.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from datetime import UTC, datetime
@@ -14,13 +14,14 @@ from itertools import chain
 import numpy as np
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.insert import insert_new
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rules.releases import release_at
 from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, Sample, SampleKey, Window, start_of
-from roundsman.ledger.tables_rounds import LedgerTable
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rollup import measured, roll_up
@@ -52,12 +53,9 @@ def record_samples(where: Engine | Session, samples: Iterable[Sample]) -> int:
             return record_samples(session, samples)
     given = list(samples)
     known = _keys(where, {sample.key for sample in given})
-    rows = []
-    for sample in given:
-        number, raw_from = known[sample.key]
-        if sample.at >= raw_from:
-            rows.append(_row(number, sample))
-    due = sorted({(row["key_id"], start_of(row["at_us"] / _MICRO, HOUR)) for row in rows})
+    taken = [(known[sample.key][0], sample) for sample in given if sample.at >= known[sample.key][1]]
+    rows = [_row(number, sample) for number, sample in taken]
+    due = sorted({(number, start_of(_microseconds(sample) / _MICRO, HOUR)) for number, sample in taken})
     _insert(where, SampleRow, rows)
     _insert(where, SampleDueRow, [{"key_id": key, "hour": hour} for key, hour in due])
     return len(rows)
@@ -82,7 +80,7 @@ def history(  # noqa: PLR0913 - the columns of a key
     """
     with _reading(where) as session:
         named = {"site": site, "path": path, "series": series, "cache_state": cache_state, "warm": warm}
-        key = session.scalars(select(SampleKeyRow).filter_by(**named).order_by(SampleKeyRow.id).limit(1)).first()
+        key = session.scalars(select(SampleKeyRow).filter_by(**named).order_by(col(SampleKeyRow.id)).limit(1)).first()
         if key is None:
             return []
         begin, end = since.timestamp(), until.timestamp() if until else float("inf")
@@ -107,7 +105,7 @@ def distribution(  # noqa: PLR0913 - the columns of a key
     """Times to the first byte of one route, of the hours that [since, until) touches; empty when there are none."""
     with _reading(where) as session:
         named = {"site": site, "path": path, "series": series, "cache_state": cache_state, "warm": warm}
-        keys = session.scalars(select(SampleKeyRow.id).filter_by(**named)).all()
+        keys = session.scalars(select(col(SampleKeyRow.id)).filter_by(**named)).all()
         return Histogram.merged(_spans(session, keys, since.timestamp(), until.timestamp()).values())
 
 
@@ -139,8 +137,8 @@ def _keys(session: Session, keys: set[SampleKey]) -> dict[SampleKey, tuple[int, 
     _insert(session, SampleKeyRow, [{name: getattr(key, name) for name in _KEY} | {"raw_from": 0} for key in ordered])
     rows = session.scalars(
         select(SampleKeyRow)
-        .where(SampleKeyRow.site.in_({key.site for key in keys}))
-        .order_by(SampleKeyRow.id)
+        .where(col(SampleKeyRow.site).in_({key.site for key in keys}))
+        .order_by(col(SampleKeyRow.id))
         .with_for_update(read=True)
         .execution_options(populate_existing=True)
     )
@@ -151,15 +149,19 @@ def _key(row: SampleKeyRow) -> SampleKey:
     return SampleKey(*(getattr(row, name) for name in _KEY))
 
 
+def _microseconds(sample: Sample) -> int:
+    return round(sample.at * _MICRO)
+
+
 def _row(number: int, sample: Sample) -> dict[str, int | str]:
     first_byte, total, late = (
         min(round(seconds * _MICRO), _LONGEST_US) for seconds in (sample.first_byte, sample.total, sample.late)
     )
     times = {"first_byte_us": first_byte, "total_us": total, "late_us": late}
-    return {"key_id": number, "at_us": round(sample.at * _MICRO), **times, "release": sample.release}
+    return {"key_id": number, "at_us": _microseconds(sample), **times, "release": sample.release}
 
 
-def _insert(session: Session, table: type[LedgerTable], rows: Sequence[dict[str, object]]) -> None:
+def _insert(session: Session, table: type[LedgerTable], rows: Sequence[Mapping[str, int | str | bool]]) -> None:
     if rows:
         session.connection().execute(insert_new(session, table), rows)
 
@@ -176,17 +178,28 @@ def _reading(where: Engine | Session) -> Iterator[Session]:
 def _due(session: Session, keys: Sequence[int | None], begin: float, end: float) -> dict[int, set[int]]:
     """The hours that are not rolled up yet, by key."""
     found: dict[int, set[int]] = {}
-    hours = SampleDueRow.hour >= start_of(begin, HOUR), *([SampleDueRow.hour < end] if end < float("inf") else [])
-    rows = select(SampleDueRow.key_id, SampleDueRow.hour).where(SampleDueRow.key_id.in_(keys), *hours)
+    hours = (
+        col(SampleDueRow.hour) >= start_of(begin, HOUR),
+        *([col(SampleDueRow.hour) < end] if end < float("inf") else []),
+    )
+    rows = select(col(SampleDueRow.key_id), col(SampleDueRow.hour)).where(col(SampleDueRow.key_id).in_(keys), *hours)
     for key, hour in session.execute(rows):
         found.setdefault(key, set()).add(hour)
     return found
 
 
 def _rolled_up(session: Session, key: int | None, span: int, begin: float, end: float) -> Iterator[Window]:
-    columns = [HistogramRow.start, HistogramRow.samples, HistogramRow.p50_us, HistogramRow.p95_us, HistogramRow.p99_us]
-    until = [HistogramRow.start < end] if end < float("inf") else []
-    rows = select(*columns).where(HistogramRow.key_id == key, HistogramRow.span == span, HistogramRow.start >= begin)
+    columns = [
+        col(HistogramRow.start),
+        col(HistogramRow.samples),
+        col(HistogramRow.p50_us),
+        col(HistogramRow.p95_us),
+        col(HistogramRow.p99_us),
+    ]
+    until = [col(HistogramRow.start) < end] if end < float("inf") else []
+    rows = select(*columns).where(
+        col(HistogramRow.key_id) == key, col(HistogramRow.span) == span, col(HistogramRow.start) >= begin
+    )
     for start, samples, *quantiles in session.execute(rows.where(*until)):
         yield Window(_at(start), span, samples, *(value / _MICRO for value in quantiles))
 
@@ -217,16 +230,22 @@ def _spans(session: Session, keys: Sequence[int | None], begin: float, end: floa
     broken = {start_of(hour, DAY) for hours in due.values() for hour in hours}
     days = [day for day in range(day_from, day_to, DAY) if day not in broken]
     loose = [day for day in range(start_of(first, DAY), last, DAY) if day not in set(days)]
-    pieces = [and_(HistogramRow.span == DAY, HistogramRow.start.in_(days))] if days else []
+    pieces = [and_(col(HistogramRow.span) == DAY, col(HistogramRow.start).in_(days))] if days else []
     pieces += [
         and_(
-            HistogramRow.span == HOUR, HistogramRow.start >= max(day, first), HistogramRow.start < min(day + DAY, last)
+            col(HistogramRow.span) == HOUR,
+            col(HistogramRow.start) >= max(day, first),
+            col(HistogramRow.start) < min(day + DAY, last),
         )
         for day in loose
     ]
     parts: dict[int, list[Histogram]] = {}
-    rows = select(HistogramRow.key_id, HistogramRow.span, HistogramRow.start, HistogramRow.first_byte)
-    for key, span, start, blob in session.connection().execute(rows.where(HistogramRow.key_id.in_(keys), or_(*pieces))):
+    rows = select(
+        col(HistogramRow.key_id), col(HistogramRow.span), col(HistogramRow.start), col(HistogramRow.first_byte)
+    )
+    for key, span, start, blob in session.connection().execute(
+        rows.where(col(HistogramRow.key_id).in_(keys), or_(*pieces))
+    ):
         if span == DAY or start not in due.get(key, ()):
             parts.setdefault(key, []).append(Histogram.from_bytes(blob))
     for key, times in _not_rolled_up(session, due):
@@ -242,10 +261,10 @@ def _not_rolled_up(session: Session, due: dict[int, set[int]]) -> Iterator[tuple
         rows = (
             session.connection()
             .execute(
-                select(SampleRow.key_id, SampleRow.first_byte_us + SampleRow.late_us).where(
-                    SampleRow.key_id.in_(keys),
-                    SampleRow.at_us >= hour * _MICRO,
-                    SampleRow.at_us < (hour + HOUR) * _MICRO,
+                select(col(SampleRow.key_id), col(SampleRow.first_byte_us) + col(SampleRow.late_us)).where(
+                    col(SampleRow.key_id).in_(keys),
+                    col(SampleRow.at_us) >= hour * _MICRO,
+                    col(SampleRow.at_us) < (hour + HOUR) * _MICRO,
                 )
             )
             .all()

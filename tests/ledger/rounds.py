@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.tables_rounds import LedgerTable
+from roundsman.ledger.base import LedgerTable
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 

@@ -12,9 +12,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.days import compared
 from roundsman.ledger.ledger import LedgerError, alembic_config, ledger_url, open_ledger, write_round
-from roundsman.ledger.tables_rounds import LedgerTable
 from tests import postgres
 from tests.ledger.rounds import FULL, a_round, counted, python
 

@@ -10,8 +10,8 @@ from alembic import command
 from sqlalchemy import select
 
 from flows.__main__ import main
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import VARIABLE, LedgerError, alembic_config, open_ledger
-from roundsman.ledger.tables_rounds import LedgerTable
 from roundsman.timing.rollup import roll_up
 from roundsman.timing.samples import record_samples
 from roundsman.upkeep.move import move

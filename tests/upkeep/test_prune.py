@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.rules.retention import FOR_EVER, RETENTION, table
 from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR
-from roundsman.ledger.tables_rounds import LedgerTable
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.timing.rollup import roll_up
 from roundsman.timing.samples import history, record_samples

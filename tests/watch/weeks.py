@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import write_round
-from roundsman.ledger.tables_rounds import LedgerTable
 from roundsman.ledger.tables_service import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
 from roundsman.report.rules.series import Series
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict

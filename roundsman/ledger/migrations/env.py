@@ -20,7 +20,7 @@ def migrate(connection: Connection) -> None:
         # SQLite changes a table by dropping the old one, and with foreign keys on, a drop takes all children along.
         # The pragma is of no effect inside a transaction, and a detached connection does not go back to the pool.
         connection.detach()
-        connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")
+        connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     # On SQLite Alembic by itself ends a transaction after each migration, and another worker gets between.
     with connection.begin():
         told = compared(connection.dialect.name)

@@ -67,5 +67,5 @@ def pause(attempts: int, trouble: DeliveryFailure, chance: float, kind: str = PU
     So messages that failed together do not come back together.
     """
     most = LONGEST_PAUSE if kind in {PURGE, WEBHOOK} else LONGEST_PAUSE_OF_WORDS
-    longest = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), most)
+    longest = min(FIRST_PAUSE * 2.0 ** min(attempts - 1, 20), most)
     return max(longest * (1 - chance / 4), min(timedelta(seconds=trouble.wait), LONGEST_PAUSE))

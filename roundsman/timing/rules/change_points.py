@@ -99,7 +99,8 @@ def _running_median(values: np.ndarray, width: int) -> np.ndarray:
     """The median of each value's neighbourhood, which is narrower at the ends."""
     half = width // 2
     padded = np.pad(values, half, constant_values=np.nan)
-    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    medians: np.ndarray = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    return medians
 
 
 def _partition(values: np.ndarray, price: float, shortest: int) -> list[int]:

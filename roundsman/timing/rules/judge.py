@@ -99,7 +99,8 @@ def _needed(count: int, value: float, low: float, high: float, bound: float) -> 
     gap = max(value - bound, (high - low) / 20)
     more = max(count + 1, ceil(count * ((value - low) / gap) ** 2))
     digits = max(0, len(str(more)) - 2)
-    return ceil(more / 10**digits) * 10**digits
+    step = int(10**digits)
+    return ceil(more / step) * step
 
 
 def _dropped(seen: Sequence[Exchange]) -> Iterator[Finding]:

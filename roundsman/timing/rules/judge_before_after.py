@@ -155,8 +155,11 @@ def _moved(
 
 def _hits(key: Key, before: Sequence[Walk], after: Sequence[Walk]) -> Shares | None:
     """How many plain visits came from the store, in as many rounds before as there were since."""
-    old, new = ([walk.times[key] for walk in walks] for walks in (before, after))
-    shares = Shares(*((sum(one.hits for one in some), sum(one.asked for one in some)) for some in (old, new)))
+
+    def counted(walks: Sequence[Walk]) -> tuple[int, int]:
+        return sum(walk.times[key].hits for walk in walks), sum(walk.times[key].asked for walk in walks)
+
+    shares = Shares(counted(before), counted(after))
     return shares if shares.baseline[1] and shares.candidate[1] else None
 
 

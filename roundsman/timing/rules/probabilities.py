@@ -94,4 +94,4 @@ def false_discovery(ps: Sequence[float]) -> list[float]:
     stepped = np.minimum.accumulate(given[order] * len(given) / np.arange(len(given), 0, -1))
     adjusted = np.empty_like(given)
     adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted.tolist()
+    return [float(q) for q in adjusted]

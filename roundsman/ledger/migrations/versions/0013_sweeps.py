@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from roundsman.ledger.tables_rounds import Json, UtcTime
+from roundsman.ledger.base import Json, UtcTime
 
 revision = "0013"
 down_revision = "0012"
