@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.alerts.rules.alert import Alert, MessageKind, advance, let_go, notified
+from roundsman.alerts.rules.alert import Alert, IncidentLevel, MessageKind, advance, changes, let_go, notified
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.notify import AlertPolicy
 
@@ -107,6 +107,57 @@ def test_what_is_no_longer_looked_at_is_told_as_resolved_only_when_it_was_firing
     assert told == kind
     assert ("resolved" if told else "ok") == gone.state
     assert (states[-1].dedup_key if told else "") == gone.dedup_key
+
+
+def test_an_alert_that_nothing_is_known_of():
+    new = Alert("shop", "cache-headers", "/a")
+    assert ("", "", "ok", None, (), "", "", "") == (
+        new.rule, new.owner, new.state, new.since, new.recent, new.dedup_key, new.run_id, new.incident
+    )  # fmt: skip
+    assert (None, None, 0, False) == (new.opened_at, new.told_at, new.folded, new.flapping)
+
+
+def test_an_alert_is_well_since_its_first_round_until_something_breaks():
+    states = walk("PPFFP", AlertPolicy())[1]
+    hours = [(alert.since - START) / timedelta(hours=1) for alert in states]
+    assert [0, 0, 2, 2, 4] == hours
+
+
+@pytest.mark.parametrize(
+    ("rounds", "changed", "flapping"),
+    [
+        ("", 0, False),
+        ("PW", 0, False),
+        ("FU", 0, False),
+        ("WU", 1, False),
+        ("PFPFP", 4, False),
+        ("PFPFPF", 5, True),
+        ("PFPFPFFFFF", 5, True),
+        ("PFPFPFFFFFF", 4, False),
+    ],
+)
+def test_five_changes_in_ten_rounds_are_flapping(rounds, changed, flapping):
+    recent = tuple(LETTERS[letter] for letter in rounds)
+    alert = Alert("shop", "cache-headers", "/a", recent=recent)
+    assert (changed, flapping) == (changes(recent), alert.flapping)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told"), [("F" + "U" * 10 + "F", "F..........m"), ("F" + "U" * 9 + "F", "F..........")]
+)
+def test_a_failure_is_told_again_when_ten_rounds_could_not_look(rounds, told):
+    assert told == walk(rounds, AlertPolicy())[0]
+
+
+def test_what_is_pending_is_well_when_a_policy_of_one_round_finds_it_so():
+    [pending] = walk("F", AlertPolicy(2, 3))[1]
+    alert, kind = advance(pending, Outcome.PASS, START, "later", AlertPolicy())
+    assert ("ok", None) == (alert.state, kind)
+
+
+def test_levels_are_ordered_and_named_as_pagers_do():
+    graver = {(one.value, other.value) for one in IncidentLevel for other in IncidentLevel if one.exceeds(other)}
+    assert {("critical", "error"), ("critical", "warning"), ("error", "warning")} == graver
 
 
 def test_only_so_many_outcomes_are_remembered():
