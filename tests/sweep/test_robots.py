@@ -64,6 +64,11 @@ def allows(lines, path, product="roundsman"):
         (False, ["User-agent: *", "Disalow: /cart"], "/cart"),
         (True, ["User-agent: *", "disallow /cart or /basket"], "/cart"),
         (True, ["foo: *", "bar: /"], "/cart"),
+        (False, ["User-agent: *", "Dissalow: /cart"], "/cart"),
+        (False, ["User-agent: *", "Diasllow: /cart"], "/cart"),
+        (False, ["User-agent: *", "Disallaw: /cart"], "/cart"),
+        (False, ["User-agent: *", "Disallow-all: /cart"], "/cart"),
+        (True, ["XUser-agent: *", "Disallow: /cart"], "/cart"),
         # An index page that is allowed stands for its directory, and only an allowed one.
         (True, ["User-agent: *", "Allow: /shop/index.html", "Disallow: /"], "/shop/"),
         (True, ["User-agent: *", "Allow: /shop/index.html", "Disallow: /"], "/shop/index.html"),
@@ -95,13 +100,23 @@ def test_what_an_answer_without_rules_means(wanted, status):
 
 
 def test_an_answer_with_rules_is_read_and_names_its_sitemaps_once():
-    body = (
-        b"Site-map: https://x/a.xml\r\nUser-agent: *\rDisallow: /no\nsitemap: https://x/a.xml\nSITEMAP:https://x/b.xml"
-    )
+    body = b"Site-map: https://x/a.xml\r\nSite-map: https://x/c.xml\r\nUser-agent: *\rDisallow: /no\nsitemap: https://x/a.xml\nSITEMAP:https://x/b.xml"
     robots = robots_of(200, b"Sitemap:\nSitemap: # none\n" + body)
     assert (["/yes"], 1) == allowed(robots, ["/yes", "/no/1"])
-    assert ("https://x/a.xml", "https://x/b.xml") == robots.sitemaps
+    assert ("https://x/a.xml", "https://x/c.xml", "https://x/b.xml") == robots.sitemaps
     assert (["/yes"], 0) == allowed(Robots(), ["/yes"])
+
+
+def test_our_own_group_is_that_of_our_name():
+    assert (["/b"], 1) == allowed(robots_of(200, b"User-agent: roundsman\nDisallow: /a"), ["/a", "/b"])
+
+
+@pytest.mark.parametrize(("size", "seen"), [(512_000, True), (512_001, False)])
+def test_half_a_megabyte_is_read(size, seen):
+    body = b"User-agent: *\nDisallow: /a\n#" + b"\nDisallow: /b".rjust(size - 28, b"#")
+    assert size == len(body)
+    found = robots_of(200, body)
+    assert (False, not seen) == (found.allows("/a"), found.allows("/b"))
 
 
 def test_nothing_is_allowed_when_nobody_knows():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from roundsman.site.rules.site import Health
+from roundsman.timing.rules import judge as judging
 from roundsman.timing.rules.judge import interval, judge, judge_health, needed, quantile, split
 from roundsman.timing.rules.sampling import wants
 from tests.make import exchange, hit, miss, site
@@ -166,6 +167,82 @@ def test_the_interval_is_that_of_the_order_statistics():
     assert (6, 72, 368) == (needed(0.5), needed(0.95), needed(0.99))
     assert (95, (90, 100)) == (quantile(times, 0.95), interval(times, 0.95))
     assert (50, (40, 61)) == (quantile(times, 0.5), interval(times, 0.5))
+
+
+def test_a_finding_names_budget_interval_and_its_three_slowest():
+    shop = site(BUDGET)
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=90, slow=2) + seen(hit, slow=8) + FINE)
+    one, other, third = verdict.findings
+    assert ("response-time/hit-p50", "The p50 of a hit is within its budget.") == (one.claim, one.says)
+    assert ("p50 10.0ms (10.0ms to 10.0ms, 100 samples)", "at most 20ms") == (one.saw, one.wanted)
+    assert ("response-time/hit-p95", "response-time/miss-p95") == (other.claim, third.claim)
+    assert "The p95 of a miss is within its budget." == third.says
+    assert [0.1] * 3 == [each.phases.first_byte for each in one.evidence]
+
+
+def test_an_unknown_has_one_example():
+    shop = site(BUDGET)
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=5) + FINE)
+    assert [1, 1, 3] == [len(finding.evidence) for finding in verdict.findings]
+
+
+@pytest.mark.parametrize(("late", "said"), [(0.02, False), (0.021, True)])
+def test_a_start_within_twenty_milliseconds_is_in_time(late, said):
+    shop, made = site(BUDGET), hit()
+    made = replace(made, phases=made.phases._replace(late=late))
+    verdict = judge(shop, shop.rules[0], "/a", [made] * 80 + FINE)
+    assert said is ("; started up to 21.0ms late" in verdict.findings[0].saw)
+
+
+@pytest.mark.parametrize(("silent", "claims"), [(100, 4), (101, 1)])
+def test_a_route_of_which_half_is_silent_is_judged_by_the_other_half(silent, claims):
+    shop = site(BUDGET)
+    samples = seen(hit, fast=20) + seen(miss, fast=80) + [exchange(error="timeout")] * silent
+    verdict = judge(shop, shop.rules[0], "/a", samples)
+    assert claims == len(verdict.findings)
+    assert "response-time/answers" == verdict.findings[-1].claim
+
+
+def test_what_was_not_sent_is_said_with_an_example():
+    shop = site(BUDGET)
+    lost = [exchange(error="dropped")] * 2
+    sent = judge(shop, shop.rules[0], "/a", seen(hit, fast=80) + FINE + lost).findings[-1]
+    assert ("response-time/sent", "Every sample could be sent in its time.") == (sent.claim, sent.says)
+    assert ("none too late to be sent", (lost[0],)) == (sent.wanted, sent.evidence)
+
+
+def test_a_series_counts_the_hits_among_those_that_were_asked_for():
+    hits, misses, origin = split(site(BUDGET).rules[0], "/a", seen(hit, fast=7) + seen(miss, fast=3))
+    assert ("/a", "hit", 7, 10) == (hits.path, hits.state, hits.hits, hits.asked)
+    assert ("miss", "origin", 0) == (misses.state, origin.state, misses.asked)
+
+
+@pytest.mark.parametrize(
+    ("count", "value", "low", "high", "bound", "samples"),
+    [
+        (100, 0.06, 0.01, 0.1, 0.05, 2600),
+        (93, 0.1, 0.05, 0.2, 0.06, 150),
+        (10, 0.2, 0.1, 0.3, 0.1, 11),
+        (10, 0.2, 0.1, 2.1, 0.199, 11),
+        (40, 0.2, 0.1, 2.1, 0.199, 41),
+        (99, 0.2, 0.1, 0.3, 0.1, 100),
+        (100, 0.2, 0.1, 0.3, 0.1, 110),
+    ],
+)
+def test_so_many_samples_would_bring_the_interval_to_the_bound(count, value, low, high, bound, samples):
+    assert samples == judging._needed(count, value, low, high, bound)
+
+
+def test_a_health_page_is_judged_by_the_status_that_is_expected():
+    seen = exchange("/health", status=204)
+    verdict = judge_health(site(), Health(path="/health", expect=204), seen)
+    [finding] = verdict.findings
+    assert ("response-time", "/health", "", "/health answers 204.") == (
+        verdict.check, verdict.subject, verdict.rule, verdict.expected_result
+    )  # fmt: skip
+    assert ("response-time/up", "The site says that it is up.", "204", "204", (seen,)) == (
+        finding.claim, finding.says, finding.saw, finding.wanted, finding.evidence
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
