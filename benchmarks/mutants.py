@@ -35,13 +35,14 @@ import pytest
 BY_NAME = True
 
 ROOT = Path(__file__).parents[1]
+_RFC9111 = ("tests/http/test_rfc9111_store.py", "tests/http/test_rfc9111_reuse.py", "tests/http/test_vectors.py")
 #: Each judge, and the fast tests that have to notice.
 JUDGES = {
     "roundsman.purge.rules.evidence": ("tests/purge/test_evidence.py", "tests/purge/test_judge.py"),
     "roundsman.alerts.rules.alert": ("tests/alerts/test_alert.py",),
     "roundsman.sweep.rules.robots": ("tests/sweep/test_robots.py",),
-    "roundsman.http.rfc9111_store": ("tests/http/test_rfc9111_store.py", "tests/http/test_vectors.py"),
-    "roundsman.http.rfc9111_reuse": ("tests/http/test_rfc9111_reuse.py", "tests/http/test_vectors.py"),
+    "roundsman.http.rfc9111_store": _RFC9111,
+    "roundsman.http.rfc9111_reuse": _RFC9111,
     "roundsman.logged_in.rules.judge": ("tests/logged_in/test_judge.py",),
     "roundsman.timing.rules.judge": ("tests/timing/test_judge.py",),
 }

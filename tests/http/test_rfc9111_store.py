@@ -26,6 +26,25 @@ def test_a_shared_cache_may_store_what_the_rfc_lets_it(said, status, authorized,
     assert why in answer.why
 
 
+def test_these_statuses_may_be_kept_without_a_lifetime():
+    """RFC 9110 section 15.1."""
+    kept = {status for status in range(200, 600) if storable(exchange(status=status)).yes}
+    assert {200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501} == kept
+
+
+def test_these_statuses_are_understood():
+    """RFC 9110 section 15: each that it defines, but for 306, which is unused, and 304, which only refreshes."""
+    said = "must-understand, no-store, max-age=60"
+    kept = {status for status in range(200, 600) if storable(exchange(cache_control=said, status=status)).yes}
+    defined = {*range(200, 207), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, *range(500, 506)}
+    assert defined == kept
+
+
+def test_a_final_answer_begins_at_200():
+    assert "199 is no final answer, RFC 9111 3" == storable(exchange(cache_control="max-age=60", status=199)).why
+    assert storable(exchange(cache_control="max-age=60", status=200)).yes
+
+
 LIFETIME = [
     ("max-age=60, s-maxage=600", {}, 600, 60),
     ("max-age=60, max-age=5", {}, 60, 60),

@@ -409,3 +409,90 @@ def test_a_member_without_a_sentinel_of_its_own_is_named():
     twin = replace(BEN, sentinels=("ada@members.test",))
     verdict = judge(shop, shop.rules[0], "/a", walked(SAFE), [ADA, twin])
     assert "ben has no sentinel that is in no other member's" in [finding.saw for finding in verdict.findings]
+
+
+LAW = "by the RFC not storable: `private` without field names, RFC 9111 5.2.2.7"
+OPEN = "by the RFC storable: `max-age`, RFC 9111 3; fresh for 10m"
+ADAS, BENS = "200 with a sentinel of ada", "200 with a sentinel of ben"
+#: What is said of a page where nothing is wrong, by what was wanted, and how many exchanges show it.
+WELL = {
+    "a key that nobody else asks for, or leave to use the real one": ("the edge keeps queries apart; on the real URL, as the site file allows", 0),
+    ADAS: ("a sentinel on every visit", 3),
+    BENS: ("a sentinel on every visit", 1),
+    "only one's own sentinels": ("no sentinel", 6),
+    "an answer of their own": ("200 MISS, 200 MISS", 2),
+    "no HIT": ("MISS, MISS, MISS, MISS", 4),
+    "private or no-store, or a bypass in the rule": (LAW, 1),
+}  # fmt: skip
+NO_PAGES = {ADAS: None, BENS: None}
+SENTENCES = {
+    "well": (SAFE, {}),
+    "ben gets ada's": ([*visits(A, A), hit(**A), *visits(N, N, A)], {**NO_PAGES, "only one's own sentinels": ("ben got a page of ada", 1), "no HIT": (f"{LAW}, observed MISS, MISS, MISS, HIT", 1)}),
+    "a stranger gets ada's": ([*visits(A, A, B), hit(**A), hit(**A), *visits(A)], {**NO_PAGES, "only one's own sentinels": ("stranger got a page of ada", 2), "an answer of their own": (f"the member's copy as a HIT; {LAW}", 2)}),
+    "two get another's": ([*visits(A, A), hit(**A), hit(**B), *visits(N, A)], {**NO_PAGES, "only one's own sentinels": ("ben got a page of ada; stranger got a page of ben", 2), "an answer of their own": ("200 HIT, 200 MISS", 2), "no HIT": (f"{LAW}, observed MISS, MISS, MISS, HIT", 1)}),
+    "ada is answered from the store": ([*visits(A), hit(**A), *visits(B, N, N, A)], {"no HIT": (f"{LAW}, observed MISS, HIT, MISS, MISS", 1)}),
+    "ada is sent to the login": ([miss(status=302, location="/login", **A), *SAFE[1:]], {ADAS: ("302 to /login; ada is not logged in", 1), "no HIT": ("MISS", 1)}),
+    "ada is told to log in": ([miss(status=401, **A), *SAFE[1:]], {ADAS: ("401; ada is not logged in", 1), "no HIT": ("MISS", 1)}),
+    "ben may not": ([*SAFE[:2], miss(status=403, **B), *SAFE[3:]], {BENS: ("403", 1), "no HIT": ("MISS, MISS, MISS", 3)}),
+    "the last visit fails": ([*SAFE[:5], miss(status=503, **A)], {ADAS: ("503", 1)}),
+    "ada gets the stranger's": ([*SAFE[:3], hit(**N), hit(**N), hit(**N)], {ADAS: ("no sentinel of ada: the stranger's page", 1), "an answer of their own": ("200 HIT, 200 HIT", 2), "no HIT": ("MISS, MISS, HIT, MISS", 1)}),
+    "ada gets a page of nobody": ([*SAFE[:5], miss(cache_control="private", body=b"nobody's")], {ADAS: ("no sentinel of ada", 1)}),
+    "one session for all": (visits(A, A, B, N, N, A, set_cookie="t=12345678"), {"a value for each visitor": ("t with the same value for two visitors", 6)}),
+    "a session from the store": ([*SAFE[:3], miss(set_cookie="t=12345678", **N), hit(set_cookie="t=12345678", **N), SAFE[5]], {"an answer of their own": ("200 MISS, 200 HIT", 2), "a value for each visitor": ("t with the same value for two visitors", 2)}),
+    "one's own session": ([miss(set_cookie="t=12345678", **A), *SAFE[1:]], {"private or no-store, or a bypass in the rule": (OPEN, 1), "a value for each visitor": ("t with a value for each visitor", 1)}),
+    "two cookies, one of them shared": ([miss(cache_control="private", set_cookie=["t=12345678", f"u={number}2345678"], **step) for number, step in enumerate((A, A, B, N, N, A))], {"a value for each visitor": ("t with the same value for two visitors", 6)}),
+    "a short one is no identity": (visits(A, A, B, N, N, A, set_cookie="t=1x3x5x7"), {}),
+    "a cookie that ends is one": (visits(A, A, B, N, N, A, set_cookie="t=12345678; Max-Age=10"), {"a value for each visitor": ("t with the same value for two visitors", 6)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "other"), SENTENCES.values(), ids=SENTENCES)
+def test_a_finding_names_what_was_seen_and_wanted(seen, other):
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    sentences = {finding.wanted: (finding.saw, len(finding.evidence)) for finding in verdict.findings}
+    assert {wanted: saw for wanted, saw in (WELL | other).items() if saw} == sentences
+
+
+@pytest.mark.parametrize(
+    ("seen", "sentences"),
+    [
+        ([miss(), hit(), miss(), hit()], [("MISS", "no HIT for a member", 2), ("the same copy, HIT", "the same copy", 3)]),
+        ([miss(), hit(), hit(), hit(body=b"b")], [("HIT", "no HIT for a member", 2), ("another body, HIT", "the same copy", 3)]),
+        ([miss(), hit(), miss(status=499), hit()], [("MISS", "no HIT for a member", 2), ("the same copy, HIT", "the same copy", 3)]),
+        ([miss(), hit(), miss(status=500), hit()], [("500", "no server error for a member", 2), ("the same copy, HIT", "the same copy", 3)]),
+        ([miss(), miss(), miss(), miss()], [("MISS on the second visit", "a warm copy to try a member against", 1)]),
+    ],
+)  # fmt: skip
+def test_a_bypass_is_told_in_these_words(seen, sentences):
+    shop = site(SHARED)
+    verdict = judge(shop, shop.rules[0], "/a", walked(seen), [ADA, BEN])
+    told = [(finding.saw, finding.wanted, len(finding.evidence)) for finding in verdict.findings]
+    assert sentences == told[1 : 1 + len(sentences)]
+    assert ("no sentinel", "only one's own sentinels", 4) == told[1 + len(sentences)]
+
+
+SILENT = "`status_header` in the site file, or "
+LEAVE = "`allow_shared_key: true` in the rule articles, or `staging: true` in the site file"
+
+
+@pytest.mark.parametrize(
+    ("proof", "saw", "wanted"),
+    [
+        ((), "not tried: the edge does not say what it did with the query", SILENT + LEAVE),
+        ((miss(), miss(), miss()), "not tried: the edge kept no copy under a query of its own", LEAVE),
+        ((miss(), hit(), hit()), "not tried: the edge leaves the query out of its key", LEAVE),
+    ],
+)
+def test_where_members_may_not_ask_it_says_what_would_permit_it(proof, saw, wanted):
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", Walk(proof), [ADA, BEN])
+    [finding] = verdict.findings
+    assert (saw, wanted, "unknown") == (finding.saw, finding.wanted, finding.outcome)
+    assert ("", "") == (verdict.by_rfc, verdict.observed)
+
+
+def test_a_key_of_one_s_own_is_named():
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", replace(walked(SAFE), asked="/a?__roundsman=1"), [ADA, BEN])
+    assert "the edge keeps queries apart; under a random one" == verdict.findings[0].saw
