@@ -47,7 +47,17 @@ JUDGES = {
     "roundsman.timing.rules.judge": ("tests/timing/test_judge.py",),
 }
 #: Survivors that nobody can notice, by module: the mutant as it is printed, and why it is the same program.
-EQUIVALENT: dict[str, dict[str, str]] = {}
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "roundsman.alerts.rules.alert": {
+        "nds:] if policy.rounds > 1 else () -> nds:] if policy.rounds > 2 else ()": "of two rounds the last one was good",
+    },
+    "roundsman.sweep.rules.robots": {
+        "].lower() if found else '' -> ].lower() if found else 'XX'": "no robot is called that, in small letters",
+        "has_rules = False -> has_rules = True": "there is no robot yet whose group could end",
+        "longest, allow = (-1, True) -> longest, allow = (-2, True)": "each length is 0 or more",
+        ",), to_end=False, length=0),)) -> ,), to_end=False, length=1),))": "it is the only line",
+    },
+}
 #: The share of mutants that may survive without being equivalent.
 MAX_SURVIVORS = 0.05
 #: A mutant that takes so many times as long as the tests alone runs in a loop, and is noticed.
