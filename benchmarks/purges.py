@@ -160,7 +160,7 @@ _touches: dict[str, Callable[[], object]] = {}
 @contextmanager
 def _touching(path: str, what: Callable[[], object]) -> Iterator[None]:
     """Instead of a program that would have to be started two thousand times."""
-    from flows.tasks import prove
+    from roundsman.purge import prove
 
     async def run(argv: tuple[str, ...], **_: object) -> str:
         await asyncio.to_thread(_touches[argv[-1]])

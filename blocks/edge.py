@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from blocks.access_token import TokenSource
 from blocks.asking import DENIED, bounded, remedy, retry_after, too_wide
 from blocks.hiding import secrets_in, struck_out
-from roundsman.purge.rules.order import Blind, By, Order, PurgeError, Rate, Receipt, Settling, Tags, folded
+from roundsman.purge.rules.order import Blind, By, Order, Powers, PurgeError, Rate, Receipt, Settling, Tags, folded
 
 log = logging.getLogger("roundsman")
 
@@ -152,24 +152,25 @@ class Edge(Block):
         mine = folded(url, blind)
         return lambda other: folded(other, blind) == mine
 
-    def powers(self) -> dict[str, Any]:
-        """What it can, in plain values and four pure functions, for those who know no blocks."""
-        return {
-            "kind": self.get_block_type_name(),
-            "limits": {str(by): limit for by, limit in self.within().items()},
-            "soft": frozenset(map(str, self.soft_by)),
-            "blind": frozenset(map(str, self.blindness())),
-            "one_variant": self.one_variant,
-            "refills": self.refills,
-            "settles_within": self.settles_within,
-            "once": self.once,
-            "shields": tuple(dict.fromkeys(self.shields)),
-            "nodes": tuple(dict.fromkeys(self.nodes)),
-            "radius": self.radius,
-            "batches": lambda items, by: self.batches(items, By(by)),
-            "too_wide": lambda item, by: self.too_wide(item, By(by)),
-            "instead": lambda by: self.instead(By(by)),
-        }
+    def powers(self, name: str) -> Powers:
+        """What it can, under the name by which a site knows it."""
+        return Powers(
+            name=name,
+            kind=self.get_block_type_name(),
+            limits=self.within(),
+            soft=self.soft_by,
+            blind=self.blindness(),
+            one_variant=self.one_variant,
+            refills=self.refills,
+            settles_within=self.settles_within,
+            once=self.once,
+            shields=tuple(dict.fromkeys(self.shields)),
+            nodes=tuple(dict.fromkeys(self.nodes)),
+            radius=self.radius,
+            batches=self.batches,
+            too_wide=self.too_wide,
+            instead=self.instead,
+        )
 
     async def purge(
         self,

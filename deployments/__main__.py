@@ -20,7 +20,7 @@ from deployments.work_pools import KINDS, ensure
 from flows.commands.common import say
 from flows.commands.home import home_ready
 from flows.commands.parser import CommandParser
-from flows.tasks.block_types import register_blocks
+from flows.tasks.blocks import register_blocks
 from roundsman.report.rules.text import hidden
 
 FAILED, WRONG_INPUT = 1, 3

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from roundsman.purge.rules.queue import Pass
+from roundsman.purge.rules.queue import QueueRun
 from roundsman.purge.rules.report import Purging, planned, proven
 from roundsman.report.rules.grouping import Group, group, passed
 from roundsman.report.rules.report import COLUMNS, Report, columns, line, seen
@@ -50,7 +50,7 @@ async def purge(site: str, routes: Sequence[str], console: Console | None = None
     return await follow(run, Purging, console)
 
 
-async def published(site: str, console: Console | None = None) -> Pass:
+async def published(site: str, console: Console | None = None) -> QueueRun:
     """Run `purge_published` here and now, and say where it is."""
 
     async def run() -> Any:
@@ -58,7 +58,7 @@ async def published(site: str, console: Console | None = None) -> Pass:
 
         return await purge_published(site, dry_run=False, return_state=True)
 
-    return await follow(run, Pass, console)
+    return await follow(run, QueueRun, console)
 
 
 async def compare(site: str, console: Console | None = None, **how: Any) -> Report:

@@ -5,8 +5,8 @@ import pytest
 from flows.__main__ import main
 from roundsman.ledger.ledger import open_ledger
 from roundsman.purge import queue
-from roundsman.purge.queue import Failed
-from roundsman.purge.rules.queue import Pass, State
+from roundsman.purge.queue import FailedChange
+from roundsman.purge.rules.queue import ChangeState, QueueRun
 from tests.purge.queueing import publish, rows_of
 
 
@@ -22,7 +22,7 @@ def lost(engine):
     """Two changes in quarantine, one that waits and one that is done."""
     publish(engine, "/articles/a", "/articles/b", "/articles/done")
     mine = queue.claim(engine, "shop")
-    failed = [Failed(number, State.QUARANTINED, 0, f"refused\x1b[31m {number}") for number in (1, 2)]
+    failed = [FailedChange(number, ChangeState.QUARANTINED, 0, f"refused\x1b[31m {number}") for number in (1, 2)]
     queue.settle(engine, mine, failed, [])
     publish(engine, "/articles/waits")
     return engine
@@ -87,7 +87,7 @@ def test_a_ledger_that_is_away_is_told_without_its_address(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("done", "code"),
-    [(Pass(done=1, purged=1), 0), (Pass(retried=1, troubles=("busy",)), 2)],
+    [(QueueRun(done=1, purged=1), 0), (QueueRun(retried=1, troubles=("busy",)), 2)],
 )
 def test_the_exit_code_of_a_run_by_hand_says_how_it_went(done, code, ledger, capsys, monkeypatch):
     async def published(site):

@@ -22,7 +22,7 @@ from roundsman.alerts.outbox import DeadLetter, dead_letters, undelivered
 from roundsman.ledger.ledger import LedgerError, kept_ledger
 from roundsman.ledger.rounds import ROUND
 from roundsman.ledger.tables_rounds import RunRow
-from roundsman.purge.queue import Kept, counts, oldest, quarantined
+from roundsman.purge.queue import QuarantinedChange, counts, oldest, quarantined
 from roundsman.report.rules.text import scrubbed
 from roundsman.rollback.proofs import rollback_faults_of
 from roundsman.site.rules.site import Site
@@ -68,7 +68,7 @@ class Board:
     dead: tuple[DeadLetter, ...] = ()
     """Messages that are not tried any more, the newest first; not more than fit on a page."""
     dead_count: int = 0
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[QuarantinedChange, ...] = ()
     """Changes that could not be purged, the newest first; not more than fit on a page."""
     promises: Mapping[str, Promises] = field(default_factory=dict)
     """What is known of the promises of each site and database."""

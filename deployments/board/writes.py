@@ -27,7 +27,7 @@ from roundsman.ledger.releases import keep_release
 from roundsman.ledger.rules.releases import told
 from roundsman.ledger.transaction import writing_session
 from roundsman.purge.queue import KeyReusedError, add
-from roundsman.purge.rules.queue import Kind
+from roundsman.purge.rules.queue import ItemKind
 from roundsman.site.rules.release import ReleaseSource
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
@@ -190,7 +190,7 @@ def _publish(engine: Engine, asked: Published, request_key: str | None) -> Mappi
         raise RefusedError(422, f"{site.site} has no edge to purge; add `edge: TYPE/NAME` to its site file")
     if trouble := unpurgeable(site, asked.routes, asked.keys):
         raise RefusedError(422, trouble)
-    items = [*((Kind.ROUTE, route) for route in asked.routes), *((Kind.KEY, key) for key in asked.keys)]
+    items = [*((ItemKind.ROUTE, route) for route in asked.routes), *((ItemKind.KEY, key) for key in asked.keys)]
     try:
         ids = add(engine, site.site, items, request_key)
     except KeyReusedError as error:

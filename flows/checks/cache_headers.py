@@ -1,8 +1,8 @@
 from prefect import flow
 
+from flows.tasks.blocks import log_in
 from flows.tasks.cache import examine, look_again
 from flows.tasks.report import concluding
-from flows.tasks.vendors import log_in
 from roundsman.cache.rules.judge import judge_rule
 from roundsman.report.rules.verdict import Verdict
 from roundsman.report.rules.visitor import NO_MEMBER, STRANGER

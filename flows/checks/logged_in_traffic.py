@@ -1,8 +1,8 @@
 from prefect import flow
 
+from flows.tasks.blocks import edges_of, log_in
+from flows.tasks.logged_in import visit
 from flows.tasks.report import concluding
-from flows.tasks.sessions import walk
-from flows.tasks.vendors import log_in
 from roundsman.logged_in.rules.judge import judge
 from roundsman.logged_in.rules.visit_plan import routes
 from roundsman.report.rules.verdict import Verdict
@@ -22,6 +22,6 @@ async def check_logged_in_traffic(site: Site) -> list[Verdict]:
     members = await log_in(site) if rules else ()
     verdicts = []
     for rule in rules:
-        walks = await walk(site, rule, members)
-        verdicts += [judge(site, rule, path, seen, members) for path, seen in walks.items()]
+        visits = await visit(site, rule, members, edges_of)
+        verdicts += [judge(site, rule, path, seen, members) for path, seen in visits.items()]
     return verdicts

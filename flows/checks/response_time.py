@@ -1,9 +1,9 @@
 from prefect import flow
 from prefect.utilities.annotations import quote
 
+from flows.tasks.blocks import log_in
 from flows.tasks.report import attempt, concluding
 from flows.tasks.timing import glance, keep_samples, look_back, sample
-from flows.tasks.vendors import log_in
 from roundsman.ledger.rules.samples import Sample
 from roundsman.report.rules.verdict import Verdict
 from roundsman.report.rules.visitor import NO_MEMBER, STRANGER

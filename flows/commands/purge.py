@@ -24,7 +24,7 @@ def register(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
-    from flows.tasks.purge_plan import refused_by_file
+    from flows.tasks.purge import refused_by_file
     from flows.tasks.site import load
     from roundsman.purge.rules.report import Purging, purge_json
 

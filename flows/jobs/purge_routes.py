@@ -8,17 +8,18 @@ from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.jobs.inspect_site import run_id
+from flows.tasks.blocks import edges_of
 from flows.tasks.ledger import record
-from flows.tasks.prove import Trial, plan, prove
+from flows.tasks.purge import plan, prove
 from flows.tasks.report import attempt, conclude, log_faults, publish
 from flows.tasks.rollback import find_rollback_faults
 from flows.tasks.site import load
 from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
+from roundsman.purge.prove import PurgeTest
 from roundsman.purge.rules.judge import judge_all
-from roundsman.purge.rules.plan import Plan
-from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.plan import PurgePlan, PurgeRequest
 from roundsman.purge.rules.report import Purging
 from roundsman.report.rules.grouping import group
 from roundsman.report.rules.report import Report
@@ -59,31 +60,32 @@ async def purge_routes(
         changed: Whether the pages have another content now, so that the old one is a failure however new its copy.
     """
     promised, started = load(site), datetime.now(UTC)
-    wish = Wish(tuple(routes), soft=soft, accept=frozenset(promised.accept), most=promised.purge_at_most)
+    request = PurgeRequest(tuple(routes), soft=soft, accept=frozenset(promised.accept), max_urls=promised.purge_at_most)
+    edges = await edges_of(promised)
     if dry_run:
-        found = await plan(promised, wish)
-        return _refused(promised.site, started, found) or Completed(
-            message=f"a dry run: {len(found.requests)} requests for {len(found.urls)} URLs",
-            data=Purging(promised.site, started, found),
+        planned = await plan(promised, request, edges)
+        return _refused(promised.site, started, planned) or Completed(
+            message=f"a dry run: {len(planned.orders)} requests for {len(planned.urls)} URLs",
+            data=Purging(promised.site, started, planned),
         )
     await asyncio.to_thread(ready)
     log.info("%s: purging %s", promised.site, ", ".join(routes))
-    seen = await prove(promised, Trial(wish, changed=changed, regardless=True))
-    if refused := _refused(promised.site, started, seen.plan):
+    proof = await prove(promised, PurgeTest(request, changed=changed, regardless=True), edges)
+    if refused := _refused(promised.site, started, proof.plan):
         return refused
-    verdicts = warned(judge_all(promised, seen, routes), await find_rollback_faults(promised))
+    verdicts = warned(judge_all(promised, proof, routes), await find_rollback_faults(promised))
     report = Report(run_id(), promised.site, started, datetime.now(UTC), verdicts)
     written = await attempt(record, quote(report), job=purge_routes.name, whole=False)
     if not written.is_completed():
         log.warning("%s: the purge was not recorded: %s", promised.site, written.message)
     log_faults(promised.site, group(verdicts))
     await attempt(publish, quote(report), "purge", "purge-verdicts")
-    return conclude(report, Purging(promised.site, started, seen.plan, report))
+    return conclude(report, Purging(promised.site, started, proof.plan, report))
 
 
-def _refused(site: str, started: datetime, found: Plan) -> State[Purging] | None:
+def _refused(site: str, started: datetime, planned: PurgePlan) -> State[Purging] | None:
     """The end of a run whose plan was refused: nothing was done."""
-    if not found.refusals:
+    if not planned.refusals:
         return None
-    said = "; ".join(map(str, found.refusals))
-    return Failed(name="Refused", message=f"nothing was purged: {said}", data=Purging(site, started, found))
+    reasons = "; ".join(map(str, planned.refusals))
+    return Failed(name="Refused", message=f"nothing was purged: {reasons}", data=Purging(site, started, planned))

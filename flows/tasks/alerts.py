@@ -19,17 +19,16 @@ from blocks.channels import BlockChannel
 from blocks.edge import Edge
 from blocks.registry import BlockError
 from blocks.webhook import OutgoingWebhook
-from flows.tasks.purge import hand_over, powers_of
+from flows.tasks.blocks import block, saved
 from flows.tasks.report import attempt
 from flows.tasks.site import all_sites, check
-from flows.tasks.vendors import block, saved
 from roundsman.alerts import alerts, batch_outboxes, channels, outbox
 from roundsman.alerts.outbox import Delivered
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import PurgeMessage
 from roundsman.purge.rules.order import PurgeError
-from roundsman.purge.rules.plan import plan_purge
-from roundsman.purge.rules.purge_request import all_of
+from roundsman.purge.rules.plan import plan_purge, unguarded_request
+from roundsman.purge.send import hand_over, powers_of
 from roundsman.report.rules.report import Report
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
@@ -126,7 +125,7 @@ class BlockOutlets:
             if not isinstance(edge, Edge):
                 raise BlockError(row.channel, "a block that can't purge", "name the site's edge")
             edges[name] = edge
-        planned = plan_purge(site, all_of(wanted.routes, wanted.keys, run), powers_of(edges))
+        planned = plan_purge(site, unguarded_request(wanted.routes, wanted.keys, run), powers_of(edges))
         if planned.refusals:
             raise ValueError("; ".join(map(str, planned.refusals)))
         async with httpx.AsyncClient() as client:

@@ -10,14 +10,22 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, update
 
 from roundsman.batch.points import point
 from roundsman.ledger.insert import insert_new
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
 from roundsman.ledger.tables_purges import CHANGE
 from roundsman.ledger.transaction import NowMs, writing
-from roundsman.purge.rules.queue import LEASE, MOST_CHANGES, MOST_ITEMS, Change, Claim, Kind, State
+from roundsman.purge.rules.queue import (
+    LEASE_SECONDS,
+    MAX_CHANGES,
+    MAX_ITEMS,
+    ChangeState,
+    ItemKind,
+    QueuedChange,
+    QueueLease,
+)
 
 #: What stands with a change whose workers died, one after another.
 DIED = "each worker that took it died"
@@ -30,17 +38,17 @@ class KeyReusedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """What becomes of a change that was not purged: its state, the milliseconds that it rests, and what was met."""
+class FailedChange:
+    """What becomes of a change that was not purged: its state, the milliseconds that it rests, and what went wrong."""
 
     id: int
-    state: State
+    state: ChangeState
     rests_ms: int
     error: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuarantinedChange:
     """A change in quarantine."""
 
     id: int
@@ -57,7 +65,7 @@ class Kept:
         return datetime.fromtimestamp(self.ended_ms / 1000, UTC)
 
 
-def add(engine: Engine, site: str, items: Sequence[tuple[Kind, str]], request_key: str | None = None) -> list[int]:
+def add(engine: Engine, site: str, items: Sequence[tuple[ItemKind, str]], request_key: str | None = None) -> list[int]:
     """Write changes, and say their numbers.
 
     With a key a request is there once, however often it is made. Without one, an item that waits already and that
@@ -86,89 +94,101 @@ def add(engine: Engine, site: str, items: Sequence[tuple[Kind, str]], request_ke
 def _waiting(connection: Connection, row: Mapping[str, Any]) -> int | None:
     same = {name: row[name] for name in ("site", "kind", "item")}
     # One that has failed may rest for long; a new one is due at once, and takes the other along.
-    found = select(CHANGE.c.id).filter_by(**same, state=State.WAITING, attempts=0)
+    found = select(CHANGE.c.id).filter_by(**same, state=ChangeState.WAITING, attempts=0)
     return connection.execute(found.order_by(CHANGE.c.id).limit(1)).scalar()
 
 
 def _inserted(connection: Connection, row: Mapping[str, Any]) -> int:
-    return connection.execute(CHANGE.insert().returning(CHANGE.c.id), row).scalar_one()
+    number: int = connection.execute(CHANGE.insert().returning(CHANGE.c.id), row).scalar_one()
+    return number
 
 
-def claim(engine: Engine, site: str, most: int = MOST_ITEMS) -> Claim | None:
-    """Take a site's next changes: up to `most` items of one kind, and all that name the same. None when none is due.
+def claim(engine: Engine, site: str, max_items: int = MAX_ITEMS) -> QueueLease | None:
+    """Take the next changes of a site: up to `max_items` items of one kind. None when none is due.
+
+    All changes that name the same item go along.
 
     A change whose worker died is due when its lease is over; after too many deaths it goes into quarantine instead.
     """
-    dead = and_(CHANGE.c.state == State.CLAIMED, CHANGE.c.lease_until_ms <= NowMs())
-    due = or_(and_(CHANGE.c.state == State.WAITING, CHANGE.c.due_ms <= NowMs()), dead)
+    dead = and_(CHANGE.c.state == ChangeState.CLAIMED, CHANGE.c.lease_until_ms <= NowMs())
+    due = or_(and_(CHANGE.c.state == ChangeState.WAITING, CHANGE.c.due_ms <= NowMs()), dead)
     ours = CHANGE.c.site == site
     point("claim.begun")
     with writing(engine) as connection:
         hopeless = update(CHANGE).where(ours, dead, CHANGE.c.attempts >= MOST_ATTEMPTS)
-        connection.execute(hopeless.values(state=State.QUARANTINED, error=DIED, ended_ms=NowMs(), **_FREE))
+        connection.execute(hopeless.values(state=ChangeState.QUARANTINED, error=DIED, ended_ms=NowMs(), **_FREE))
         columns = (CHANGE.c.id, CHANGE.c.kind, CHANGE.c.item)
         # Rows of a worker within its transaction are passed over, not waited for.
-        found = select(*columns).where(ours, due).order_by(CHANGE.c.id).limit(MOST_CHANGES)
+        found = select(*columns).where(ours, due).order_by(CHANGE.c.id).limit(MAX_CHANGES)
         rows = connection.execute(found.with_for_update(skip_locked=True)).all()
         if not rows:
             return None
         kind = rows[0].kind
-        items = list(dict.fromkeys(row.item for row in rows if row.kind == kind))[:most]
+        items = list(dict.fromkeys(row.item for row in rows if row.kind == kind))[:max_items]
         mine = {row.id for row in rows if row.kind == kind and row.item in set(items)}
         # Whatever rests after a failure is done by the same purge.
-        resting = select(CHANGE.c.id).where(ours, CHANGE.c.kind == kind, CHANGE.c.state == State.WAITING)
-        resting = resting.where(CHANGE.c.item.in_(items), CHANGE.c.due_ms > NowMs()).limit(MOST_CHANGES)
+        resting = select(CHANGE.c.id).where(ours, CHANGE.c.kind == kind, CHANGE.c.state == ChangeState.WAITING)
+        resting = resting.where(CHANGE.c.item.in_(items), CHANGE.c.due_ms > NowMs()).limit(MAX_CHANGES)
         mine |= set(connection.execute(resting.with_for_update(skip_locked=True)).scalars())
         token = uuid4().hex
-        until = NowMs() + int(LEASE * 1000)
+        until = NowMs() + int(LEASE_SECONDS * 1000)
         taken = update(CHANGE).where(CHANGE.c.id.in_(mine)).returning(CHANGE.c.id, CHANGE.c.item, CHANGE.c.attempts)
-        held = {"state": State.CLAIMED, "lease_token": token, "lease_until_ms": until}
+        held = {"state": ChangeState.CLAIMED, "lease_token": token, "lease_until_ms": until}
         changes = connection.execute(taken.values(**held, attempts=CHANGE.c.attempts + 1)).all()
         point("claim.written")
     point("claim.committed")
-    return Claim(token, Kind(kind), tuple(sorted((Change(*row) for row in changes), key=lambda one: one.id)))
+    return QueueLease(
+        token, ItemKind(kind), tuple(sorted((QueuedChange(*row) for row in changes), key=lambda change: change.id))
+    )
 
 
-def renew(engine: Engine, held: Claim) -> bool:
+def renew(engine: Engine, lease: QueueLease) -> bool:
     """Say that the worker of a claim lives; False when somebody else has taken a part of it over."""
     with writing(engine) as connection:
-        until = NowMs() + int(LEASE * 1000)
-        mine = update(CHANGE).where(_held(held)).values(lease_until_ms=until)
-        return connection.execute(mine).rowcount == len(held.changes)
+        until = NowMs() + int(LEASE_SECONDS * 1000)
+        mine = update(CHANGE).where(_held_by(lease)).values(lease_until_ms=until)
+        return connection.execute(mine).rowcount == len(lease.changes)
 
 
-def settle(engine: Engine, held: Claim, failed: Sequence[Failed], untried: Sequence[int]) -> int:
+def settle(engine: Engine, lease: QueueLease, failed: Sequence[FailedChange], untried: Sequence[int]) -> int:
     """Write down what became of a claim; all that neither failed nor was left untried is done. Says how many are done.
 
     What somebody else has taken over in the meantime is theirs, and stays as it is.
     """
     point("settle.begun")
     with writing(engine) as connection:
-        for one in failed:
-            ended = NowMs() if one.state is State.QUARANTINED else None
-            values = {"state": one.state, "due_ms": NowMs() + one.rests_ms, "error": one.error, "ended_ms": ended}
-            connection.execute(update(CHANGE).where(_held(held), CHANGE.c.id == one.id).values(**values, **_FREE))
-        _give_back(connection, held, untried)
-        done = {"state": State.DONE, "ended_ms": NowMs(), "error": None, **_FREE}
-        count = connection.execute(update(CHANGE).where(_held(held)).values(**done)).rowcount
+        for change in failed:
+            ended = NowMs() if change.state is ChangeState.QUARANTINED else None
+            values = {
+                "state": change.state,
+                "due_ms": NowMs() + change.rests_ms,
+                "error": change.error,
+                "ended_ms": ended,
+            }
+            connection.execute(
+                update(CHANGE).where(_held_by(lease), CHANGE.c.id == change.id).values(**values, **_FREE)
+            )
+        _give_back(connection, lease, untried)
+        done = {"state": ChangeState.DONE, "ended_ms": NowMs(), "error": None, **_FREE}
+        count = connection.execute(update(CHANGE).where(_held_by(lease)).values(**done)).rowcount
         point("settle.written")
     point("settle.committed")
     return count
 
 
-def release(engine: Engine, held: Claim) -> None:
+def release(engine: Engine, lease: QueueLease) -> None:
     """Give a claim back as if it had never been made."""
     with writing(engine) as connection:
-        _give_back(connection, held, [change.id for change in held.changes])
+        _give_back(connection, lease, [change.id for change in lease.changes])
 
 
-def _give_back(connection: Connection, held: Claim, ids: Iterable[int]) -> None:
-    back = update(CHANGE).where(_held(held), CHANGE.c.id.in_(list(ids)))
-    connection.execute(back.values(state=State.WAITING, attempts=CHANGE.c.attempts - 1, **_FREE))
+def _give_back(connection: Connection, lease: QueueLease, ids: Iterable[int]) -> None:
+    back = update(CHANGE).where(_held_by(lease), CHANGE.c.id.in_(list(ids)))
+    connection.execute(back.values(state=ChangeState.WAITING, attempts=CHANGE.c.attempts - 1, **_FREE))
 
 
-def _held(held: Claim) -> Any:
-    return and_(CHANGE.c.lease_token == held.token, CHANGE.c.state == State.CLAIMED)
+def _held_by(lease: QueueLease) -> ColumnElement[bool]:
+    return and_(CHANGE.c.lease_token == lease.token, CHANGE.c.state == ChangeState.CLAIMED)
 
 
 def counts(engine: Engine, site: str | None = None) -> dict[str, int]:
@@ -176,12 +196,14 @@ def counts(engine: Engine, site: str | None = None) -> dict[str, int]:
     asked = select(CHANGE.c.state, func.count()).group_by(CHANGE.c.state)
     with engine.connect() as connection:
         found = dict(connection.execute(asked if site is None else asked.filter_by(site=site)).tuples().all())
-    return {str(state): found.get(state, 0) for state in State}
+    return {str(state): found.get(state, 0) for state in ChangeState}
 
 
 def oldest(engine: Engine, site: str | None = None) -> float:
     """Seconds for which the oldest change has waited that is not at its end; 0 when there is none."""
-    asked = select(func.max(NowMs() - CHANGE.c.created_ms)).where(CHANGE.c.state.in_([State.WAITING, State.CLAIMED]))
+    asked = select(func.max(NowMs() - CHANGE.c.created_ms)).where(
+        CHANGE.c.state.in_([ChangeState.WAITING, ChangeState.CLAIMED])
+    )
     with engine.connect() as connection:
         return (connection.execute(asked if site is None else asked.filter_by(site=site)).scalar() or 0) / 1000
 
@@ -189,36 +211,37 @@ def oldest(engine: Engine, site: str | None = None) -> float:
 def clock(engine: Engine) -> int:
     """The database's time in milliseconds."""
     with engine.connect() as connection:
-        return connection.execute(select(NowMs())).scalar_one()
+        now_ms: int = connection.execute(select(NowMs())).scalar_one()
+    return now_ms
 
 
 def purged_since(engine: Engine, site: str, since_ms: int) -> bool:
     """Whether any change of a site was purged, or is being purged, since a time of the database's clock."""
-    busy = or_(CHANGE.c.state == State.CLAIMED, CHANGE.c.ended_ms >= since_ms)
+    busy = or_(CHANGE.c.state == ChangeState.CLAIMED, CHANGE.c.ended_ms >= since_ms)
     with engine.connect() as connection:
         return connection.execute(select(CHANGE.c.id).filter_by(site=site).where(busy).limit(1)).first() is not None
 
 
-def quarantined(engine: Engine, most: int = 100) -> list[Kept]:
+def quarantined(engine: Engine, limit: int = 100) -> list[QuarantinedChange]:
     """What could not be purged, the newest first."""
-    columns = [CHANGE.c[name] for name in Kept.__slots__]
-    found = select(*columns).filter_by(state=State.QUARANTINED).order_by(CHANGE.c.id.desc()).limit(most)
+    columns = [CHANGE.c[name] for name in QuarantinedChange.__slots__]
+    found = select(*columns).filter_by(state=ChangeState.QUARANTINED).order_by(CHANGE.c.id.desc()).limit(limit)
     with engine.connect() as connection:
-        return [Kept(*row) for row in connection.execute(found)]
+        return [QuarantinedChange(*row) for row in connection.execute(found)]
 
 
 def replay(engine: Engine, number: int | None = None) -> int:
     """Let what is in quarantine be purged again, with all its attempts before it; every one without a number."""
-    return _leave(engine, number, {"state": State.WAITING, "attempts": 0, "due_ms": 0, "ended_ms": None})
+    return _leave(engine, number, {"state": ChangeState.WAITING, "attempts": 0, "due_ms": 0, "ended_ms": None})
 
 
 def dismiss(engine: Engine, number: int) -> int:
     """Give up a change that is in quarantine; it is kept, and shown no more. Says whether there was one."""
-    return _leave(engine, number, {"state": State.DISMISSED})
+    return _leave(engine, number, {"state": ChangeState.DISMISSED})
 
 
 def _leave(engine: Engine, number: int | None, values: Mapping[str, Any]) -> int:
-    kept = update(CHANGE).filter_by(state=State.QUARANTINED)
+    kept = update(CHANGE).filter_by(state=ChangeState.QUARANTINED)
     with writing(engine) as connection:
         mine = kept if number is None else kept.where(CHANGE.c.id == number)
         return connection.execute(mine.values(**values)).rowcount
@@ -226,7 +249,7 @@ def _leave(engine: Engine, number: int | None, values: Mapping[str, Any]) -> int
 
 def forget(engine: Engine, days: float) -> int:
     """Delete what was done or dismissed so many days ago. Says how many."""
-    over = CHANGE.c.state.in_([State.DONE, State.DISMISSED])
+    over = CHANGE.c.state.in_([ChangeState.DONE, ChangeState.DISMISSED])
     with writing(engine) as connection:
         old = delete(CHANGE).where(over, CHANGE.c.ended_ms < NowMs() - int(days * 86_400_000))
         return connection.execute(old).rowcount

@@ -18,7 +18,7 @@ from roundsman.ledger.ledger import alembic_config, command_hash
 from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.tables_rounds import RehearsalRow
 from roundsman.ledger.tables_service import ReleaseRow
-from roundsman.purge.rules.queue import Pass, judge
+from roundsman.purge.rules.queue import QueueRun, judge
 from roundsman.report.rules.verdict import Outcome, Severity
 from tests.alerts.telling import (
     LINK,
@@ -186,14 +186,14 @@ def sent(ledger):
         session.execute(update(OutboxRow).where(OutboxRow.sent_at.is_(None)).values(sent_at=START))
 
 
-def all_of(state, count=6, subject="/a"):
+def unguarded_request(state, count=6, subject="/a"):
     others = f" and {count - 1} more" if count > 1 else ""
     return f"{state}: site shop, cache-headers, {subject}{others}"
 
 
 def test_what_breaks_in_one_round_is_one_incident_and_one_message_for_each_channel(ledger):
     told(a_site("ops", "apprise/mail"), a_report(0, *broken(*ALL)))
-    assert [("ops", all_of("FIRING")), ("mail", all_of("FIRING"))] == messages(ledger)
+    assert [("ops", unguarded_request("FIRING")), ("mail", unguarded_request("FIRING"))] == messages(ledger)
     assert {KEY} == {alert.incident for alert in alerts(ledger).values()}
     assert {KEY} == {row.dedup_key for row in outbox(ledger)}
     assert {"firing"} == {alert.state for alert in alerts(ledger).values()}
@@ -216,7 +216,7 @@ def test_a_leak_that_shows_in_four_checks_is_one_message_with_the_cause_first(le
 
 def test_what_breaks_in_a_later_round_is_another_incident(ledger):
     told(OPS, a_report(0, BAD), a_report(1, BAD, LEAK))
-    assert [all_of("FIRING", 1), "FIRING, CRITICAL: site shop, logged-in-traffic, /inbox"] == [
+    assert [unguarded_request("FIRING", 1), "FIRING, CRITICAL: site shop, logged-in-traffic, /inbox"] == [
         row.subject for row in outbox(ledger)
     ]
     assert 2 == len({row.dedup_key for row in outbox(ledger)})
@@ -244,7 +244,7 @@ def test_many_told_again_add_nothing(ledger):
     round_ = a_report(0, *broken(*ALL))
     told(OPS, round_, round_)
     at_once(2, lambda place: told(OPS, a_report(1, *broken(fine=ALL))))
-    assert [("ops", all_of("FIRING")), ("ops", all_of("RESOLVED"))] == messages(ledger)
+    assert [("ops", unguarded_request("FIRING")), ("ops", unguarded_request("RESOLVED"))] == messages(ledger)
 
 
 @pytest.mark.parametrize("put", [0, 1])
@@ -261,7 +261,7 @@ def test_a_failure_among_several_channels_leaves_no_message(ledger, put):
         told(both, a_report(0, *broken(*ALL)))
     assert ({}, []) == (alerts(ledger), outbox(ledger))
     told(both, a_report(0, *broken(*ALL)))
-    assert [("ops", all_of("FIRING")), ("web", all_of("FIRING"))] == messages(ledger)
+    assert [("ops", unguarded_request("FIRING")), ("web", unguarded_request("FIRING"))] == messages(ledger)
 
 
 def test_a_recovery_in_parts_is_told_once_when_all_of_it_is_well(ledger):
@@ -292,19 +292,23 @@ def test_a_reminder_is_of_all_that_is_still_open(ledger):
     for number, found in enumerate([broken(*ALL), broken(*ALL[:2], fine=ALL[2:]), broken(*ALL[:1], fine=ALL[1:])]):
         told(hourly, a_report(number, *found))
         sent(ledger)
-    assert [all_of("FIRING"), all_of("STILL FIRING", 2), all_of("STILL FIRING", 1)] == [
-        row.subject for row in outbox(ledger)
-    ]
+    assert [
+        unguarded_request("FIRING"),
+        unguarded_request("STILL FIRING", 2),
+        unguarded_request("STILL FIRING", 1),
+    ] == [row.subject for row in outbox(ledger)]
     assert [("firing", 1), ("reminder", 1), ("reminder", 2)] == [(row.kind, row.number) for row in outbox(ledger)]
 
 
 def test_a_channel_that_comes_later_hears_of_what_is_open_at_the_next_round_and_once(ledger):
     told(a_site(), a_report(0, BAD, verdict(subject="/b")))
     told(OPS, a_report(1, BAD, verdict(subject="/b")))
-    assert [("ops", all_of("STILL FIRING", 2))] == messages(ledger)
+    assert [("ops", unguarded_request("STILL FIRING", 2))] == messages(ledger)
     assert {START + timedelta(hours=1)} == {alert.told_at for alert in alerts(ledger).values()}
     told(a_site("ops", "web"), *(a_report(number, BAD, verdict(subject="/b")) for number in range(2, 5)))
-    assert [("ops", all_of("STILL FIRING", 2)), ("web", all_of("STILL FIRING", 2))] == messages(ledger)
+    assert [("ops", unguarded_request("STILL FIRING", 2)), ("web", unguarded_request("STILL FIRING", 2))] == messages(
+        ledger
+    )
 
 
 def test_a_channel_that_came_later_leaves_the_others_reminders_where_they_were(ledger):
@@ -325,7 +329,7 @@ def test_between_rounds_a_pass_of_the_watch_tells_new_channels(ledger, tmp_path,
     told(a_site(), a_report(0, BAD))
     assert 0 == late(tmp_path, monkeypatch)
     assert [1, 0, 1] == [late(tmp_path, monkeypatch, *names) for names in (["ops"], ["ops"], ["web"])]
-    assert [("ops", all_of("FIRING", 1)), ("web", all_of("FIRING", 1))] == messages(ledger)
+    assert [("ops", unguarded_request("FIRING", 1)), ("web", unguarded_request("FIRING", 1))] == messages(ledger)
     assert "as of: 2026-03-01 04:07 UTC" == outbox(ledger)[0].body.splitlines()[-1]
     assert alerts(ledger)["cache-headers /a"].told_at
 
@@ -350,7 +354,7 @@ def test_a_channel_hears_of_no_end_whose_beginning_it_did_not_hear(ledger, tmp_p
 def test_what_waits_for_a_broken_channel_is_one_message_with_the_newest_words(ledger):
     """However many reminders were due meanwhile."""
     told(a_site("ops", remind="1h"), *(a_report(number, BAD) for number in range(5)))
-    assert [("ops", all_of("STILL FIRING", 1))] == messages(ledger)
+    assert [("ops", unguarded_request("STILL FIRING", 1))] == messages(ledger)
 
 
 def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):
@@ -362,7 +366,7 @@ def test_the_more_harmful_of_two_failures_of_a_subject_is_told(ledger):
 
 NOBODY = verdict(Outcome.UNKNOWN, "shop", claim="looked")
 ELSEWHERE = verdict(Outcome.PASS, "/", "response-time")
-QUEUE = judge(OPS, Pass(troubles=("the edge is down",), waiting=3, oldest=400.0))
+QUEUE = judge(OPS, QueueRun(troubles=("the edge is down",), waiting=3, oldest=400.0))
 
 
 @pytest.mark.parametrize(
@@ -389,7 +393,7 @@ def test_what_a_round_no_longer_looks_at_is_closed_by_a_check_that_could_look(le
 
 def test_a_purge_queue_in_trouble_is_told_once_and_once_when_it_is_well_again(ledger):
     told(OPS, *(a_report(minute / 60, QUEUE) for minute in range(10)), full=False)
-    told(OPS, a_report(1, judge(OPS, Pass(done=3, purged=3))), full=False)
+    told(OPS, a_report(1, judge(OPS, QueueRun(done=3, purged=3))), full=False)
     assert ["firing", "resolved"] == kinds(ledger)
     assert "3 wait, the oldest for 400s: the edge is down" in outbox(ledger)[0].body
     assert "first look: `python -m flows purges`" in outbox(ledger)[0].body
@@ -453,9 +457,10 @@ def test_alerts_that_were_open_before_incidents_go_on_without_a_new_message(ledg
     assert {"/untold"} == {alert.subject for alert in alerts(ledger).values() if alert.told_at is None}
     count = len(outbox(ledger))
     told(both, a_report(3, *broken(*ALL, "/untold"), LEAK))
-    assert [("ops", all_of("STILL FIRING", 1, "/untold")), ("web", all_of("STILL FIRING", 1, "/untold"))] == (
-        messages(ledger)[count:]
-    )
+    assert [
+        ("ops", unguarded_request("STILL FIRING", 1, "/untold")),
+        ("web", unguarded_request("STILL FIRING", 1, "/untold")),
+    ] == (messages(ledger)[count:])
     told(both, a_report(4, *broken(fine=[*ALL, "/untold"]), replace(LEAK, findings=(GOOD.findings[0],))))
     ended = [(row.channel, row.dedup_key) for row in outbox(ledger) if row.kind == "resolved"]
     assert 6 == len(ended)

@@ -1,7 +1,5 @@
 """Which requests a purge is made of, and which purges are refused."""
 
-from dataclasses import asdict
-
 import pytest
 
 from blocks.akamai import Akamai
@@ -15,9 +13,7 @@ from blocks.nginx import Nginx
 from blocks.squid import Squid
 from blocks.traffic_server import TrafficServer
 from blocks.varnish import Varnish
-from roundsman.purge.rules.order import Order
-from roundsman.purge.rules.plan import BROWSERS, Powers, plan_purge
-from roundsman.purge.rules.purge_request import MOST_URLS, Wish, all_of
+from roundsman.purge.rules.plan import BROWSERS, MAX_URLS, PurgeRequest, plan_purge, unguarded_request
 from tests.make import site
 
 BASE = "http://example.test"
@@ -25,7 +21,7 @@ SHOP = site({"examples": {"cached": ["/a", "/a/b", "/a/B", "/a/b?x=1"]}})
 
 
 def powers(edge, name="edge/shop"):
-    return Powers(name=name, **edge.powers())
+    return edge.powers(name)
 
 
 VARNISH = powers(Varnish(nodes=["http://one:81", "http://two:81"]))
@@ -40,13 +36,13 @@ GOOGLE = powers(GoogleCDN(project="p", url_map="m", token="x"), "google-cdn/shop
 AZURE = powers(AzureFrontDoor(subscription="s", resource_group="r", profile="p", endpoint="e", token="x"), "azure/shop")
 
 
-def plan(*tiers, shop=SHOP, **wish):
-    return plan_purge(shop, Wish(**{"routes": ("/a/b",), **wish}), tiers or (VARNISH,))
+def plan(*tiers, shop=SHOP, **asked):
+    return plan_purge(shop, PurgeRequest(**{"routes": ("/a/b",), **asked}), tiers or (VARNISH,))
 
 
 def lines(planned):
     assert planned.refusals == ()
-    return [str(request) for request in planned.requests]
+    return [str(order) for order in planned.orders]
 
 
 def test_each_node_is_asked_for_each_url():
@@ -59,9 +55,9 @@ def test_each_node_is_asked_for_each_url():
 
 
 def test_a_vendor_s_api_is_asked_in_batches_and_a_url_twice_is_one():
-    planned = plan(CLOUDFLARE, routes=(*(f"/a/{number}" for number in range(140)), f"{BASE}/a/1"), most=140)
-    assert [100, 40] == [len(request.items) for request in planned.requests]
-    assert {""} == {request.node for request in planned.requests}
+    planned = plan(CLOUDFLARE, routes=(*(f"/a/{number}" for number in range(140)), f"{BASE}/a/1"), max_urls=140)
+    assert [100, 40] == [len(order.items) for order in planned.orders]
+    assert {""} == {order.node for order in planned.orders}
     assert planned.settles_within == 5.0
 
 
@@ -83,7 +79,7 @@ def test_shields_are_purged_before_edges_and_the_origin_s_side_first():
         ("varnish/shop", "http://shield:81", 0),
         ("varnish/shop", "http://edge:81", 1),
         ("cloudflare/shop", "", 2),
-    ] == [(request.edge, request.node, request.tier) for request in planned.requests]
+    ] == [(order.edge, order.node, order.tier) for order in planned.orders]
 
 
 def test_both_ends_of_a_redirect_are_purged():
@@ -132,60 +128,58 @@ def test_every_variant_is_purged_where_the_edge_drops_one_at_a_time(cache, value
     """The plain ones last: one of them is likely the first one stored, and hides the others once it is gone."""
     shop = site({"cache": {"by": "everyone", **cache}})
     planned = plan(NGINX, shop=shop, values=values)
-    assert wanted == [dict(request.headers) for request in planned.requests]
+    assert wanted == [dict(order.headers) for order in planned.orders]
     assert planned.rounds == (len(wanted) + 1 if len(wanted) > 1 else 1)
 
 
 def test_encodings_that_the_rule_names_are_purged_too_and_variants_multiply():
     shop = site({"cache": {"by": "everyone", "vary": ["accept-language"], "encodings": ["gzip"]}})
     planned = plan(powers(Squid(nodes=["http://one:81"])), shop=shop, values={"accept-language": ["de", "en"]})
-    assert 3 * (len(BROWSERS) + 1) == len(planned.requests)
+    assert 3 * (len(BROWSERS) + 1) == len(planned.orders)
 
 
 def test_a_program_s_own_purge_is_not_held_up_by_the_guards_of_one_by_hand():
     """Nor by a URL that no rule speaks of, whose variants are those of browsers."""
-    many = [f"/a/{number}" for number in range(MOST_URLS + 1)]
-    assert MOST_URLS + 1 == len(lines(plan_purge(SHOP, all_of(many), (VARNISH,)))) / 2
-    assert 2 == len(lines(plan_purge(SHOP, all_of(["/a/b", "/b"]), (GOOGLE,))))
-    assert len(BROWSERS) + 1 == len(lines(plan_purge(SHOP, all_of(["/b"]), (NGINX,))))
-    assert "wanted a route without `*`" in str(plan_purge(SHOP, all_of(["/a/*"]), (VARNISH,)).refusals[0])
+    many = [f"/a/{number}" for number in range(MAX_URLS + 1)]
+    assert MAX_URLS + 1 == len(lines(plan_purge(SHOP, unguarded_request(many), (VARNISH,)))) / 2
+    assert 2 == len(lines(plan_purge(SHOP, unguarded_request(["/a/b", "/b"]), (GOOGLE,))))
+    assert len(BROWSERS) + 1 == len(lines(plan_purge(SHOP, unguarded_request(["/b"]), (NGINX,))))
+    assert "wanted a route without `*`" in str(plan_purge(SHOP, unguarded_request(["/a/*"]), (VARNISH,)).refusals[0])
 
 
 def test_an_edge_that_drops_all_variants_is_asked_once():
-    assert [()] == [request.headers for request in plan(powers(TrafficServer(nodes=["http://one:81"]))).requests]
+    assert [()] == [order.headers for order in plan(powers(TrafficServer(nodes=["http://one:81"]))).orders]
 
 
 def test_a_request_has_the_key_of_what_it_does_in_this_run():
     """The same again is a repetition; another run, node, route or edge is not."""
-    keys = [request.key for request in plan(run="1").requests]
-    assert keys == [request.key for request in plan(run="1").requests]
+    keys = [order.key for order in plan(run="1").orders]
+    assert keys == [order.key for order in plan(run="1").orders]
     others = [
         plan(run="2"),
         plan(run="1", routes=("/a",)),
         plan(run="1", soft=True),
         plan(powers(Varnish(), "b/c"), run="1"),
     ]
-    assert 2 + 7 == len({*keys, *(request.key for other in others for request in other.requests)})
+    assert 2 + 7 == len({*keys, *(order.key for other in others for order in other.orders)})
 
 
-def test_a_planned_request_is_a_block_s_order():
-    """All that a block needs, under its own names."""
-    [request] = plan(powers(Varnish(nodes=["http://one:81"]))).requests
-    said = asdict(request)
-    assert ("edge/shop", 0) == (said.pop("edge"), said.pop("tier"))
-    asked = Varnish(nodes=["http://one:81"]).request(Order(**said))
+def test_a_planned_order_is_one_that_a_block_takes():
+    [order] = plan(powers(Varnish(nodes=["http://one:81"]))).orders
+    assert ("edge/shop", 0) == (order.edge, order.tier)
+    asked = Varnish(nodes=["http://one:81"]).request(order)
     assert ("PURGE", "http://one:81/a/b") == (asked.method, str(asked.url))
 
 
 @pytest.mark.parametrize("route", ["", "*", "/*", "/**", "everything", "all", "#top", "/*#top"])
 def test_everything_is_refused(route):
     planned = plan(routes=("/a", route))
-    assert planned.requests == ()
+    assert planned.orders == ()
     assert "a whole site is not purged here; name its routes" in str(planned.refusals[0])
 
 
 @pytest.mark.parametrize(
-    ("edge", "wish", "says"),
+    ("edge", "asked", "says"),
     [
         (VARNISH, {"routes": ()}, "saw no routes and no keys"),
         (VARNISH, {"routes": ("/a/*",)}, "wildcards take more than they say"),
@@ -211,19 +205,19 @@ def test_everything_is_refused(route):
         (GOOGLE, {"routes": ("/a/b?x=1",), "accept": frozenset({"query"})}, "a URL without its query"),
     ],
 )  # fmt: skip
-def test_what_could_drop_more_than_was_named_is_refused(edge, wish, says):
+def test_what_could_drop_more_than_was_named_is_refused(edge, asked, says):
     """With what was seen, what was wanted and what to do, and nothing is sent for the good routes beside it."""
-    planned = plan(edge, **wish)
+    planned = plan(edge, **asked)
     assert says in "\n".join(map(str, planned.refusals))
-    assert planned.requests == ()
+    assert planned.orders == ()
 
 
 def test_more_urls_than_the_guard_allows_are_refused_and_redirects_count():
-    routes = tuple(f"/a/{number}" for number in range(MOST_URLS))
+    routes = tuple(f"/a/{number}" for number in range(MAX_URLS))
     assert plan(routes=routes).refusals == ()
     planned = plan(routes=routes, redirects={"/a/1": "/a/other"})
     assert "saw 101 URLs, wanted at most 100; purge in parts, or raise the guard on purpose" == str(planned.refusals[0])
-    assert plan(routes=routes, redirects={"/a/1": "/a/other"}, most=101).refusals == ()
+    assert plan(routes=routes, redirects={"/a/1": "/a/other"}, max_urls=101).refusals == ()
     assert "saw 101 keys" in str(plan(routes=(), keys=tuple(map(str, range(101)))).refusals[0])
 
 
@@ -239,16 +233,16 @@ def test_an_edge_that_would_take_neighbours_is_refused_and_says_which(edge, gone
     planned = plan(edge)
     [refusal] = planned.refusals
     assert f"these go as well: {gone}; accept {', '.join(sorted(accept))} if they may go" in str(refusal)
-    assert plan(edge, accept=frozenset({"case"})).requests == ()
+    assert plan(edge, accept=frozenset({"case"})).orders == ()
     accepted = plan(edge, accept=frozenset(accept))
     assert accepted.refusals == ()
-    assert {f"{BASE}/a/b"} == {item for request in accepted.requests for item in request.items}
+    assert {f"{BASE}/a/b"} == {item for order in accepted.orders for item in order.items}
     assert f"{BASE}/a/b?x=1" in accepted.expected
 
 
 def test_a_blind_edge_behind_a_seeing_one_still_counts():
-    """Every edge in the way is held against the wish."""
-    assert plan(VARNISH, AZURE).requests == ()
+    """Every edge in the way is held against the request."""
+    assert plan(VARNISH, AZURE).orders == ()
 
 
 def test_values_that_nobody_said_are_not_guessed():
@@ -260,7 +254,7 @@ def test_values_that_nobody_said_are_not_guessed():
 
 
 def test_no_edge_is_a_refusal():
-    assert "add `edge: TYPE/NAME` to the site" in str(plan_purge(SHOP, Wish(("/a",)), ()).refusals[0])
+    assert "add `edge: TYPE/NAME` to the site" in str(plan_purge(SHOP, PurgeRequest(("/a",)), ()).refusals[0])
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,24 @@ import pytest
 from blocks.azure_front_door import AzureFrontDoor
 from blocks.nginx import Nginx
 from blocks.varnish import Varnish
-from roundsman.purge.rules.plan import Powers, plan_purge
-from roundsman.purge.rules.purge_request import Wish
-from roundsman.purge.rules.views import MOST, USUAL_CODINGS, Kind, View, scene, servers, unasked, without_unkept
+from roundsman.purge.rules.plan import PurgeRequest, plan_purge
+from roundsman.purge.rules.proof import (
+    MAX_NEIGHBOURS,
+    USUAL_CODINGS,
+    View,
+    ViewKind,
+    scene,
+    servers,
+    unasked,
+    without_unkept,
+)
 from roundsman.report.rules.exchange import Probe
 from tests.make import exchange, hit, miss, site
 
 BASE = "http://example.test"
 FAR = {"name": "far", "paths": ["/far"], "examples": {"cached": ["/far"]}}
-VARNISH = Powers(name="varnish/shop", **Varnish().powers())
-NGINX = Powers(name="nginx/shop", **Nginx().powers())
+VARNISH = Varnish().powers("varnish/shop")
+NGINX = Nginx().powers("nginx/shop")
 AZURE = AzureFrontDoor(subscription="s", resource_group="r", profile="p", endpoint="e", token="x")
 
 
@@ -24,8 +32,8 @@ def shop(*others, base=None, **rule):
     )
 
 
-def seen_in(place, tiers=(VARNISH,), routes=("/a/b",), seen=None, **wish):
-    planned = plan_purge(place, Wish(routes, **wish), tiers)
+def seen_in(place, tiers=(VARNISH,), routes=("/a/b",), seen=None, **asked):
+    planned = plan_purge(place, PurgeRequest(routes, **asked), tiers)
     assert planned.refusals == ()
     return scene(place, planned, tiers, seen or {}, "n")
 
@@ -36,40 +44,40 @@ def kinds(found):
 
 def test_a_page_has_neighbours_of_every_kind_and_a_far_control():
     assert {
-        (Kind.SIBLING, "/a"),
-        (Kind.SIBLING, "/a/c"),
-        (Kind.QUERY, "/a/b?roundsman=n"),
-        (Kind.CHILD, "/a/b/roundsman-n"),
-        (Kind.CASE, "/a/B"),
-        (Kind.SLASH, "/a/b/"),
-        (Kind.CONTROL, "/far"),
+        (ViewKind.SIBLING, "/a"),
+        (ViewKind.SIBLING, "/a/c"),
+        (ViewKind.QUERY, "/a/b?roundsman=n"),
+        (ViewKind.CHILD, "/a/b/roundsman-n"),
+        (ViewKind.CASE, "/a/B"),
+        (ViewKind.SLASH, "/a/b/"),
+        (ViewKind.CONTROL, "/far"),
     } == kinds(seen_in(shop(FAR)))
 
 
 def test_a_path_with_a_query_or_a_slash_keeps_what_it_has():
     wanted = {"/a/x/?p=1&roundsman=n", "/a/x/roundsman-n", "/a/x?p=1"}
     found = kinds(seen_in(shop(), routes=("/a/x/?p=1",)))
-    assert wanted == {path for kind, path in found if kind in {Kind.QUERY, Kind.CHILD, Kind.SLASH}}
-    assert not any(kind is Kind.CASE for kind, _ in found)
+    assert wanted == {path for kind, path in found if kind in {ViewKind.QUERY, ViewKind.CHILD, ViewKind.SLASH}}
+    assert not any(kind is ViewKind.CASE for kind, _ in found)
 
 
 def test_another_name_of_the_site_is_asked_at_its_own_address():
     found = seen_in(shop(cache={"by": "everyone", "key": {"apart": ["host m.example.test"]}}))
-    [alias] = [view for view in found.others if view.kind is Kind.ALIAS]
+    [alias] = [view for view in found.others if view.kind is ViewKind.ALIAS]
     assert ("http://m.example.test/a/b", "example.test:80") == (alias.url, alias.node)
 
 
 def test_what_the_rule_calls_the_same_copy_is_no_neighbour():
     found = kinds(seen_in(shop(cache={"by": "everyone", "key": {"same": ["case", "slash"]}})))
-    assert {Kind.SIBLING, Kind.QUERY, Kind.CHILD} == {kind for kind, _ in found}
+    assert {ViewKind.SIBLING, ViewKind.QUERY, ViewKind.CHILD} == {kind for kind, _ in found}
 
 
 def test_what_the_vendor_takes_along_by_its_own_word_is_no_neighbour():
     """Neither another query nor another spelling, and no example that is one."""
-    azure = Powers(name="azure-front-door/shop", **AZURE.powers())
+    azure = AZURE.powers("azure-front-door/shop")
     place = shop(examples={"cached": ["/a/b", "/a/B", "/a/b?x=1", "/a/c"]})
     found = kinds(seen_in(place, (azure,), accept=frozenset({"case", "query"})))
-    assert {(Kind.SIBLING, "/a/c"), (Kind.CHILD, "/a/b/roundsman-n"), (Kind.SLASH, "/a/b/")} == found
+    assert {(ViewKind.SIBLING, "/a/c"), (ViewKind.CHILD, "/a/b/roundsman-n"), (ViewKind.SLASH, "/a/b/")} == found
 
 
 def test_a_target_is_nobody_s_neighbour_and_neighbours_are_few():
@@ -77,13 +85,13 @@ def test_a_target_is_nobody_s_neighbour_and_neighbours_are_few():
     routes = tuple(f"/a/{number}x" for number in range(15))
     found = seen_in(shop(), routes=(*routes, "/a", "/a/b"))
     assert not {view.url for view in found.others} & {view.url for view in found.targets}
-    assert len(found.others) == MOST
+    assert len(found.others) == MAX_NEIGHBOURS
     assert {view.of for view in found.others} == {f"{BASE}{route}" for route in (*routes, "/a", "/a/b")}
 
 
 def test_a_control_is_of_another_rule_than_every_target():
     far = {**FAR, "examples": {"cached": ["/far", "/far2"]}, "paths": ["/far", "/far2"]}
-    assert not any(kind is Kind.CONTROL for kind, _ in kinds(seen_in(shop(far), routes=("/a", "/far"))))
+    assert not any(kind is ViewKind.CONTROL for kind, _ in kinds(seen_in(shop(far), routes=("/a", "/far"))))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_every_server_is_asked_by_name_and_by_address(nodes, base, wanted):
         if "base_url" not in base
         else site(edge="varnish/shop").model_copy(update=base)
     )
-    tiers = (Powers(name="varnish/shop", **Varnish(nodes=nodes).powers()),)
+    tiers = (Varnish(nodes=nodes).powers("varnish/shop"),)
     assert wanted == servers(place, tiers)
     assert unasked(place, tiers) == (("http://10.0.0.1",) if "base_url" in base else ())
 
@@ -142,11 +150,11 @@ def test_headers_of_which_no_values_are_named_are_told(vary, unlooked):
 
 def test_a_view_is_a_plain_request_of_its_variant():
     """With the coding where the prober says it."""
-    view = View(f"{BASE}/a", "/a", Kind.TARGET, "", (("Accept-Encoding", "br"), ("accept-language", "de")), "n1:80")
+    view = View(f"{BASE}/a", "/a", ViewKind.TARGET, "", (("Accept-Encoding", "br"), ("accept-language", "de")), "n1:80")
     wanted = Probe(f"{BASE}/a", (("accept-language", "de"),), accept_encoding="br", node="n1:80", keep_body=True)
     assert wanted == view.probe
     assert "n1:80, Accept-Encoding: br, accept-language: de" == view.which
-    bare = View(f"{BASE}/a", "/a", Kind.TARGET, "", (("accept-encoding", ""), ("accept-language", "")))
+    bare = View(f"{BASE}/a", "/a", ViewKind.TARGET, "", (("accept-encoding", ""), ("accept-language", "")))
     assert (Probe(f"{BASE}/a", accept_encoding="", keep_body=True), "accept-encoding: none, accept-language: none") == (
         bare.probe,
         bare.which,

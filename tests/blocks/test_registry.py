@@ -26,8 +26,8 @@ def test_of_every_edge_that_can_purge_it_is_known_what_it_says_in_headers():
 
 def test_a_block_that_is_kept_elsewhere_is_not_said_to_lack_what_its_settings_may_give_it():
     """An edge of tags may have a tag for each path; one whose settings are known either has or has not."""
-    assert "url" in shaped("netlify/shop", None).powers()["limits"]
-    assert "url" not in shaped("netlify/shop", {"site": "s", "token": {"env": "T"}}).powers()["limits"]
+    assert "url" in shaped("netlify/shop", None).powers("netlify/shop").limits
+    assert "url" not in shaped("netlify/shop", {"site": "s", "token": {"env": "T"}}).powers("netlify/shop").limits
 
 
 def test_every_notification_block_of_prefect_is_a_channel_and_so_is_our_own():

@@ -5,8 +5,8 @@ import html
 import pytest
 
 from roundsman.purge import queue
-from roundsman.purge.queue import Failed
-from roundsman.purge.rules.queue import State
+from roundsman.purge.queue import FailedChange
+from roundsman.purge.rules.queue import ChangeState
 from tests.deployments.boards import client, fresh, metrics_of, open_ledger, write_site
 from tests.purge.queueing import publish
 
@@ -20,7 +20,7 @@ def kept(fresh):
     """Many changes in quarantine; one that waits."""
     publish(fresh, *(f"/{number}" for number in range(24)), f"/{HOSTILE}")
     mine = queue.claim(fresh, "shop")
-    failed = [Failed(change.id, State.QUARANTINED, 0, f"no {HOSTILE}") for change in mine.changes]
+    failed = [FailedChange(change.id, ChangeState.QUARANTINED, 0, f"no {HOSTILE}") for change in mine.changes]
     queue.settle(fresh, mine, failed, [])
     publish(fresh, "/waits")
     return fresh

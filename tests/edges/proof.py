@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from flows.tasks.prove import Trial, prove
+from flows.tasks.blocks import edges_of
+from roundsman.purge.prove import PurgeTest, prove
 from roundsman.purge.rules.judge import judge_all
+from roundsman.purge.rules.plan import PurgeRequest
 from roundsman.purge.rules.proof import Proof
-from roundsman.purge.rules.purge_request import Wish
 from roundsman.report.rules.verdict import Verdict
 from roundsman.site.rules.site import Site
 from tests.jobs.conftest import articles, control, site
@@ -51,9 +52,10 @@ def shop(url, kind, name, *, family="articles", settings=(), purge=(), rule=(), 
     return Site.model_validate({**written, **more})
 
 
-async def purged(place, *routes, soft=False, **trial):
+async def purged(place, *routes, soft=False, **test):
     """Purge the canary, or other routes, and judge it."""
     routes = routes or (place.rules[0].purge.canary,)
-    proof = await prove.fn(place, Trial(Wish(routes, soft=soft, accept=frozenset(place.accept)), **trial))
+    request = PurgeRequest(routes, soft=soft, accept=frozenset(place.accept))
+    proof = await prove(place, PurgeTest(request, **test), await edges_of(place))
     verdicts = judge_all(place, proof, routes)
     return Outcome(verdicts[0], proof)

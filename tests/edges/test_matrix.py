@@ -9,9 +9,10 @@ import re
 
 import pytest
 
+from flows.tasks.blocks import edges_of
 from flows.tasks.cache import examine
-from flows.tasks.sessions import walk
 from roundsman.cache.rules import judge as cache_headers
+from roundsman.logged_in.look import visit
 from roundsman.logged_in.rules import judge as logged_in_traffic
 from roundsman.report.rules.visitor import STRANGER, Visitor
 from tests.edges.lab import MEMBERS
@@ -64,7 +65,7 @@ def may_be_kept(verdict):
 
 async def logged_in(edge, kind, path, rule, members=()):
     lab = promise(edge, kind, path, rule)
-    ((only, seen),) = (await walk.fn(lab, lab.rules[0], members)).items()
+    ((only, seen),) = (await visit(lab, lab.rules[0], members, edges_of)).items()
     return logged_in_traffic.judge(lab, lab.rules[0], only, seen, members)
 
 

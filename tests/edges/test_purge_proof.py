@@ -29,7 +29,7 @@ def touch(monkeypatch):
             await asyncio.to_thread(what)
             return ""
 
-        monkeypatch.setattr("flows.tasks.prove.run", run)
+        monkeypatch.setattr("roundsman.purge.prove.run", run)
 
     return between
 
@@ -257,7 +257,7 @@ class TestBroken:
         stranger = partial(
             httpx.AsyncClient, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2", verify=False)
         )
-        monkeypatch.setattr("flows.tasks.purge.httpx.AsyncClient", stranger)
+        monkeypatch.setattr("roundsman.purge.send.httpx.AsyncClient", stranger)
         name = f"stranger-{kind}"
         found = await purged(shop(edge.url, kind, name))
         assert {"accepted": "fail"} == found.trouble

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from flows.tasks.prove import Trial, prove
-from roundsman.purge.rules.purge_request import Wish
+from flows.tasks.blocks import edges_of
+from roundsman.purge.prove import PurgeTest, prove
+from roundsman.purge.rules.plan import PurgeRequest
 from tests.edges import lab
 from tests.edges.proof import purged, shop
 from tests.vendor_api import TOKEN, VendorApi, served
@@ -43,7 +44,7 @@ def behind(nodes, origin, monkeypatch):
             origin.bump(path)
             return ""
 
-        monkeypatch.setattr("flows.tasks.prove.run", run)
+        monkeypatch.setattr("roundsman.purge.prove.run", run)
         servers = [one.url for one in nodes]
         return api, shop(nodes[0].url, kind, name, settings={**settings, "api": address + base}, servers=servers)
 
@@ -94,7 +95,7 @@ async def test_a_purge_that_is_done_later_is_waited_for_where_the_vendor_says_so
 
 async def test_a_purge_that_is_never_done_is_unknown(behind, monkeypatch):
     """It was taken; nobody knows what is where by now."""
-    monkeypatch.setattr("flows.tasks.purge.LONGEST", 1.0)
+    monkeypatch.setattr("roundsman.purge.send.MAX_WAIT_SECONDS", 1.0)
     _, place = behind("api-never", "cloudfront", CLOUDFRONT, polls=1000)
     found = await purged(place, touch=TOUCH, patience=0)
     assert {"accepted": "unknown", "refreshed": "fail"} == found.trouble
@@ -140,7 +141,7 @@ async def test_a_refusal_is_told_in_its_own_words_without_the_token(behind, wron
 async def test_a_vendor_that_takes_other_queries_along_is_refused_until_that_is_accepted(behind):
     """And then these are no neighbours."""
     _, place = behind("api-blind", "google-cdn", {"project": "p", "url_map": "m", "token": TOKEN}, "/compute/v1")
-    refused = await prove.fn(place, Trial(Wish(("/articles/api-blind/one",))))
+    refused = await prove(place, PurgeTest(PurgeRequest(("/articles/api-blind/one",)), await edges_of(place)))
     assert "does not tell query apart" in str(refused.plan.refusals[0])
     found = await purged(place.model_copy(update={"accept": ("query",)}), touch=TOUCH)
     assert {} == found.trouble

@@ -10,12 +10,12 @@ from sqlalchemy import text
 
 from flows.__main__ import main
 from flows.jobs.purge_published import purge_published
-from flows.tasks.purge_published import prove_sample
 from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import RUNBOOKS
 from roundsman.ledger.ledger import open_ledger
 from roundsman.purge import queue
-from roundsman.purge.rules.queue import LATE, SLOWEST
+from roundsman.purge.rules.queue import LATE_SECONDS, SLOWEST_EDGE_SECONDS
+from roundsman.purge.work_queue import prove_sample
 from tests.deployments.boards import client, write_site
 from tests.edges.asking import ask, told
 from tests.jobs.conftest import articles, control, site
@@ -67,7 +67,7 @@ def recorded(engine):
 
 def test_a_run_may_take_what_two_purges_at_the_slowest_edge_take():
     runbook = RUNBOOKS["flows.jobs.purge_published.purge_published"]
-    assert 2 * SLOWEST < purge_published.timeout_seconds < runbook.max_runtime
+    assert 2 * SLOWEST_EDGE_SECONDS < purge_published.timeout_seconds < runbook.max_runtime
 
 
 async def test_a_dry_run_says_what_is_next_and_purges_nothing(prefect, engine, varnish, origin, place):
@@ -131,7 +131,7 @@ async def test_an_edge_that_is_down_makes_the_run_red_when_changes_wait_too_long
     assert (True, 2) == (state.is_completed(), done.exit_code)
     assert "0 changes done with 0 purges, 1 wait" in state.message
     with engine.begin() as connection:
-        late = f"UPDATE published_change SET due_ms = 0, created_ms = created_ms - {int(LATE * 1000) + 1000}"
+        late = f"UPDATE published_change SET due_ms = 0, created_ms = created_ms - {int(LATE_SECONDS * 1000) + 1000}"
         connection.execute(text(late))
     state, done = await run(place("http://127.0.0.1:9", "down"))
     assert ("FAILED", "Breach", 1) == (state.type, state.name, done.exit_code)
@@ -175,11 +175,11 @@ async def test_no_secret_gets_into_a_run_its_pages_or_the_ledger(
 
 async def test_a_proof_beside_another_worker_s_purges_says_nothing(engine, prefix_ban_varnish, place):
     mine, shop = pages("beside"), load(place(prefix_ban_varnish.url, "beside"))
-    alone = await prove_sample.fn(shop, mine)
+    alone = await prove_sample(shop, mine)
     assert ["fail"] == [verdict.outcome for verdict in alone.verdicts], "it takes its neighbours"
     publish(engine, mine[1], site="lab")
     queue.claim(engine, "lab")
-    beside = await prove_sample.fn(shop, mine)
+    beside = await prove_sample(shop, mine)
     assert ((), ("no sample was proven: other changes were purged meanwhile",)) == (beside.verdicts, beside.troubles)
 
 

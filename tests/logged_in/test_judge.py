@@ -10,7 +10,7 @@ from roundsman.logged_in.rules.cleanup import left
 from roundsman.logged_in.rules.judge import judge
 from roundsman.logged_in.rules.private_key import Query
 from roundsman.logged_in.rules.unkeyed_headers import Injection
-from roundsman.logged_in.rules.visit_plan import Purge, Walk, order
+from roundsman.logged_in.rules.visit_plan import Cleanup, Visits, order
 from roundsman.report.rules.visitor import Visitor
 from tests.make import exchange, hit, miss, site
 
@@ -23,10 +23,10 @@ A, B, N = ({"body": body} for body in (b"hello ada@members.test", b"hello ben@me
 
 
 def walked(seen):
-    """A walk in the order of a member's page, or in that of a shared one; without B when there is one member."""
+    """Visits in the order of a member's page, or in that of a shared one; without B when there is one member."""
     turns = {6: "AABNNA", 5: "AANNA", 4: "NNAN"}[len(seen)]
     tried = () if len(seen) > 4 else (Injection("X-Host", "0" * 32, miss()),)
-    return Walk((miss(), hit(), miss()), "/a", tuple(zip(turns, seen, strict=True)), injections=tried)
+    return Visits((miss(), hit(), miss()), "/a", tuple(zip(turns, seen, strict=True)), injections=tried)
 
 
 def found(verdict):
@@ -188,8 +188,8 @@ BY_BODY = [
 def test_without_sentinels_the_body_alone_still_shows_a_copy_that_goes_round(seen, wanted):
     shop = site(MEMBER)
     members = [replace(member, sentinels=()) for member in (ADA, BEN)]
-    walk = replace(walked(seen), proof=(miss(**N), hit(**N), miss(**N)))
-    verdict = judge(shop, shop.rules[0], "/a", walk, members)
+    seen_visits = replace(walked(seen), proof=(miss(**N), hit(**N), miss(**N)))
+    verdict = judge(shop, shop.rules[0], "/a", seen_visits, members)
     assert {"personal": "unknown", **wanted} == found(verdict)
 
 
@@ -207,8 +207,8 @@ FROM_PAGES_WITHOUT_A_SENTINEL = [
 @pytest.mark.parametrize(("seen", "wanted"), FROM_PAGES_WITHOUT_A_SENTINEL)
 def test_a_page_that_is_the_same_for_everyone_hands_no_session_from_the_store_to_another(seen, wanted):
     shop = site(MEMBER)
-    walk = replace(walked(seen), proof=(miss(**SHELL), hit(**SHELL), miss(**SHELL)))
-    verdict = judge(shop, shop.rules[0], "/a", walk, [ADA, BEN])
+    seen_visits = replace(walked(seen), proof=(miss(**SHELL), hit(**SHELL), miss(**SHELL)))
+    verdict = judge(shop, shop.rules[0], "/a", seen_visits, [ADA, BEN])
     assert {"personal": "unknown", **wanted} == found(verdict)
 
 
@@ -315,7 +315,7 @@ def test_what_may_be_stored_is_purged_with_the_route_itself(seen, kept):
         (who, replace(one, probe=replace(one.probe, url="http://example.test/a?own")))
         for who, one in zip("AABNNA", seen, strict=False)
     )
-    urls = left(shop, shop.rules[0], "/a", Walk(asked="/a?own", steps=steps), [ADA, BEN])
+    urls = left(shop, shop.rules[0], "/a", Visits(asked="/a?own", steps=steps), [ADA, BEN])
     assert (("http://example.test/a?own", "http://example.test/a") if kept else ()) == urls
 
 
@@ -350,7 +350,7 @@ LEFT = walked([*visits(A), hit(**A), *visits(B, N, N, A)])
 )  # fmt: skip
 def test_what_came_of_the_purge_is_told_without_the_name_that_leads_there(problem, after, outcome, saw):
     shop = site(MEMBER)
-    seen = replace(LEFT, purge=Purge((OWN,), problem, () if problem else (after,)))
+    seen = replace(LEFT, cleanup=Cleanup((OWN,), problem, () if problem else (after,)))
     verdict = judge(shop, shop.rules[0], "/a", seen, [ADA, BEN])
     (cleaned,) = [f for f in verdict.findings if f.claim.endswith("/cleaned")]
     assert (outcome, saw) == (cleaned.outcome, cleaned.saw)

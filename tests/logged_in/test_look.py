@@ -2,7 +2,8 @@
 
 import pytest
 
-from flows.tasks.sessions import walk
+from flows.tasks.blocks import edges_of
+from roundsman.logged_in.look import visit
 from roundsman.logged_in.rules.judge import judge
 from roundsman.logged_in.rules.private_key import NAME
 from roundsman.logged_in.rules.unkeyed_headers import HEADERS
@@ -48,9 +49,9 @@ def site(edge, path, kind="varnish/lab", **more):
 
 
 async def look(written, members=BY_COOKIE):
-    """The walk of the only route, and what is said of it."""
+    """The visits to the only route, and the verdict."""
     (only,) = written.rules
-    ((path, seen),) = (await walk.fn(written, only, members)).items()
+    ((path, seen),) = (await visit(written, only, members, edges_of)).items()
     return seen, judge(written, only, path, seen, members)
 
 
@@ -115,15 +116,15 @@ async def test_a_members_copy_is_purged_in_its_own_encoding_where_an_edge_drops_
     """The members ask for gzip; a purge without it would leave their pages to everyone."""
     edge = request.getfixturevalue(cache)
     seen, verdict = await look(site(edge, f"/profile-encoded/{cache}", kind))
-    assert seen.purge.urls
-    assert not any(name.encode() in after.body for after in seen.purge.after for name in MEMBERS.values())
+    assert seen.cleanup.urls
+    assert not any(name.encode() in after.body for after in seen.cleanup.after for name in MEMBERS.values())
     assert {"pass"} == {f.outcome for f in verdict.findings if f.claim.endswith("/cleaned")}
 
 
 async def test_what_no_rule_speaks_of_and_what_varies_by_a_cookie_is_purged_as_well(nginx):
     narrow = {"paths": ["/account/narrow"], "cache": {"by": "member", "vary": ["cookie", "accept-encoding"]}}
     seen, verdict = await look(site(nginx, "/account/narrow", "nginx/lab", **narrow))
-    assert ("", True) == (seen.purge.problem, any(".css" in url for url in seen.purge.urls))
+    assert ("", True) == (seen.cleanup.problem, any(".css" in url for url in seen.cleanup.urls))
     assert {"pass"} == {f.outcome for f in verdict.findings if f.claim.endswith("/cleaned")}
 
 
@@ -133,7 +134,7 @@ async def test_a_members_copy_is_purged_from_the_shield_first(nginx):
         written = site(nginx, "/profile/shielded", "nginx/lab")
         tiers = {"shield": "varnish/shield", "blocks": {"nginx/lab": {}, "varnish/shield": {"nodes": [shield.url]}}}
         seen, _ = await look(written.model_copy(update=tiers))
-    assert [("PURGE", url.removeprefix(nginx.url)) for url in seen.purge.urls] == shield.seen()
+    assert [("PURGE", url.removeprefix(nginx.url)) for url in seen.cleanup.urls] == shield.seen()
 
 
 @pytest.mark.parametrize("cache", ["nginx", "traffic_server", "varnish", "squid"])
@@ -156,8 +157,8 @@ async def test_an_account_under_a_files_name_is_kept_by_a_rule_for_files(nginx, 
     assert {"deception"} == set(saw)
     assert "/account/deceived/<random>.css: stranger got a page of ada, HIT" == saw["deception"]
     assert 1 == len(seen.disguises)
-    assert 2 == len(seen.purge.after)
-    assert not any(MEMBERS["ada"].encode() in after.body for after in seen.purge.after)
+    assert 2 == len(seen.cleanup.after)
+    assert not any(MEMBERS["ada"].encode() in after.body for after in seen.cleanup.after)
     assert {"pass"} == {f.outcome for f in verdict.findings if f.claim.endswith("/cleaned")}
 
 
@@ -171,7 +172,7 @@ async def test_a_made_up_host_that_stays_in_the_copy_is_found_under_a_key_of_our
     assert [] == origin.asked(path)
     purged = f"{path}?{NAME}=<random>: purged"
     if cache in KINDS:
-        assert b".invalid" not in seen.purge.after[0].body
+        assert b".invalid" not in seen.cleanup.after[0].body
         assert purged == found(verdict, "pass")["cleaned"]
     else:
         unpurged = f"{path}?{NAME}=<random>: not purged (the site names no edge); it may stay for 10m"
@@ -183,7 +184,7 @@ async def test_a_page_that_repeats_nothing_passes(varnish, origin):
     assert {} == found(verdict, "fail", "unknown", "warn")
     assert f"{len(HEADERS)} headers tried, none stayed" == found(verdict, "pass")["unkeyed-header"]
     assert [] == origin.asked("/articles/plain-walk")
-    assert seen.purge is None
+    assert seen.cleanup is None
 
 
 BYPASS = {"shared": True, "bypass": [{"when": "cookie sessionid", "because": "it greets by name"}]}

@@ -1,4 +1,4 @@
-"""Whom a walk sends where, against edges that are made up: what is asked, and above all what is not."""
+"""Whom a visit plan sends where, against edges that are made up: what is asked, and above all what is not."""
 
 from dataclasses import replace
 from itertools import count
@@ -9,7 +9,7 @@ from roundsman.logged_in.rules.deception import NAMES, names
 from roundsman.logged_in.rules.judge import judge
 from roundsman.logged_in.rules.private_key import NAME, Query
 from roundsman.logged_in.rules.unkeyed_headers import HEADERS
-from roundsman.logged_in.rules.visit_plan import routes, walk
+from roundsman.logged_in.rules.visit_plan import routes, visit
 from roundsman.report.rules.visitor import Visitor
 from tests.make import exchange, site
 
@@ -69,8 +69,8 @@ def never(url, headers):
 
 
 def go(edge, shop, members=(ADA, BEN), path="/a"):
-    """Walk one route before an edge; the walk and its verdict."""
-    plan = walk(shop, shop.rules[0], path, members, (f"{number:032x}" for number in count(1)))
+    """Visit one route before an edge; the visits and their verdict."""
+    plan = visit(shop, shop.rules[0], path, members, (f"{number:032x}" for number in count(1)))
     answer = None
     try:
         while True:
@@ -92,9 +92,9 @@ PLACES = [
     ({}, {}, Query.APART, own(3)),
     ({"keeps": never}, {}, Query.COLD, own(3)),
     ({"key": by_path}, {}, Query.SHARED, ""),
-    ({"says": False}, {}, Query.UNTOLD, ""),
+    ({"says": False}, {}, Query.UNKNOWN, ""),
     ({"key": by_path}, {"allow_shared_key": True}, Query.SHARED, "/a"),
-    ({"says": False}, {"allow_shared_key": True}, Query.UNTOLD, "/a"),
+    ({"says": False}, {"allow_shared_key": True}, Query.UNKNOWN, "/a"),
     ({"keeps": never}, {"allow_shared_key": True}, Query.COLD, "/a"),
     ({"key": by_path}, {"staging": True}, Query.SHARED, "/a"),
     ({}, {"staging": True}, Query.APART, own(3)),

@@ -8,9 +8,10 @@ import time
 import pytest
 from sqlalchemy import text
 
-from flows.tasks import purge_published
+from flows.tasks.blocks import edges_of
 from roundsman.ledger.ledger import open_ledger
 from roundsman.purge import queue as purge_queue
+from roundsman.purge import work_queue
 from roundsman.site.rules.site import Site
 from tests.crashing import set_crash
 from tests.vendor_api import TOKEN, Said, VendorApi
@@ -168,12 +169,16 @@ def work(url: str, api: str, lease: float, crash: str = "") -> None:
     """A worker's process: it goes on for as long as anything waits or is claimed, or until it is killed at a point."""
     set_crash(crash)
     os.environ |= {"ROUNDSMAN_LEDGER_URL": url, "QUEUE_TOKEN": TOKEN}
-    purge_queue.LEASE = purge_published.LEASE = lease
+    purge_queue.LEASE_SECONDS = work_queue.LEASE_SECONDS = lease
     site, engine = shop(api), open_ledger(url)
     while any(purge_queue.counts(engine)[state] for state in ("waiting", "claimed")):
-        asyncio.run(purge_published.purge_due.fn(site, again=False))
+        asyncio.run(purge_once(site))
         time.sleep(0.05)
     engine.dispose()
+
+
+async def purge_once(site: Site) -> None:
+    await work_queue.purge_due(site, await edges_of(site), again=False)
 
 
 def started(*args):

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from roundsman.purge.rules.evidence import Terms, ends_in, new, still_new, untouched
+from roundsman.purge.rules.evidence import ProofTerms, ends_in, new, still_new, untouched
 from roundsman.purge.rules.judge import judge_all, old_ones
-from roundsman.purge.rules.plan import Plan
-from roundsman.purge.rules.proof import FLIGHT, Proof, Purged, flight, stale_window
-from roundsman.purge.rules.purge_request import Refusal
-from roundsman.purge.rules.views import Kind, Scene, View
+from roundsman.purge.rules.plan import PurgePlan, Refusal
+from roundsman.purge.rules.proof import FLIGHT_SECONDS, Proof, Purged, Scene, View, ViewKind, flight, stale_window
 from roundsman.report.rules.exchange import Phases
 from roundsman.site.rules.promises import Marker, Rule
 from tests.make import NOW, RULE, exchange, hit, miss, site
@@ -25,12 +23,12 @@ SHOP = site(
 )
 
 
-def view(path, kind=Kind.SIBLING, **more):
-    return View(f"{BASE}{path}", path, kind, "" if kind is Kind.CONTROL else f"{BASE}/a", **more)
+def view(path, kind=ViewKind.SIBLING, **more):
+    return View(f"{BASE}{path}", path, kind, "" if kind is ViewKind.CONTROL else f"{BASE}/a", **more)
 
 
-A, B, C = view("/a", Kind.TARGET), view("/a/b"), view("/a/c")
-QUERY, CASE, FAR = view("/a?roundsman=n", Kind.QUERY), view("/A", Kind.CASE), view("/far", Kind.CONTROL)
+A, B, C = view("/a", ViewKind.TARGET), view("/a/b"), view("/a/c")
+QUERY, CASE, FAR = view("/a?roundsman=n", ViewKind.QUERY), view("/A", ViewKind.CASE), view("/far", ViewKind.CONTROL)
 
 
 def old(path, **more):
@@ -54,10 +52,10 @@ def proof(after=None, late=None, others=(A, B, C, FAR), **more):
     """A purge at NOW + 1 of what was warm at NOW."""
     after = after or [fresh(), again()]
     warm = {one: [old(one.path), old(one.path)] for one in others}
-    seen = {one: later(one.path) for one in others if one.kind is not Kind.TARGET}
+    seen = {one: later(one.path) for one in others if one.kind is not ViewKind.TARGET}
     given = {"changed": True, **more}
     return Proof(
-        Plan((f"{BASE}/a",)),
+        PurgePlan((f"{BASE}/a",)),
         Scene((A,), tuple(seen)),
         warm={**warm, **given.pop("warm", {})},
         purges=given.pop("purges", (Purged(NOW + 1, NOW + 1.1, "200"),)),
@@ -164,7 +162,7 @@ def test_a_drill_wants_the_status_of_its_rule_and_a_purge_may_change_it():
 
 
 def test_a_refused_plan_is_told_and_nothing_is_judged():
-    refused = Proof(Plan((f"{BASE}/a",), refusals=(Refusal("no edge", "one that can be purged", "add one"),)))
+    refused = Proof(PurgePlan((f"{BASE}/a",), refusals=(Refusal("no edge", "one that can be purged", "add one"),)))
     [finding] = judged(refused).findings
     assert ("unknown", "no edge", "one that can be purged; add one") == (finding.outcome, finding.saw, finding.wanted)
 
@@ -291,24 +289,24 @@ def test_what_is_still_old_is_found_for_another_purge():
 )  # fmt: skip
 def test_an_etag_proves_without_being_named_unless_another_server_may_have_its_own(first, marker, holds, saw):
     """A weak one is the same as a strong one: caches weaken them."""
-    told = new(old("/a"), [first], Terms(marker, NOW + 1))
-    assert (holds, saw) == (told.holds, told.saw)
+    told = new(old("/a"), [first], ProofTerms(marker, NOW + 1))
+    assert (holds, saw) == (told.holds, told.observed)
 
 
 def test_a_miss_without_age_is_dated_by_the_hit_after_it():
     """As Squid answers."""
-    told = new(old("/a"), [fresh(**NO_AGE), again(**SAME)], Terms(None, NOW + 1))
-    assert (True, "content unchanged, born 1.0s after the purge (by birth time)") == (told.holds, told.saw)
+    told = new(old("/a"), [fresh(**NO_AGE), again(**SAME)], ProofTerms(None, NOW + 1))
+    assert (True, "content unchanged, born 1.0s after the purge (by birth time)") == (told.holds, told.observed)
 
 
 def test_a_label_says_nothing_where_a_new_copy_takes_the_old_one_s_place():
-    terms = Terms(None, NOW + 1, labels_tell=False)
+    terms = ProofTerms(None, NOW + 1, labels_tell=False)
     assert new(hit("/a", **OLD), [hit("/a", **OLD)], terms).holds is None
     assert new(hit("/a", **OLD), [miss("/a", **OLD)], terms).holds is True
 
 
 def test_a_neighbour_that_another_server_answers_for_is_not_judged():
-    terms = Terms(None, NOW + 1)
+    terms = ProofTerms(None, NOW + 1)
     before, after = old("/a/b", x_served_by="cache-ams-1"), miss("/a/b", at=NOW + 2, x_served_by="cache-ams-2")
     fastly = [replace(one, probe=replace(one.probe, edge="fastly")) for one in (before, after)]
     assert untouched(*fastly, terms).holds is None
@@ -319,7 +317,7 @@ def test_a_neighbour_that_another_server_answers_for_is_not_judged():
 
 
 def test_a_late_look_without_age_can_only_say_that_the_old_page_is_not_back():
-    terms = Terms(None, NOW + 1)
+    terms = ProofTerms(None, NOW + 1)
     assert still_new(old("/a"), [fresh()], hit("/a", body=b"page"), terms).holds is False
     assert still_new(old("/a"), [fresh()], hit("/a", body=b"new"), terms).holds is True
 
@@ -329,16 +327,16 @@ def test_a_flight_is_as_long_as_the_origin_takes_within_bounds():
         return replace(miss("/a"), phases=Phases(first_byte=seconds))
 
     rule = Rule.model_validate({**RULE, "response_time": {"miss": {"p95": "3s"}}})
-    assert FLIGHT[0] == flight(None, [took(0.1), hit("/a")])
+    assert FLIGHT_SECONDS[0] == flight(None, [took(0.1), hit("/a")])
     assert 2.5 == flight(None, [took(0.1), took(2.5)])
     assert 3.0 == flight(rule, [took(0.1)])
-    assert FLIGHT[1] == flight(rule, [took(60)])
+    assert FLIGHT_SECONDS[1] == flight(rule, [took(60)])
 
 
 def test_a_stale_window_is_waited_for_within_bounds():
     assert 0 == stale_window([hit("/a")])
     assert 3 == stale_window([hit("/a", "max-age=9, stale-while-revalidate=3")])
-    assert FLIGHT[1] == stale_window([hit("/a", "max-age=9, stale-while-revalidate=600")])
+    assert FLIGHT_SECONDS[1] == stale_window([hit("/a", "max-age=9, stale-while-revalidate=600")])
 
 
 @pytest.mark.parametrize(

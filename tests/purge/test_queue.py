@@ -7,8 +7,8 @@ import pytest
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, DeliveryFailure
 from roundsman.purge.rules import queue as rules
 from roundsman.purge.rules.judge import CHECK, NEIGHBOUR, REFRESHED
-from roundsman.purge.rules.plan import Powers
-from roundsman.purge.rules.queue import Change, Claim, Kind, Pass, Progress, State
+from roundsman.purge.rules.order import Powers
+from roundsman.purge.rules.queue import ChangeState, ItemKind, LeaseProgress, QueuedChange, QueueLease, QueueRun
 from roundsman.report.rules.verdict import Verdict
 from roundsman.site.rules.wording import verdict_on
 from tests.make import RULE, site
@@ -43,8 +43,8 @@ MEMBER = {
 }
 
 
-def claim(*items, kind=Kind.ROUTE, first=1):
-    return Claim("token", kind, tuple(Change(number, item, 1) for number, item in enumerate(items, first)))
+def claim(*items, kind=ItemKind.ROUTE, first=1):
+    return QueueLease("token", kind, tuple(QueuedChange(number, item, 1) for number, item in enumerate(items, first)))
 
 
 def test_a_claim_names_each_item_once_however_many_changes_do():
@@ -56,13 +56,13 @@ def test_a_claim_names_each_item_once_however_many_changes_do():
 @pytest.mark.parametrize(
     ("limits", "most", "kind", "sizes"),
     [
-        ([{"url": 30}], 100, Kind.ROUTE, [30, 30, 10]),
-        ([{"url": 30}], 20, Kind.ROUTE, [20, 20, 20, 10]),
-        ([{"url": 30}, {"url": 50}], 100, Kind.ROUTE, [30, 30, 10]),
-        ([{"url": 30, "surrogate key": 64}], 100, Kind.KEY, [64, 6]),
+        ([{"url": 30}], 100, ItemKind.ROUTE, [30, 30, 10]),
+        ([{"url": 30}], 20, ItemKind.ROUTE, [20, 20, 20, 10]),
+        ([{"url": 30}, {"url": 50}], 100, ItemKind.ROUTE, [30, 30, 10]),
+        ([{"url": 30, "surrogate key": 64}], 100, ItemKind.KEY, [64, 6]),
         # It can't do it at all, which its plan says of each.
-        ([{"url": 30}], 100, Kind.KEY, [1] * 70),
-        ([], 100, Kind.ROUTE, [70]),
+        ([{"url": 30}], 100, ItemKind.KEY, [1] * 70),
+        ([], 100, ItemKind.ROUTE, [70]),
     ],
 )
 def test_parts_fit_one_request_of_every_edge_and_the_guard(limits, most, kind, sizes):
@@ -75,44 +75,46 @@ def test_parts_fit_one_request_of_every_edge_and_the_guard(limits, most, kind, s
 
 def test_a_purge_that_is_made_again_after_an_unknown_result_has_the_same_run_and_any_other_has_its_own():
     mine, part = claim("/a/1", "/a/2"), ("/a/1",)
-    again = Claim("another worker", Kind.ROUTE, tuple(Change(one.id, one.item, 2) for one in mine.changes))
+    again = QueueLease(
+        "another worker", ItemKind.ROUTE, tuple(QueuedChange(one.id, one.item, 2) for one in mine.changes)
+    )
     runs = [
-        rules.wish(SHOP, mine, part, 0).run,
-        rules.wish(SHOP, mine, part, 1).run,
-        rules.wish(SHOP, mine, ("/a/2",), 0).run,
-        rules.wish(SHOP, claim("/a/1", first=7), part, 0).run,
-        rules.wish(SHOP, claim("/a/1", "/a/1"), part, 0).run,
+        rules.request_for(SHOP, mine, part, 0).run,
+        rules.request_for(SHOP, mine, part, 1).run,
+        rules.request_for(SHOP, mine, ("/a/2",), 0).run,
+        rules.request_for(SHOP, claim("/a/1", first=7), part, 0).run,
+        rules.request_for(SHOP, claim("/a/1", "/a/1"), part, 0).run,
     ]
     assert len(runs) == len(set(runs))
-    assert runs[0] == rules.wish(SHOP, again, part, 0).run
+    assert runs[0] == rules.request_for(SHOP, again, part, 0).run
 
 
-@pytest.mark.parametrize(("kind", "routes", "keys"), [(Kind.ROUTE, ("x",), ()), (Kind.KEY, (), ("x",))])
+@pytest.mark.parametrize(("kind", "routes", "keys"), [(ItemKind.ROUTE, ("x",), ()), (ItemKind.KEY, (), ("x",))])
 def test_a_wish_keeps_to_the_guards_of_the_site(kind, routes, keys):
-    wish = rules.wish(site(purge_at_most=3, accept=["query"]), claim("x", kind=kind), ("x",), 0)
-    assert (routes, keys, 3, {"query"}) == (wish.routes, wish.keys, wish.most, wish.accept)
+    request = rules.request_for(site(purge_at_most=3, accept=["query"]), claim("x", kind=kind), ("x",), 0)
+    assert (routes, keys, 3, {"query"}) == (request.routes, request.keys, request.max_urls, request.accept)
 
 
 @pytest.mark.parametrize(
     ("attempts", "trouble", "state", "rests"),
     [
-        (1, DeliveryFailure("busy"), State.WAITING, 15_000),
-        (2, DeliveryFailure("busy"), State.WAITING, 30_000),
-        (20, DeliveryFailure("busy"), State.WAITING, 3_600_000),
-        (1, DeliveryFailure("busy", wait=90), State.WAITING, 90_000),
-        (1, DeliveryFailure("never", permanent=True), State.QUARANTINED, 0),
-        (MOST_ATTEMPTS - 1, DeliveryFailure("busy"), State.WAITING, 3_600_000),
-        (MOST_ATTEMPTS, DeliveryFailure("busy"), State.QUARANTINED, 0),
-        (MOST_ATTEMPTS - 1, rules.STOPPED, State.WAITING, 0),
-        (MOST_ATTEMPTS, rules.STOPPED, State.QUARANTINED, 0),
+        (1, DeliveryFailure("busy"), ChangeState.WAITING, 15_000),
+        (2, DeliveryFailure("busy"), ChangeState.WAITING, 30_000),
+        (20, DeliveryFailure("busy"), ChangeState.WAITING, 3_600_000),
+        (1, DeliveryFailure("busy", wait=90), ChangeState.WAITING, 90_000),
+        (1, DeliveryFailure("never", permanent=True), ChangeState.QUARANTINED, 0),
+        (MOST_ATTEMPTS - 1, DeliveryFailure("busy"), ChangeState.WAITING, 3_600_000),
+        (MOST_ATTEMPTS, DeliveryFailure("busy"), ChangeState.QUARANTINED, 0),
+        (MOST_ATTEMPTS - 1, rules.STOPPED, ChangeState.WAITING, 0),
+        (MOST_ATTEMPTS, rules.STOPPED, ChangeState.QUARANTINED, 0),
     ],
 )
 def test_a_change_that_met_trouble_rests_or_is_quarantined(attempts, trouble, state, rests):
-    assert (state, rests, trouble.says) == rules.after(Change(1, "/a", attempts), trouble, 0.0)
+    assert (state, rests, trouble.says) == rules.after(QueuedChange(1, "/a", attempts), trouble, 0.0)
 
 
 def test_changes_that_failed_together_do_not_come_back_together():
-    rests = {rules.after(Change(1, "/a", 1), DeliveryFailure("busy"), chance / 10)[1] for chance in range(10)}
+    rests = {rules.after(QueuedChange(1, "/a", 1), DeliveryFailure("busy"), chance / 10)[1] for chance in range(10)}
     assert len(rests) == 10
     assert 11_250 <= min(rests) <= max(rests) == 15_000
 
@@ -216,12 +218,12 @@ def test_a_neighbour_that_went_says_nothing_where_the_queue_purged_meanwhile(cla
 
 
 def test_a_claim_is_held_up_by_the_edge_s_trouble_and_not_by_an_item_s():
-    assert not Progress({"/a": DeliveryFailure("never", permanent=True)}).held_up
-    assert Progress({"/a": DeliveryFailure("never", permanent=True), "/b": DeliveryFailure("busy")}).held_up
+    assert not LeaseProgress({"/a": DeliveryFailure("never", permanent=True)}).held_up
+    assert LeaseProgress({"/a": DeliveryFailure("never", permanent=True), "/b": DeliveryFailure("busy")}).held_up
 
 
 def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_noted():
-    refused, busy, progress = DeliveryFailure("never", permanent=True), DeliveryFailure("busy"), Progress()
+    refused, busy, progress = DeliveryFailure("never", permanent=True), DeliveryFailure("busy"), LeaseProgress()
     assert (["/a"], ["/b", "/c"]) == progress.meet(["/a", "/b", "/c"], refused)
     assert ((), ()) == (progress.meet(["/a"], refused), progress.meet(["/b", "/c"], busy))
     assert {"/a": refused, "/b": busy, "/c": busy} == progress.met
@@ -229,7 +231,7 @@ def test_a_refusal_of_several_items_is_tried_in_halves_and_any_other_trouble_is_
 
 def test_a_claim_that_is_stopped_gives_back_what_was_not_sent():
     """What was sent, and may have been done, was tried: a newer change of it is another order to a vendor."""
-    progress = Progress(
+    progress = LeaseProgress(
         {"/a": DeliveryFailure("never", permanent=True)}, untried=("/d",), done=("/b",), sent={"/a", "/b", "/e"}
     )
     progress.stop(["/a", "/b", "/c", "/d", "/e"])
@@ -238,21 +240,23 @@ def test_a_claim_that_is_stopped_gives_back_what_was_not_sent():
 
 
 def test_what_a_run_did_is_summed_and_said_in_a_sentence():
-    done = Pass(done=3, purged=2, routes=("/a",)).and_then(Pass(done=1, purged=1, quarantined=1, troubles=("no", "no")))
-    assert Pass(4, 3, 1, routes=("/a",), troubles=("no", "no")) == done
+    done = QueueRun(done=3, purged=2, routes=("/a",)).and_then(
+        QueueRun(done=1, purged=1, quarantined=1, troubles=("no", "no"))
+    )
+    assert QueueRun(4, 3, 1, routes=("/a",), troubles=("no", "no")) == done
     assert "4 changes done with 3 purges, 1 quarantined; no" == str(done)
-    assert "0 changes done with 0 purges, 2 wait, the oldest for 90s" == str(Pass(waiting=2, oldest=90.2))
+    assert "0 changes done with 0 purges, 2 wait, the oldest for 90s" == str(QueueRun(waiting=2, oldest=90.2))
 
 
 @pytest.mark.parametrize(
     ("done", "moves", "taken"),
     [
-        (Pass(done=1), "pass", "pass"),
-        (Pass(kept=1), "pass", "fail"),
-        (Pass(troubles=("busy",), oldest=rules.LATE), "pass", "pass"),
-        (Pass(troubles=("busy",), waiting=3, oldest=rules.LATE + 1), "fail", "pass"),
+        (QueueRun(done=1), "pass", "pass"),
+        (QueueRun(kept=1), "pass", "fail"),
+        (QueueRun(troubles=("busy",), oldest=rules.LATE_SECONDS), "pass", "pass"),
+        (QueueRun(troubles=("busy",), waiting=3, oldest=rules.LATE_SECONDS + 1), "fail", "pass"),
         # A long queue that moves is no trouble.
-        (Pass(done=1, waiting=900, oldest=rules.LATE + 1), "pass", "pass"),
+        (QueueRun(done=1, waiting=900, oldest=rules.LATE_SECONDS + 1), "pass", "pass"),
     ],
 )
 def test_somebody_has_to_look_when_a_change_is_given_up_or_none_gets_through_for_long(done, moves, taken):
@@ -262,7 +266,7 @@ def test_somebody_has_to_look_when_a_change_is_given_up_or_none_gets_through_for
 
 
 def test_what_keeps_a_queue_is_said_once():
-    done = Pass(troubles=("no", "busy", "no"), waiting=2, oldest=400.0, kept=1)
+    done = QueueRun(troubles=("no", "busy", "no"), waiting=2, oldest=400.0, kept=1)
     assert ["2 wait, the oldest for 400s: no; busy", "1 in quarantine; `python -m flows purges` says why"] == [
         finding.saw for finding in rules.judge(SHOP, done).findings
     ]
@@ -271,11 +275,11 @@ def test_what_keeps_a_queue_is_said_once():
 @pytest.mark.parametrize(
     ("done", "code"),
     [
-        (Pass(), 0),
-        (Pass(done=1, verdicts=(verdict(refreshed=True),)), 0),
-        (Pass(done=1, verdicts=(verdict(refreshed=None),)), 2),
-        (Pass(done=1, verdicts=(verdict(refreshed=False), verdict(refreshed=None)), troubles=("busy",)), 1),
-        (Pass(troubles=("busy",)), 2),
+        (QueueRun(), 0),
+        (QueueRun(done=1, verdicts=(verdict(refreshed=True),)), 0),
+        (QueueRun(done=1, verdicts=(verdict(refreshed=None),)), 2),
+        (QueueRun(done=1, verdicts=(verdict(refreshed=False), verdict(refreshed=None)), troubles=("busy",)), 1),
+        (QueueRun(troubles=("busy",)), 2),
     ],
 )
 def test_the_exit_code_is_that_of_the_worst(done, code):
@@ -285,11 +289,11 @@ def test_the_exit_code_is_that_of_the_worst(done, code):
 @pytest.mark.parametrize(
     ("done", "says"),
     [
-        (Pass(waiting=3), False),
-        (Pass(kept=3), False),
-        (Pass(done=1, purged=1), True),
-        (Pass(quarantined=1), True),
-        (Pass(troubles=("busy",)), True),
+        (QueueRun(waiting=3), False),
+        (QueueRun(kept=3), False),
+        (QueueRun(done=1, purged=1), True),
+        (QueueRun(quarantined=1), True),
+        (QueueRun(troubles=("busy",)), True),
     ],
 )
 def test_only_a_run_that_met_the_edge_says_something_of_it(done, says):

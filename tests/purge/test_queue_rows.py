@@ -9,13 +9,13 @@ from sqlalchemy.exc import IntegrityError
 from roundsman.batch import points
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
 from roundsman.purge import queue
-from roundsman.purge.queue import Failed, KeyReusedError
-from roundsman.purge.rules.queue import Kind, State
+from roundsman.purge.queue import FailedChange, KeyReusedError
+from roundsman.purge.rules.queue import ChangeState, ItemKind
 from tests.purge.queueing import kept, ledger, let_be_due, publish, rows_of
 
 __all__ = ["kept", "ledger"]
 
-ROUTE, KEY = Kind.ROUTE, Kind.KEY
+ROUTE, KEY = ItemKind.ROUTE, ItemKind.KEY
 
 
 def states(engine):
@@ -84,7 +84,7 @@ def test_routes_and_keys_are_claimed_apart_the_oldest_first(ledger):
 
 def test_a_claim_is_no_larger_than_its_worker_can_lose(ledger):
     publish(ledger, *(f"/{number}" for number in range(7)), "/0")
-    sizes = [len(queue.claim(ledger, "shop", most=3).changes) for _ in range(3)]
+    sizes = [len(queue.claim(ledger, "shop", max_items=3).changes) for _ in range(3)]
     assert [4, 3, 1] == sizes, "two changes name /0"
 
 
@@ -102,8 +102,8 @@ def test_each_change_gets_what_became_of_it(ledger):
     mine = queue.claim(ledger, "shop")
     ids = {change.item: change.id for change in mine.changes}
     failed = [
-        Failed(ids["/rests"], State.WAITING, 60_000, "busy"),
-        Failed(ids["/never"], State.QUARANTINED, 0, "not here"),
+        FailedChange(ids["/rests"], ChangeState.WAITING, 60_000, "busy"),
+        FailedChange(ids["/never"], ChangeState.QUARANTINED, 0, "not here"),
     ]
     assert 1 == queue.settle(ledger, mine, failed, [ids["/untried"]])
     assert [
@@ -119,7 +119,7 @@ def test_each_change_gets_what_became_of_it(ledger):
 def test_what_rests_is_taken_along_by_a_new_change_of_its_item(ledger):
     publish(ledger, "/a")
     mine = queue.claim(ledger, "shop")
-    queue.settle(ledger, mine, [Failed(mine.changes[0].id, State.WAITING, 3_600_000, "busy")], [])
+    queue.settle(ledger, mine, [FailedChange(mine.changes[0].id, ChangeState.WAITING, 3_600_000, "busy")], [])
     assert queue.claim(ledger, "shop") is None
     publish(ledger, "/a")
     assert 2 == len(queue.claim(ledger, "shop").changes)
@@ -134,7 +134,7 @@ def test_what_a_dead_worker_held_is_taken_over_and_the_dead_one_changes_nothing_
     heir = queue.claim(ledger, "shop")
     assert ([2, 2], ["/a", "/b"]) == ([one.attempts for one in heir.changes], [*heir.items])
     assert not queue.renew(ledger, dead)
-    assert 0 == queue.settle(ledger, dead, [Failed(1, State.QUARANTINED, 0, "late")], [2])
+    assert 0 == queue.settle(ledger, dead, [FailedChange(1, ChangeState.QUARANTINED, 0, "late")], [2])
     queue.release(ledger, dead)
     assert ["claimed", "claimed"] == states(ledger)
     assert 2 == queue.settle(ledger, heir, [], [])
@@ -175,7 +175,7 @@ def test_a_claim_is_settled_whole_or_not_at_all(ledger, monkeypatch, point, afte
     publish(ledger, "/a", "/b", "/c")
     mine = queue.claim(ledger, "shop")
     monkeypatch.setattr(points, "hook", _dies_at(point))
-    ends = [Failed(mine.changes[0].id, State.QUARANTINED, 0, "no")], [mine.changes[1].id]
+    ends = [FailedChange(mine.changes[0].id, ChangeState.QUARANTINED, 0, "no")], [mine.changes[1].id]
     with pytest.raises(_Power):
         queue.settle(ledger, mine, *ends)
     monkeypatch.setattr(points, "hook", None)
@@ -200,7 +200,7 @@ def test_workers_that_claim_at_once_get_different_changes(ledger):
 
     def claim_all():
         ready.wait()
-        while mine := queue.claim(ledger, "shop", most=4):
+        while mine := queue.claim(ledger, "shop", max_items=4):
             claims.append(mine)
 
     workers = [threading.Thread(target=claim_all) for _ in range(6)]
@@ -223,7 +223,7 @@ def test_items_that_wait_already_are_not_written_again_unless_they_are_claimed(l
 def test_a_new_change_does_not_wait_for_one_that_rests(ledger):
     queue.add(ledger, "shop", [(ROUTE, "/a")])
     mine = queue.claim(ledger, "shop")
-    queue.settle(ledger, mine, [Failed(1, State.WAITING, 3_600_000, "busy")], [])
+    queue.settle(ledger, mine, [FailedChange(1, ChangeState.WAITING, 3_600_000, "busy")], [])
     assert [2] == queue.add(ledger, "shop", [(ROUTE, "/a")])
     assert ("/a",) == queue.claim(ledger, "shop").items
 
@@ -249,7 +249,7 @@ def test_a_key_that_says_something_else_is_refused_and_nothing_is_written(ledger
 def test_what_is_quarantined_is_shown_the_newest_first_and_purged_again_or_given_up(ledger):
     publish(ledger, "/a", "/b", "/c")
     mine = queue.claim(ledger, "shop")
-    queue.settle(ledger, mine, [Failed(one.id, State.QUARANTINED, 0, "no") for one in mine.changes], [])
+    queue.settle(ledger, mine, [FailedChange(one.id, ChangeState.QUARANTINED, 0, "no") for one in mine.changes], [])
     assert [(3, "/c"), (2, "/b"), (1, "/a")] == [(one.id, one.item) for one in queue.quarantined(ledger)]
     assert (1, 0) == (queue.replay(ledger, 2), queue.replay(ledger, 2))
     assert (1, 0, 0) == (queue.dismiss(ledger, 3), queue.dismiss(ledger, 3), queue.dismiss(ledger, 99))
@@ -284,7 +284,7 @@ def test_it_is_known_whether_anything_else_was_purged_since(ledger):
 def test_only_what_is_over_is_forgotten(ledger):
     publish(ledger, "/done", "/never", "/waits")
     mine = queue.claim(ledger, "shop")
-    failed = [Failed(2, State.QUARANTINED, 0, "no"), Failed(3, State.WAITING, 0, "busy")]
+    failed = [FailedChange(2, ChangeState.QUARANTINED, 0, "no"), FailedChange(3, ChangeState.WAITING, 0, "busy")]
     queue.settle(ledger, mine, failed, [])
     assert 0 == queue.forget(ledger, 1)
     with ledger.begin() as connection:
@@ -296,6 +296,6 @@ def test_only_what_is_over_is_forgotten(ledger):
 def test_everything_can_be_made_due(ledger):
     publish(ledger, "/a")
     mine = queue.claim(ledger, "shop")
-    queue.settle(ledger, mine, [Failed(1, State.WAITING, 3_600_000, "busy")], [])
+    queue.settle(ledger, mine, [FailedChange(1, ChangeState.WAITING, 3_600_000, "busy")], [])
     let_be_due(ledger)
     assert queue.claim(ledger, "shop")

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from blocks.cloudflare import Cloudflare
 from blocks.varnish import Varnish
-from flows.tasks.purge import gate
-from flows.tasks.purge_rate import Pace, paced
+from roundsman.purge.rate import VendorPace, paced
 from roundsman.purge.rules.order import By, PurgeError, Rate
+from roundsman.purge.send import gate
 from tests.purge.queueing import above, kept, ledger
 
 __all__ = ["kept", "ledger"]
@@ -36,10 +36,10 @@ def left(engine):
 
 async def test_requests_and_items_are_counted_apart_and_taken_together(ledger):
     both = edge(rate(), rate("items", 1.0, 100.0))
-    await Pace(ledger).wait(NAME, both, 79)
+    await VendorPace(ledger).wait(NAME, both, 79)
     assert {f"{NAME} requests": 7.0, f"{NAME} items": 1.0} == left(ledger), "a fifth is left to others"
     # Where one of them has too few, none is taken of the other.
-    assert await Pace(ledger)._missing(NAME, both, 40) > 30
+    assert await VendorPace(ledger)._missing(NAME, both, 40) > 30
     assert left(ledger)[f"{NAME} requests"] == 7.0
 
 
@@ -47,19 +47,19 @@ async def test_kinds_of_purge_that_are_counted_apart_wait_apart(ledger):
     """What a vendor asks for after too many tags does not hold up URLs."""
     apart = edge(rate("items", 5.0, 50.0, {By.URL}), rate(per_second=0.1, burst=2.5, by={By.KEY, By.HOST}))
     for _ in range(2):
-        await Pace(ledger).wait(NAME, apart, 1, By.KEY)
-    assert await Pace(ledger)._missing(NAME, apart, 1, By.HOST) > 5
-    await Pace(ledger).wait(NAME, apart, 30, By.URL)
+        await VendorPace(ledger).wait(NAME, apart, 1, By.KEY)
+    assert await VendorPace(ledger)._missing(NAME, apart, 1, By.HOST) > 5
+    await VendorPace(ledger).wait(NAME, apart, 30, By.URL)
     assert {f"{NAME} items by url", f"{NAME} requests by host, surrogate key"} == set(left(ledger))
-    await Pace(ledger).told(NAME, apart, PurgeError("too many", retry_after=90), By.KEY)
-    await Pace(ledger).wait(NAME, apart, 1, By.URL)
+    await VendorPace(ledger).refused(NAME, apart, PurgeError("too many", retry_after=90), By.KEY)
+    await VendorPace(ledger).wait(NAME, apart, 1, By.URL)
     with pytest.raises(PurgeError, match="left alone"):
-        await Pace(ledger).wait(NAME, apart, 1, By.KEY)
+        await VendorPace(ledger).wait(NAME, apart, 1, By.KEY)
 
 
 async def test_one_s_own_caches_have_no_rate(ledger):
-    await Pace(ledger).wait("varnish/shop", Varnish(nodes=["http://127.0.0.1:9"]), 1)
-    await Pace(ledger).told("varnish/shop", Varnish(), PurgeError("busy", retry_after=90))
+    await VendorPace(ledger).wait("varnish/shop", Varnish(nodes=["http://127.0.0.1:9"]), 1)
+    await VendorPace(ledger).refused("varnish/shop", Varnish(), PurgeError("busy", retry_after=90))
     assert {} == left(ledger)
 
 
@@ -67,35 +67,35 @@ async def test_a_request_waits_for_its_turn(ledger):
     slow = edge(rate(per_second=25.0, burst=1.25))
     begun = time.monotonic()
     for _ in range(5):
-        await Pace(ledger).wait(NAME, slow, 1)
+        await VendorPace(ledger).wait(NAME, slow, 1)
     assert time.monotonic() - begun >= 4 / 25
 
 
 async def test_who_would_wait_too_long_is_told_how_long_instead(ledger):
     slow = edge(rate(per_second=1 / 3600, burst=1.25))
-    await Pace(ledger).wait(NAME, slow, 1)
+    await VendorPace(ledger).wait(NAME, slow, 1)
     with pytest.raises(PurgeError, match="wants to be left alone") as error:
-        await Pace(ledger).wait(NAME, slow, 1)
+        await VendorPace(ledger).wait(NAME, slow, 1)
     assert not error.value.permanent
     assert 4000 < error.value.retry_after <= 4500
 
 
 async def test_what_a_vendor_asks_for_holds_for_every_worker(ledger):
     quick = edge(rate(), rate("items", 100.0, 1000.0))
-    await Pace(ledger).told(NAME, quick, PurgeError("too many", retry_after=90))
-    await Pace(ledger).told(NAME, quick, PurgeError("broken"))
+    await VendorPace(ledger).refused(NAME, quick, PurgeError("too many", retry_after=90))
+    await VendorPace(ledger).refused(NAME, quick, PurgeError("broken"))
     with pytest.raises(PurgeError) as error:
-        await Pace(ledger).wait(NAME, quick, 1)
+        await VendorPace(ledger).wait(NAME, quick, 1)
     assert 85 < error.value.retry_after <= 91
     # Another account is another one.
-    await Pace(ledger).wait("cloudflare/other", quick, 1)
+    await VendorPace(ledger).wait("cloudflare/other", quick, 1)
 
 
 async def test_no_vendor_is_left_alone_for_longer_than_an_hour(ledger):
     quick = edge(rate())
-    await Pace(ledger).told(NAME, quick, PurgeError("too many", retry_after=999_999_999))
+    await VendorPace(ledger).refused(NAME, quick, PurgeError("too many", retry_after=999_999_999))
     with pytest.raises(PurgeError) as error:
-        await Pace(ledger).wait(NAME, quick, 1)
+        await VendorPace(ledger).wait(NAME, quick, 1)
     assert 3590 < error.value.retry_after <= 3601
 
 
@@ -104,7 +104,7 @@ def test_workers_side_by_side_are_together_below_the_rate(ledger):
 
     async def ask():
         for _ in range(10):
-            await Pace(ledger).wait(NAME, one, 1)
+            await VendorPace(ledger).wait(NAME, one, 1)
             at.append(time.monotonic())
 
     def worker():
@@ -122,5 +122,5 @@ def test_workers_side_by_side_are_together_below_the_rate(ledger):
 def test_only_what_is_within_the_block_is_paced(ledger):
     assert gate.get() is None
     with paced(ledger):
-        assert isinstance(gate.get(), Pace)
+        assert isinstance(gate.get(), VendorPace)
     assert gate.get() is None

@@ -7,9 +7,9 @@ import pytest
 
 from blocks.akamai import Akamai
 from blocks.google_cdn import GoogleCDN
-from flows.tasks import purge
-from flows.tasks.purge import Taken, until_done
+from roundsman.purge import send
 from roundsman.purge.rules.order import PurgeError, Receipt
+from roundsman.purge.send import AcceptedPlan, until_done
 
 GOOGLE = GoogleCDN(project="p", url_map="m", token="hush-4711")
 AKAMAI = Akamai(api="https://a.example", client_token="x", client_secret="x", access_token="x")
@@ -29,8 +29,8 @@ def waited(monkeypatch):
         pauses.append(round(seconds, 6))
         at[0] += seconds
 
-    monkeypatch.setattr(purge, "now", lambda: at[0])
-    monkeypatch.setattr("flows.tasks.purge.asyncio.sleep", sleep)
+    monkeypatch.setattr(send, "now", lambda: at[0])
+    monkeypatch.setattr("roundsman.purge.send.asyncio.sleep", sleep)
     return pauses
 
 
@@ -43,7 +43,7 @@ async def settled(*answers, edge=GOOGLE, **how):
         return httpx.Response(status, text=json.dumps(said))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        return await until_done(Taken(0.0, open=((edge, ACCEPTED),)), client, **how)
+        return await until_done(AcceptedPlan(0.0, open=((edge, ACCEPTED),)), client, **how)
 
 
 async def test_a_used_up_quota_is_asked_again_after_a_minute_and_then_the_purge_is_done(waited):

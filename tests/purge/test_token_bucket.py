@@ -1,6 +1,6 @@
 """The arithmetic of a token bucket."""
 
-from roundsman.purge.rules.token_bucket import Bucket, Level, blocked, full, take
+from roundsman.purge.rules.token_bucket import Bucket, TokenLevel, blocked, full, take
 
 FIVE = Bucket(per_second=2, burst=5)
 
@@ -15,11 +15,11 @@ def test_a_full_bucket_gives_its_burst_at_once_and_then_waits_for_each_token():
 
 
 def test_an_idle_bucket_does_not_fill_beyond_its_burst():
-    assert 5 == take(FIVE, Level(0, 100), 1e6, cost=0)[0].tokens
+    assert 5 == take(FIVE, TokenLevel(0, 100), 1e6, cost=0)[0].tokens
 
 
 def test_what_costs_more_than_a_bucket_holds_waits_until_it_is_full_and_leaves_a_debt():
-    level, wait = take(FIVE, Level(4, 100), 100, cost=20)
+    level, wait = take(FIVE, TokenLevel(4, 100), 100, cost=20)
     assert (4, 0.5) == (level.tokens, wait)
     level, wait = take(FIVE, full(FIVE, 100), 100, cost=20)
     assert (-15, 0) == (level.tokens, wait)
@@ -35,11 +35,11 @@ def test_a_bucket_that_a_vendor_emptied_gives_nothing_before_the_time_it_said():
 
 
 def test_a_debt_outlives_a_word_of_the_vendor():
-    assert -3 == blocked(Level(-3, 100), 100, 1).tokens
+    assert -3 == blocked(TokenLevel(-3, 100), 100, 1).tokens
 
 
 def test_a_clock_that_goes_back_fills_nothing():
-    level, wait = take(FIVE, Level(0, 100), 90)
+    level, wait = take(FIVE, TokenLevel(0, 100), 90)
     assert (0, 100) == (level.tokens, level.at)
     assert wait >= 10
 

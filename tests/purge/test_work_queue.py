@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from blocks.cloudfront import CloudFront
 from blocks.registry import BlockError
-from flows.tasks import purge_published
+from flows.tasks.blocks import edges_of
 from roundsman.ledger.rules import delivery
-from roundsman.purge import queue
-from roundsman.purge.rules.queue import Kind
+from roundsman.purge import queue, work_queue
+from roundsman.purge.rules.queue import ItemKind
 from tests.make import RULE
 from tests.purge.queueing import SlowApi, TimedApi, kept, ledger, let_be_due, publish, rows_of, shop, slow_edge
 from tests.vendor_api import TOKEN, served
@@ -36,7 +36,8 @@ def answering(api, monkeypatch):
 
 
 async def run(api, *, again=False, **more):
-    return await purge_published.purge_due.fn(shop(api.address, **more), again=again)
+    site = shop(api.address, **more)
+    return await work_queue.purge_due(site, await edges_of(site), again=again)
 
 
 def names(*routes):
@@ -66,7 +67,7 @@ async def test_a_fetch_under_way_is_waited_for_as_its_rule_says_however_the_rout
     async def pause(seconds):
         waited.append(seconds)
 
-    monkeypatch.setattr(purge_published, "pause", pause)
+    monkeypatch.setattr(work_queue, "pause", pause)
     publish(ledger, item)
     slow = {"name": "articles", "paths": ["/articles/**"], "response_time": {"miss": {"p95": "4s"}}}
     await run(api, again=True, rules=[{**RULE, **slow, "examples": {"not_cached": ["/articles/one"]}}])
@@ -75,7 +76,7 @@ async def test_a_fetch_under_way_is_waited_for_as_its_rule_says_however_the_rout
 
 async def test_changes_of_one_route_are_one_purge_whoever_wrote_them(ledger, api):
     publish(ledger, "/articles/one", "/articles/two", "/articles/one", "/articles/one")
-    queue.add(ledger, "shop", [(Kind.ROUTE, "/articles/two"), (Kind.ROUTE, "/articles/one")], "save-4711")
+    queue.add(ledger, "shop", [(ItemKind.ROUTE, "/articles/two"), (ItemKind.ROUTE, "/articles/one")], "save-4711")
     done = await run(api)
     assert [names("/articles/one", "/articles/two")] == api.urls
     assert (6, 2) == (done.done, done.purged)
@@ -198,7 +199,7 @@ async def run_slowly(slow, *, again=False, **more):
 
 async def test_a_purge_is_waited_for_as_long_as_the_edge_promises(ledger, slow, monkeypatch):
     """Else it would be purged again and again, and quarantined in the end."""
-    monkeypatch.setattr("flows.tasks.purge.LONGEST", 0.1)
+    monkeypatch.setattr("roundsman.purge.send.MAX_WAIT_SECONDS", 0.1)
     slow.polls = 2
     publish(ledger, "/articles/one")
     assert 1 == (await run_slowly(slow)).done
@@ -237,7 +238,7 @@ async def test_a_run_that_is_stopped_gives_back_only_what_is_not_done(ledger, sl
 
 
 async def test_a_worker_that_takes_long_keeps_what_it_holds(ledger, api, monkeypatch):
-    monkeypatch.setattr(purge_published, "LEASE", 0.2)
+    monkeypatch.setattr(work_queue, "LEASE_SECONDS", 0.2)
     publish(ledger, "/articles/one")
     renewed, renew = threading.Semaphore(0), queue.renew
     monkeypatch.setattr(queue, "renew", lambda *args: (renew(*args), renewed.release()))
@@ -271,10 +272,10 @@ async def test_without_a_token_nothing_is_claimed(ledger, api, monkeypatch):
 
 async def test_a_dry_run_plans_what_is_next_and_leaves_everything_where_it_is(ledger, api):
     publish(ledger, "/articles/one", "/else")
-    plans = await purge_published.plan_published.fn(shop(api.address))
+    plans = await work_queue.plan_published(shop(api.address), await edges_of(shop(api.address)))
     assert [["/else"]] == [[refusal.saw.strip("'") for refusal in one.refusals] for one in plans]
     assert ([("waiting", 0)] * 2, []) == (rows_of(ledger, "state, attempts"), api.asked)
-    assert [] == await purge_published.plan_published.fn(shop(api.address, site="other"))
+    assert [] == await work_queue.plan_published(shop(api.address, site="other"), {})
 
 
 async def test_no_secret_is_kept_with_what_failed(ledger, api, caplog):
@@ -287,5 +288,5 @@ async def test_no_secret_is_kept_with_what_failed(ledger, api, caplog):
 
 
 async def test_there_is_no_sample_where_nothing_could_be_looked_at(ledger, api):
-    assert purge_published.Pass() == await purge_published.prove_sample.fn(shop(api.address), ())
+    assert work_queue.QueueRun() == await work_queue.prove_sample(shop(api.address), {}, ())
     assert not api.asked

@@ -10,7 +10,7 @@ CHECK = "logged-in-traffic"
 RFC = "https://www.rfc-editor.org/rfc/rfc9111"
 
 MEMBERS = Claim(f"{CHECK}/members", "Two test members can log in.")
-OWN_KEY = Claim(f"{CHECK}/own-key", "What this test stores lies where no reader comes by.")
+PRIVATE_KEY = Claim(f"{CHECK}/own-key", "What this test stores lies where no reader comes by.")
 PERSONAL = Claim(f"{CHECK}/personal", "The member's page is personal, so that a leak would show.")
 LEAK = Claim(f"{CHECK}/leak", "Nobody sees what belongs to another member.", severity=Severity.CRITICAL)
 STORED = Claim(f"{CHECK}/stored", "No stranger gets the copy that a member's visit made.", severity=Severity.STORED)

@@ -8,8 +8,8 @@ from roundsman.logged_in.rules.claims import CLEANED
 from roundsman.logged_in.rules.deception import Disguise
 from roundsman.logged_in.rules.private_key import NAME, from_store
 from roundsman.logged_in.rules.unkeyed_headers import Injection
-from roundsman.logged_in.rules.visit_plan import Walk
-from roundsman.purge.rules.purge_request import Wish, all_of
+from roundsman.logged_in.rules.visit_plan import Visits
+from roundsman.purge.rules.plan import PurgeRequest, unguarded_request
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.redaction import without_random_names
@@ -24,65 +24,68 @@ from roundsman.site.rules.site_edge import targeted_of
 May = Callable[[Exchange], bool]
 
 
-def left(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> tuple[str, ...]:
+def left(site: Site, rule: Rule, path: str, visits: Visits, members: Sequence[Visitor]) -> tuple[str, ...]:
     """The URLs under which a copy of a test's own may be stored.
 
     Of a member's page the route itself is among them: should the edge fold two names into one key, it is that one.
     """
-    seen = _kept(site, walk, members)
+    seen = _kept(site, visits, members)
     route = [site.url(path)] if seen and rule.cache.by is Audience.MEMBER else []
     return tuple(dict.fromkeys([*(exchange.url for exchange in seen), *route]))
 
 
-def wish(site: Site, urls: Sequence[str], run: str) -> Wish:
+def request_for(site: Site, urls: Sequence[str], run: str) -> PurgeRequest:
     """What to purge: the copies in every encoding, as the tests send nothing else that a rule varies by."""
     rules = [site.rule_for(url.removeprefix(site.base_url)) for url in urls]
     names = {name.lower() for rule in rules if rule for name in rule.cache.vary or ()} - {"accept-encoding"}
-    return replace(all_of(urls, run=run), values=dict.fromkeys(names, ("",)))
+    return replace(unguarded_request(urls, run=run), values=dict.fromkeys(names, ("",)))
 
 
-def findings(site: Site, walk: Walk, members: Sequence[Visitor]) -> Iterator[Finding]:
+def findings(site: Site, visits: Visits, members: Sequence[Visitor]) -> Iterator[Finding]:
     """One finding for each URL that was purged, or could not be; none where nothing was left."""
-    if walk.purge is None:
+    if visits.cleanup is None:
         return
-    seen = {exchange.url: exchange for exchange in _kept(site, walk, members)}
-    for place, url in enumerate(walk.purge.urls):
+    seen = {exchange.url: exchange for exchange in _kept(site, visits, members)}
+    for index, url in enumerate(visits.cleanup.urls):
         name = _name(site, url)
         rest = f"it may stay {_stay(site, seen.get(url) or next(iter(seen.values())))}"
-        if walk.purge.problem:
-            why = walk.purge.problem
-            for one in walk.purge.urls:
+        if visits.cleanup.problem:
+            why = visits.cleanup.problem
+            for one in visits.cleanup.urls:
                 why = why.replace(one, _name(site, one))
             yield CLEANED.against(f"{name}: not purged ({why}); {rest}", "a purge; do it by hand", holds=False)
             continue
-        after = walk.purge.after[place]
+        after = visits.cleanup.after[index]
         secrets = [value for actor in cast(members).values() for value in actor.sentinels]
         if not after.answered:
-            saw, holds = f"{name}: purged, and no answer since: {after.detail or after.error}", None
-        elif shows(after, [*secrets, *(one.name for one in walk.injections)]):
-            saw, holds = f"{name}: purged, and still there; {rest}", False
+            message, holds = f"{name}: purged, and no answer since: {after.detail or after.error}", None
+        elif shows(after, [*secrets, *(one.name for one in visits.injections)]):
+            message, holds = f"{name}: purged, and still there; {rest}", False
         else:
-            saw, holds = f"{name}: purged", True
+            message, holds = f"{name}: purged", True
         yield CLEANED.against(
-            saw, "no copy left; purge it by hand" if holds is False else "no copy left", holds=holds, evidence=[after]
+            message,
+            "no copy left; purge it by hand" if holds is False else "no copy left",
+            holds=holds,
+            evidence=[after],
         )
 
 
-def _kept(site: Site, walk: Walk, members: Sequence[Visitor]) -> list[Exchange]:
+def _kept(site: Site, visits: Visits, members: Sequence[Visitor]) -> list[Exchange]:
     """The answers of which a copy may be stored."""
     actors = cast(members)
 
     def may(exchange: Exchange) -> bool:
         return storable(exchange, authorized=actors["A"].authorized, targeted=targeted_of(site)).yes
 
-    seen = [*_by_visits(walk.steps, actors, may)]
-    seen += [one.member for one in walk.disguises if _by_disguise(one, actors["A"], may)]
-    return seen + [one.first for one in walk.injections if _by_header(one)]
+    seen = [*_by_visits(visits.steps, actors, may)]
+    seen += [one.member for one in visits.disguises if _by_disguise(one, actors["A"], may)]
+    return seen + [one.first for one in visits.injections if _by_header(one)]
 
 
 def _by_visits(steps: Sequence[Step], actors: Mapping[str, Visitor], may: May) -> list[Exchange]:
     """The first member's answer, unless the store is known to hold a stranger's own copy or nothing."""
-    start = next((place for place, (who, _) in enumerate(steps) if who != "N"), len(steps))
+    start = next((index for index, (who, _) in enumerate(steps) if who != "N"), len(steps))
     after = steps[start:]
     if not after:
         return []
@@ -92,8 +95,8 @@ def _by_visits(steps: Sequence[Step], actors: Mapping[str, Visitor], may: May) -
     others = [exchange for _, exchange in after if exchange.body_hash not in strangers]
     if leaks(steps, actors) or any(from_store(exchange) for exchange in others):
         return [first]
-    untold = any(from_store(exchange) is None for exchange in others)
-    return [first] if untold and any(map(may, others)) else []
+    unknown = any(from_store(exchange) is None for exchange in others)
+    return [first] if unknown and any(map(may, others)) else []
 
 
 def _by_disguise(one: Disguise, member: Visitor, may: May) -> bool:

@@ -82,8 +82,8 @@ def findings(site: Site, seen: Sequence[Disguise], member: Visitor) -> Iterator[
     wanted = "no name under which a stranger gets a member's page"
     if found := leaked(seen, member):
         name = without_random_names(found[0].url.removeprefix(site.base_url))
-        saw = f"{name}: stranger got a page of {member.name}, {cache_state(found[0])}"
-        yield DECEPTION.against(saw, wanted, holds=False, evidence=found)
+        message = f"{name}: stranger got a page of {member.name}, {cache_state(found[0])}"
+        yield DECEPTION.against(message, wanted, holds=False, evidence=found)
         return
     served = [one for one in seen if one.stranger is not None]
     silent = [
@@ -92,7 +92,7 @@ def findings(site: Site, seen: Sequence[Disguise], member: Visitor) -> Iterator[
         for exchange in (one.member, one.stranger)
         if exchange is not None and not exchange.answered and exchange.error not in REFUSED
     ]
-    saw = f"{len(seen)} names tried, {len(served)} lead to the member's page, none leaked"
+    message = f"{len(seen)} names tried, {len(served)} lead to the member's page, none leaked"
     if silent:
-        saw += f"; {len(silent)} without an answer: {silent[0].detail or silent[0].error}"
-    yield DECEPTION.against(saw, wanted, holds=None if silent else True, evidence=silent)
+        message += f"; {len(silent)} without an answer: {silent[0].detail or silent[0].error}"
+    yield DECEPTION.against(message, wanted, holds=None if silent else True, evidence=silent)

@@ -1,6 +1,7 @@
 """Logged-in traffic: no visitor gets another's page, and a member is not answered from the shared store.
 
-What is tried, in which order, is in `walk`; `deception` and `reflection` are the tests beside the visits, `cleaning`
+What is tried, in which order, is in `visit_plan`; `deception` and `unkeyed_headers` are the tests beside the visits,
+`cleanup`
 is what came of the purge after them.
 """
 
@@ -13,9 +14,7 @@ from roundsman.http.cache_status import cache_state
 from roundsman.http.copies import by_rfc, observed, states, tells
 from roundsman.http.freshness import kept_out, storable
 from roundsman.http.vendor_cookies import STICKY
-from roundsman.logged_in.rules import cleanup as cleaning
-from roundsman.logged_in.rules import deception
-from roundsman.logged_in.rules import unkeyed_headers as reflection
+from roundsman.logged_in.rules import cleanup, deception, unkeyed_headers
 from roundsman.logged_in.rules.claims import (
     BYPASS,
     CHECK,
@@ -23,14 +22,14 @@ from roundsman.logged_in.rules.claims import (
     KEPT,
     LEAK,
     MEMBERS,
-    OWN_KEY,
     PERSONAL,
     POLICY,
+    PRIVATE_KEY,
     SHARED,
     STORED,
 )
 from roundsman.logged_in.rules.private_key import NAME, Query, from_store
-from roundsman.logged_in.rules.visit_plan import Walk, order, reflects
+from roundsman.logged_in.rules.visit_plan import Visits, order, reflects
 from roundsman.report.rules.exchange import Exchange, cookie_of
 from roundsman.report.rules.redaction import redacted, secrets_of
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
@@ -49,63 +48,63 @@ _WORD = r"(?:(?:[A-Z]?[a-z]{1,15}|[A-Z]{1,15})[0-9]{0,4}|[0-9]{1,4})"
 _WORDS = re.compile(rf"{_WORD}(?:[-_.|: ]+{_WORD})*")
 
 
-def judge(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Verdict:
-    """Judge one route by its walk."""
-    found = [redacted(finding, secrets_of(members)) for finding in _findings(site, rule, path, walk, members)]
-    law, seen = _columns(site, rule, walk, cast(members))
+def judge(site: Site, rule: Rule, path: str, visits: Visits, members: Sequence[Visitor]) -> Verdict:
+    """Judge one route by its visits."""
+    found = [redacted(finding, secrets_of(members)) for finding in _findings(site, rule, path, visits, members)]
+    law, seen = _columns(site, rule, visits, cast(members))
     return verdict_on(site, rule, CHECK, path, found, by_rfc=law, observed=seen)
 
 
-def _findings(site: Site, rule: Rule, path: str, walk: Walk, members: Sequence[Visitor]) -> Iterator[Finding]:
+def _findings(site: Site, rule: Rule, path: str, visits: Visits, members: Sequence[Visitor]) -> Iterator[Finding]:
     actors = cast(members)
     failed = [f"{member.name}: {member.problem}" for member in members if member.problem]
-    silent = unanswered(CHECK, [*walk.proof, *(exchange for _, exchange in walk.steps)])
+    silent = unanswered(CHECK, [*visits.proof, *(exchange for _, exchange in visits.steps)])
     if order(rule) and (failed or not members):
         why = "; ".join(failed) or "the site file names no sessions"
         yield MEMBERS.against(why, "two test members that can log in", holds=None)
     elif silent:
-        leak = _leak(walk.steps, actors)
+        leak = _leak(visits.steps, actors)
         yield from [leak] * (leak.outcome is Outcome.FAIL)
     elif order(rule):
-        yield _own_key(rule, walk)
-        if walk.asked and rule.cache.by is Audience.MEMBER:
-            yield from _personal(site, rule, walk, actors)
-        elif walk.asked:
-            yield from _shared(rule, walk.steps, actors)
-    elif walk.steps:
-        yield from _in_passing(walk.steps, actors)
+        yield _private_key(rule, visits)
+        if visits.asked and rule.cache.by is Audience.MEMBER:
+            yield from _personal(site, rule, visits, actors)
+        elif visits.asked:
+            yield from _shared(rule, visits.steps, actors)
+    elif visits.steps:
+        yield from _in_passing(visits.steps, actors)
     if silent:
         yield silent
     else:
-        yield from deception.findings(site, walk.disguises, actors.get("A", actors["N"]))
+        yield from deception.findings(site, visits.disguises, actors.get("A", actors["N"]))
         if reflects(rule, path):
-            yield from reflection.findings(walk.query, walk.injections, walk.proof[0])
-    yield from cleaning.findings(site, walk, members)
+            yield from unkeyed_headers.findings(visits.query, visits.injections, visits.proof[0])
+    yield from cleanup.findings(site, visits, members)
 
 
-def _own_key(rule: Rule, walk: Walk) -> Finding:
-    if not walk.asked:
-        asks = "`status_header` in the site file, or " if walk.query is Query.UNTOLD else ""
+def _private_key(rule: Rule, visits: Visits) -> Finding:
+    if not visits.asked:
+        asks = "`status_header` in the site file, or " if visits.query is Query.UNKNOWN else ""
         wanted = f"{asks}`allow_shared_key: true` in the rule {rule.name}, or `staging: true` in the site file"
-        return OWN_KEY.against(f"not tried: {walk.query}", wanted, holds=None, evidence=walk.proof)
-    mine = f"{NAME}=" in walk.asked
-    saw = f"{walk.query}; {'under a random one' if mine else 'on the real URL, as the site file allows'}"
-    return OWN_KEY.against(saw, "a key that nobody else asks for, or leave to use the real one", holds=True)
+        return PRIVATE_KEY.against(f"not tried: {visits.query}", wanted, holds=None, evidence=visits.proof)
+    mine = f"{NAME}=" in visits.asked
+    message = f"{visits.query}; {'under a random one' if mine else 'on the real URL, as the site file allows'}"
+    return PRIVATE_KEY.against(message, "a key that nobody else asks for, or leave to use the real one", holds=True)
 
 
-def _columns(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) -> tuple[str, str]:
+def _columns(site: Site, rule: Rule, visits: Visits, actors: Mapping[str, Visitor]) -> tuple[str, str]:
     """What a shared cache may do with the page that the rule speaks of, and what it did in all visits."""
-    seen = [exchange for _, exchange in walk.steps]
+    seen = [exchange for _, exchange in visits.steps]
     if rule.cache.by is not Audience.MEMBER and not seen:
-        seen = list(walk.proof)
+        seen = list(visits.proof)
     if not seen or not all(exchange.answered for exchange in seen):
         return "", ""
     first = actors.get("A", actors["N"]) if rule.cache.by is Audience.MEMBER else actors["N"]
     return by_rfc(seen[0], targeted_of(site), authorized=first.authorized), observed(seen)
 
 
-def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
-    steps = walk.steps
+def _personal(site: Site, rule: Rule, visits: Visits, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
+    steps = visits.steps
     pages = {who: [exchange for letter, exchange in steps if letter == who] for who in "AB" if who in actors}
     # A visitor who began with no member's page at all tells nothing about the store.
     mine = [
@@ -122,19 +121,19 @@ def _personal(site: Site, rule: Rule, walk: Walk, actors: Mapping[str, Visitor])
     if mine or leak.outcome is Outcome.FAIL:
         yield leak
     if not mine:
-        yield from _by_body(walk)
+        yield from _by_body(visits)
         # A page that is the same for everyone can still hand out a session.
         yield from _replayed(steps)
         return
     law = f"by the RFC {by_rfc(mine[0], targeted_of(site), authorized=actors['A'].authorized)}"
     own = [exchange for exchange in mine if any(actors[owner].shows_in(exchange) for owner in pages)]
     bodies = {exchange.body_hash for exchange in own}
-    copies = [n for n in strangers if from_store(n) and n.body_hash in bodies]
-    saw = ", ".join(f"{n.status} {cache_state(n)}" for n in strangers)
+    copies = [answer for answer in strangers if from_store(answer) and answer.body_hash in bodies]
+    message = ", ".join(f"{answer.status} {cache_state(answer)}" for answer in strangers)
     if copies:
-        saw = f"the member's copy as a {cache_state(copies[0])}; {law}"
+        message = f"the member's copy as a {cache_state(copies[0])}; {law}"
     holds = not copies if tells(strangers) else None
-    yield STORED.against(saw, "an answer of their own", holds=holds, evidence=copies or strangers)
+    yield STORED.against(message, "an answer of their own", holds=holds, evidence=copies or strangers)
     yield _not_from_store(mine, own, law)
     yield _policy(site, rule, mine[0], law, authorized=actors["A"].authorized)
     if "B" not in actors:
@@ -149,39 +148,41 @@ def _in_passing(steps: Steps, actors: Mapping[str, Visitor]) -> Iterator[Finding
     yield from _replayed(steps)
 
 
-def _by_body(walk: Walk) -> Iterator[Finding]:
+def _by_body(visits: Visits) -> Iterator[Finding]:
     """A finding when somebody got the very copy that a member's visit made, although no sentinel tells whose it is.
 
     Weaker than a sentinel: the page can be anybody's. One that the origin gives to strangers is no finding.
     """
-    public = {exchange.body_hash for exchange in walk.proof}
-    public |= {exchange.body_hash for who, exchange in walk.steps if who == "N" and from_store(exchange) is False}
+    public = {exchange.body_hash for exchange in visits.proof}
+    public |= {exchange.body_hash for who, exchange in visits.steps if who == "N" and from_store(exchange) is False}
     makers: dict[str, str] = {}
-    for who, exchange in walk.steps:
+    for who, exchange in visits.steps:
         if who != "N" and from_store(exchange) is False and exchange.body_hash not in public:
             makers.setdefault(exchange.body_hash, who)
     copies = [
-        exchange for who, exchange in walk.steps if from_store(exchange) and makers.get(exchange.body_hash, who) != who
+        exchange
+        for who, exchange in visits.steps
+        if from_store(exchange) and makers.get(exchange.body_hash, who) != who
     ]
     if copies:
-        saw = f"a member's copy as a {cache_state(copies[0])}, by its body alone: no sentinel tells whose it is"
-        yield STORED.against(saw, "an answer of their own", holds=False, evidence=copies)
+        message = f"a member's copy as a {cache_state(copies[0])}, by its body alone: no sentinel tells whose it is"
+        yield STORED.against(message, "an answer of their own", holds=False, evidence=copies)
 
 
 def _is_personal(seen: Sequence[Exchange], member: Visitor, status: int, strangers: Sequence[Exchange]) -> Finding:
     strange = _strange(seen, member, status)
-    saw = "a sentinel on every visit"
+    message = "a sentinel on every visit"
     if strange:
         first = strange[0]
-        saw = f"{first.status}{redirected(first)}" if first.status != status else f"no sentinel of {member.name}"
+        message = f"{first.status}{redirected(first)}" if first.status != status else f"no sentinel of {member.name}"
         if first.body_hash in {exchange.body_hash for exchange in strangers}:
-            saw += ": the stranger's page"
+            message += ": the stranger's page"
         if first.status // 100 == 3 or first.status == 401:
-            saw += f"; {member.name} is not logged in"
+            message += f"; {member.name} is not logged in"
         if not member.sentinels:
-            saw = f"{member.name} has no sentinel that is in no other member's"
+            message = f"{member.name} has no sentinel that is in no other member's"
     wanted = f"{status} with a sentinel of {member.name}"
-    return PERSONAL.against(saw, wanted, holds=None if strange else True, evidence=strange or seen)
+    return PERSONAL.against(message, wanted, holds=None if strange else True, evidence=strange or seen)
 
 
 def _strange(seen: Sequence[Exchange], member: Visitor, status: int) -> list[Exchange]:
@@ -191,12 +192,12 @@ def _strange(seen: Sequence[Exchange], member: Visitor, status: int) -> list[Exc
 
 def _leak(steps: Steps, actors: Mapping[str, Visitor]) -> Finding:
     found = leaks(steps, actors)
-    said = {f"{actors[who].name} got a page of {actors[owner].name}" for who, owner, _ in found}
+    leaks_found = {f"{actors[who].name} got a page of {actors[owner].name}" for who, owner, _ in found}
     if not any(actor.sentinels for actor in actors.values()):
         return LEAK.against("no sentinel to look for", "only one's own sentinels", holds=None)
     evidence = [exchange for _, _, exchange in found] or [exchange for _, exchange in steps]
-    saw = "; ".join(sorted(said)) or "no sentinel"
-    return LEAK.against(saw, "only one's own sentinels", holds=not found, evidence=evidence)
+    message = "; ".join(sorted(leaks_found)) or "no sentinel"
+    return LEAK.against(message, "only one's own sentinels", holds=not found, evidence=evidence)
 
 
 def _not_from_store(mine: Sequence[Exchange], own: Sequence[Exchange], law: str) -> Finding:
@@ -204,8 +205,10 @@ def _not_from_store(mine: Sequence[Exchange], own: Sequence[Exchange], law: str)
     # With a member's sentinel it is more than a rule broken: the store holds that page.
     held = any(exchange in own for exchange in stored)
     claim = replace(SHARED, severity=Severity.STORED) if held else SHARED
-    saw = f"{law}, observed {states(mine)}" if held else states(mine)
-    return claim.against(saw, "no HIT", holds=not stored if tells(mine) or stored else None, evidence=stored or mine)
+    message = f"{law}, observed {states(mine)}" if held else states(mine)
+    return claim.against(
+        message, "no HIT", holds=not stored if tells(mine) or stored else None, evidence=stored or mine
+    )
 
 
 def _policy(site: Site, rule: Rule, first: Exchange, law: str, *, authorized: bool) -> Finding:
@@ -214,28 +217,28 @@ def _policy(site: Site, rule: Rule, first: Exchange, law: str, *, authorized: bo
         kept_out(first.header("cache-control"))
         and not storable(first, authorized=authorized, targeted=targeted_of(site)).yes
     )
-    saw = law if shut or not rule.bypasses_cookies else f"{law}; the rule names its bypass"
+    message = law if shut or not rule.bypasses_cookies else f"{law}; the rule names its bypass"
     return POLICY.against(
-        saw, "private or no-store, or a bypass in the rule", holds=shut or rule.bypasses_cookies, evidence=[first]
+        message, "private or no-store, or a bypass in the rule", holds=shut or rule.bypasses_cookies, evidence=[first]
     )
 
 
 def _cookies(steps: Steps) -> Iterator[Finding]:
     owners: dict[tuple[str, str], set[str]] = {}
     carriers: dict[tuple[str, str], list[Exchange]] = {}
-    for place, (who, exchange) in enumerate(steps):
+    for index, (who, exchange) in enumerate(steps):
         for cookie in _identities(exchange):
             # A stranger brings no cookie, so each time it is another one; what the origin gives both may be the time.
             again = who == "N" and from_store(exchange)
-            owners.setdefault(cookie, set()).add(f"{who}{place}" if again else who)
+            owners.setdefault(cookie, set()).add(f"{who}{index}" if again else who)
             carriers.setdefault(cookie, []).append(exchange)
     if not owners:
         return
     twice = [cookie for cookie, given_to in owners.items() if len(given_to) > 1]
     names = cookie_names(sorted({name for name, _ in twice or owners}))
-    saw = f"{names} with the same value for two visitors" if twice else f"{names} with a value for each visitor"
+    message = f"{names} with the same value for two visitors" if twice else f"{names} with a value for each visitor"
     evidence = list({id(one): one for cookie in twice or owners for one in carriers[cookie]}.values())
-    yield COOKIE.against(saw, "a value for each visitor", holds=not twice, evidence=evidence)
+    yield COOKIE.against(message, "a value for each visitor", holds=not twice, evidence=evidence)
 
 
 def _replayed(steps: Steps) -> Iterator[Finding]:
@@ -262,8 +265,8 @@ def _shared(rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator
     if unsent := _unsent(rule, actors["A"]):
         yield BYPASS.against(unsent, "a request that the bypass names", holds=None, evidence=[member])
     elif not from_store(warm):
-        saw = f"{cache_state(warm)} on the second visit"
-        yield BYPASS.against(saw, "a warm copy to try a member against", holds=None, evidence=[warm])
+        message = f"{cache_state(warm)} on the second visit"
+        yield BYPASS.against(message, "a warm copy to try a member against", holds=None, evidence=[warm])
     elif member.status >= 500:
         yield BYPASS.against(member.status, "no server error for a member", holds=None, evidence=[warm, member])
     else:
@@ -273,10 +276,10 @@ def _shared(rule: Rule, steps: Steps, actors: Mapping[str, Visitor]) -> Iterator
     if after and from_store(warm):
         later = after[0][1]
         same = later.body_hash == warm.body_hash
-        saw = f"{'the same copy' if same else 'another body'}, {cache_state(later)}"
+        message = f"{'the same copy' if same else 'another body'}, {cache_state(later)}"
         # A fresh answer can differ by itself, and says nothing of the copy that was kept.
         holds = same if from_store(later) else None
-        yield KEPT.against(saw, "the same copy", holds=holds, evidence=[warm, member, later])
+        yield KEPT.against(message, "the same copy", holds=holds, evidence=[warm, member, later])
     yield _leak(steps, actors)
     yield from _cookies(steps)
 

@@ -24,7 +24,7 @@ class Query(StrEnum):
     APART = "the edge keeps queries apart"
     COLD = "the edge kept no copy under a query of its own"
     SHARED = "the edge leaves the query out of its key"
-    UNTOLD = "the edge does not say what it did with the query"
+    UNKNOWN = "the edge does not say what it did with the query"
 
 
 def own(path: str, name: str) -> str:
@@ -63,5 +63,5 @@ def read(proof: Sequence[Exchange]) -> Query:
     if new or other:
         return Query.SHARED
     if new is None or other is None:
-        return Query.UNTOLD
+        return Query.UNKNOWN
     return Query.APART if again else Query.COLD

@@ -50,11 +50,11 @@ def attempt(
     """Try each header until one stays in a copy. `usual` is the route's answer to a request without any of them."""
     seen: list[Injection] = []
     for header, form in HEADERS.items():
-        place, name = own(path, next(fresh)), next(fresh)
-        first = yield probe(site, place, STRANGER, (header, form.format(name=name)))
+        asked, name = own(path, next(fresh)), next(fresh)
+        first = yield probe(site, asked, STRANGER, (header, form.format(name=name)))
         one = Injection(header, name, first)
         if first.answered and (shows(first, [name]) or first.status != usual.status):
-            again = yield probe(site, place)
+            again = yield probe(site, asked)
             one = Injection(header, name, first, again)
         seen.append(one)
         if stayed(one, usual):
@@ -79,7 +79,7 @@ def findings(query: Query, seen: Sequence[Injection], usual: Exchange) -> Iterat
         return
     if not seen:
         # How an edge makes its keys stays as it is; that it does not say may change.
-        known = query is not Query.UNTOLD
+        known = query is not Query.UNKNOWN
         claim = replace(INJECTED, breach=Outcome.WARN) if known else INJECTED
         apart = "a key of the run's own, so that no reader meets the test; try it where the edge keeps queries apart"
         yield claim.against(f"not tried: {query}", apart, holds=False if known else None, evidence=[usual])
@@ -87,15 +87,15 @@ def findings(query: Query, seen: Sequence[Injection], usual: Exchange) -> Iterat
     for one in seen:
         if one.again is not None and stayed(one, usual):
             what = "what it said" if shows(one.again, [one.name]) else f"status {one.again.status}"
-            saw = f"{one.header}: the next visitor got {what}, {cache_state(one.again)}"
-            yield INJECTED.against(saw, wanted, holds=False, evidence=[one.first, one.again])
+            message = f"{one.header}: the next visitor got {what}, {cache_state(one.again)}"
+            yield INJECTED.against(message, wanted, holds=False, evidence=[one.first, one.again])
             return
     silent = [one.first for one in seen if not one.first.answered and one.first.error not in REFUSED]
     silent += [one.again for one in seen if one.again is not None and not one.again.answered]
-    saw = f"{len(seen)} headers tried, none stayed"
+    message = f"{len(seen)} headers tried, none stayed"
     if silent:
-        saw += f"; {len(silent)} without an answer: {silent[0].detail or silent[0].error}"
-    yield INJECTED.against(saw, wanted, holds=None if silent else True, evidence=silent)
+        message += f"; {len(silent)} without an answer: {silent[0].detail or silent[0].error}"
+    yield INJECTED.against(message, wanted, holds=None if silent else True, evidence=silent)
     if repeated := [one for one in seen if shows(one.first, [one.name])]:
-        saw = ", ".join(one.header for one in repeated)
-        yield ECHOED.against(saw, "no header in the page", holds=False, evidence=[one.first for one in repeated])
+        message = ", ".join(one.header for one in repeated)
+        yield ECHOED.against(message, "no header in the page", holds=False, evidence=[one.first for one in repeated])

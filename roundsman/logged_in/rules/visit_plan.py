@@ -1,4 +1,4 @@
-"""The walk of one route: who asks for what, in which order, and when it ends early.
+"""The visits to one route: who asks for what, in which order, and when it ends early.
 
 A plan asks nobody itself: it yields probes and is sent their answers, so that it can be tried against a made-up edge.
 """
@@ -6,8 +6,7 @@ A plan asks nobody itself: it yields probes and is sent their answers, so that i
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from roundsman.logged_in.rules import deception
-from roundsman.logged_in.rules import unkeyed_headers as reflection
+from roundsman.logged_in.rules import deception, unkeyed_headers
 from roundsman.logged_in.rules.deception import Disguise
 from roundsman.logged_in.rules.private_key import Query, own, probe, prove, read
 from roundsman.logged_in.rules.unkeyed_headers import Injection
@@ -24,7 +23,7 @@ PASSING_ORDER = "AN"
 
 
 @dataclass(frozen=True, slots=True)
-class Purge:
+class Cleanup:
     """How the purge of what may have been stored went: its problem or "", and what a stranger then got of each URL."""
 
     urls: tuple[str, ...]
@@ -33,20 +32,20 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """What was seen of one route. `asked` is the path that members were sent to; empty when none was safe."""
+class Visits:
+    """What was observed of one route. `asked` is the path that members were sent to; empty when none was safe."""
 
     proof: tuple[Exchange, ...] = ()
     asked: str = ""
     steps: tuple[Step, ...] = ()
     disguises: tuple[Disguise, ...] = ()
     injections: tuple[Injection, ...] = ()
-    purge: Purge | None = None
+    cleanup: Cleanup | None = None
 
     @property
     def query(self) -> Query:
         """What the edge was proven to do with a query."""
-        return read(self.proof) if len(self.proof) == 3 else Query.UNTOLD
+        return read(self.proof) if len(self.proof) == 3 else Query.UNKNOWN
 
 
 def order(rule: Rule) -> str:
@@ -57,7 +56,7 @@ def order(rule: Rule) -> str:
 
 
 def routes(rule: Rule) -> tuple[str, ...]:
-    """The routes that are walked: a member's, those with a bypass for members, and one of each other shared rule."""
+    """The routes that are visited: a member's, those with a bypass for members, and one of each other shared rule."""
     if rule.cache.by is Audience.MEMBER:
         return rule.examples.not_cached
     return rule.examples.cached if order(rule) else rule.examples.cached[:1]
@@ -68,10 +67,10 @@ def reflects(rule: Rule, path: str) -> bool:
     return path in rule.examples.cached[:1]
 
 
-def walk(
+def visit(
     site: Site, rule: Rule, path: str, members: Sequence[Visitor], names: Iterator[str]
-) -> Generator[Probe, Exchange, Walk]:
-    """Walk one route. `names` are random, 32 hexadecimal digits each.
+) -> Generator[Probe, Exchange, Visits]:
+    """Visit one route. `names` are random, 32 hexadecimal digits each.
 
     Requests at most: 3 for the proof of a key of its own and 6 visits; on a member's page 24 in disguise; on the first
     shared route of a rule 22 with unkeyed headers. After a leak no member asks again.
@@ -79,13 +78,18 @@ def walk(
     can_log_in = bool(members) and not any(member.problem for member in members)
     compares = bool(order(rule)) and can_log_in
     if not (compares or reflects(rule, path)):
-        return Walk()
+        return Visits()
     name, proof = yield from prove(site, path, names)
     if not all(exchange.answered for exchange in proof):
-        return Walk(proof)
+        return Visits(proof)
     query, actors = read(proof), cast(members)
-    asked, steps, disguises, injections = "", (), (), ()
-    if compares and (asked := _place(site, rule, path, query, name if order(rule) == SHARED_ORDER else next(names))):
+    asked = ""
+    steps: tuple[Step, ...] = ()
+    disguises: tuple[Disguise, ...] = ()
+    injections: tuple[Injection, ...] = ()
+    if compares and (
+        asked := _asked_path(site, rule, path, query, name if order(rule) == SHARED_ORDER else next(names))
+    ):
         warm = [("N", exchange) for exchange in proof[:2]] if asked == proof[0].url.removeprefix(site.base_url) else []
         steps = yield from _visits(site, asked, order(rule), actors, warm)
         if rule.cache.by is Audience.MEMBER and _personal(steps, actors) and not leaks(steps, actors):
@@ -93,11 +97,11 @@ def walk(
     if can_log_in and not order(rule) and query is Query.APART:
         steps = yield from _visits(site, own(path, next(names)), PASSING_ORDER, actors, [])
     if reflects(rule, path) and query is Query.APART and not leaks(steps, actors):
-        injections = yield from reflection.attempt(site, path, proof[0], names)
-    return Walk(proof, asked, steps, disguises, injections)
+        injections = yield from unkeyed_headers.attempt(site, path, proof[0], names)
+    return Visits(proof, asked, steps, disguises, injections)
 
 
-def _place(site: Site, rule: Rule, path: str, query: Query, name: str) -> str:
+def _asked_path(site: Site, rule: Rule, path: str, query: Query, name: str) -> str:
     """Where members may ask without a reader meeting what they leave; empty when there is no such place.
 
     Where strangers' answers are not kept, as on most members' pages, two misses are all the proof there can be.

@@ -11,9 +11,9 @@ from roundsman.report.rules.exchange import Exchange
 from roundsman.site.rules.promises import Marker
 
 #: Seconds: the grain of Age on both sides of a birth time.
-GRAIN = 1.0
+AGE_GRAIN_SECONDS = 1.0
 #: Seconds of its lifetime that a copy needs: twice as many as a proof takes.
-ENOUGH = 12.0
+LIFETIME_SECONDS = 12.0
 
 
 class Strength(StrEnum):
@@ -25,7 +25,7 @@ class Strength(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ProofTerms:
     """What an answer is held against.
 
     `purged_at` is when the last purge was sent. `changed`: the content is known to be another one now. `certain`:
@@ -42,10 +42,10 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was seen of a copy, whether it is as it should be, and how strongly that is known."""
+class Observation:
+    """What was observed of a copy, whether it is as it should be, and how strongly that is known."""
 
-    saw: str
+    observed: str
     holds: bool | None
     strength: Strength
 
@@ -66,10 +66,10 @@ def ends_in(seen: Sequence[Exchange], now: float, targeted: Sequence[str] = ()) 
     """
     last = seen[-1]
     whole, rest = lifetime(last, targeted=targeted), left(last, targeted=targeted)
-    if whole is None or rest is None or whole < 2 * ENOUGH:
+    if whole is None or rest is None or whole < 2 * LIFETIME_SECONDS:
         return None
     ends = rest - (now - last.started)
-    return max(0.0, ends) if ends < ENOUGH else None
+    return max(0.0, ends) if ends < LIFETIME_SECONDS else None
 
 
 def kept_again(seen: Sequence[Exchange]) -> bool:
@@ -79,16 +79,16 @@ def kept_again(seen: Sequence[Exchange]) -> bool:
 
 def age_stands_still(earlier: Exchange, later: Exchange) -> bool:
     """Whether a copy was kept for longer than its Age has grown: nginx repeats the Age that came with the copy."""
-    ages = age(earlier), age(later)
-    if None in ages or earlier.body_hash != later.body_hash or not cache_state(later).from_store:
+    before, after = age(earlier), age(later)
+    if before is None or after is None or earlier.body_hash != later.body_hash or not cache_state(later).from_store:
         return False
-    return ages[1] - ages[0] < later.started - earlier.started - GRAIN and ages[1] <= ages[0]
+    return after - before < later.started - earlier.started - AGE_GRAIN_SECONDS and after <= before
 
 
 def age_to_wait(exchange: Exchange, now: float) -> float:
     """Seconds to wait so that old and new births differ by more than the grain; 0 when the edge sends no Age."""
     born = birth(exchange)
-    return 0.0 if born is None else max(0.0, born + 2 * GRAIN + 0.1 - now)
+    return 0.0 if born is None else max(0.0, born + 2 * AGE_GRAIN_SECONDS + 0.1 - now)
 
 
 def mark(exchange: Exchange, marker: Marker | None) -> str:
@@ -101,64 +101,64 @@ def mark(exchange: Exchange, marker: Marker | None) -> str:
     return found[1 if found.re.groups else 0] if found else ""
 
 
-def new(old: Exchange, seen: Sequence[Exchange], terms: Terms) -> Told:
+def new(old: Exchange, seen: Sequence[Exchange], terms: ProofTerms) -> Observation:
     """Whether the first of some answers is a new copy. The next one may tell its birth, where a MISS has no Age."""
     first = seen[0]
     born = _born(seen) if terms.age_tells else None
-    late = born is not None and born < terms.purged_at - GRAIN
-    what = _difference(old, first, terms.marker)
-    if what and late:
-        return Told(f"{what}, yet {_since(born, terms)}", None, Strength.CONTENT)
-    if what and (_declared(old, terms.marker) or born is not None or cache_state(first).from_store is False):
-        return Told(f"{what} ({Strength.CONTENT})", holds=True, strength=Strength.CONTENT)
-    if what:
-        mend = "name a marker in the rule, to prove by it"
-        return Told(f"{what}, {cache_state(first)}; {mend}", None, Strength.LABEL)
+    late = born is not None and born < terms.purged_at - AGE_GRAIN_SECONDS
+    change = _difference(old, first, terms.marker)
+    if change and born is not None and late:
+        return Observation(f"{change}, yet {_since(born, terms)}", None, Strength.CONTENT)
+    if change and (_declared(old, terms.marker) or born is not None or cache_state(first).from_store is False):
+        return Observation(f"{change} ({Strength.CONTENT})", holds=True, strength=Strength.CONTENT)
+    if change:
+        advice = "name a marker in the rule, to prove by it"
+        return Observation(f"{change}, {cache_state(first)}; {advice}", None, Strength.LABEL)
     if terms.changed and (stale := _stale(old, first, terms.marker)):
-        return Told(f"{stale}, though the content changed", holds=False, strength=Strength.CONTENT)
+        return Observation(f"{stale}, though the content changed", holds=False, strength=Strength.CONTENT)
     same = "content unchanged" if first.body_hash == old.body_hash else "other content"
     if born is not None:
         holds = not late if terms.certain else None
-        return Told(f"{same}, {_since(born, terms)} ({Strength.BIRTH})", holds, Strength.BIRTH)
+        return Observation(f"{same}, {_since(born, terms)} ({Strength.BIRTH})", holds, Strength.BIRTH)
     state = cache_state(first)
     holds = None if state.from_store is None or not terms.certain else not state.from_store
     if state.from_store and not terms.labels_tell:
         holds = None
     stuck = "" if terms.age_tells else ", with an Age that stands still"
-    return Told(f"{same}, {state}{stuck} ({Strength.LABEL})", holds, Strength.LABEL)
+    return Observation(f"{same}, {state}{stuck} ({Strength.LABEL})", holds, Strength.LABEL)
 
 
-def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: Terms) -> Told:
+def still_new(old: Exchange, seen: Sequence[Exchange], late: Exchange, terms: ProofTerms) -> Observation:
     """Whether a late look still finds the new copy, or a newer one, and not the old one that was on its way."""
     if late.status != seen[0].status and refuses(late.status):
-        return Told(f"{late.status}, which says nothing of its copy", None, Strength.LABEL)
+        return Observation(f"{late.status}, which says nothing of its copy", None, Strength.LABEL)
     born = birth(late) if terms.age_tells else None
     state = cache_state(late)
     if old.body_hash != seen[0].body_hash and late.body_hash in {old.body_hash, seen[0].body_hash}:
         back = late.body_hash == old.body_hash
-        return Told(f"{state}, the {'old content again' if back else 'new content'}", not back, Strength.CONTENT)
+        return Observation(f"{state}, the {'old content again' if back else 'new content'}", not back, Strength.CONTENT)
     if born is not None:
-        holds = born >= terms.purged_at - GRAIN if terms.certain else None
-        return Told(f"{state}, {_since(born, terms)}", holds, Strength.BIRTH)
+        holds = born >= terms.purged_at - AGE_GRAIN_SECONDS if terms.certain else None
+        return Observation(f"{state}, {_since(born, terms)}", holds, Strength.BIRTH)
     same = "the same" if late.body_hash == seen[0].body_hash else "other"
-    return Told(f"{state}, {same} content", holds=True, strength=Strength.LABEL)
+    return Observation(f"{state}, {same} content", holds=True, strength=Strength.LABEL)
 
 
-def untouched(before: Exchange, after: Exchange, terms: Terms) -> Told:
+def untouched(before: Exchange, after: Exchange, terms: ProofTerms) -> Observation:
     """Whether a neighbour is still the copy that it was: from the store, the same content, born before the purge."""
     if after.status != before.status and refuses(after.status):
-        return Told(f"{after.status}, which says nothing of its copy", None, Strength.LABEL)
+        return Observation(f"{after.status}, which says nothing of its copy", None, Strength.LABEL)
     born = birth(after) if terms.age_tells else None
     same = after.body_hash == before.body_hash and mark(after, terms.marker) == mark(before, terms.marker)
     stored = cache_state(after).from_store
-    holds: bool | None = bool(stored and same and (born is None or born < terms.purged_at - GRAIN))
-    told = f"{cache_state(after)}, {'same' if same else 'other'} content"
+    holds: bool | None = bool(stored and same and (born is None or born < terms.purged_at - AGE_GRAIN_SECONDS))
+    observed = f"{cache_state(after)}, {'same' if same else 'other'} content"
     servers = read(before).node, read(after).node
     if not holds and all(servers) and servers[0] != servers[1]:
-        return Told(f"{told}, and another server answered ({servers[1]})", None, Strength.LABEL)
+        return Observation(f"{observed}, and another server answered ({servers[1]})", None, Strength.LABEL)
     if born is None:
-        return Told(told, holds, Strength.LABEL)
-    return Told(f"{told}, {_since(born, terms)}", holds, Strength.BIRTH)
+        return Observation(observed, holds, Strength.LABEL)
+    return Observation(f"{observed}, {_since(born, terms)}", holds, Strength.BIRTH)
 
 
 def refuses(status: int) -> bool:
@@ -182,7 +182,7 @@ def _difference(old: Exchange, new: Exchange, marker: Marker | None) -> str:
         after = mark(new, marker)
         return "a new marker" if after and after != mark(old, marker) else ""
     for name in ("etag", "last-modified"):
-        before, after = (one.header(name).removeprefix("W/") for one in (old, new))
+        before, after = (exchange.header(name).removeprefix("W/") for exchange in (old, new))
         if before and after and before != after:
             return f"another {name}"
     return ""
@@ -202,6 +202,6 @@ def _born(seen: Sequence[Exchange]) -> float | None:
     return None
 
 
-def _since(born: float, terms: Terms) -> str:
+def _since(born: float, terms: ProofTerms) -> str:
     since = born - terms.purged_at
     return f"born {abs(since):.1f}s {'after' if since >= 0 else 'before'} the purge"

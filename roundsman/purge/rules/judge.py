@@ -1,7 +1,7 @@
 """Targeted purge: this route is new, its neighbours are not, and it is cached again.
 
 A 200 from the purge, a MISS and an Age of 0 each prove nothing alone. What proves is, in this order, a content marker
-that changed, a copy born after the purge on the prober's own clock, and only then the edge's label: `purge_evidence`.
+that changed, a copy born after the purge on the prober's own clock, and only then the edge's label: `evidence`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ from roundsman.http.cache_status import cache_state
 from roundsman.http.copies import difference, observed
 from roundsman.http.freshness import left
 from roundsman.purge.rules.evidence import (
+    Observation,
+    ProofTerms,
     Strength,
-    Terms,
-    Told,
     kept_again,
     new,
     refuses,
@@ -22,8 +22,7 @@ from roundsman.purge.rules.evidence import (
     untouched,
     warm_enough,
 )
-from roundsman.purge.rules.proof import Proof
-from roundsman.purge.rules.views import MADE_UP, Kind, View
+from roundsman.purge.rules.proof import MADE_UP, Proof, View, ViewKind
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
@@ -48,7 +47,7 @@ CONTROL = Claim(f"{CHECK}/control", "A far route did not change by itself meanwh
 NO_CONTROL = replace(CONTROL, breach=Outcome.WARN)
 
 #: Seconds in which a softly purged copy may still be served, while the new one is fetched.
-SOFT = 5.0
+SOFT_SECONDS = 5.0
 
 
 def old_ones(site: Site, proof: Proof) -> list[View]:
@@ -79,8 +78,8 @@ def judge(site: Site, rule: Rule, proof: Proof, url: str, *, drill: bool = False
     near = [view for view in proof.scene.others if view.of in {url, ""}]
     findings = list(_findings(site, rule, proof, (mine, near), drill=drill))
     answers = [exchange for view in mine for exchange in proof.after.get(view, ())]
-    said = proven(findings, len(mine)) or (observed(answers) if answers else "")
-    return verdict_on(site, rule, CHECK, url.removeprefix(site.base_url), findings, observed=said)
+    outcome = proven(findings, len(mine)) or (observed(answers) if answers else "")
+    return verdict_on(site, rule, CHECK, url.removeprefix(site.base_url), findings, observed=outcome)
 
 
 def proven(findings: Sequence[Finding], copies: int) -> str:
@@ -117,7 +116,7 @@ def _findings(
         yield hidden._replace(outcome=Outcome.UNKNOWN)
     elif proof.plan.refusals:
         refusal = proof.plan.refusals[0]
-        yield ACCEPTED.against(refusal.saw, f"{refusal.wanted}; {refusal.mend}", holds=None)
+        yield ACCEPTED.against(refusal.observed, f"{refusal.wanted}; {refusal.advice}", holds=None)
     elif proof.problem:
         holds = False if proof.permanent else None
         yield ACCEPTED.against(proof.problem, "a purge that is taken", holds=holds)
@@ -138,8 +137,8 @@ def _cold(site: Site, proof: Proof, mine: Sequence[View], near: Sequence[View]) 
         if view.kind in MADE_UP:
             continue
         if not warm_enough(seen):
-            saw = f"{_name(view)}: {', '.join(cache_state(exchange) for exchange in seen) or 'not asked'}"
-            return WARM.against(saw, "two HITs in a row on the same copy", holds=None, evidence=seen)
+            message = f"{_name(view)}: {', '.join(cache_state(exchange) for exchange in seen) or 'not asked'}"
+            return WARM.against(message, "two HITs in a row on the same copy", holds=None, evidence=seen)
         if short := _short(site, proof, view):
             return WARM.against(f"{_name(view)}: {short[0]}", short[1], holds=None, evidence=seen[-1:])
     return None
@@ -157,35 +156,39 @@ def _short(site: Site, proof: Proof, view: View) -> tuple[str, str] | None:
 
 
 def _proof(site: Site, rule: Rule, proof: Proof, mine: Sequence[View], near: Sequence[View]) -> Iterator[Finding]:
-    controls = [view for view in near if view.kind is Kind.CONTROL]
+    controls = [view for view in near if view.kind is ViewKind.CONTROL]
     looked = {view: untouched(*_pair(proof, view), proof.terms(rule, view, first=True)) for view in controls}
-    moved = any(not told.holds for told in looked.values())
+    moved = any(not observation.holds for observation in looked.values())
     taken = moved and _takes_everything(site, rule, proof, near)
-    for view, told in looked.items():
-        held = replace(told, holds=False if taken else True if told.holds else None)
+    for view, observation in looked.items():
+        held = replace(observation, holds=False if taken else True if observation.holds else None)
         if taken:
-            held = replace(held, saw=f"{told.saw}: the purge took everything, this and every neighbour at once")
-        yield _told(CONTROL, view, held, "the same copy as before", _pair(proof, view))
+            held = replace(
+                held, observed=f"{observation.observed}: the purge took everything, this and every neighbour at once"
+            )
+        yield _finding(CONTROL, view, held, "the same copy as before", _pair(proof, view))
     if not controls:
         wanted = "another rule for everyone with a cached example"
         yield NO_CONTROL.against("no far route to watch", wanted, holds=False)
     answers, unsettled = "; ".join(one.answers for one in proof.purges), proof.purges[-1].unsettled
     yield ACCEPTED.against(unsettled or answers, "a purge that is taken, and done", holds=None if unsettled else True)
     if missing := (proof.scene.unlooked or {}).get(mine[0].url):
-        saw = f"answers vary by {', '.join(missing)}, of which no values are named"
+        message = f"answers vary by {', '.join(missing)}, of which no values are named"
         # Where one variant is purged at a time, the others are as old as they were.
         holds = None if proof.one_variant else False
-        yield VARIANTS.against(saw, "`purge: {variants: ...}` in the rule", holds=holds)
+        yield VARIANTS.against(message, "`purge: {variants: ...}` in the rule", holds=holds)
     if others := proof.scene.unasked:
-        saw = f"{', '.join(others)} not looked at, as the site speaks {urlsplit(site.base_url).scheme}"
-        yield SERVERS.against(saw, "`servers` of the site's own scheme that lead to each", holds=False)
+        message = f"{', '.join(others)} not looked at, as the site speaks {urlsplit(site.base_url).scheme}"
+        yield SERVERS.against(message, "`servers` of the site's own scheme that lead to each", holds=False)
     terms = {view: proof.terms(rule, view, certain=not moved or taken) for view in mine}
     found = {view: _first_new(proof, view, terms[view]) for view in mine}
-    yield from _together(REFRESHED, proof, {view: told for view, (told, _) in found.items()}, "a new copy")
-    slow = {view: place for view, (told, place) in found.items() if told.holds and place}
+    yield from _together(
+        REFRESHED, proof, {view: observation for view, (observation, _) in found.items()}, "a new copy"
+    )
+    slow = {view: index for view, (observation, index) in found.items() if observation.holds and index}
     yield from _in_time(proof, slow)
-    # Old or not, that is told; what follows is only asked of what is new.
-    fresh = [view for view, (told, _) in found.items() if told.holds is not False]
+    # Old or not, that is reported; what follows is only asked of what is new.
+    fresh = [view for view, (observation, _) in found.items() if observation.holds is not False]
     yield from _kept(proof, mine)
     yield from _neighbours(site, rule, proof, near, moved=moved and not taken)
     late = {
@@ -202,8 +205,8 @@ def _takes_everything(site: Site, rule: Rule, proof: Proof, near: Sequence[View]
     Each was still the same copy right before the purge, and has the same content after it: no deploy, no end of a
     lifetime. Without a look right before, or without a sibling, nobody knows.
     """
-    watched = [view for view in near if view.kind is Kind.CONTROL or _tells(site, proof, view)]
-    if not any(view.kind is Kind.SIBLING for view in watched):
+    watched = [view for view in near if view.kind is ViewKind.CONTROL or _tells(site, proof, view)]
+    if not any(view.kind is ViewKind.SIBLING for view in watched):
         return False
     for view in watched:
         (warm, after), before = _pair(proof, view), proof.before.get(view)
@@ -214,26 +217,26 @@ def _takes_everything(site: Site, rule: Rule, proof: Proof, near: Sequence[View]
     return True
 
 
-def _first_new(proof: Proof, view: View, terms: Terms) -> tuple[Told, int]:
-    """What the first look says, or the first one that finds a new copy; and its place."""
+def _first_new(proof: Proof, view: View, terms: ProofTerms) -> tuple[Observation, int]:
+    """What the first look says, or the first one that finds a new copy; and its index."""
     seen, old = proof.after[view], proof.warm[view][-1]
-    told = [new(old, seen[place:], terms) for place in range(len(seen))]
-    if told[0].holds is not False:
-        return told[0], 0
-    return next(((one, place) for place, one in enumerate(told) if one.holds), (told[0], 0))
+    observations = [new(old, seen[index:], terms) for index in range(len(seen))]
+    if observations[0].holds is not False:
+        return observations[0], 0
+    return next(((one, index) for index, one in enumerate(observations) if one.holds), (observations[0], 0))
 
 
 def _in_time(proof: Proof, slow: Mapping[View, int]) -> Iterator[Finding]:
     """New, but not at the first look: a soft purge may do that, for a while."""
-    allowed = SOFT if proof.soft else 0.0
-    wanted = f"new within {spoken(SOFT)} of a soft purge" if proof.soft else "new at the first look"
-    for view, place in slow.items():
-        first, then = proof.after[view][0], proof.after[view][place]
+    allowed = SOFT_SECONDS if proof.soft else 0.0
+    wanted = f"new within {spoken(SOFT_SECONDS)} of a soft purge" if proof.soft else "new at the first look"
+    for view, index in slow.items():
+        first, then = proof.after[view][0], proof.after[view][index]
         after = then.started - proof.purges[-1].ended
-        told = Told(
+        observation = Observation(
             f"{cache_state(first)} on the old copy, and new after {after:.1f}s", after <= allowed, Strength.LABEL
         )
-        yield _told(IN_TIME, view, told, wanted, (first, then))
+        yield _finding(IN_TIME, view, observation, wanted, (first, then))
     if proof.soft and not slow:
         yield IN_TIME.against("new at the first look", wanted, holds=True)
 
@@ -246,19 +249,19 @@ def _kept(proof: Proof, mine: Sequence[View]) -> Iterator[Finding]:
         states = ", ".join(cache_state(exchange) for exchange in seen)
         gone = seen[-1].status != proof.warm[view][-1].status
         if not gone or kept_again(seen):
-            found[view] = Told(states, kept_again(seen), Strength.LABEL)
+            found[view] = Observation(states, kept_again(seen), Strength.LABEL)
     yield from _together(CACHED_AGAIN, proof, found, "a HIT on the new copy")
 
 
 def _neighbours(site: Site, rule: Rule, proof: Proof, near: Sequence[View], *, moved: bool) -> Iterator[Finding]:
-    watched = [view for view in near if view.kind is not Kind.CONTROL and _tells(site, proof, view)]
+    watched = [view for view in near if view.kind is not ViewKind.CONTROL and _tells(site, proof, view)]
     if not watched:
         yield NEIGHBOUR.against("no neighbour to watch", "two examples beside the canary", holds=None)
     for view in watched:
-        told = untouched(*_pair(proof, view), proof.terms(rule, view, first=True))
-        if moved and not told.holds:
-            told = replace(told, holds=None)
-        yield _told(NEIGHBOUR, view, told, "the same copy as before", _pair(proof, view))
+        observation = untouched(*_pair(proof, view), proof.terms(rule, view, first=True))
+        if moved and not observation.holds:
+            observation = replace(observation, holds=None)
+        yield _finding(NEIGHBOUR, view, observation, "the same copy as before", _pair(proof, view))
 
 
 def _tells(site: Site, proof: Proof, view: View) -> bool:
@@ -273,7 +276,7 @@ def _tells(site: Site, proof: Proof, view: View) -> bool:
         return True
     # It was there before, as it is in each round but the first.
     targets = [one for one in proof.scene.targets if one.of == view.of and one.node == view.node]
-    return view.kind is not Kind.QUERY and all(
+    return view.kind is not ViewKind.QUERY and all(
         difference(proof.warm[one][-1], seen[-1]) for one in targets if proof.warm.get(one)
     )
 
@@ -286,22 +289,26 @@ def _name(view: View) -> str:
     return f"{view.path} at {view.which}" if view.which else view.path
 
 
-def _told(claim: Claim, view: View, told: Told, wanted: str, evidence: Sequence[Exchange]) -> Finding:
-    saw = told.saw if view.kind is Kind.TARGET and not view.which else f"{_name(view)}: {told.saw}"
-    return claim.against(saw, wanted, holds=told.holds, evidence=evidence)
+def _finding(claim: Claim, view: View, observation: Observation, wanted: str, evidence: Sequence[Exchange]) -> Finding:
+    message = (
+        observation.observed
+        if view.kind is ViewKind.TARGET and not view.which
+        else f"{_name(view)}: {observation.observed}"
+    )
+    return claim.against(message, wanted, holds=observation.holds, evidence=evidence)
 
 
-def _together(claim: Claim, proof: Proof, found: Mapping[View, Told], wanted: str) -> Iterator[Finding]:
+def _together(claim: Claim, proof: Proof, found: Mapping[View, Observation], wanted: str) -> Iterator[Finding]:
     """One finding for all copies that are as they should be, in the words of the weakest, and one for each other."""
-    good = [view for view, told in found.items() if told.holds]
+    good = [view for view, observation in found.items() if observation.holds]
     if good:
         weakest = max(good, key=lambda view: list(Strength).index(found[view].strength))
-        saw = f"{len(good)} copies: {found[weakest].saw}" if len(good) > 1 else found[weakest].saw
+        message = f"{len(good)} copies: {found[weakest].observed}" if len(good) > 1 else found[weakest].observed
         evidence = [one for view in good for one in _shown(proof, view)]
-        yield claim.against(saw, wanted, holds=True, evidence=evidence)
-    for view, told in found.items():
-        if not told.holds:
-            yield _told(claim, view, told, wanted, _shown(proof, view))
+        yield claim.against(message, wanted, holds=True, evidence=evidence)
+    for view, observation in found.items():
+        if not observation.holds:
+            yield _finding(claim, view, observation, wanted, _shown(proof, view))
 
 
 def _shown(proof: Proof, view: View) -> list[Exchange]:

@@ -1,8 +1,11 @@
 """The words of a purge: what is ordered, what a receipt says, what went wrong. No vendor is named here."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class By(StrEnum):
@@ -81,12 +84,29 @@ class Order:
     items: tuple[str, ...]
     node: str = ""
     soft: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     key: str = ""
 
     def __post_init__(self) -> None:
         # A plan has the plain word, and a block asks `by is By.URL`.
         object.__setattr__(self, "by", By(self.by))
+
+
+@dataclass(frozen=True)
+class PlannedOrder(Order):
+    """One order of a plan: which edge it is for, and when its turn is.
+
+    Every order of a tier is done, and settled, before the next tier: the one nearer to the origin is the lower.
+    """
+
+    edge: str = ""
+    tier: int = 0
+
+    def __str__(self) -> str:
+        where = f"{self.edge} at {self.node}" if self.node else self.edge
+        variant = ", ".join(f"{name}: {value or 'none'}" for name, value in self.headers)
+        which = f" ({variant})" if variant else ""
+        return f"{where}: {'soft purge' if self.soft else 'purge'} by {self.by}{which}: {', '.join(self.items)}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,32 @@ class Settling:
     done: bool | None
     heard: bool = True
     wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What an edge can, as its block states it, and the name by which the site knows it.
+
+    `limits` are items in one request by what a purge names; `radius(url)` tells which URLs lose their copy with it,
+    `batches(items, by)` divides items into requests, `too_wide(item, by)` says what should stand in place of an item,
+    and `instead(by)` how to do without a kind that it can't purge by.
+    """
+
+    name: str
+    kind: str
+    limits: Mapping[By, int]
+    radius: Callable[[str], Callable[[str], bool]]
+    batches: Callable[[Sequence[str], By], list[tuple[str, ...]]]
+    too_wide: Callable[[str, By], str | None]
+    instead: Callable[[By], str] = lambda _: ""
+    soft: frozenset[By] = frozenset()
+    blind: frozenset[Blind] = frozenset()
+    one_variant: bool = False
+    refills: bool = False
+    settles_within: float = 0.0
+    once: bool = False
+    shields: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 class PurgeError(Exception):

@@ -1,35 +1,35 @@
 """The purge queue: what is purged together, what becomes of a change, and what a proof beside other purges is worth."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS, DeliveryFailure, is_over, pause
 from roundsman.purge.rules.judge import NEIGHBOUR
-from roundsman.purge.rules.plan import Powers, refused
-from roundsman.purge.rules.purge_request import Wish
+from roundsman.purge.rules.order import By, Powers
+from roundsman.purge.rules.plan import PurgeRequest, refused
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.verdict import Claim, Outcome, Verdict, worst
 from roundsman.site.rules.promises import Audience
 from roundsman.site.rules.site import Site
 
-#: Seconds for which a change is whose claimed it; then its worker is held for dead. A living one renews it in time.
-LEASE = 60.0
-#: Routes or keys of one claim, and changes of them: with more, a worker that dies takes more with it.
-MOST_ITEMS, MOST_CHANGES = 100, 5000
+#: Seconds for which a change belongs to the worker that claimed it. A living worker renews its lease in time.
+LEASE_SECONDS = 60.0
+#: Routes or keys of one lease, and changes of them: with more, a worker that dies takes more with it.
+MAX_ITEMS, MAX_CHANGES = 100, 5000
 #: Seconds after which a run claims nothing more; the next one is due in a minute.
-PASS = 45.0
+RUN_SECONDS = 45.0
 #: Seconds in which the slowest edge promises to have done a purge.
-SLOWEST = 900.0
+SLOWEST_EDGE_SECONDS = 900.0
 #: Seconds that a run takes at most: what it claimed is purged twice at the slowest edge, and a sample is proven.
-LONGEST_RUN = PASS + 2 * SLOWEST + 600.0
+MAX_RUN_SECONDS = RUN_SECONDS + 2 * SLOWEST_EDGE_SECONDS + 600.0
 #: Seconds that a change may wait before a run that could not purge it is red.
-LATE = 300.0
+LATE_SECONDS = 300.0
 #: Characters of one route or key.
-LONGEST = 2000
-#: Refusals that are told in full.
-SHOWN = 5
+MAX_ITEM_CHARACTERS = 2000
+#: Refusals that are shown in full.
+MAX_SHOWN_REFUSALS = 5
 
 CHECK = "purge-queue"
 #: Of a purge that was proven. It goes by the site's name: the next sample is of another route, and a round that says
@@ -39,7 +39,7 @@ MOVES = Claim(f"{CHECK}/moves", "What was published is purged in time.")
 TAKEN = Claim(f"{CHECK}/taken", "Nothing of what was published is given up.")
 
 
-class State(StrEnum):
+class ChangeState(StrEnum):
     """Where a change is."""
 
     WAITING = "waiting"
@@ -49,7 +49,7 @@ class State(StrEnum):
     DISMISSED = "dismissed"
 
 
-class Kind(StrEnum):
+class ItemKind(StrEnum):
     """What a change names."""
 
     ROUTE = "route"
@@ -57,7 +57,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QueuedChange:
     """A row that was claimed, and how often it has been."""
 
     id: int
@@ -66,26 +66,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class QueueLease:
     """Changes of one kind that a worker holds by a token; several of them may name the same item."""
 
     token: str
-    kind: Kind
-    changes: tuple[Change, ...]
+    kind: ItemKind
+    changes: tuple[QueuedChange, ...]
 
     @property
     def items(self) -> tuple[str, ...]:
         """What to purge: each route or key once."""
         return tuple(dict.fromkeys(change.item for change in self.changes))
 
-    def of(self, items: Iterable[str]) -> list[Change]:
+    def of(self, items: Iterable[str]) -> list[QueuedChange]:
         """The changes of some items."""
         wanted = set(items)
         return [change for change in self.changes if change.item in wanted]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class QueueRun:
     """What one run of the queue did. `routes` are those that it purged; `troubles` say what held it up."""
 
     done: int = 0
@@ -101,10 +101,18 @@ class Pass:
     """Changes in quarantine, also of earlier runs."""
     verdicts: tuple[Verdict, ...] = ()
 
-    def and_then(self, more: "Pass") -> "Pass":
+    def and_then(self, more: "QueueRun") -> "QueueRun":
         """This and what was done next."""
-        summed = {name: getattr(self, name) + getattr(more, name) for name in _SUMMED}
-        return replace(self, **summed)
+        return replace(
+            self,
+            done=self.done + more.done,
+            purged=self.purged + more.purged,
+            quarantined=self.quarantined + more.quarantined,
+            retried=self.retried + more.retried,
+            routes=self.routes + more.routes,
+            troubles=self.troubles + more.troubles,
+            verdicts=self.verdicts + more.verdicts,
+        )
 
     @property
     def says_something(self) -> bool:
@@ -120,13 +128,10 @@ class Pass:
         return 2 if self.troubles or outcome is Outcome.UNKNOWN else 0
 
     def __str__(self) -> str:
-        said = f"{self.done} changes done with {self.purged} purges"
-        said += f", {self.quarantined} quarantined" if self.quarantined else ""
-        said += f", {self.waiting} wait, the oldest for {spoken(round(self.oldest))}" if self.waiting else ""
-        return "; ".join([said, *dict.fromkeys(self.troubles)])
-
-
-_SUMMED = ("done", "purged", "quarantined", "retried", "routes", "troubles", "verdicts")
+        summary = f"{self.done} changes done with {self.purged} purges"
+        summary += f", {self.quarantined} quarantined" if self.quarantined else ""
+        summary += f", {self.waiting} wait, the oldest for {spoken(round(self.oldest))}" if self.waiting else ""
+        return "; ".join([summary, *dict.fromkeys(self.troubles)])
 
 
 #: What met a change whose run was stopped between its purge and its end; it is purged again at once.
@@ -134,8 +139,8 @@ STOPPED = DeliveryFailure("the run was stopped before the purge was known to be 
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far a claim is: what went wrong with which item, what was left untried, was sent, and is done for good."""
+class LeaseProgress:
+    """How far a lease is: what went wrong with which item, what was left untried, was sent, and is done for good."""
 
     met: dict[str, DeliveryFailure] = field(default_factory=dict)
     untried: tuple[str, ...] = ()
@@ -161,38 +166,37 @@ class Progress:
         self.met |= dict.fromkeys([item for item in open_ones if item in self.sent], STOPPED)
 
 
-def together(items: Sequence[str], kind: Kind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:
+def together(items: Sequence[str], kind: ItemKind, site: Site, tiers: Sequence[Powers]) -> Iterator[tuple[str, ...]]:
     """Items in parts that fit one request of every edge, and the site's guard."""
-    by = wish_of(kind, ())[0]
+    by = By.URL if kind is ItemKind.ROUTE else By.KEY
     size = min([site.purge_at_most, *(powers.limits.get(by, 1) for powers in tiers)])
     for start in range(0, len(items), size):
         yield tuple(items[start : start + size])
 
 
-def wish_of(kind: Kind, items: Sequence[str]) -> tuple[str, Mapping[str, tuple[str, ...]]]:
-    """What an edge calls this kind, and the fields of a wish for some items."""
-    return ("url", {"routes": tuple(items)}) if kind is Kind.ROUTE else ("surrogate key", {"keys": tuple(items)})
-
-
-def wish(site: Site, claim: Claim, items: Sequence[str], time: int) -> Wish:
-    """What to plan for some items of a claim.
+def request_for(site: Site, lease: QueueLease, items: Sequence[str], time: int) -> PurgeRequest:
+    """What to plan for some items of a lease.
 
     Its run is the same when the same changes are purged again after an unknown result, so that a vendor that does an
     order only once can tell; and another one for each newer change of the same items, and for the second `time`.
     """
-    said = f"{time} {sorted(change.id for change in claim.of(items))}"
-    run = f"queue-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
-    named = wish_of(claim.kind, items)[1]
-    return Wish(**named, accept=frozenset(site.accept), most=site.purge_at_most, run=run)
+    changes = f"{time} {sorted(change.id for change in lease.of(items))}"
+    return PurgeRequest(
+        routes=tuple(items) if lease.kind is ItemKind.ROUTE else (),
+        keys=tuple(items) if lease.kind is ItemKind.KEY else (),
+        accept=frozenset(site.accept),
+        max_urls=site.purge_at_most,
+        run=f"queue-{hashlib.sha256(changes.encode()).hexdigest()[:24]}",
+    )
 
 
-def after(change: Change, trouble: DeliveryFailure, chance: float) -> tuple[State, int, str]:
+def after(change: QueuedChange, trouble: DeliveryFailure, chance: float) -> tuple[ChangeState, int, str]:
     """What becomes of a change that met trouble: its state, the milliseconds that it rests, and what to keep of it."""
     if trouble is STOPPED and change.attempts < MOST_ATTEMPTS:
-        return State.WAITING, 0, trouble.says
+        return ChangeState.WAITING, 0, trouble.says
     if is_over(change.attempts, trouble):
-        return State.QUARANTINED, 0, trouble.says
-    return State.WAITING, int(pause(change.attempts, trouble, chance).total_seconds() * 1000), trouble.says
+        return ChangeState.QUARANTINED, 0, trouble.says
+    return ChangeState.WAITING, int(pause(change.attempts, trouble, chance).total_seconds() * 1000), trouble.says
 
 
 def halves(items: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -207,22 +211,24 @@ def unfit(site: Site, routes: Sequence[str], keys: Sequence[str], tiers: Sequenc
     `tiers` are the edges in a request's way, the one nearest to the origin first.
     """
     for item in (*routes, *keys):
-        if not item or len(item) > LONGEST or not item.isprintable():
-            return f"saw {item[:80]!r}, wanted 1 to {LONGEST} printable characters"
-    wish = Wish(tuple(routes), tuple(keys), accept=frozenset(site.accept), most=len(routes) + len(keys))
-    found = refused(site, wish, tiers)
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(map(str, found[:SHOWN])) + more
+        if not item or len(item) > MAX_ITEM_CHARACTERS or not item.isprintable():
+            return f"saw {item[:80]!r}, wanted 1 to {MAX_ITEM_CHARACTERS} printable characters"
+    request = PurgeRequest(tuple(routes), tuple(keys), accept=frozenset(site.accept), max_urls=len(routes) + len(keys))
+    refusals = refused(site, request, tiers)
+    more = f"; and {len(refusals) - MAX_SHOWN_REFUSALS} more" if len(refusals) > MAX_SHOWN_REFUSALS else ""
+    return "; ".join(map(str, refusals[:MAX_SHOWN_REFUSALS])) + more
 
 
-def judge(site: Site, done: Pass) -> Verdict:
+def judge(site: Site, done: QueueRun) -> Verdict:
     """Whether somebody has to look: a change is in quarantine, or none has got through for long."""
-    late = bool(done.troubles) and done.oldest > LATE
+    late = bool(done.troubles) and done.oldest > LATE_SECONDS
     waits = f"{done.waiting} wait, the oldest for {spoken(round(done.oldest))}" if done.waiting else "none waits"
     moves = f"{waits}: {'; '.join(dict.fromkeys(done.troubles))}" if done.troubles else waits
     kept = f"{done.kept} in quarantine; `python -m flows purges` says why" if done.kept else "none in quarantine"
     findings = (
-        MOVES.against(moves, f"no change that an edge in trouble keeps for over {spoken(LATE)}", holds=not late),
+        MOVES.against(
+            moves, f"no change that an edge in trouble keeps for over {spoken(LATE_SECONDS)}", holds=not late
+        ),
         TAKEN.against(kept, "none in quarantine", holds=not done.kept),
     )
     expected = "What an application says has changed is purged within a minute or two."
@@ -232,8 +238,13 @@ def judge(site: Site, done: Pass) -> Verdict:
 def sampled(site: Site, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """The verdicts of a proven sample, as verdicts on the site's purges."""
     return tuple(
-        replace(one, check=SAMPLE, subject=site.site, observed=f"{one.subject}: {one.observed}".removesuffix(": "))
-        for one in verdicts
+        replace(
+            verdict,
+            check=SAMPLE,
+            subject=site.site,
+            observed=f"{verdict.subject}: {verdict.observed}".removesuffix(": "),
+        )
+        for verdict in verdicts
     )
 
 
@@ -256,4 +267,4 @@ def _is_shared(site: Site, route: str) -> bool:
 def spoiled(verdicts: Iterable[Verdict], *, disturbed: bool) -> bool:
     """Whether a proof says nothing: its neighbours went, and the queue purged other routes meanwhile."""
     findings = [finding for verdict in verdicts for finding in verdict.findings]
-    return disturbed and any(one.claim == NEIGHBOUR.id and one.outcome is Outcome.FAIL for one in findings)
+    return disturbed and any(finding.claim == NEIGHBOUR.id and finding.outcome is Outcome.FAIL for finding in findings)

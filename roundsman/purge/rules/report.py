@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from roundsman.purge.rules.plan import Plan
+from roundsman.purge.rules.plan import PurgePlan
 from roundsman.report.rules.report import SCHEMA_VERSION, Report, as_json
 from roundsman.report.rules.verdict import Outcome, Verdict
 
@@ -19,7 +19,7 @@ class Purging:
 
     site: str
     started: datetime
-    plan: Plan
+    plan: PurgePlan
     report: Report | None = None
 
     @property
@@ -30,11 +30,11 @@ class Purging:
         return self.report.exit_code if self.report else 0
 
 
-def planned(plan: Plan) -> Iterator[str]:
+def planned(plan: PurgePlan) -> Iterator[str]:
     """The plan as lines: each request as it is sent, what goes as well, and what to know."""
     for refusal in plan.refusals:
         yield f"refused: {refusal}"
-    yield from map(str, plan.requests)
+    yield from map(str, plan.orders)
     if plan.expected:
         yield f"goes as well: {', '.join(plan.expected)}"
     yield from (f"note: {note}" for note in plan.notes)
@@ -63,7 +63,7 @@ def purge_json(purging: Purging) -> Mapping[str, Any]:
         "applied": purging.report is not None,
         "plan": {
             "urls": list(plan.urls),
-            "requests": [str(request) for request in plan.requests],
+            "requests": [str(order) for order in plan.orders],
             "refusals": [str(refusal) for refusal in plan.refusals],
             "expected": list(plan.expected),
             "notes": list(plan.notes),

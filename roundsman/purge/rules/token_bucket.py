@@ -25,30 +25,32 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class TokenLevel:
     """How many tokens there were at a time, in seconds. A time to come means that nothing is given out until then."""
 
     tokens: float
     at: float
 
 
-def full(bucket: Bucket, now: float) -> Level:
+def full(bucket: Bucket, now: float) -> TokenLevel:
     """The level of a bucket that nobody has taken from."""
-    return Level(bucket.burst, now)
+    return TokenLevel(bucket.burst, now)
 
 
-def take(bucket: Bucket, level: Level, now: float, cost: float = 1.0) -> tuple[Level, float]:
+def take(bucket: Bucket, level: TokenLevel, now: float, cost: float = 1.0) -> tuple[TokenLevel, float]:
     """Take `cost` tokens: the new level and 0, or the level with nothing taken and the seconds to wait.
 
     What costs more than the bucket holds waits until it is full, and leaves a debt.
     """
-    filled = Level(min(bucket.burst, level.tokens + max(0.0, now - level.at) * bucket.per_second), max(now, level.at))
+    filled = TokenLevel(
+        min(bucket.burst, level.tokens + max(0.0, now - level.at) * bucket.per_second), max(now, level.at)
+    )
     missing = max(0.0, min(cost, bucket.burst) - filled.tokens)
     if missing or level.at > now:
         return filled, max(0.0, level.at - now) + missing / bucket.per_second
-    return Level(filled.tokens - cost, filled.at), 0.0
+    return TokenLevel(filled.tokens - cost, filled.at), 0.0
 
 
-def blocked(level: Level, now: float, seconds: float) -> Level:
+def blocked(level: TokenLevel, now: float, seconds: float) -> TokenLevel:
     """The level after a vendor said how long to stay away: empty, and nothing is given out before that."""
-    return Level(min(level.tokens, 0.0), max(level.at, now + seconds))
+    return TokenLevel(min(level.tokens, 0.0), max(level.at, now + seconds))

@@ -191,6 +191,11 @@ class Site(Model):
         """Who answers for a rule, without the address."""
         return (rule.owner or self.owner).partition("<")[0].strip()
 
+    @property
+    def edge_names(self) -> tuple[str, ...]:
+        """The blocks of what stands between a reader and the origin, the one nearest to the origin first."""
+        return tuple(dict.fromkeys(name for name in (self.shield, self.edge) if name))
+
     @cached_property
     def host(self) -> str:
         """Host and, if written, port."""

@@ -12,95 +12,99 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from blocks.edge import Edge
-from flows.tasks.purge import carry_out, edges_of, powers_of
 from roundsman.http.freshness import age
 from roundsman.probe.ask import ask, outside, pause
 from roundsman.probe.probe import now
-from roundsman.purge.rules.evidence import GRAIN, age_to_wait, ends_in, kept_again, warm_enough
+from roundsman.purge.rules.evidence import AGE_GRAIN_SECONDS, age_to_wait, ends_in, kept_again, warm_enough
 from roundsman.purge.rules.judge import old_ones
-from roundsman.purge.rules.order import PurgeError
-from roundsman.purge.rules.plan import Plan, plan_purge
-from roundsman.purge.rules.proof import PATIENCE, TRIES, Proof, flight, stale_window
-from roundsman.purge.rules.purge_request import Wish
-from roundsman.purge.rules.views import Scene, View, scene, without_unkept
+from roundsman.purge.rules.order import Powers, PurgeError
+from roundsman.purge.rules.plan import PurgePlan, PurgeRequest, plan_purge
+from roundsman.purge.rules.proof import (
+    MAX_TRIES,
+    PATIENCE_SECONDS,
+    Proof,
+    Scene,
+    View,
+    flight,
+    scene,
+    stale_window,
+    without_unkept,
+)
+from roundsman.purge.send import Edges, carry_out, powers_of
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.rollback.find_and_run import run
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_edge import targeted_of
 
 #: How often a redirect is followed on the site.
-REDIRECTS = 5
-#: Seconds that the first purge may take for a second one to be sent; else a check would take too long.
-LONG = 120.0
+MAX_REDIRECTS = 5
+#: How long the first purge may take for a second one to be sent; else a check would take too long.
+MAX_FIRST_PURGE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PurgeTest:
     """What to purge and to prove.
 
     `touch` is a command that changes the content; `changed` says that it has been changed already. `regardless`: purge
-    also what was not stored, so that nothing can be proven. `again=False` purges once only.
+    also what was not stored, so that nothing can be proven. `again=False` purges once only. `patience` is in seconds.
     """
 
-    wish: Wish
+    request: PurgeRequest
     touch: Sequence[str] = ()
     changed: bool = False
     regardless: bool = False
     again: bool = True
-    patience: float = PATIENCE
+    patience: float = PATIENCE_SECONDS
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def name(self) -> str:
         """What is purged, in a few words."""
-        first, *more = (*self.wish.routes, *self.wish.keys)
+        first, *more = (*self.request.routes, *self.request.keys)
         return f"{first} and {len(more)} more" if more else first
 
 
-@task(task_run_name="plan the purge", cache_policy=NO_CACHE, persist_result=False)
-async def plan(site: Site, wish: Wish) -> Plan:
+async def plan(site: Site, request: PurgeRequest, edges: Edges) -> PurgePlan:
     """The plan of a purge, with the ends of its redirects; nothing is purged."""
-    tiers = powers_of(await edges_of(site))
-    return (await _planned(site, wish, tiers))[0]
+    return (await _planned(site, request, powers_of(edges)))[0]
 
 
-@task(task_run_name="purge and prove {trial.name}", cache_policy=NO_CACHE, persist_result=False)
-async def prove(site: Site, trial: Trial) -> Proof:
+async def prove(site: Site, test: PurgeTest, edges: Edges) -> Proof:
     """Purge some routes, and see what became of them, of their neighbours and of a far control."""
-    edges = await edges_of(site)
     tiers = powers_of(edges)
-    planned, seen = await _planned(site, replace(trial.wish, run=f"{trial.nonce}-0"), tiers)
-    known = {"plan": planned, "seen": seen, "soft": trial.wish.soft}
+    planned, seen = await _planned(site, replace(test.request, run=f"{test.nonce}-0"), tiers)
+    proof = Proof(planned, seen=seen, soft=test.request.soft)
     if planned.refusals or not all(answers[-1].answered for answers in seen.values()):
-        return Proof(**known)
-    views = scene(site, planned, tiers, seen, trial.nonce)
-    known |= {"scene": views, "labels_tell": not any(tier.refills for tier in tiers)}
-    known |= {"one_variant": any(tier.one_variant for tier in tiers)}
-    warm = await _warm(site, views)
-    views = without_unkept(site, views, warm)
-    known |= {"scene": views}
-    warm = await _lasting(site, views, {view: seen for view, seen in warm.items() if view in views.views})
-    proof = Proof(**known, warm=warm, changed=trial.changed or bool(trial.touch))
-    if not trial.regardless and not all(warm_enough(proof.warm[view]) for view in views.targets):
         return proof
-    await pause(max(age_to_wait(proof.warm[view][-1], now()) for view in views.views))
+    chosen = scene(site, planned, tiers, seen, test.nonce)
+    warm = await _warm(site, chosen)
+    chosen = without_unkept(site, chosen, warm)
+    warm = await _lasting(site, chosen, {view: answers for view, answers in warm.items() if view in chosen.views})
+    proof = replace(
+        proof,
+        scene=chosen,
+        warm=warm,
+        changed=test.changed or bool(test.touch),
+        labels_tell=not any(tier.refills for tier in tiers),
+        one_variant=any(tier.one_variant for tier in tiers),
+    )
+    if not test.regardless and not all(warm_enough(warm[view]) for view in chosen.targets):
+        return proof
+    await pause(max(age_to_wait(warm[view][-1], now()) for view in chosen.views))
     proof = replace(proof, before=await _before(site, proof))
-    if trial.touch:
+    if test.touch:
         with outside():
-            problem = await run(trial.touch, timeout=30)
+            problem = await run(test.touch, timeout=30)
         if problem:
             return replace(proof, touch_problem=problem)
     try:
-        proof = await _purge(site, trial, edges, proof)
+        proof = await _purge(site, test, edges, proof)
     except PurgeError as error:
         return replace(proof, problem=str(error), permanent=error.permanent)
-    others = dict(zip(views.others, await _ask(site, views.others), strict=True))
+    others = dict(zip(chosen.others, await _ask(site, chosen.others), strict=True))
     await pause(proof.purges[-1].ended + max(_flight(site, proof) + _window(proof), _watch(site, proof)) - now())
-    late = dict(zip(views.targets, await _ask(site, views.targets), strict=True))
+    late = dict(zip(chosen.targets, await _ask(site, chosen.targets), strict=True))
     return replace(proof, others=others, late=late)
 
 
@@ -110,49 +114,51 @@ async def _before(site: Site, proof: Proof) -> dict[View, Exchange]:
     return dict(zip(aged, await _ask(site, aged), strict=True))
 
 
-async def _purge(site: Site, trial: Trial, edges: Mapping[str, Edge], proof: Proof) -> Proof:
+async def _purge(site: Site, test: PurgeTest, edges: Edges, proof: Proof) -> Proof:
     """Purge, purge again, and look; once more where one variant hides another, and look longer where nothing is new."""
-    proof = await _once(site, trial, edges, proof)
-    if trial.again and proof.purges[0].ended - proof.purges[0].started <= LONG:
+    proof = await _once(site, test, edges, proof)
+    if test.again and proof.purges[0].ended - proof.purges[0].started <= MAX_FIRST_PURGE_SECONDS:
         # A fetch that was under way during the first purge may have stored the old page.
         await pause(_flight(site, proof))
-        proof = await _once(site, trial, edges, proof)
+        proof = await _once(site, test, edges, proof)
     proof = await _look(site, proof, proof.scene.targets)
-    rounds = proof.plan.rounds if trial.again and proof.plan.rounds > 1 else 0
+    rounds = proof.plan.rounds if test.again and proof.plan.rounds > 1 else 0
     while (old := old_ones(site, proof)) and len(proof.purges) <= rounds:
         # The look has brought them into sight again; to purge the others as well would only hide them.
-        proof = await _look(site, await _once(site, trial, edges, proof, old), old)
-    until = now() + trial.patience
+        proof = await _look(site, await _once(site, test, edges, proof, old), old)
+    until = now() + test.patience
     while (old := old_ones(site, proof)) and now() < until:
-        await pause(min(1.0, trial.patience))
+        await pause(min(1.0, test.patience))
         proof = await _look(site, proof, old)
     return proof
 
 
-async def _once(site: Site, trial: Trial, edges: Mapping[str, Edge], proof: Proof, only: Sequence[View] = ()) -> Proof:
+async def _once(site: Site, test: PurgeTest, edges: Edges, proof: Proof, only: Sequence[View] = ()) -> Proof:
     """Carry out a plan of its own, of all variants or `only` of some; what was seen of these before counts no more."""
-    run = f"{trial.nonce}-{len(proof.purges)}"
-    wish = replace(trial.wish, run=run, redirects=_redirects(proof.seen))
-    planned = plan_purge(site, wish, powers_of(edges))
+    run = f"{test.nonce}-{len(proof.purges)}"
+    request = replace(test.request, run=run, redirects=_redirects(proof.seen))
+    planned = plan_purge(site, request, powers_of(edges))
     if only:
-        wanted = [request for request in planned.requests if any(view.is_of(request) for view in only)]
-        planned = replace(planned, requests=tuple(wanted))
+        wanted = [order for order in planned.orders if any(view.is_of(order) for view in only)]
+        planned = replace(planned, orders=tuple(wanted))
     purged = replace(await carry_out(edges, planned), partly=bool(only))
     after = {view: seen for view, seen in proof.after.items() if only and view not in only}
     return replace(proof, purges=(*proof.purges, purged), after=after)
 
 
-async def _planned(site: Site, wish: Wish, tiers: Sequence) -> tuple[Plan, dict[str, list[Exchange]]]:
+async def _planned(
+    site: Site, request: PurgeRequest, tiers: Sequence[Powers]
+) -> tuple[PurgePlan, dict[str, list[Exchange]]]:
     """The plan, and a first answer of each target: where it leads, and by what it varies."""
     seen: dict[str, list[Exchange]] = {}
-    planned = plan_purge(site, wish, tiers)
-    for _ in range(REDIRECTS):
+    planned = plan_purge(site, request, tiers)
+    for _ in range(MAX_REDIRECTS):
         unseen = [url for url in planned.urls if url not in seen]
         if planned.refusals or not unseen:
             break
         for url, exchange in zip(unseen, await ask(site, [Probe(url) for url in unseen]), strict=True):
             seen[url] = [exchange]
-        planned = plan_purge(site, replace(wish, redirects=_redirects(seen)), tiers)
+        planned = plan_purge(site, replace(request, redirects=_redirects(seen)), tiers)
     return planned, seen
 
 
@@ -171,7 +177,7 @@ async def _warm(site: Site, views: Scene) -> dict[View, list[Exchange]]:
     """
     warm: dict[View, list[Exchange]] = defaultdict(list)
     for some in (views.targets, views.others):
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             cold = [view for view in some if not warm_enough(warm[view])]
             if not cold:
                 break
@@ -182,7 +188,8 @@ async def _warm(site: Site, views: Scene) -> dict[View, list[Exchange]]:
 
 async def _lasting(site: Site, views: Scene, warm: Mapping[View, list[Exchange]]) -> dict[View, list[Exchange]]:
     """Where a copy would end by itself during the proof, wait for its end and warm the next one."""
-    targeted, found = targeted_of(site), dict(warm)
+    targeted = targeted_of(site)
+    found = dict(warm)
     for _ in range(2):
         ending = {
             view: seconds
@@ -191,16 +198,16 @@ async def _lasting(site: Site, views: Scene, warm: Mapping[View, list[Exchange]]
         }
         if not ending:
             break
-        await pause(max(ending.values()) + GRAIN)
-        chosen = ([view for view in some if view in ending] for some in (views.targets, views.others))
-        found |= await _warm(site, Scene(*map(tuple, chosen)))
+        await pause(max(ending.values()) + AGE_GRAIN_SECONDS)
+        targets, others = (tuple(view for view in some if view in ending) for some in (views.targets, views.others))
+        found |= await _warm(site, Scene(targets, others))
     return found
 
 
 async def _look(site: Site, proof: Proof, views: Sequence[View]) -> Proof:
     """Ask some targets until each is kept again, a bounded number of times."""
     found: dict[View, list[Exchange]] = defaultdict(list)
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         if not (cold := [view for view in views if not kept_again(found[view])]):
             break
         for view, exchange in zip(cold, await _ask(site, cold), strict=True):
