@@ -178,15 +178,14 @@ class _Lab:
 @contextmanager
 def _clock(seconds: float) -> Iterator[None]:
     """The prober's clock, so many seconds from that of everybody else."""
-    from roundsman.probe import probe
-    from roundsman.probe import transfer as easy
+    from roundsman.probe import probe, transfer
 
-    kept = easy.EPOCH
-    easy.EPOCH = probe.EPOCH = kept + seconds
+    kept = transfer.EPOCH
+    transfer.EPOCH = probe.EPOCH = kept + seconds
     try:
         yield
     finally:
-        easy.EPOCH = probe.EPOCH = kept
+        transfer.EPOCH = probe.EPOCH = kept
 
 
 def _since(begun: float) -> str:

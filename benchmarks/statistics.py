@@ -12,14 +12,14 @@ import numpy as np
 
 from roundsman.report.rules.quantiles import interval
 from roundsman.timing.rules.aligned_ranks import Rounds, location, shift, tail
-from roundsman.timing.rules.change_points import Kind, changes
+from roundsman.timing.rules.change_points import ChangeKind, changes
 from roundsman.timing.rules.drift import ROUNDS as LOOKED_BACK
 from roundsman.timing.rules.drift import warns
-from roundsman.timing.rules.judge_before_after import Timed, Walk, compare
+from roundsman.timing.rules.interleaving import Arm
+from roundsman.timing.rules.judge_before_after import RoundTimes, Timed, compare
 from roundsman.timing.rules.judge_side_by_side import ALPHA, Speed, Times, Word, measure, settle
 from roundsman.timing.rules.placebo import moved
 from roundsman.timing.rules.probabilities import Z, false_discovery, two_sided
-from roundsman.timing.rules.trial import Arm
 
 Row = tuple[str, str, str, bool]
 
@@ -117,13 +117,15 @@ def _hourly(rng: np.random.Generator, kind: str, series: int, rounds: int, *, al
     return np.repeat(logs, series, axis=0) + rng.normal(0, 0.01, (series, rounds)) if alike else logs
 
 
-def _rounds_of(logs: np.ndarray, rng: np.random.Generator) -> list[Walk]:
+def _rounds_of(logs: np.ndarray, rng: np.random.Generator) -> list[RoundTimes]:
     """The rounds of some series, two to a route, hour by hour."""
     begun = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=int(rng.integers(24)))
     keys = [(f"/{number // 2}", ("hit", "miss")[number % 2]) for number in range(len(logs))]
     tails = logs + 0.5 + rng.normal(0, 0.05, logs.shape)
     return [
-        Walk(begun + timedelta(hours=hour), dict(zip(keys, map(Timed, *np.exp([row, tail]).tolist()), strict=True)))
+        RoundTimes(
+            begun + timedelta(hours=hour), dict(zip(keys, map(Timed, *np.exp([row, tail]).tolist()), strict=True))
+        )
         for hour, (row, tail) in enumerate(zip(logs.T - 4, tails.T - 4, strict=True))
     ]
 
@@ -238,11 +240,11 @@ def _detector() -> Iterator[Row]:
     yield _at_most("detector: stable histories with a change point", false, 0.02)
     for after, step, least in ((5, 0.2, 0.95), (12, 0.1, 0.8)):
         found = [
-            any(one.kind is Kind.STEP and abs(one.first - (100 - after)) <= 5 for one in changes(history))
+            any(one.kind is ChangeKind.STEP and abs(one.first - (100 - after)) <= 5 for one in changes(history))
             for history in _histories(180 + after, 400, step, after)
         ]
         yield _at_least(f"detector: +{step:.0%} found after {after} runs", np.mean(found), least)
-    crept = [[one.kind for one in changes(one)] == [Kind.DRIFT] for one in _histories(199, 300, creep=0.3)]
+    crept = [[one.kind for one in changes(one)] == [ChangeKind.DRIFT] for one in _histories(199, 300, creep=0.3)]
     yield _at_least("detector: a creep of 30% over all runs is called a drift", np.mean(crept), 0.9)
 
 

@@ -32,9 +32,16 @@ from roundsman.site.rules.wording import could_not_look
 from roundsman.timing.rules import before_after_verdict
 from roundsman.timing.rules import judge_before_after as before_after
 from roundsman.timing.rules import judge_side_by_side as comparison
-from roundsman.timing.rules.interleaving import EACH, PILOT_SAMPLES, USUAL_SAMPLES, compared, requests, samples_needed
+from roundsman.timing.rules.interleaving import (
+    EACH,
+    PILOT_SAMPLES,
+    USUAL_SAMPLES,
+    ArmExchange,
+    compared,
+    requests,
+    samples_needed,
+)
 from roundsman.timing.rules.side_by_side_verdict import CHECK, judge_site
-from roundsman.timing.rules.trial import Trial
 
 log = logging.getLogger("roundsman")
 
@@ -113,7 +120,7 @@ def _telling(report: Report) -> Report:
 
 
 async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float, samples: int | None) -> Compared:
-    trials: dict[str, list[Trial]] = {}
+    answers: dict[str, list[ArmExchange]] = {}
     rules = [rule for rule in site.rules if compared(rule)]
     for rule in site.rules:
         if rule not in rules:
@@ -122,8 +129,8 @@ async def _side_by_side(site: Site, baseline: str, candidate: str, margin: float
         samples = await _enough(site, rules, baseline, candidate, margin)
     for rule in rules:
         log.info("%s: asking for %s in turn", site.site, rule.name)
-        trials |= await ask_in_turn(site, rule, baseline, candidate, samples)
-    found = await asyncio.to_thread(comparison.compare, trials, margin)
+        answers |= await ask_in_turn(site, rule, baseline, candidate, samples)
+    found = await asyncio.to_thread(comparison.compare, answers, margin)
     verdicts = judge_site(site, found, margin) or [could_not_look(site, CHECK, "no route can be compared")]
     return verdicts, [speed.told for one in found for speed in one.speeds], ""
 

@@ -24,10 +24,10 @@ async def in_prefect(title: str) -> AsyncIterator[Report]:
     yield show
 
 
-async def advance(artifact: UUID, percent: float, told: str) -> None:
+async def advance(artifact: UUID, percent: float, message: str) -> None:
     """Bring a progress artifact to where the work is; what keeps Prefect from taking it is logged, and no more."""
     try:
-        await aupdate_progress_artifact(artifact, float(percent), description=for_markdown(told))
+        await aupdate_progress_artifact(artifact, float(percent), description=for_markdown(message))
     except Exception as error:  # noqa: BLE001 - whatever it was, the job is well
         log.warning("Prefect can't be told of the progress: %s", type(error).__name__)
 

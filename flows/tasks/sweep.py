@@ -100,8 +100,8 @@ async def list_pages(site: Site, edition: str) -> Listing:
                     refresh_cache=True
                 )
                 found = Listing.from_data(await anew(site, edition))
-    if said := found.described(datetime.now(UTC)):
-        log.info("%s: %s", site.site, said)
+    if described := found.described(datetime.now(UTC)):
+        log.info("%s: %s", site.site, described)
     return found
 
 
@@ -119,16 +119,18 @@ async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None
         SweepError: a shard ended three times without being done.
     """
     artifact = await acreate_progress_artifact(0.0, description=f"sweep of {site.site}")
-    said = _Said(site.site, artifact)
+    progress = _SweepProgress(site.site, artifact)
     async with use_ledger_async() as engine:
         runs = _Runs(site, where, sweep)
         while True:
             shards = await asyncio.to_thread(standing, engine, sweep)
-            await said(shards)
+            await progress(shards)
             if not (open_ := [one for one in shards if not one.ended]):
                 return
             if here:
-                await sweep_pages(site, sweep, open_[0].number, site.sweep.rate, progress=said.within(shards, open_[0]))
+                await sweep_pages(
+                    site, sweep, open_[0].number, site.sweep.rate, progress=progress.within(shards, open_[0])
+                )
             else:
                 await runs.tend(open_)
                 await asyncio.sleep(LOOK)
@@ -141,7 +143,7 @@ async def sweep_pages(site: Site, sweep: int, shard: int, rate: float, progress:
 
 
 @dataclass
-class _Said:
+class _SweepProgress:
     """Tells how far a sweep is, in the log and by a progress artifact: a hundred times at most, and not too often."""
 
     site: str
@@ -155,9 +157,9 @@ class _Said:
         if percent == self.percent or (done < pages and now - self.told < LOOK):
             return
         self.percent, self.told = percent, now
-        said = f"{done:,} of {pages:,} pages"
-        log.info("%s: %s", self.site, said)
-        await advance(self.artifact, percent, said)
+        message = f"{done:,} of {pages:,} pages"
+        log.info("%s: %s", self.site, message)
+        await advance(self.artifact, percent, message)
 
     def within(self, shards: Sequence[Shard], at: Shard) -> Report:
         """What is awaited while one of the shards is looked at here."""

@@ -38,7 +38,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedTransfer:
     """How far an exchange came: what libcurl said, and what had been seen until then.
 
     `received` counts the bytes of the body as they came over the network; `overflowed` says that more of it was there
@@ -58,7 +58,7 @@ class Failed:
     trusted: str
 
 
-def explain(failed: Failed) -> tuple[str, str]:
+def explain(failed: FailedTransfer) -> tuple[str, str]:
     """The class of an error (see `Exchange`) and a sentence for an operator."""
     if failed.overflowed:
         words = " after decompression" if failed.unpacked else ""
@@ -79,7 +79,7 @@ def where(url: str) -> tuple[str, str, int]:
         return "", "", 0
 
 
-def _unreached(failed: Failed) -> tuple[str, str] | None:
+def _unreached(failed: FailedTransfer) -> tuple[str, str] | None:
     scheme, host, port = where(failed.probe.url)
     node = failed.probe.node
     if failed.code == COULDNT_RESOLVE_HOST:
@@ -108,7 +108,7 @@ def _distrust(message: str, host: str) -> str:
     return f"no TLS connection: {message.rpartition('::')[2]}"
 
 
-def _broken(failed: Failed) -> tuple[str, str]:
+def _broken(failed: FailedTransfer) -> tuple[str, str]:
     """The other side was there, but what came of it was no whole response."""
     message = failed.message
     after = f"after {failed.received} bytes of the body" if failed.status else "before an answer"

@@ -1,7 +1,7 @@
 """Ask the outside once or many times, and measure truthfully: libcurl's multi interface in a tight loop.
 
 Why not httpx: with many connections in one event loop it reports its own queue as the server's response time. So
-no module but this, `easy` and `curl_errors` knows of pycurl. In a flow: `await asyncio.to_thread(probe, ...)`.
+no module but this, `transfer` and `curl_errors` knows of pycurl. In a flow: `await asyncio.to_thread(probe, ...)`.
 """
 
 import math
@@ -19,7 +19,7 @@ import certifi
 import pycurl
 
 from roundsman.probe.curl_errors import where
-from roundsman.probe.transfer import EPOCH, Easy
+from roundsman.probe.transfer import EPOCH, Transfer
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.site.rules.site import Manners
 
@@ -86,9 +86,9 @@ class Prober:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, 4 * connections)
         trusted = os.environ.get("SSL_CERT_FILE") or certifi.where()
-        easies = [Easy(manners, user_agent, trusted) for _ in range(connections)]
-        self._easy = {easy.curl: easy for easy in easies}
-        self._idle = easies
+        transfers = [Transfer(manners, user_agent, trusted) for _ in range(connections)]
+        self._transfers = {transfer.curl: transfer for transfer in transfers}
+        self._idle = transfers
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +99,7 @@ class Prober:
     def close(self) -> None:
         """Close every connection."""
         self._multi.close()
-        for curl in self._easy:
+        for curl in self._transfers:
             curl.close()
 
     def ask(self, probes: Sequence[Probe], patience: float = math.inf) -> list[Exchange]:
@@ -126,9 +126,9 @@ class Prober:
                     break
                 queue.popleft()
                 slot, started = None, True
-                easy = self._idle.pop()
-                easy.take(place, probes[place], due)
-                self._multi.add_handle(easy.curl)
+                transfer = self._idle.pop()
+                transfer.take(place, probes[place], due)
+                self._multi.add_handle(transfer.curl)
             if started:
                 self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             # Before any waiting: an exchange can end while it is started, and then nothing may be left to wait for.
@@ -158,10 +158,10 @@ class Prober:
         while left:
             left, done, failed = self._multi.info_read()
             for curl, code, message in [*((curl, pycurl.E_OK, "") for curl in done), *failed]:
-                easy = self._easy[curl]
+                transfer = self._transfers[curl]
                 self._multi.remove_handle(curl)
-                exchanges[easy.place] = easy.exchange(code, message)
-                self._idle.append(easy)
+                exchanges[transfer.place] = transfer.exchange(code, message)
+                self._idle.append(transfer)
         return len(exchanges) > before
 
     def _watch(self, wanted: int, fd: int, _multi: object, _data: object) -> None:

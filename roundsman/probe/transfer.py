@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pycurl
 
-from roundsman.probe.curl_errors import Failed, explain
+from roundsman.probe.curl_errors import FailedTransfer, explain
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.site.rules.site import Manners
 
@@ -20,8 +20,8 @@ EPOCH = time.time() - time.monotonic()
 _NO_PROBE = Probe("")
 
 
-class Easy:
-    """One easy handle and what it has seen of the exchange under way."""
+class Transfer:
+    """One of libcurl's easy handles, and what it has seen of the exchange under way."""
 
     def __init__(self, manners: Manners, user_agent: str, trusted: str) -> None:
         self.place = 0
@@ -149,7 +149,7 @@ class Easy:
     def _explain(self, code: int, message: str, status: int) -> tuple[str, str]:
         info = self.curl.getinfo
         return explain(
-            Failed(
+            FailedTransfer(
                 probe=self._probe,
                 manners=self._manners,
                 code=code,

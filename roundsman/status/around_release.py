@@ -18,8 +18,8 @@ from roundsman.site.rules.site import Site
 from roundsman.status.facts import read_facts
 from roundsman.status.rules.change import compare
 from roundsman.status.rules.facts import Facts
-from roundsman.timing.rounds import rounds_of, walks
-from roundsman.timing.rules.judge_before_after import MOST, Walk
+from roundsman.timing.rounds import read_rounds, rounds_of
+from roundsman.timing.rules.judge_before_after import MOST, RoundTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class ReleaseRounds:
     """A release, and the rounds of its site before and after it; `why` says why there are none."""
 
     release: Release | None = None
-    before: tuple[Walk, ...] = ()
-    after: tuple[Walk, ...] = ()
+    before: tuple[RoundTimes, ...] = ()
+    after: tuple[RoundTimes, ...] = ()
     claims: tuple[Outcome, str] | None = None
     """What became of everything else that rounds claim; None when it is not the last release."""
     why: str = ""
@@ -57,7 +57,7 @@ def around(session: Session, site: Site, version: str, now: datetime) -> Release
     before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
     after = rounds.where(col(RunRow.started_at) >= release.seen_at, *until).order_by(col(RunRow.started_at))
     claims = _claims(release, read_facts(session, site, now)) if last else None
-    return ReleaseRounds(release, walks(session, before)[::-1], walks(session, after), claims)
+    return ReleaseRounds(release, read_rounds(session, before)[::-1], read_rounds(session, after), claims)
 
 
 def _claims(release: Release, facts: Facts) -> tuple[Outcome, str] | None:

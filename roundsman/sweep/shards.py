@@ -34,7 +34,7 @@ from roundsman.report.rules.grouping import merged
 from roundsman.report.rules.verdict import Verdict
 from roundsman.site.rules.site import Site
 from roundsman.sweep.listing import unpacked
-from roundsman.sweep.rules.judge import CONNECTIONS, Judge, Pace, Page, Swept, counted, pace
+from roundsman.sweep.rules.judge import CONNECTIONS, Judge, ShardPace, Swept, SweptPage, counted, pace
 
 #: The kind of a shard's batch job.
 KIND = "sweep"
@@ -64,11 +64,11 @@ class Shard:
     """The run that works on it, or did last."""
 
 
-class Seen(NamedTuple):
+class JudgedPage(NamedTuple):
     """A page that was looked at: its place in the shard, what is kept, and what is wrong with it."""
 
     position: int
-    page: Page
+    page: SweptPage
     verdict: Verdict | None
 
 
@@ -135,7 +135,7 @@ class Pages:
     paths: list[str] = field(repr=False)
     digest: str
     rate: float
-    pace: Pace
+    pace: ShardPace
     _prober: Prober | None = None
 
     def __post_init__(self) -> None:
@@ -156,7 +156,7 @@ class Pages:
         while at < end and (at == begin or time.monotonic() < late):
             paths = self.paths[at : min(at + self.pace.turn, end)]
             rows += [
-                Row(path, Seen(at + place, *found))
+                Row(path, JudgedPage(at + place, *found))
                 for place, (path, found) in enumerate(zip(paths, self._look(paths), strict=True))
             ]
             at += len(paths)
@@ -168,7 +168,7 @@ class Pages:
         paths = "\n".join(self.paths[begin : begin + rows])
         return hashlib.sha256(paths.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _look(self, paths: Sequence[str]) -> list[tuple[Page, Verdict | None]]:
+    def _look(self, paths: Sequence[str]) -> list[tuple[SweptPage, Verdict | None]]:
         if self._prober is None:
             manners = self.site.manners.model_copy(update={"rate": self.rate})
             self._prober = Prober(manners, user_agent(self.site), CONNECTIONS)
@@ -190,13 +190,13 @@ class Pages:
         return int(cursor or 0) / len(self.paths)
 
 
-def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[Seen]) -> Applied:
+def _write(sweep: int, shard: int, connection: Connection, rows: Sequence[JudgedPage]) -> Applied:
     insert_many(connection, PAGE, _COLUMNS, ((sweep, shard, row.position, *row.page) for row in rows))
     write_groups(connection, sweep, shard, (row.verdict for row in rows if row.verdict))
     return Applied(changed=len(rows))
 
 
-_COLUMNS = ("sweep_id", "shard", "position", *Page._fields)
+_COLUMNS = ("sweep_id", "shard", "position", *SweptPage._fields)
 
 
 async def sweep_pages(  # noqa: PLR0913 - the lease is shorter in a test

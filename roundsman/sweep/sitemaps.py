@@ -26,10 +26,10 @@ from roundsman.site.rules.wording import shown_location
 from roundsman.sweep.rules.robots import MAX_ROBOTS_BYTES, NOTHING, Robots, allowed, robots_of
 from roundsman.sweep.rules.sitemap import (
     MOST_BYTES,
-    Kind,
     Left,
     Reader,
     SitemapError,
+    SitemapKind,
     own_paths,
     robots_at,
     transient,
@@ -126,7 +126,7 @@ def read_sitemaps(
 
         def read(path: str, *, indexed: bool) -> None:
             for kind, addresses in reading.file(path, indexed=indexed):
-                if kind is Kind.URLS:
+                if kind is SitemapKind.URLS:
                     paths, refused = allowed(robots, reading.own(addresses))
                     listed.disallowed += refused
                     listed.paths += len(paths)
@@ -244,7 +244,7 @@ class _Reading:
         # every page of a site had better know.
         raise SitemapError(f"more than {ROBOTS_REDIRECTS} redirects", _RULES)
 
-    def file(self, path: str, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
+    def file(self, path: str, *, indexed: bool) -> Iterator[tuple[SitemapKind, list[str]]]:
         """The addresses of one file, some at a time, and what they are of."""
         place = self.folder / hashlib.sha256(self.site.url(path).encode()).hexdigest()[:32]
         try:
@@ -253,16 +253,16 @@ class _Reading:
             place.unlink(missing_ok=True)  # nobody would send it anew as long as it is kept
             raise
 
-    def _addresses(self, path: str, place: Path, *, indexed: bool) -> Iterator[tuple[Kind, list[str]]]:
+    def _addresses(self, path: str, place: Path, *, indexed: bool) -> Iterator[tuple[SitemapKind, list[str]]]:
         reader = Reader()
         for piece in self._pieces(path, place):
             try:
                 found = reader.feed(piece) if piece else reader.close()
             except SitemapError as error:
-                if error.found and not (indexed and reader.kind is Kind.SITEMAPS):
+                if error.found and not (indexed and reader.kind is SitemapKind.SITEMAPS):
                     yield reader.kind, error.found
                 raise
-            if indexed and reader.kind is Kind.SITEMAPS:
+            if indexed and reader.kind is SitemapKind.SITEMAPS:
                 raise SitemapError("an index that another index lists", "addresses of pages")
             if found:
                 yield reader.kind, found

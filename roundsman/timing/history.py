@@ -17,10 +17,10 @@ from roundsman.site.rules.release import Release
 from roundsman.timing.comparisons import last_ratios
 from roundsman.timing.pictures import Course, courses, forest, spreads
 from roundsman.timing.rounds import past
-from roundsman.timing.rules.change_points import Kind
+from roundsman.timing.rules.change_points import ChangeKind
 from roundsman.timing.rules.drift import ROUNDS, attributed, changed
 from roundsman.timing.rules.histogram import Histogram
-from roundsman.timing.rules.judge_before_after import Key, Walk
+from roundsman.timing.rules.judge_before_after import Key, RoundTimes
 from roundsman.timing.samples import distribution
 
 #: How far back the times before a release are put together.
@@ -33,7 +33,7 @@ _STATES = ("hit", "miss", "origin")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RouteSummary:
     """One route in one cache state: its last round, in seconds, and what changed."""
 
     path: str
@@ -48,7 +48,7 @@ class Line:
 class Overview:
     """All routes of a site, the changed ones first, and its last comparison as a picture."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[RouteSummary, ...]
     more: int
     comparison: str
     compared: str
@@ -70,7 +70,7 @@ def read_overview(site: str) -> Overview:
     """What the ledger knows of a site's times."""
     with kept_ledger() as engine, Session(engine) as session:
         found, compared = past(session, site, ROUNDS), last_ratios(session, site)
-    keys = sorted({key for walk in found.rounds for key in walk.times})
+    keys = sorted({key for timed_round in found.rounds for key in timed_round.times})
     lines = sorted((_line(key, found.rounds, found.releases) for key in keys), key=lambda one: not one.changes)
     picture = said = ""
     if compared:
@@ -86,7 +86,9 @@ def read_route(site: str, path: str) -> Route | None:
         found = past(session, site, ROUNDS)
         made = deployments(found.releases)
         spread = _spread(session, site, path, made[-1].seen_at) if made else {}
-    keys = [(path, state) for state in _STATES if any((path, state) in walk.times for walk in found.rounds)]
+    keys = [
+        (path, state) for state in _STATES if any((path, state) in timed_round.times for timed_round in found.rounds)
+    ]
     if not keys:
         return None
     shown = [_course(key, found.rounds) for key in keys]
@@ -113,23 +115,23 @@ def _histories(site: str, ratios: Sequence[Ratio]) -> Iterator[str]:
                 yield f"![Share of requests answered within a time, before and since]({route.spread})"
 
 
-def _own(key: Key, rounds: tuple[Walk, ...]) -> list[Walk]:
-    return [walk for walk in rounds if key in walk.times]
+def _own(key: Key, rounds: tuple[RoundTimes, ...]) -> list[RoundTimes]:
+    return [timed_round for timed_round in rounds if key in timed_round.times]
 
 
-def _line(key: Key, rounds: tuple[Walk, ...], releases: tuple[Release, ...]) -> Line:
+def _line(key: Key, rounds: tuple[RoundTimes, ...], releases: tuple[Release, ...]) -> RouteSummary:
     own = _own(key, rounds)
     told = tuple(f"x{one.ratio:.2f} {attributed(one, own, releases)}" for one in changed(key, own))
     last = own[-1].times[key]
-    return Line(*key, last.p50, last.p95, len(own), told)
+    return RouteSummary(*key, last.p50, last.p95, len(own), told)
 
 
-def _course(key: Key, rounds: tuple[Walk, ...]) -> Course:
+def _course(key: Key, rounds: tuple[RoundTimes, ...]) -> Course:
     own = _own(key, rounds)
-    times = [walk.times[key] for walk in own]
+    times = [timed_round.times[key] for timed_round in own]
     found = changed(key, own)
     medians = [one.p50 for one in times]
-    if found and found[0].kind is Kind.DRIFT:
+    if found and found[0].kind is ChangeKind.DRIFT:
         first = sorted(medians[:5])[2]
         levels = [(0, 0, first), (len(own) - 1, len(own) - 1, first * found[0].ratio)]
         return Course(key[1], [one.at for one in own], medians, [one.p95 for one in times], levels, crept=True)

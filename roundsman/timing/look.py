@@ -10,9 +10,8 @@ from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
-from roundsman.timing.rules.interleaving import Turn, turns
+from roundsman.timing.rules.interleaving import Arm, ArmExchange, Turn, turns
 from roundsman.timing.rules.sampling import plan
-from roundsman.timing.rules.trial import Arm, Trial
 
 #: Requests under way at once: so many that a slow answer keeps nobody waiting, and not so many as to be a load.
 AT_ONCE = 64
@@ -36,7 +35,9 @@ async def glance(site: Site, path: str) -> Exchange:
     return (await ask(site, [Probe(site.url(path))]))[0]
 
 
-async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, samples: int) -> dict[str, list[Trial]]:
+async def ask_in_turn(
+    site: Site, rule: Rule, baseline: str, candidate: str, samples: int
+) -> dict[str, list[ArmExchange]]:
     """Ask a rule's routes at two addresses (scheme and host), in rounds, the baseline as two arms.
 
     One at a time and due at the site's rate, so that no arm waits for another; what comes back is in the order asked,
@@ -47,10 +48,10 @@ async def ask_in_turn(site: Site, rule: Rule, baseline: str, candidate: str, sam
     probes = [_probe(site, turn, addresses[turn.arm], place) for place, turn in enumerate(order)]
     with outside():
         seen = await probe_apart(probes, manners=site.manners, user_agent=user_agent(site), connections=1)
-    found: dict[str, list[Trial]] = {turn.path: [] for turn in order}
+    found: dict[str, list[ArmExchange]] = {turn.path: [] for turn in order}
     for turn, exchange in zip(order, seen, strict=True):
         if turn.round >= 0:
-            found[turn.path].append(Trial(turn.arm, turn.round, exchange, turn.fresh))
+            found[turn.path].append(ArmExchange(turn.arm, turn.round, exchange, turn.fresh))
     return found
 
 

@@ -20,25 +20,25 @@ from roundsman.report.rules.series import Series
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site
 from roundsman.timing.rules.drift import ROUNDS
-from roundsman.timing.rules.judge_before_after import Timed, Walk
+from roundsman.timing.rules.judge_before_after import RoundTimes, Timed
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
     """The last rounds of a site, ascending, and its releases."""
 
-    rounds: tuple[Walk, ...]
+    rounds: tuple[RoundTimes, ...]
     releases: tuple[Release, ...]
 
 
-def walks(session: Session, rounds: Select[tuple[str, datetime]]) -> tuple[Walk, ...]:
+def read_rounds(session: Session, rounds: Select[tuple[str, datetime]]) -> tuple[RoundTimes, ...]:
     """The times of some rounds, in their order; those that timed nothing are left out."""
     found = session.execute(rounds).all()
     times: dict[str, dict[tuple[str, str], Timed]] = defaultdict(dict)
     for row in session.scalars(select(LatencyRow).where(col(LatencyRow.run_id).in_([run for run, _ in found]))):
         timed = Timed(row.p50_ms / 1000, row.p95_ms / 1000, row.hits, row.asked)
         times[row.run_id][row.path, row.cache_state] = timed
-    return tuple(Walk(at, times[run]) for run, at in found if run in times)
+    return tuple(RoundTimes(at, times[run]) for run, at in found if run in times)
 
 
 async def look_back(site: Site, taken: Sequence[Series]) -> Past:
@@ -55,7 +55,7 @@ def rounds_of(site: str) -> Select[tuple[str, datetime]]:
 def past(session: Session, site: str, count: int) -> Past:
     """As many of the last rounds of a site as timed anything, ascending, and its releases."""
     last = rounds_of(site).order_by(col(RunRow.started_at).desc()).limit(count)
-    return Past(walks(session, last)[::-1], read_releases(session, site))
+    return Past(read_rounds(session, last)[::-1], read_releases(session, site))
 
 
 def _look_back(site: Site, taken: Sequence[Series]) -> Past:
@@ -65,4 +65,4 @@ def _look_back(site: Site, taken: Sequence[Series]) -> Past:
         (one.path, one.state): Timed(quantile(one.times, 0.5), quantile(one.times, 0.95), one.hits, one.asked)
         for one in taken
     }
-    return replace(found, rounds=(*found.rounds, Walk(datetime.now(UTC), now)))
+    return replace(found, rounds=(*found.rounds, RoundTimes(datetime.now(UTC), now)))

@@ -28,7 +28,7 @@ from roundsman.status.rules.facts import (
     RecordedTrouble,
     Round,
 )
-from roundsman.timing.rules.slowness import Memory, State
+from roundsman.timing.rules.slowness import Memory, SlownessState
 from tests.make import exchange, site
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)
@@ -388,7 +388,7 @@ def test_long_details_are_cut_short():
     ],
 )
 def test_slow_takes_more_than_one_round(letters, last, outcome, says):
-    states = {"o": State.OK, "d": State.DEGRADED, "s": State.SLOW, "x": State.DOWN}
+    states = {"o": SlownessState.OK, "d": SlownessState.DEGRADED, "s": SlownessState.SLOW, "x": SlownessState.DOWN}
     answer = ask(
         Question.SLOW, timed=walked(told(outcome=last)), memory=(Memory("/a", tuple(states[one] for one in letters)),)
     )

@@ -5,7 +5,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from roundsman.sweep.rules import robots
-from roundsman.sweep.rules.robots import NOTHING, Line, Robots, allowed, robots_of
+from roundsman.sweep.rules.robots import NOTHING, Robots, RobotsLine, allowed, robots_of
 
 
 def allows(lines, path, product="roundsman"):
@@ -142,7 +142,7 @@ def test_lines_that_begin_otherwise_are_not_looked_at(monkeypatch):
     lines = [f"Disallow: /catalogue/{number}/" for number in range(20_000)]
     found = Robots.of("\n".join(["User-agent: *", *lines]).encode())
     tried = []
-    monkeypatch.setattr(Line, "matches", lambda line, _: tried.append(line) or True)
+    monkeypatch.setattr(RobotsLine, "matches", lambda line, _: tried.append(line) or True)
     assert not found.allows("/catalogue/17/page")
     assert ["/catalogue/17/"] == [line.parts[0] for line in tried]
 

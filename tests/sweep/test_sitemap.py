@@ -10,10 +10,10 @@ from roundsman.sweep.rules import sitemap
 from roundsman.sweep.rules.sitemap import (
     LONGEST,
     MOST_URLS,
-    Kind,
     Left,
     Reader,
     SitemapError,
+    SitemapKind,
     chosen,
     own_paths,
     robots_at,
@@ -88,7 +88,7 @@ RSS_1 = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xml
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_addresses_of_a_file_and_nothing_else(wanted, body, packed):
-    assert (Kind.URLS, wanted) == read(gzip.compress(body) if packed else body)
+    assert (SitemapKind.URLS, wanted) == read(gzip.compress(body) if packed else body)
 
 
 PACKED = [gzip.compress(part, mtime=0) for part in (b"", b"https://shop.test/a\nhttps://sh", b"op.test/b\n")]
@@ -99,13 +99,15 @@ PACKED = [gzip.compress(part, mtime=0) for part in (b"", b"https://shop.test/a\n
 @pytest.mark.parametrize("size", [1, 2, 7, 4096])
 def test_what_was_packed_in_parts_is_read_to_its_end(between, after, size):
     """As `cat 1.gz 2.gz` makes it; padding, or what is no gzip, may follow."""
-    assert (Kind.URLS, ["https://shop.test/a", "https://shop.test/b"]) == read(between.join(PACKED) + after, size)
+    assert (SitemapKind.URLS, ["https://shop.test/a", "https://shop.test/b"]) == read(
+        between.join(PACKED) + after, size
+    )
 
 
 def test_an_index_says_that_it_lists_sitemaps():
     body = f"<sitemapindex {SPACE}><sitemap><loc>https://shop.test/1.xml.gz</loc></sitemap></sitemapindex>"
-    assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(body.encode())
-    assert (Kind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(re.sub("</?loc>", "", body).encode())
+    assert (SitemapKind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(body.encode())
+    assert (SitemapKind.SITEMAPS, ["https://shop.test/1.xml.gz"]) == read(re.sub("</?loc>", "", body).encode())
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from roundsman.timing.rules.change_points import Change, Kind, changes, released
+from roundsman.timing.rules.change_points import ChangeKind, TimingChange, changes, released
 
 
 def history(*levels, noise=0.02, seed=1, creep=0.0):
@@ -61,9 +61,9 @@ RELEASES = [
 
 
 def test_a_step_is_of_the_releases_between_the_two_runs_around_it():
-    assert ["b", "c", "d"] == released(Change(Kind.STEP, 5, 10, 1.3), RUNS, RELEASES)
-    assert [] == released(Change(Kind.STEP, 8, 10, 1.3), RUNS, RELEASES)
+    assert ["b", "c", "d"] == released(TimingChange(ChangeKind.STEP, 5, 10, 1.3), RUNS, RELEASES)
+    assert [] == released(TimingChange(ChangeKind.STEP, 8, 10, 1.3), RUNS, RELEASES)
 
 
 def test_a_drift_is_of_no_release():
-    assert [] == released(Change(Kind.DRIFT, 0, 10, 1.3), RUNS, RELEASES)
+    assert [] == released(TimingChange(ChangeKind.DRIFT, 0, 10, 1.3), RUNS, RELEASES)

@@ -7,14 +7,14 @@ import pytest
 
 from roundsman.report.rules.exchange import Probe
 from roundsman.timing.rules.content import differences
-from roundsman.timing.rules.trial import Arm
-from tests.timing.trials import only, trials
+from roundsman.timing.rules.interleaving import Arm
+from tests.timing.arms import answers, only
 
 NAMES = {Arm.BASELINE: "old.test", Arm.AGAIN: "old.test", Arm.CANDIDATE: "new.test:8080"}
 
 
 def found(**more):
-    return {one.field: one for one in differences({"/a": trials(10, **more)})["/a"]}
+    return {one.field: one for one in differences({"/a": answers(10, **more)})["/a"]}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_how_old_a_copy_is_or_who_handed_it_out_is_no_difference():
 
 def test_each_arm_may_name_itself():
     """The candidate is asked by another name than the baseline, and both lead to their own."""
-    seen = trials(10, of=lambda arm, _: {"location": f"http://{NAMES[arm]}/b"})
+    seen = answers(10, of=lambda arm, _: {"location": f"http://{NAMES[arm]}/b"})
     seen = [replace(one, exchange=replace(one.exchange, probe=Probe(f"http://{NAMES[one.arm]}/a"))) for one in seen]
     assert () == differences({"/a": seen})["/a"]
 
@@ -86,8 +86,8 @@ def test_without_all_arms_nothing_is_told(arms):
 
 def test_all_routes_are_corrected_together():
     """Five disagreements of ten are p = .016: news alone, and not among thirty fields that agree."""
-    alone = trials(2, of=lambda arm, number: {"x_mood": "bad"} if arm is Arm.CANDIDATE and number < 5 else {})
+    alone = answers(2, of=lambda arm, number: {"x_mood": "bad"} if arm is Arm.CANDIDATE and number < 5 else {})
     assert 1 == len(differences({"/a": alone})["/a"])
-    once = [trials(2, of=lambda arm, number: {"x_mood": "bad"} if arm is Arm.CANDIDATE and number < 1 else {})] * 30
+    once = [answers(2, of=lambda arm, number: {"x_mood": "bad"} if arm is Arm.CANDIDATE and number < 1 else {})] * 30
     many = {"/a": alone, **{f"/{place}": one for place, one in enumerate(once)}}
     assert 0 == len(differences(many)["/a"])

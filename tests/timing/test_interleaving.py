@@ -5,8 +5,7 @@ from collections import Counter
 
 import pytest
 
-from roundsman.timing.rules.interleaving import WARM_UP, compared, requests, samples_needed, spread_of, turns
-from roundsman.timing.rules.trial import Arm
+from roundsman.timing.rules.interleaving import WARM_UP, Arm, compared, requests, samples_needed, spread_of, turns
 from tests.make import site
 
 BOTH = {"examples": {"cached": ["/a"], "not_cached": ["/a/p"]}}

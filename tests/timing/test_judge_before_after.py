@@ -8,14 +8,14 @@ import pytest
 
 from roundsman.report.rules.verdict import Outcome
 from roundsman.timing.rules.before_after_verdict import judge, judge_claims, told
-from roundsman.timing.rules.judge_before_after import Timed, Walk, compare
+from roundsman.timing.rules.judge_before_after import RoundTimes, Timed, compare
 from tests.make import site
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 HIT, MISS = ("/a", "hit"), ("/a", "miss")
 
 
-def walks(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, hits=100, typical=0.02):
+def timed_rounds(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, hits=100, typical=0.02):
     """Rounds in which routes move by themselves, and all of them together."""
     rng = np.random.default_rng(seed)
     made = []
@@ -27,7 +27,7 @@ def walks(count, *keys, seed=1, moves=0.03, common=0.0, slower=None, tail=None, 
             p95 = 3 * p50 * np.exp(rng.normal(0, moves)) * (tail or {}).get(key, 1)
             plain = key[1] == "hit"
             times[key] = Timed(p50, p95, hits if plain else 0, 100 if plain else 0)
-        made.append(Walk(NOW + timedelta(hours=place), times))
+        made.append(RoundTimes(NOW + timedelta(hours=place), times))
     return made
 
 
@@ -35,7 +35,7 @@ def words(before, after, margin=0.2, **more):
     return {(one.path, one.state): str(one.word) for one in compare(before, after, margin, **more)}
 
 
-BEFORE = walks(40, HIT, MISS)
+BEFORE = timed_rounds(40, HIT, MISS)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ BEFORE = walks(40, HIT, MISS)
 )
 @pytest.mark.parametrize("rounds", [3, 12])
 def test_each_cache_state_is_compared_with_its_own_history(after, wanted, rounds):
-    assert wanted == words(BEFORE, walks(rounds, HIT, MISS, seed=9, **after))
+    assert wanted == words(BEFORE, timed_rounds(rounds, HIT, MISS, seed=9, **after))
 
 
 def test_one_round_alone_can_be_a_spike_and_says_how_many_more_it_takes():
-    [found] = compare(walks(40, MISS), walks(1, MISS, seed=9, slower={MISS: 1.6}))
+    [found] = compare(timed_rounds(40, MISS), timed_rounds(1, MISS, seed=9, slower={MISS: 1.6}))
     assert ("not enough data", 1) == (found.word, found.need)
-    [now] = compare(walks(40, MISS), walks(1 + found.need, MISS, seed=9, slower={MISS: 1.6}))
+    [now] = compare(timed_rounds(40, MISS), timed_rounds(1 + found.need, MISS, seed=9, slower={MISS: 1.6}))
     assert "slower" == now.word
 
 
@@ -69,7 +69,9 @@ def test_spikes_of_single_rounds_are_called_no_slow_release(since):
         rng = np.random.default_rng(seed)
         times = 0.02 * np.exp(rng.normal(0, 0.04, (60 + since, 12)) + 0.4 * (rng.random((60 + since, 12)) < 0.08))
         rounds = [
-            Walk(NOW + timedelta(hours=hour), {key: Timed(time, 2 * time) for key, time in zip(keys, row, strict=True)})
+            RoundTimes(
+                NOW + timedelta(hours=hour), {key: Timed(time, 2 * time) for key, time in zip(keys, row, strict=True)}
+            )
             for hour, row in enumerate(times.tolist())
         ]
         false += any(str(one.word) == "slower" for one in compare(rounds[:60], rounds[60:]))
@@ -77,7 +79,7 @@ def test_spikes_of_single_rounds_are_called_no_slow_release(since):
 
 
 def test_a_route_that_moves_by_itself_is_not_called_slower_for_it():
-    found = compare(walks(40, MISS, moves=0.3), walks(3, MISS, seed=2, moves=0.3, slower={MISS: 1.3}))
+    found = compare(timed_rounds(40, MISS, moves=0.3), timed_rounds(3, MISS, seed=2, moves=0.3, slower={MISS: 1.3}))
     assert ["not enough data"] == [str(one.word) for one in found]
     assert "this route moves by" in told(found[0])
     assert "can't be seen" in told(found[0])
@@ -89,25 +91,25 @@ ROUTES = [(f"/{place}", "miss") for place in range(6)]
 
 @pytest.mark.parametrize(("typical", "word"), [(0.0001, "unchanged"), (0.02, "slower")])
 def test_a_change_of_less_than_a_quarter_of_a_millisecond_is_none(typical, word):
-    after = walks(3, HIT, seed=2, typical=typical, slower={HIT: 2.0}, tail={HIT: 0.5})
-    assert {HIT: word} == words(walks(40, HIT, typical=typical), after)
+    after = timed_rounds(3, HIT, seed=2, typical=typical, slower={HIT: 2.0}, tail={HIT: 0.5})
+    assert {HIT: word} == words(timed_rounds(40, HIT, typical=typical), after)
 
 
 def test_what_all_routes_do_alike_is_no_release():
-    after = walks(2, *ROUTES, seed=3, slower=dict.fromkeys(ROUTES, 1.5))
-    assert {"unchanged"} == set(words(walks(40, *ROUTES, common=0.1), after).values())
+    after = timed_rounds(2, *ROUTES, seed=3, slower=dict.fromkeys(ROUTES, 1.5))
+    assert {"unchanged"} == set(words(timed_rounds(40, *ROUTES, common=0.1), after).values())
 
 
 def test_what_all_hits_do_alike_does_not_hide_a_slower_miss():
     stored = [(f"/{place}", "hit") for place in range(9)]
-    after = walks(2, MISS, *stored, seed=3, slower=dict.fromkeys(stored, 1.65) | {MISS: 1.6})
-    told = words(walks(40, MISS, *stored), after)
+    after = timed_rounds(2, MISS, *stored, seed=3, slower=dict.fromkeys(stored, 1.65) | {MISS: 1.6})
+    told = words(timed_rounds(40, MISS, *stored), after)
     assert {MISS: "slower"} | dict.fromkeys(stored, "unchanged") == told
 
 
 def test_one_that_does_what_the_others_do_not_is_found_in_spite_of_them():
-    after = walks(2, *ROUTES, seed=3, slower={**dict.fromkeys(ROUTES, 1.5), ROUTES[0]: 2.5})
-    found = words(walks(40, *ROUTES, common=0.1), after)
+    after = timed_rounds(2, *ROUTES, seed=3, slower={**dict.fromkeys(ROUTES, 1.5), ROUTES[0]: 2.5})
+    found = words(timed_rounds(40, *ROUTES, common=0.1), after)
     assert "slower" == found.pop(ROUTES[0])
     assert {"unchanged"} == set(found.values())
 
@@ -115,7 +117,7 @@ def test_one_that_does_what_the_others_do_not_is_found_in_spite_of_them():
 def test_what_the_controls_did_is_taken_off_the_others():
     """Two routes of which all slowed down: without the control nobody could tell the network from the release."""
     keys = ROUTES[:2]
-    before, after = walks(40, *keys), walks(3, *keys, seed=3, slower=dict.fromkeys(keys, 1.6))
+    before, after = timed_rounds(40, *keys), timed_rounds(3, *keys, seed=3, slower=dict.fromkeys(keys, 1.6))
     assert {"slower"} == set(words(before, after).values())
     found = compare(before, after, controls=["/1"])
     assert ["unchanged", "unchanged"] == [str(one.word) for one in found]
@@ -129,7 +131,7 @@ def busy_hours(first, count, keys, seed, slower=1.0, season=1.5):
     for hour in range(first, first + count):
         level = 0.02 * slower * (season if 9 <= hour % 24 < 17 else 1)
         times = {key: level * np.exp(rng.normal(0, 0.05)) for key in keys}
-        made.append(Walk(NOW + timedelta(hours=hour), {key: Timed(one, 3 * one) for key, one in times.items()}))
+        made.append(RoundTimes(NOW + timedelta(hours=hour), {key: Timed(one, 3 * one) for key, one in times.items()}))
     return made
 
 
@@ -169,7 +171,7 @@ def test_the_time_of_day_is_named_where_it_hides_a_release():
     ("before", "after", "need"), [(0, 3, 20), (12, 3, 8), (19, 1, 1), (19, 0, 2), (20, 0, 1), (40, 0, 1)]
 )
 def test_too_few_rounds_say_how_many_more_it_takes(before, after, need):
-    found = compare(walks(before, MISS), walks(after, MISS, seed=2))
+    found = compare(timed_rounds(before, MISS), timed_rounds(after, MISS, seed=2))
     assert [("not enough data", need)] == [(str(one.word), one.need) for one in found]
     (verdict,) = judge(site(), found, 0.2)
     assert Outcome.UNKNOWN == verdict.outcome
@@ -177,13 +179,13 @@ def test_too_few_rounds_say_how_many_more_it_takes(before, after, need):
 
 
 def test_a_route_that_was_timed_now_and_then_keeps_nobody_else_from_being_compared():
-    before = walks(40, HIT, MISS)
-    rare = [Walk(one.at, {MISS: one.times[MISS]} if place % 2 else one.times) for place, one in enumerate(before)]
-    assert {HIT: "not enough data", MISS: "unchanged"} == words(rare, walks(3, HIT, MISS, seed=2))
+    before = timed_rounds(40, HIT, MISS)
+    rare = [RoundTimes(one.at, {MISS: one.times[MISS]} if place % 2 else one.times) for place, one in enumerate(before)]
+    assert {HIT: "not enough data", MISS: "unchanged"} == words(rare, timed_rounds(3, HIT, MISS, seed=2))
 
 
 def test_fewer_visits_from_the_store_are_told():
-    found = compare(BEFORE, walks(5, HIT, MISS, seed=2, hits=70))
+    found = compare(BEFORE, timed_rounds(5, HIT, MISS, seed=2, hits=70))
     (verdict,) = judge(site(), found, 0.2)
     told = {one.claim.partition("/")[2]: (str(one.outcome), one.saw) for one in verdict.findings}
     assert ("warn", "500 of 500 before, 350 of 500 now") == told["hit-ratio"]
@@ -191,7 +193,7 @@ def test_fewer_visits_from_the_store_are_told():
 
 
 def test_the_verdict_names_ratio_interval_and_rounds():
-    (verdict,) = judge(site(), compare(BEFORE, walks(5, HIT, MISS, seed=2, slower={MISS: 1.6})), 0.2)
+    (verdict,) = judge(site(), compare(BEFORE, timed_rounds(5, HIT, MISS, seed=2, slower={MISS: 1.6})), 0.2)
     said = {one.claim.partition("/")[2]: (str(one.outcome), one.saw, one.wanted) for one in verdict.findings}
     outcome, saw, wanted = said["miss-speed"]
     assert ("fail", "within 20% of 20ms") == (outcome, wanted)

@@ -12,7 +12,7 @@ from roundsman.site.rules.release import Release, ReleaseSource
 from roundsman.status.around_release import around
 from roundsman.status.facts import read_facts
 from roundsman.timing.rounds import past
-from roundsman.timing.rules.slowness import State
+from roundsman.timing.rules.slowness import SlownessState
 from tests.status.test_facts import site
 from tests.watch.weeks import NOW
 
@@ -56,8 +56,8 @@ def known(ledger):
     return ledger
 
 
-def milliseconds(walks):
-    return [round(walk.times["/a", "hit"].p50 * 1000) for walk in walks]
+def milliseconds(timed_rounds):
+    return [round(timed_round.times["/a", "hit"].p50 * 1000) for timed_round in timed_rounds]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_rounds_of_a_release_end_where_the_next_one_begins(known, version, b
         found = around(session, site(), version, NOW)
     assert (before, after) == (milliseconds(found.before), milliseconds(found.after))
     assert (version or "c3") == found.release.version
-    assert {(8, 9)} == {(one.hits, one.asked) for walk in found.before for one in walk.times.values()}
+    assert {(8, 9)} == {(one.hits, one.asked) for timed_round in found.before for one in timed_round.times.values()}
 
 
 @pytest.mark.parametrize(("name", "why"), [("shop", "no release z9 is known (known: a1, b2, c3)"), ("bare", "no rele")])
@@ -90,4 +90,4 @@ def test_a_look_back_is_at_the_last_rounds_in_their_order(known):
 def test_a_status_remembers_what_the_last_rounds_of_a_route_were(known):
     with Session(known) as session:
         (memory,) = read_facts(session, site(), NOW).memory
-    assert ("/a", (State.OK, State.SLOW, State.OK)) == (memory.path, memory.states)
+    assert ("/a", (SlownessState.OK, SlownessState.SLOW, SlownessState.OK)) == (memory.path, memory.states)

@@ -2,11 +2,11 @@
 
 import pytest
 
+from roundsman.timing.rules.interleaving import Arm
 from roundsman.timing.rules.judge_side_by_side import compare
 from roundsman.timing.rules.side_by_side_verdict import judge
-from roundsman.timing.rules.trial import Arm
 from tests.make import site
-from tests.timing.trials import only, trials
+from tests.timing.arms import answers, only
 
 
 def verdict(seen, margin=0.05):
@@ -25,28 +25,28 @@ def told(seen):
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [
-        (trials(), {}),
-        (trials(candidate=0.7), {}),
-        (trials(candidate=1.3), {"miss-speed": "fail"}),
-        (trials(20, candidate=1.06), {"miss-speed": "warn"}),
-        (trials(3), {"miss-speed": "unknown"}),
-        (trials(1, each=1), {"speed": "unknown"}),
+        (answers(), {}),
+        (answers(candidate=0.7), {}),
+        (answers(candidate=1.3), {"miss-speed": "fail"}),
+        (answers(20, candidate=1.06), {"miss-speed": "warn"}),
+        (answers(3), {"miss-speed": "unknown"}),
+        (answers(1, each=1), {"speed": "unknown"}),
         (
-            trials(of=lambda arm, n: {"error": "reset"} if arm is Arm.CANDIDATE and n % 9 == 0 else {}),
+            answers(of=lambda arm, n: {"error": "reset"} if arm is Arm.CANDIDATE and n % 9 == 0 else {}),
             {"errors": "fail"},
         ),
-        (trials(of=lambda arm, n: {"error": "reset"} if arm is Arm.BASELINE and n % 9 == 0 else {}), {}),
-        (trials(of=only(Arm.CANDIDATE, error="refused")), {"errors": "fail", "speed": "unknown"}),
-        (trials(of=lambda *_: {"error": "refused"}), {"errors": "unknown", "speed": "unknown"}),
-        (trials(of=only(Arm.CANDIDATE, status=404)), {"status": "fail"}),
-        (trials(of=only(Arm.CANDIDATE, cache_control="no-store")), {"cache-headers": "warn"}),
-        (trials(of=only(Arm.CANDIDATE, x_new="1")), {"headers": "warn"}),
-        (trials(of=only(Arm.CANDIDATE, body=b"new")), {"body": "warn"}),
+        (answers(of=lambda arm, n: {"error": "reset"} if arm is Arm.BASELINE and n % 9 == 0 else {}), {}),
+        (answers(of=only(Arm.CANDIDATE, error="refused")), {"errors": "fail", "speed": "unknown"}),
+        (answers(of=lambda *_: {"error": "refused"}), {"errors": "unknown", "speed": "unknown"}),
+        (answers(of=only(Arm.CANDIDATE, status=404)), {"status": "fail"}),
+        (answers(of=only(Arm.CANDIDATE, cache_control="no-store")), {"cache-headers": "warn"}),
+        (answers(of=only(Arm.CANDIDATE, x_new="1")), {"headers": "warn"}),
+        (answers(of=only(Arm.CANDIDATE, body=b"new")), {"body": "warn"}),
         (
-            trials(of=lambda arm, n: {"x_cache": "HIT"} if n % 3 < (1 if arm is Arm.CANDIDATE else 2) else {}),
+            answers(of=lambda arm, n: {"x_cache": "HIT"} if n % 3 < (1 if arm is Arm.CANDIDATE else 2) else {}),
             {"hit-ratio": "warn"},
         ),
-        (trials(of=lambda arm, n: {"x_cache": "HIT"} if n % 3 < (2 if arm is Arm.CANDIDATE else 1) else {}), {}),
+        (answers(of=lambda arm, n: {"x_cache": "HIT"} if n % 3 < (2 if arm is Arm.CANDIDATE else 1) else {}), {}),
     ],
 )
 def test_each_difference_has_its_outcome(seen, wanted):
@@ -54,19 +54,19 @@ def test_each_difference_has_its_outcome(seen, wanted):
 
 
 def test_the_numbers_are_told():
-    one = verdict(trials(candidate=1.3)).findings[0]
+    one = verdict(answers(candidate=1.3)).findings[0]
     assert "slower: x1.31 (1.29 to 1.33), p95 x1.32, 200 samples" == one.saw
     assert "within 5% of the baseline's 10ms" == one.wanted
 
 
 def test_too_little_data_says_how_much_it_takes():
-    one = verdict(trials(3)).findings[0]
+    one = verdict(answers(3)).findings[0]
     assert one.saw.startswith("not enough data: x0.9")
     assert "within 5% of the baseline's 10.2ms; needs about 130 samples of each release" == one.wanted
 
 
 def test_a_verdict_is_whose_route_it_is():
-    found = verdict(trials())
+    found = verdict(answers())
     assert ("compare-release", "/a", "articles", "web", "make back") == (
         found.check,
         found.subject,

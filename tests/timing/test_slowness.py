@@ -4,10 +4,16 @@ import pytest
 
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.notify import AlertPolicy
-from roundsman.timing.rules.slowness import Memory, State, remembered, state_of
+from roundsman.timing.rules.slowness import Memory, SlownessState, remembered, state_of
 
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL
-LETTERS = {"o": State.OK, "d": State.DEGRADED, "s": State.SLOW, "x": State.DOWN, "?": State.UNKNOWN}
+LETTERS = {
+    "o": SlownessState.OK,
+    "d": SlownessState.DEGRADED,
+    "s": SlownessState.SLOW,
+    "x": SlownessState.DOWN,
+    "?": SlownessState.UNKNOWN,
+}
 
 
 def memory(letters, path="/a"):
@@ -17,16 +23,16 @@ def memory(letters, path="/a"):
 @pytest.mark.parametrize(
     ("claims", "state"),
     [
-        ({"hit-p95": P, "miss-p50": P}, State.OK),
-        ({"hit-p95": P, "miss-p99": F}, State.SLOW),
-        ({"hit-p95": W, "miss-p95": P}, State.DEGRADED),
-        ({"hit-p95": P, "sent": W}, State.DEGRADED),
-        ({"hit-p95": P, "answers": U}, State.DEGRADED),
-        ({"hit-p95": F, "answers": U}, State.SLOW),
-        ({"hit-p95": U, "miss-p95": P}, State.OK),
-        ({"hit-p95": U}, State.UNKNOWN),
-        ({"answers": U}, State.DOWN),
-        ({"status": F}, State.DOWN),
+        ({"hit-p95": P, "miss-p50": P}, SlownessState.OK),
+        ({"hit-p95": P, "miss-p99": F}, SlownessState.SLOW),
+        ({"hit-p95": W, "miss-p95": P}, SlownessState.DEGRADED),
+        ({"hit-p95": P, "sent": W}, SlownessState.DEGRADED),
+        ({"hit-p95": P, "answers": U}, SlownessState.DEGRADED),
+        ({"hit-p95": F, "answers": U}, SlownessState.SLOW),
+        ({"hit-p95": U, "miss-p95": P}, SlownessState.OK),
+        ({"hit-p95": U}, SlownessState.UNKNOWN),
+        ({"answers": U}, SlownessState.DOWN),
+        ({"status": F}, SlownessState.DOWN),
     ],
 )
 def test_a_round_finds_a_route_well_slow_degraded_or_down(claims, state):

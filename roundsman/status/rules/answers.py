@@ -36,7 +36,7 @@ from roundsman.status.rules.promises import rollback_of
 from roundsman.status.rules.standing import Promises
 from roundsman.timing.rules.judge import CHECK as TIMED
 from roundsman.timing.rules.judge import UP as SAYS_UP
-from roundsman.timing.rules.slowness import State, remembered
+from roundsman.timing.rules.slowness import SlownessState, remembered
 
 #: Lines of details, at most.
 MAX_DETAILS = 12
@@ -208,14 +208,14 @@ def _slow(facts: Facts) -> Answer:
     policy = AlertPolicy.of(facts.site.slow_after, 1, 1.0)
     state, says, lines = remembered(facts.memory, policy)
     details = (*last.details, *lines)
-    if state.outcome is last.outcome or state is State.UNKNOWN:
+    if state.outcome is last.outcome or state is SlownessState.UNKNOWN:
         return replace(last, details=details)
-    if state is State.OK:
+    if state is SlownessState.OK:
         if last.outcome is not Outcome.FAIL:
             return replace(last, details=details)
         says = f"Perhaps: {last.says.partition(': ')[2]} It takes {facts.site.slow_after} rounds to be called slow."
         return replace(last, outcome=Outcome.WARN, says=says, details=details)
-    word = "Perhaps" if state is State.DEGRADED else "Yes"
+    word = "Perhaps" if state is SlownessState.DEGRADED else "Yes"
     return replace(last, outcome=state.outcome, says=f"{word}: {says}.", details=details)
 
 

@@ -49,7 +49,7 @@ _KNOWN = 4096
 _PASS = Outcome.PASS.weight
 
 
-class Page(NamedTuple):
+class SweptPage(NamedTuple):
     """What is kept of one page: `outcome` is the weight of `Outcome`, `first_byte` in microseconds."""
 
     status: int
@@ -108,7 +108,7 @@ def edition_of(due: datetime, now: datetime, begun: Iterable[Begun]) -> str:
     return last.edition if last.ended_at >= due else own
 
 
-class Pace(NamedTuple):
+class ShardPace(NamedTuple):
     """How a shard is looked at, so that its worker writes before its lease ends although every page hangs."""
 
     lease: float
@@ -118,7 +118,7 @@ class Pace(NamedTuple):
     """Pages that are asked before the time is looked at."""
 
 
-def pace(lease: float, timeout: float, rate: float) -> Pace:
+def pace(lease: float, timeout: float, rate: float) -> ShardPace:
     """The pace at a site, from the lease that is wished for, its timeout and the shard's requests a second.
 
     A chunk takes `long` until its last turn, `long` for the turns of the rate, and the timeout as often as connections
@@ -127,7 +127,7 @@ def pace(lease: float, timeout: float, rate: float) -> Pace:
     lease = max(lease, 1.5 * (timeout + 1 / rate))
     long = min(LONG, lease / 12)
     times = max(1, int(lease / 1.5 / timeout))
-    return Pace(lease, long, max(1, min(TURN, int(rate * long), times * CONNECTIONS)))
+    return ShardPace(lease, long, max(1, min(TURN, int(rate * long), times * CONNECTIONS)))
 
 
 #: Of a page that no rule speaks of, no more is expected than that it is there.
@@ -153,7 +153,7 @@ class Judge:
         self._targeted = targeted_of(site)
         self._fine: set[Hashable] = set()
 
-    def __call__(self, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
+    def __call__(self, path: str, exchange: Exchange) -> tuple[SweptPage, Verdict | None]:
         """What is kept of a page, and a verdict when something is wrong with it."""
         rule = self._site.rule_for(path) or NO_RULE
         if not exchange.answered:
@@ -182,12 +182,12 @@ class Judge:
         return id(rule), _apart(rule, path), exchange.status, state, policy, lasts, old, browser, twice
 
 
-def judge(site: Site, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
+def judge(site: Site, path: str, exchange: Exchange) -> tuple[SweptPage, Verdict | None]:
     """What is kept of a page, and a verdict when something is wrong with it. It was asked once, by a stranger."""
     return _judge(site, site.rule_for(path) or NO_RULE, path, exchange)
 
 
-def _judge(site: Site, rule: Rule, path: str, exchange: Exchange) -> tuple[Page, Verdict | None]:
+def _judge(site: Site, rule: Rule, path: str, exchange: Exchange) -> tuple[SweptPage, Verdict | None]:
     findings = [one for one in _findings(site, rule, path, exchange) if one.outcome is not Outcome.PASS]
     page = _page(exchange, worst(one.outcome for one in findings).weight)
     if not findings:
@@ -197,8 +197,8 @@ def _judge(site: Site, rule: Rule, path: str, exchange: Exchange) -> tuple[Page,
     return page, verdict_on(site, rule, CHECK, path, findings, by_rfc=law, observed=told)
 
 
-def _page(exchange: Exchange, outcome: int) -> Page:
-    return Page(
+def _page(exchange: Exchange, outcome: int) -> SweptPage:
+    return SweptPage(
         exchange.status,
         outcome,
         cache_state(exchange).value if exchange.answered else "",

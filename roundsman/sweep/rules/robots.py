@@ -25,7 +25,7 @@ _SITEMAP = ("sitemap", "site-map")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RobotsLine:
     """One allow or disallow line: literal parts with any text between them, the first one at the path's beginning."""
 
     allow: bool
@@ -54,13 +54,13 @@ class Line:
 class Robots:
     """The lines of a robots.txt that concern one robot, and the sitemaps that it names."""
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[RobotsLine, ...] = ()
     sitemaps: tuple[str, ...] = field(default=())
 
     @classmethod
     def of(cls, body: bytes, product: str = PRODUCT) -> "Robots":
         """Read a robots.txt. A line that means nothing is passed over (RFC 9309 section 2.2)."""
-        groups: dict[str, list[Line]] = {}
+        groups: dict[str, list[RobotsLine]] = {}
         sitemaps: list[str] = []
         agents: list[str] = []
         has_rules = False  # since the last user-agent line, so that the next one begins another group
@@ -95,16 +95,16 @@ class Robots:
         return longest < 0 or allow
 
     @cached_property
-    def _by_beginning(self) -> Mapping[int, Mapping[str, list[Line]]]:
+    def _by_beginning(self) -> Mapping[int, Mapping[str, list[RobotsLine]]]:
         """The lines by the length of their first part, and by that part."""
-        found: dict[int, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
+        found: dict[int, dict[str, list[RobotsLine]]] = defaultdict(lambda: defaultdict(list))
         for line in self.lines:
             found[len(line.parts[0])][line.parts[0]].append(line)
         return {length: dict(lines) for length, lines in found.items()}
 
 
 #: When nobody knows what robots.txt says, nothing may be asked (section 2.3.1.4).
-NOTHING = Robots((Line(allow=False, parts=("",), to_end=False, length=0),))
+NOTHING = Robots((RobotsLine(allow=False, parts=("",), to_end=False, length=0),))
 
 
 def robots_of(status: int, body: bytes) -> Robots:
@@ -148,13 +148,13 @@ def _agent(value: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _lines(pattern: str, *, allow: bool) -> Iterator[Line]:
+def _lines(pattern: str, *, allow: bool) -> Iterator[RobotsLine]:
     """The line that a pattern is, and for an index page the directory that it stands for; none when it is empty."""
     if not pattern:
         return
     to_end = pattern.endswith("$")
     parts = tuple(_literal(spelled(part)) for part in re.split(r"\*+", pattern.removesuffix("$")))
-    yield Line(allow, parts, to_end, len(spelled(pattern)))
+    yield RobotsLine(allow, parts, to_end, len(spelled(pattern)))
     folder, slash, page = pattern.rpartition("/")
     if allow and page.startswith("index.htm"):
         yield from _lines(f"{folder}{slash}$", allow=True)

@@ -35,7 +35,7 @@ _PATHS = {
 }
 
 
-class Kind(StrEnum):
+class SitemapKind(StrEnum):
     """What a file lists."""
 
     URLS = "urls"
@@ -68,7 +68,7 @@ class Reader:
         SitemapError: by both; says what was seen and what was wanted.
     """
 
-    kind: Kind = Kind.URLS
+    kind: SitemapKind = SitemapKind.URLS
     count: int = 0
     """Addresses read."""
     _size: int = 0
@@ -160,7 +160,7 @@ class Reader:
 class _Lines:
     """A text file: an address on each line."""
 
-    kind = Kind.URLS
+    kind = SitemapKind.URLS
 
     def __init__(self) -> None:
         self._rest = b""
@@ -201,7 +201,7 @@ class _Xml:
     """
 
     def __init__(self) -> None:
-        self.kind = Kind.URLS
+        self.kind = SitemapKind.URLS
         self._found: list[str] = []
         self._open: list[str] = []
         self._namespace = ""
@@ -268,7 +268,7 @@ class _Xml:
     def _begin(self, namespace: str, root: str) -> None:
         if root not in _PATHS:
             raise SitemapError(f"<{root[:40]}>", "<urlset> or <sitemapindex>")
-        self.kind = Kind.SITEMAPS if root == "sitemapindex" else Kind.URLS
+        self.kind = SitemapKind.SITEMAPS if root == "sitemapindex" else SitemapKind.URLS
         self._path, self._attribute = _PATHS[root]
         # Of RSS 1.0 the root has another namespace than its items.
         self._namespace = "http://purl.org/rss/1.0/" if root == "RDF" else namespace

@@ -27,7 +27,7 @@ _MAD = 1.4826
 Release = TypeVar("Release")
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """A step from one run to the next, or a drift over many."""
 
     STEP = "step"
@@ -35,19 +35,19 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TimingChange:
     """One change in a history: the runs from `first` on are on the new level; a drift ends before `last`.
 
     `ratio` is the new level over the old one, of a drift its end over its beginning.
     """
 
-    kind: Kind
+    kind: ChangeKind
     first: int
     last: int
     ratio: float
 
 
-def changes(times: Sequence[float], *, beta: float = BETA, shortest: int = SHORTEST) -> list[Change]:
+def changes(times: Sequence[float], *, beta: float = BETA, shortest: int = SHORTEST) -> list[TimingChange]:
     """The changes in a history of one time for each run (its median, in seconds above zero), in order.
 
     y = ln t; m = running median of 11; s = 1.1 * 1.4826 * MAD(y - m); z = m + clip(y - m, 2.5 s); rho = lag-1
@@ -68,14 +68,16 @@ def changes(times: Sequence[float], *, beta: float = BETA, shortest: int = SHORT
         return [drift]
     edges = [0, *points, len(logs)]
     return [
-        Change(Kind.STEP, at, end, math.exp(_between(logs[start:at], logs[at:end])))
+        TimingChange(ChangeKind.STEP, at, end, math.exp(_between(logs[start:at], logs[at:end])))
         for start, at, end in zip(edges, edges[1:], edges[2:], strict=False)
     ]
 
 
-def released(change: Change, runs: Sequence[datetime], releases: Sequence[tuple[datetime, Release]]) -> list[Release]:
+def released(
+    change: TimingChange, runs: Sequence[datetime], releases: Sequence[tuple[datetime, Release]]
+) -> list[Release]:
     """The releases that came between the last run before a change and the first one with it; a drift has none."""
-    if change.kind is Kind.DRIFT:
+    if change.kind is ChangeKind.DRIFT:
         return []
     before, since = runs[change.first - 1], runs[change.first]
     return [release for at, release in releases if before <= at <= since]
@@ -146,7 +148,7 @@ def _between(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.median(after[:, None] - before[None, :]))
 
 
-def _drift(calm: np.ndarray, points: list[int], price: float) -> Change | None:
+def _drift(calm: np.ndarray, points: list[int], price: float) -> TimingChange | None:
     """The whole history as one straight line, when that costs no more than its steps."""
     edges = [0, *points, len(calm)]
     steps = sum(float(np.var(calm[start:end]) * (end - start)) for start, end in pairwise(edges))
@@ -155,4 +157,4 @@ def _drift(calm: np.ndarray, points: list[int], price: float) -> Change | None:
     line = float(((calm - level - slope * runs) ** 2).sum())
     if line + price > steps + price * len(points):
         return None
-    return Change(Kind.DRIFT, 0, len(calm), math.exp(slope * (len(calm) - 1)))
+    return TimingChange(ChangeKind.DRIFT, 0, len(calm), math.exp(slope * (len(calm) - 1)))

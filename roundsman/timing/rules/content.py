@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from roundsman.http.cache_status import cache_state
 from roundsman.report.rules.exchange import TELLING, Exchange
+from roundsman.timing.rules.interleaving import Arm, ArmExchange
 from roundsman.timing.rules.probabilities import false_discovery, fisher_more
-from roundsman.timing.rules.trial import Arm, Trial
 
 ALPHA = 0.05
 #: Requests of all three arms that it takes; with fewer nothing is noise and nothing is news.
@@ -42,7 +42,7 @@ _PASSING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """One field in which the candidate disagrees with the baseline more often than the baseline with itself.
 
     `apart` and `noise` are the counts of both disagreements in `pairs` requests; `before` and `now` are values, empty
@@ -61,25 +61,25 @@ class Difference:
 Fields = Mapping[str, str]
 
 
-def differences(trials: Mapping[str, Sequence[Trial]]) -> dict[str, tuple[Difference, ...]]:
+def differences(answers: Mapping[str, Sequence[ArmExchange]]) -> dict[str, tuple[FieldDifference, ...]]:
     """The fields that a release changed, for each route. All fields of all routes are corrected together.
 
     Answers that come from the origin are compared whole. Where there are only stored copies, only what is the same in
     every copy is: the two baselines share their copies, so that these can't tell what is noise.
     """
-    counted = [(path, one) for path, seen in trials.items() for one in _counted(seen)]
+    counted = [(path, one) for path, seen in answers.items() for one in _counted(seen)]
     qs = false_discovery(
         [fisher_more((one.apart, one.pairs - one.apart), (one.noise, one.pairs - one.noise)) for _, one in counted]
     )
-    found: dict[str, list[Difference]] = {path: [] for path in trials}
+    found: dict[str, list[FieldDifference]] = {path: [] for path in answers}
     for (path, one), q in zip(counted, qs, strict=True):
         if q <= ALPHA:
             found[path].append(replace(one, q=q))
     return {path: tuple(some) for path, some in found.items()}
 
 
-def _counted(trials: Sequence[Trial]) -> Iterator[Difference]:
-    answered = [one for one in trials if one.exchange.answered]
+def _counted(answers: Sequence[ArmExchange]) -> Iterator[FieldDifference]:
+    answered = [one for one in answers if one.exchange.answered]
     fetched = [one for one in answered if cache_state(one.exchange).from_store is not True]
     triples, lasting = _triples(fetched), False
     if len(triples) < LEAST:
@@ -94,13 +94,13 @@ def _counted(trials: Sequence[Trial]) -> Iterator[Difference]:
         # What never differs can't be a difference, and need not be corrected for (Tarone 1990).
         if apart or noise:
             shown = apart[0] if apart and (name == STATUS or name in TELLING) else ("", "")
-            yield Difference(name, len(apart), noise, len(values), *shown)
+            yield FieldDifference(name, len(apart), noise, len(values), *shown)
 
 
-def _triples(trials: Sequence[Trial]) -> list[tuple[Exchange, ...]]:
+def _triples(answers: Sequence[ArmExchange]) -> list[tuple[Exchange, ...]]:
     """The n-th request of each arm in each round, where all three answered."""
     arms: dict[int, dict[Arm, list[Exchange]]] = {}
-    for one in trials:
+    for one in answers:
         arms.setdefault(one.round, {arm: [] for arm in Arm})[one.arm].append(one.exchange)
     return [triple for _, here in sorted(arms.items()) for triple in zip(*here.values(), strict=False)]
 

@@ -11,8 +11,8 @@ from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import verdict_on
-from roundsman.timing.rules.change_points import LEAST, SHORTEST, Change, Kind, changes, released
-from roundsman.timing.rules.judge_before_after import Key, Walk
+from roundsman.timing.rules.change_points import LEAST, SHORTEST, ChangeKind, TimingChange, changes, released
+from roundsman.timing.rules.judge_before_after import Key, RoundTimes
 from roundsman.timing.rules.judge_side_by_side import TICK
 from roundsman.timing.rules.placebo import HISTORY, moved
 from roundsman.timing.rules.probabilities import student
@@ -33,21 +33,21 @@ EXPLAINED = 0.75
 CHANCE = 0.002
 
 _OF = {"hit": "a hit", "miss": "a miss", "origin": "the origin"}
-_CLAIMS: Mapping[tuple[str, Kind], Claim] = {
+_CLAIMS: Mapping[tuple[str, ChangeKind], Claim] = {
     (state, kind): Claim(f"{CHECK}/{state}-{kind}", f"The median of {of} {keeps}.", breach=Outcome.WARN)
     for state, of in _OF.items()
-    for kind, keeps in ((Kind.STEP, "stays on its level"), (Kind.DRIFT, "does not creep up"))
+    for kind, keeps in ((ChangeKind.STEP, "stays on its level"), (ChangeKind.DRIFT, "does not creep up"))
 }
 
 
-def judge(site: Site, rounds: Sequence[Walk], releases: Sequence[Release], now: datetime) -> list[Verdict]:
+def judge(site: Site, rounds: Sequence[RoundTimes], releases: Sequence[Release], now: datetime) -> list[Verdict]:
     """A verdict on each route that enough rounds have timed; on the others there is none yet.
 
     Slower than before all that is news warns; faster is told and passes. Rounds are ascending, the newest at the end.
     """
     found: dict[str, list[Finding]] = {}
-    for key in sorted({key for walk in rounds for key in walk.times}):
-        own = [walk for walk in rounds if key in walk.times]
+    for key in sorted({key for timed_round in rounds for key in timed_round.times}):
+        own = [timed_round for timed_round in rounds if key in timed_round.times]
         if len(own) >= 2 * SHORTEST:
             found.setdefault(key[0], []).extend(_findings(key, own, releases, now))
     return [
@@ -57,14 +57,14 @@ def judge(site: Site, rounds: Sequence[Walk], releases: Sequence[Release], now: 
     ]
 
 
-def changed(key: Key, rounds: Sequence[Walk]) -> list[Change]:
+def changed(key: Key, rounds: Sequence[RoundTimes]) -> list[TimingChange]:
     """The changes of one route and cache state that are no time of day, and more than the route and a clock do.
 
     The detector looks at the times without what each hour of the day takes, and each of its changes is held against
     the rounds before it, as a release is (`roundsman.timing.rules.placebo`).
     """
-    times = np.array([max(walk.times[key].p50, 1e-6) for walk in rounds])
-    logs = _without_hours(np.log(times), [walk.at for walk in rounds])
+    times = np.array([max(timed_round.times[key].p50, 1e-6) for timed_round in rounds])
+    logs = _without_hours(np.log(times), [timed_round.at for timed_round in rounds])
     typical = float(np.median(times))
     found = [one for one in changes(np.exp(logs)) if abs(one.ratio - 1) * typical >= TICK]
     starts = [0, *(one.first for one in found)]
@@ -87,14 +87,14 @@ def _without_hours(logs: np.ndarray, moments: Sequence[datetime]) -> np.ndarray:
     return rest if np.std(rest) < EXPLAINED * np.std(logs) else logs
 
 
-def _is_beyond(change: Change, logs: np.ndarray, start: int) -> bool:
+def _is_beyond(change: TimingChange, logs: np.ndarray, start: int) -> bool:
     """Whether a change to the slower is more than the route does by itself: on its last level, and on all before.
 
     `start`: where the level before the change began.
     """
     if change.ratio < 1:
         return True
-    if change.kind is Kind.DRIFT:
+    if change.kind is ChangeKind.DRIFT:
         return _creeps(logs)
     if change.first < HISTORY:
         return False
@@ -128,23 +128,25 @@ def _independent(rest: np.ndarray) -> float:
     return (1 - rho) / (1 + rho)
 
 
-def warns(key: Key, rounds: Sequence[Walk], now: datetime) -> bool:
+def warns(key: Key, rounds: Sequence[RoundTimes], now: datetime) -> bool:
     """Whether a round at some time warns of one route and cache state."""
     return any(one.outcome is Outcome.WARN for one in _findings(key, rounds, (), now))
 
 
-def attributed(change: Change, rounds: Sequence[Walk], releases: Sequence[Release]) -> str:
+def attributed(change: TimingChange, rounds: Sequence[RoundTimes], releases: Sequence[Release]) -> str:
     """In words: when a change came, and with which release."""
-    if change.kind is Kind.DRIFT:
+    if change.kind is ChangeKind.DRIFT:
         return f"from {_day(rounds[change.first].at)} to {_day(rounds[change.last - 1].at)}"
-    versions = released(change, [walk.at for walk in rounds], [(one.seen_at, one.version) for one in releases])
+    versions = released(
+        change, [timed_round.at for timed_round in rounds], [(one.seen_at, one.version) for one in releases]
+    )
     came = f"with release {' or '.join(versions)}" if versions else "without a release"
     return f"since {_day(rounds[change.first].at)}, {came}"
 
 
-def _findings(key: Key, rounds: Sequence[Walk], releases: Sequence[Release], now: datetime) -> Iterator[Finding]:
+def _findings(key: Key, rounds: Sequence[RoundTimes], releases: Sequence[Release], now: datetime) -> Iterator[Finding]:
     news = [one for one in changed(key, rounds) if _is_news(one, rounds, now)]
-    for kind in Kind:
+    for kind in ChangeKind:
         told, claim = [one for one in news if one.kind is kind], _CLAIMS[key[1], kind]
         level = _level(rounds, key, told[0].first if told else 0)
         saw = _seen(told, rounds, releases) if told else f"no change in {len(rounds)} rounds"
@@ -153,17 +155,17 @@ def _findings(key: Key, rounds: Sequence[Walk], releases: Sequence[Release], now
         yield claim.against(saw, wanted, holds=more < LEAST or more * level < TICK)
 
 
-def _is_news(change: Change, rounds: Sequence[Walk], now: datetime) -> bool:
-    newest = change.last - 1 if change.kind is Kind.DRIFT else change.first
+def _is_news(change: TimingChange, rounds: Sequence[RoundTimes], now: datetime) -> bool:
+    newest = change.last - 1 if change.kind is ChangeKind.DRIFT else change.first
     return rounds[newest].at >= now - NEWS
 
 
-def _whole(steps: Sequence[Change]) -> float:
+def _whole(steps: Sequence[TimingChange]) -> float:
     """The level after all steps over that before the first: a recovery by half is still slower than before."""
     return math.prod(one.ratio for one in steps)
 
 
-def _seen(steps: Sequence[Change], rounds: Sequence[Walk], releases: Sequence[Release]) -> str:
+def _seen(steps: Sequence[TimingChange], rounds: Sequence[RoundTimes], releases: Sequence[Release]) -> str:
     told = [f"x{one.ratio:.2f} {attributed(one, rounds, releases)}" for one in steps[-_TOLD:]]
     if len(steps) == 1:
         return told[0]
@@ -171,9 +173,9 @@ def _seen(steps: Sequence[Change], rounds: Sequence[Walk], releases: Sequence[Re
     return f"x{_whole(steps):.2f} in {len(steps)} steps{last}: {'; '.join(told)}"
 
 
-def _level(rounds: Sequence[Walk], key: Key, until: int) -> float:
+def _level(rounds: Sequence[RoundTimes], key: Key, until: int) -> float:
     """What a route took before a change, or took in the middle of all rounds, in seconds."""
-    before = sorted(walk.times[key].p50 for walk in (rounds[max(0, until - 20) : until] or rounds))
+    before = sorted(timed_round.times[key].p50 for timed_round in (rounds[max(0, until - 20) : until] or rounds))
     return before[len(before) // 2]
 
 

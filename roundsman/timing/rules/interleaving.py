@@ -1,13 +1,14 @@
-"""In which order the arms of a comparison are asked."""
+"""The arms of a comparison side by side: in which order they are asked, and what comes of each request."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
+from roundsman.report.rules.exchange import Exchange
 from roundsman.site.rules.promises import Audience, Rule
 from roundsman.timing.rules.aligned_ranks import needed
-from roundsman.timing.rules.trial import Arm
 
 #: Requests of each kind to either release in one round: few, so that a round is short and drift is the same for all.
 EACH = 10
@@ -20,6 +21,24 @@ CLEAR_OF_MARGIN = 2.0
 PILOT_SAMPLES = 30
 #: The round in which connections are opened and copies are made; its times are not compared.
 WARM_UP = -1
+
+
+class Arm(IntEnum):
+    """Who was asked: the old release, the same once more (what differs between the two is noise), the new one."""
+
+    BASELINE = 0
+    AGAIN = 1
+    CANDIDATE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ArmExchange:
+    """One exchange of an arm in a round. `fresh` ones asked with a query of their own, so that no copy could answer."""
+
+    arm: Arm
+    round: int
+    exchange: Exchange
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

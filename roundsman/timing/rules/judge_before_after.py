@@ -44,7 +44,7 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class RoundTimes:
     """One round: when it began, and its times."""
 
     at: datetime
@@ -87,7 +87,7 @@ class Since:
 
 
 def compare(
-    before: Sequence[Walk], after: Sequence[Walk], margin: float = MARGIN, controls: Sequence[str] = ()
+    before: Sequence[RoundTimes], after: Sequence[RoundTimes], margin: float = MARGIN, controls: Sequence[str] = ()
 ) -> list[Since]:
     """Compare the rounds since a release with those before it, for each route and cache state that was timed.
 
@@ -97,10 +97,10 @@ def compare(
     together.
     """
     before, after = before[-MOST:], after[:MOST]
-    every = sorted({key for walk in (*before, *after) for key in walk.times})
+    every = sorted({key for timed_round in (*before, *after) for key in timed_round.times})
     keys = _whole(every, before, after)
-    rows = [walk for walk in before if keys.issubset(walk.times)]
-    later = [walk for walk in after if keys.issubset(walk.times)]
+    rows = [timed_round for timed_round in before if keys.issubset(timed_round.times)]
+    later = [timed_round for timed_round in after if keys.issubset(timed_round.times)]
     plain = {
         key: Since(
             *key, key[0] in controls, sum(key in one.times for one in before), sum(key in one.times for one in after)
@@ -116,7 +116,7 @@ def compare(
             plain[key],
             before=len(rows),
             after=len(later),
-            typical=float(np.median([walk.times[key].p50 for walk in rows])),
+            typical=float(np.median([timed_round.times[key].p50 for timed_round in rows])),
             slow=slow[key],
             tail=tail[key],
             hits=_hits(key, rows[-len(later) :], later),
@@ -127,22 +127,27 @@ def compare(
     return sorted([*_settled(made, margin), *rest], key=lambda one: (one.path, one.state))
 
 
-def _whole(every: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk]) -> set[Key]:
+def _whole(every: Sequence[Key], before: Sequence[RoundTimes], after: Sequence[RoundTimes]) -> set[Key]:
     """What was timed in nearly every round of both sides."""
     return {
         key
         for key in every
-        if all(some and sum(key in walk.times for walk in some) >= WHOLE * len(some) for some in (before, after))
+        if all(
+            some and sum(key in timed_round.times for timed_round in some) >= WHOLE * len(some)
+            for some in (before, after)
+        )
     }
 
 
 def _moved(
-    keys: Sequence[Key], before: Sequence[Walk], after: Sequence[Walk], controls: Sequence[str], name: str
+    keys: Sequence[Key], before: Sequence[RoundTimes], after: Sequence[RoundTimes], controls: Sequence[str], name: str
 ) -> dict[Key, Moved]:
     """The median of the rounds since, which are never less alike than one of them alone is to the others."""
 
-    def logs(some: Sequence[Key], walks: Sequence[Walk]) -> np.ndarray:
-        return np.log([[max(getattr(walk.times[key], name), 1e-6) for walk in walks] for key in some])
+    def logs(some: Sequence[Key], timed_rounds: Sequence[RoundTimes]) -> np.ndarray:
+        return np.log(
+            [[max(getattr(timed_round.times[key], name), 1e-6) for timed_round in timed_rounds] for key in some]
+        )
 
     found: dict[Key, Moved] = {}
     for state in {state for _, state in keys}:
@@ -153,11 +158,13 @@ def _moved(
     return found
 
 
-def _hits(key: Key, before: Sequence[Walk], after: Sequence[Walk]) -> Shares | None:
+def _hits(key: Key, before: Sequence[RoundTimes], after: Sequence[RoundTimes]) -> Shares | None:
     """How many plain visits came from the store, in as many rounds before as there were since."""
 
-    def counted(walks: Sequence[Walk]) -> tuple[int, int]:
-        return sum(walk.times[key].hits for walk in walks), sum(walk.times[key].asked for walk in walks)
+    def counted(timed_rounds: Sequence[RoundTimes]) -> tuple[int, int]:
+        return sum(timed_round.times[key].hits for timed_round in timed_rounds), sum(
+            timed_round.times[key].asked for timed_round in timed_rounds
+        )
 
     shares = Shares(counted(before), counted(after))
     return shares if shares.baseline[1] and shares.candidate[1] else None

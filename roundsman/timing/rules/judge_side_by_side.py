@@ -16,10 +16,9 @@ from roundsman.http.cache_status import cache_state
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.series import Ratio
 from roundsman.timing.rules.aligned_ranks import Rounds, Shift, Tail, needed, shift, tail
-from roundsman.timing.rules.content import Difference, differences
-from roundsman.timing.rules.interleaving import spread_of
+from roundsman.timing.rules.content import FieldDifference, differences
+from roundsman.timing.rules.interleaving import Arm, ArmExchange, spread_of
 from roundsman.timing.rules.probabilities import NORMAL, Z, false_discovery, fisher
-from roundsman.timing.rules.trial import Arm, Trial
 
 #: A change within this factor, up or down, is none that matters.
 MARGIN = 0.05
@@ -121,19 +120,19 @@ class Compared:
     speeds: tuple[Speed, ...]
     errors: Shares
     hits: Shares
-    differences: tuple[Difference, ...]
+    differences: tuple[FieldDifference, ...]
     silent: float = 0.0
     """By what factor plain visits were quicker than those with a query of their own, where no cache says that it
     answered them; 0 where none is there, or where each says what it did."""
 
 
-def compare(trials: Mapping[str, Sequence[Trial]], margin: float = MARGIN) -> list[Compared]:
-    """Compare routes, by their trials in all arms. All tests are corrected together (Benjamini and Hochberg)."""
-    measured = [measure(times) for path, seen in trials.items() for times in _times(path, seen)]
-    errors = [_shares([(one.arm, _failed(one.exchange)) for one in seen]) for seen in trials.values()]
-    hits = [_shares(_stored(seen)) for seen in trials.values()]
+def compare(answers: Mapping[str, Sequence[ArmExchange]], margin: float = MARGIN) -> list[Compared]:
+    """Compare routes, by their answers in all arms. All tests are corrected together (Benjamini and Hochberg)."""
+    measured = [measure(times) for path, seen in answers.items() for times in _times(path, seen)]
+    errors = [_shares([(one.arm, _failed(one.exchange)) for one in seen]) for seen in answers.values()]
+    hits = [_shares(_stored(seen)) for seen in answers.values()]
     speeds, shares = settle(measured, [*errors, *hits], margin)
-    found = differences(trials)
+    found = differences(answers)
     return [
         Compared(
             path,
@@ -141,9 +140,9 @@ def compare(trials: Mapping[str, Sequence[Trial]], margin: float = MARGIN) -> li
             errors_here,
             hits_here,
             found[path],
-            _silent_cache(_kept(trials[path])),
+            _silent_cache(_kept(answers[path])),
         )
-        for path, errors_here, hits_here in zip(trials, shares[: len(trials)], shares[len(trials) :], strict=True)
+        for path, errors_here, hits_here in zip(answers, shares[: len(answers)], shares[len(answers) :], strict=True)
     ]
 
 
@@ -219,13 +218,13 @@ def _needed(one: Speed, margin: float) -> int:
     return max(one.candidate + 1, math.ceil(one.candidate * (half / gap) ** 2 * _POWER))
 
 
-def _times(path: str, trials: Sequence[Trial]) -> Iterator[Times]:
+def _times(path: str, answers: Sequence[ArmExchange]) -> Iterator[Times]:
     """The times of each cache state of which both sides have enough, of answers on connections that were open.
 
     Not counted from the due time: arms that are asked in turn would pay for each other's slow answers.
     """
-    kept = _kept(trials)
-    states: dict[str, list[Trial]] = {}
+    kept = _kept(answers)
+    states: dict[str, list[ArmExchange]] = {}
     for one in kept:
         states.setdefault(_state(one), []).append(one)
     # One release's cache may be warm where the other's is cold, and nobody can tell a hit from a miss.
@@ -243,19 +242,19 @@ def _times(path: str, trials: Sequence[Trial]) -> Iterator[Times]:
             )
 
 
-def spread_within(trials: Sequence[Trial]) -> float:
+def spread_within(answers: Sequence[ArmExchange]) -> float:
     """How widely the times of one release spread within a cache state, as a standard deviation of logarithms."""
     states: dict[tuple[bool, str], list[float]] = {}
-    for one in _kept(trials):
+    for one in _kept(answers):
         states.setdefault((one.arm is Arm.CANDIDATE, _state(one)), []).append(one.exchange.phases.first_byte)
     return max((spread_of(times) for times in states.values() if len(times) >= LEAST), default=0.0)
 
 
-def _kept(trials: Sequence[Trial]) -> list[Trial]:
-    return [one for one in trials if one.exchange.reused and not _failed(one.exchange)]
+def _kept(answers: Sequence[ArmExchange]) -> list[ArmExchange]:
+    return [one for one in answers if one.exchange.reused and not _failed(one.exchange)]
 
 
-def _silent_cache(kept: Sequence[Trial]) -> float:
+def _silent_cache(kept: Sequence[ArmExchange]) -> float:
     """By what factor plain visits of either release are quicker than fresh ones, if a cache shows by that alone."""
     times: dict[tuple[bool, str], list[float]] = {}
     for one in kept:
@@ -271,7 +270,7 @@ def _silent_cache(kept: Sequence[Trial]) -> float:
     return max(factors, default=0.0)
 
 
-def _state(one: Trial) -> str:
+def _state(one: ArmExchange) -> str:
     """Where no cache says what it did, what was asked for must do."""
     stored = cache_state(one.exchange).from_store
     if stored is None:
@@ -283,9 +282,9 @@ def _failed(exchange: Exchange) -> bool:
     return not exchange.answered or exchange.status >= 500
 
 
-def _stored(trials: Sequence[Trial]) -> list[tuple[Arm, bool]]:
+def _stored(answers: Sequence[ArmExchange]) -> list[tuple[Arm, bool]]:
     """What plain visits met, where a cache says it."""
-    told = [(one.arm, cache_state(one.exchange).from_store) for one in trials if not one.fresh]
+    told = [(one.arm, cache_state(one.exchange).from_store) for one in answers if not one.fresh]
     return [(arm, stored) for arm, stored in told if stored is not None]
 
 

@@ -7,7 +7,7 @@ from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import verdict_on
-from roundsman.timing.rules.content import BODY, POLICY, STATUS, Difference
+from roundsman.timing.rules.content import BODY, POLICY, STATUS, FieldDifference
 from roundsman.timing.rules.judge_side_by_side import Compared, Shares, Speed, Word
 
 CHECK = "compare-release"
@@ -104,7 +104,7 @@ def counts(shares: Shares) -> str:
     return f"{before} of {whole} before, {now} of {all_now} now"
 
 
-def _content(differences: tuple[Difference, ...]) -> Iterator[Finding]:
+def _content(differences: tuple[FieldDifference, ...]) -> Iterator[Finding]:
     for one in differences:
         saw = f"{one.field} differs in {one.apart} of {one.pairs} requests"
         if one.before or one.now:
