@@ -130,7 +130,7 @@ from sqlalchemy import event
 from roundsman.upkeep import prune_rows, prune_samples
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
-prune_samples.BATCH = 50
+prune_samples.BATCH_ROWS = 50
 engine = open_ledger(sys.argv[1])
 
 @event.listens_for(engine, "after_cursor_execute")
@@ -164,7 +164,7 @@ from datetime import datetime
 from roundsman.upkeep import prune_rows, prune_samples
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
-prune_samples.BATCH = 7
+prune_samples.BATCH_ROWS = 7
 engine = open_ledger(sys.argv[1])
 prune_all(engine, datetime.fromisoformat(sys.argv[2]))
 """
