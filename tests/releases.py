@@ -11,9 +11,9 @@ import yaml
 from sqlalchemy import text
 
 from deployments.demo.site import OriginState, edge, origin
-from flows.tasks.rehearse import _take_up
 from flows.tasks.site import load
 from roundsman.batch import points
+from roundsman.rollback.rehearse import take_up_here
 from roundsman.rollback.rules.legs import COURSE
 from roundsman.rollback.rules.plan import plan
 from roundsman.rollback.steps import LegFailedError
@@ -151,21 +151,21 @@ def serving(folder):
 def took(path, environment="staging"):
     """What a run takes up first: a new rehearsal, an old one, or nothing."""
     site = load(path)
-    return _take_up(plan(site, environment), "a-run")
+    return take_up_here(plan(site, environment), "a-run")
 
 
-async def course(walk):
+async def course(run):
     """All legs of a rehearsal, as the job walks them."""
     for leg in COURSE:
-        await walk.walk(leg)
+        await run.run_leg(leg)
 
 
-async def walked(walk):
+async def walked(run):
     """All legs of a rehearsal, and when one fails the way out, as the job's transaction does it."""
     try:
-        await course(walk)
+        await course(run)
     except LegFailedError:
-        await walk.end()
+        await run.end()
 
 
 def killed_in(path, url, where, leg):
@@ -184,11 +184,11 @@ def _run(path, url, where, leg):
         if name == f"rehearse.{leg}":
             if where == "begin":
                 crash_at(name)(name)
-            script = held.walk.release.deploy if "deploy" in leg else held.walk.release.rollback
+            script = held.run.release.deploy if "deploy" in leg else held.run.release.rollback
             os.environ |= {"KILL": f"{script[0]} {where}", "RUNNER": str(os.getpid())}
 
     points.hook = hook
-    asyncio.run(walked(held.walk))
+    asyncio.run(walked(held.run))
 
 
 def let_expire(engine):

@@ -24,7 +24,7 @@ from roundsman.report.rules.grouping import group
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.series import Ratio, Series
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
-from roundsman.rollback.rules.legs import Leg, State, Step
+from roundsman.rollback.rules.legs import Leg, LegResult, LegState
 from roundsman.status.rules import page as status_page
 from roundsman.status.rules.facts import Answer, Question, SiteStatus
 from roundsman.sweep.rules import judge as sweep
@@ -62,16 +62,16 @@ def a_lock(value):
 
 def pages(value):
     """Every page that is written in Markdown."""
-    from flows.tasks.migration_picture import page_of
-    from flows.tasks.rehearse import _legs
+    from roundsman.database.migration_picture import page_of
+    from roundsman.rollback.picture import _legs
 
-    step = Step(next(iter(Leg)), State.FAILED, 1.0, detail=value, output=value)
+    step = LegResult(next(iter(Leg)), LegState.FAILED, 1.0, detail=value, output=value)
     return {
         "round": report.markdown(a_report(value), ""),
         "review": database_report.page(a_report(value)),
         "plans": database_report.page(a_report(value, "query-plans/db202-changed")),
         "migrations": page_of(value, [a_lock(value)], verdicts(value), ""),
-        "rehearsal": "\n\n".join(_legs(SimpleNamespace(stand=SimpleNamespace(steps=(step,))))),
+        "rehearsal": "\n\n".join(_legs(SimpleNamespace(state=SimpleNamespace(steps=(step,))))),
         "sweep": sweep.markdown(a_sweep(value)),
         "status": status_page.markdown(a_status(value), {}),
         "overview": status_page.overview([a_status(value)]),
@@ -149,7 +149,7 @@ def test_a_command_says_text(value, error, capsys):
 
 
 def test_every_picture_is_an_svg_without_links():
-    from flows.tasks.migration_picture import timeline
+    from roundsman.database.migration_picture import timeline
     from roundsman.report import pictures as picture
     from roundsman.timing import pictures as picture_times
 

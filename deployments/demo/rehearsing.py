@@ -12,8 +12,8 @@ from deployments.demo.__main__ import SITE_FILE, serving
 from deployments.demo.release import build, deploy
 from flows.commands.common import quiet_prefect
 from roundsman.report.rules.verdict import Verdict
-from roundsman.rollback.rules.judge_rehearsal import Rehearsed
-from roundsman.rollback.rules.legs import Leg, State, is_safe
+from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
+from roundsman.rollback.rules.legs import Leg, LegState, is_safe
 
 NEXT = "Next: write release: into your site file (README.md, `Rehearse a release`), and: python -m flows rehearse SITE"
 
@@ -32,7 +32,9 @@ def main() -> int:
             return conclude(*asyncio.run(rehearsals(Path(folder) / "demo.yaml", shop, address)))
 
 
-async def rehearsals(site: Path, shop: Path, address: str) -> tuple[Rehearsed | None, Rehearsed | None, list[Verdict]]:
+async def rehearsals(
+    site: Path, shop: Path, address: str
+) -> tuple[RehearsalOutcome | None, RehearsalOutcome | None, list[Verdict]]:
     """Rehearse a release, and one whose deploy deletes what its rollback needs; then ask whether it could go back."""
     from flows import terminal
     from flows.commands.rehearse import rehearse, show
@@ -64,18 +66,18 @@ def written(address: str, shop: Path, more: list[str]) -> str:
     return yaml.safe_dump({**site, "base_url": address, "staging": True, "release": release}, sort_keys=False)
 
 
-def conclude(good: Rehearsed | None, bad: Rehearsed | None, verdicts: list[Verdict]) -> int:
+def conclude(good: RehearsalOutcome | None, bad: RehearsalOutcome | None, verdicts: list[Verdict]) -> int:
     """Say what came of it."""
     findings = [finding for verdict in verdicts for finding in verdict.findings]
     for finding in findings:
         print(f"{finding.outcome.upper()} release  {finding.claim}  saw {finding.saw}")
-    failed = next((step for step in bad.stand.steps if step.state is State.FAILED), None) if bad else None
+    failed = next((step for step in bad.state.steps if step.state is LegState.FAILED), None) if bad else None
     wrong = {
         "the good rollback was not proven": good is None or not good.ok,
         "the bad rollback was not found": failed is None
         or failed.leg is not Leg.ROLL_BACK
         or "gone" not in failed.detail,
-        "the site was left where it was not seen to be good": bad is None or not is_safe(bad.stand),
+        "the site was left where it was not seen to be good": bad is None or not is_safe(bad.state),
         "the round does not quote the rehearsal": not any("its rehearsal failed" in one.saw for one in findings),
     }
     for fault, holds in wrong.items():

@@ -9,7 +9,7 @@ from flows.commands.common import InputError, add_json, carried_out, ledger_read
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from roundsman.rollback.rules.judge_rehearsal import Rehearsing
+    from roundsman.rollback.rules.judge_rehearsal import ReleaseRehearsal
 
 
 def register(commands: Any) -> None:
@@ -29,7 +29,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.tasks.site import load
     from roundsman.report.rules.text import without_credentials
-    from roundsman.rollback.rules.judge_rehearsal import Rehearsing, rehearsal_json
+    from roundsman.rollback.rules.judge_rehearsal import ReleaseRehearsal, rehearsal_json
     from roundsman.rollback.rules.plan import plan_by_file
 
     if "://" in args.site:
@@ -39,7 +39,7 @@ def _run(args: argparse.Namespace) -> int:
     site = load(args.site)
     foreseen = plan_by_file(site, args.environment, args.confirm)
     if foreseen.refusals:
-        refused = Rehearsing(site.site, datetime.now(UTC), foreseen)
+        refused = ReleaseRehearsal(site.site, datetime.now(UTC), foreseen)
         show(refused)
         write_json(args.json, rehearsal_json(refused))
         return refused.exit_code
@@ -53,20 +53,20 @@ def _run(args: argparse.Namespace) -> int:
     return one.exit_code
 
 
-async def rehearse(site: str, console: "Console | None" = None, **how: Any) -> "Rehearsing":
+async def rehearse(site: str, console: "Console | None" = None, **how: Any) -> "ReleaseRehearsal":
     """Run `rehearse_release` here and now, and say where it is."""
     from flows.terminal import follow
-    from roundsman.rollback.rules.judge_rehearsal import Rehearsing
+    from roundsman.rollback.rules.judge_rehearsal import ReleaseRehearsal
 
     async def run() -> Any:
         from flows.jobs.rehearse_release import rehearse_release
 
         return await rehearse_release(site, **how, return_state=True)
 
-    return await follow(run, Rehearsing, console)
+    return await follow(run, ReleaseRehearsal, console)
 
 
-def show(rehearsing: "Rehearsing", console: "Console | None" = None) -> None:
+def show(rehearsing: "ReleaseRehearsal", console: "Console | None" = None) -> None:
     """Print the plan; then, when it was carried out, each leg, and where the site was left."""
     from rich.console import Console
     from rich.table import Table
@@ -75,12 +75,12 @@ def show(rehearsing: "Rehearsing", console: "Console | None" = None) -> None:
     from flows.terminal import heading, words
     from roundsman.report.rules.verdict import Outcome
     from roundsman.rollback.rules.judge_rehearsal import legs
-    from roundsman.rollback.rules.legs import State, is_safe, where
+    from roundsman.rollback.rules.legs import LegState, is_safe, where
     from roundsman.rollback.rules.plan import planned
 
-    styles = {State.PASSED: "green", State.FAILED: "bold red", State.BEGUN: "magenta"}
+    styles = {LegState.PASSED: "green", LegState.FAILED: "bold red", LegState.BEGUN: "magenta"}
     console = console or Console()
-    for line in (*planned(rehearsing.plan), *(f"refused: {because}" for because in rehearsing.refused)):
+    for line in (*planned(rehearsing.plan), *(f"refused: {reason}" for reason in rehearsing.refused)):
         console.print(words(line), soft_wrap=True)
     if rehearsing.plan.refusals or rehearsing.refused:
         console.print("nothing was run")
@@ -92,9 +92,9 @@ def show(rehearsing: "Rehearsing", console: "Console | None" = None) -> None:
     table = Table(box=None, pad_edge=False)
     for head in ("leg", "state", "saw"):
         table.add_column(head, overflow="fold", no_wrap=head != "saw")
-    for step in legs(rehearsing.rehearsed.stand.steps):
-        state = Text(step["state"], style=styles[State(step["state"])])
-        table.add_row(words(step["leg"]), state, words(step["saw"]))
+    for step in legs(rehearsing.rehearsed.state.steps):
+        styled = Text(step["state"], style=styles[LegState(step["state"])])
+        table.add_row(words(step["leg"]), styled, words(step["saw"]))
     console.print(table)
     console.print()
     for verdict in rehearsing.report.verdicts:
@@ -103,6 +103,6 @@ def show(rehearsing: "Rehearsing", console: "Console | None" = None) -> None:
                 wanted = "" if finding.outcome is Outcome.PASS else f", wanted {finding.wanted}"
                 said = f"{finding.outcome.upper()} {finding.claim}  saw {finding.saw}{wanted}"
                 console.print(words(said), soft_wrap=True)
-    stand = rehearsing.rehearsed.stand
-    style = "green" if is_safe(stand) else "bold red"
-    console.print(words(f"{rehearsing.plan.environment}: {where(stand)}", style), soft_wrap=True)
+    state = rehearsing.rehearsed.state
+    style = "green" if is_safe(state) else "bold red"
+    console.print(words(f"{rehearsing.plan.environment}: {where(state)}", style), soft_wrap=True)

@@ -15,14 +15,14 @@ from flows.checks.migration_rehearsal import check_migration_rehearsal
 from flows.checks.query_plans import check_query_plans
 from flows.jobs.inspect_site import run_id
 from flows.tasks.alerts import notify_now
-from flows.tasks.database_report import publish_review
+from flows.tasks.database import publish_review
 from flows.tasks.ledger import record
 from flows.tasks.report import attempt, conclude, log_faults, verdicts_of
 from flows.tasks.watch import is_ours, notify_failure
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
-from roundsman.database.copy import RehearsalError
+from roundsman.database.copied_database import RehearsalError
 from roundsman.database.database_file import check_golden, folder_of, load_database
-from roundsman.database.rules.promise import Database, could_not_review, told_as
+from roundsman.database.rules.promise import Database, as_site, could_not_review
 from roundsman.ledger.ledger import ready
 from roundsman.report.rules.grouping import group
 from roundsman.report.rules.report import Report
@@ -48,7 +48,7 @@ NAMES = {ReviewPart.INDEXES: "indexes", ReviewPart.QUERIES: "query-plans", Revie
     owner=SITE_OWNER,
     expects="No index is missing or idle, every query has a good plan, and what is pending can come and go.",
     on_fail="Nothing is broken yet: a query, a write or the next release will be slow or stuck. First look: the run's "
-    "artifact, which has the statement that mends it.",
+    "artifact, which has the statement that fixes it.",
     rollback=NothingToUndo("the live database is only read, and the copy that migrations are tried on is dropped"),
     max_runtime=6 * 3600.0,
     start_grace=300.0,
@@ -81,7 +81,7 @@ async def review_database(database: str, only: Sequence[ReviewPart] = ()) -> Sta
             log_faults(promised.database, group(made))
             verdicts += made
     report = Report(run_id(), promised.database, started, datetime.now(UTC), tuple(verdicts))
-    report = await _told(promised, report, full=not only)
+    report = await _notified(promised, report, full=not only)
     await attempt(publish_review, report)
     return conclude(report)
 
@@ -109,13 +109,13 @@ async def _settle(promised: Database, part: ReviewPart, check: tuple[Flow[..., A
         return [services_failed(blind) if is_ours(error, databases=False) else blind]
 
 
-async def _told(promised: Database, report: Report, *, full: bool) -> Report:
+async def _notified(promised: Database, report: Report, *, full: bool) -> Report:
     """The report, recorded, and told to whoever the database file names."""
     written = await attempt(record, quote(report), job=review_database.name, whole=full)
     if not written.is_completed():
         lost = could_not_review(promised, "ledger", f"the review was not recorded: {written.message}")
         log_faults(promised.database, group([lost]))
         return replace(report, verdicts=(*report.verdicts, lost))
-    site = told_as(promised)
+    site = as_site(promised)
     await notify_now(site, replace(report, site=site.site), full=full)
     return report

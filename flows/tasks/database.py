@@ -1,56 +1,115 @@
-"""Indexes, query plans and migrations, as Prefect tasks."""
+"""Reviews of databases as Prefect tasks: indexes, plans of named queries, and a rehearsal of pending migrations.
+
+Only the rehearsal is cached. A review of indexes or plans is not, though the catalogue may be unchanged: what it judges
+moves while nobody alters a table. Indexes are judged by their use on each node, by sizes, waste, changed rows and the
+numbers that a sequence has left; plans by statistics, sizes and settings, by pg_stat_statements, and by running the
+queries. To know that none of these has moved is to read what the review reads, which takes less than a second.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.context import TaskRunContext
+from prefect.transactions import get_transaction
 
-from roundsman.database import index_store, migration_store, query_store
-from roundsman.database import look_at_indexes as look_at_indexes_
-from roundsman.database import look_at_queries as look_at_queries_
-from roundsman.database import rehearse_migrations as rehearse_migrations_
+from roundsman.database import (
+    index_store,
+    migration_store,
+    query_store,
+    rehearse_migrations,
+)
+from roundsman.database import (
+    look_at_indexes as indexes,
+)
+from roundsman.database import (
+    look_at_queries as queries_,
+)
+from roundsman.database import (
+    rehearsal_key as keys,
+)
+from roundsman.database.migration_picture import page_of, timeline
+from roundsman.database.rules.judge_migrations import factors_of
+from roundsman.database.rules.migration_facts import MigrationFacts, RehearsedCopy
+from roundsman.database.rules.migration_locks import holds
+from roundsman.database.rules.migration_plan import Migrations
+from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.report import page, rows
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.text import for_markdown
+from roundsman.report.rules.verdict import Verdict
 
-watch_indexes = task(
-    index_store.watch_indexes,
-    task_run_name="watch the indexes of {database}",
-    retries=3,
-    retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
+#: How long an unchanged rehearsal is used again. What its key can't see, such as the machine, changes more slowly.
+REHEARSAL_EXPIRES = timedelta(days=7)
+
+_ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+_LEDGER: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [0.5, 2, 5], **_ONCE}
+_READ: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [1, 5], **_ONCE}
+
+watch_indexes = task(index_store.watch_indexes, task_run_name="watch the indexes of {database}", **_LEDGER)
+look_at_indexes = task(indexes.look_at_indexes, task_run_name="look at the indexes of {database.database}", **_READ)
+remember_plans = task(query_store.remember_plans, task_run_name="remember the plans of {database}", **_LEDGER)
+look_at_queries = task(queries_.look_at_queries, task_run_name="look at the plans of {database.database}", **_READ)
+remember_rehearsal = task(migration_store.remember_rehearsal, task_run_name="remember the rehearsal", **_LEDGER)
+drop_old_copies = task(rehearse_migrations.drop_old_copies, task_run_name="drop old copies of {name}", **_ONCE)
+rehearsal_key = task(keys.rehearsal_key, task_run_name="look for what changed since {name} was rehearsed", **_ONCE)
+look_at_production = task(
+    rehearse_migrations.look_at_production, task_run_name="look at the revision and rows of production", **_ONCE
 )
-look_at_indexes = task(
-    look_at_indexes_.look_at_indexes,
-    task_run_name="look at the indexes of {database.database}",
-    retries=2,
-    retry_delay_seconds=[1, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-remember_plans = task(
-    query_store.remember_plans,
-    task_run_name="remember the plans of {database}",
-    retries=3,
-    retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-look_at_queries = task(
-    look_at_queries_.look_at_queries,
-    task_run_name="look at the plans of {database.database}",
-    retries=2,
-    retry_delay_seconds=[1, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-remember_rehearsal = task(
-    migration_store.remember_rehearsal,
-    task_run_name="remember the rehearsal",
-    retries=3,
-    retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-rehearse_migrations = task(
-    rehearse_migrations_.rehearse_migrations,
+
+
+def _key(_: TaskRunContext, parameters: dict[str, Any]) -> str | None:
+    return parameters["key"] or None
+
+
+@task(
     task_run_name="rehearse the migrations of {name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    cache_key_fn=_key,
+    cache_expiration=REHEARSAL_EXPIRES,
+    persist_result=True,
+    result_serializer="compressed/pickle",
 )
+async def rehearse_on_copy(  # noqa: PLR0913, PLR0917 - a task's parameters are shown by name
+    name: str, plan: Migrations, live: str, folder: Path | None, queries: Queries | None, key: str
+) -> RehearsedCopy:
+    """Rehearse on a copy, unless the rehearsal with this key was done already. `key` is empty where there is none.
+
+    A rehearsal that went wrong is not kept: tomorrow there may be room on the disk. With PREFECT_TASKS_REFRESH_CACHE
+    every rehearsal is done anew.
+    """
+    rehearsed_at = datetime.now(UTC)
+    facts = await rehearse_migrations.rehearse_on_copy(name, plan, live, folder, queries)
+    transaction = get_transaction()
+    if transaction and not (key and rehearse_migrations.is_settled(facts)):
+        transaction.write_on_commit = False
+    return RehearsedCopy(facts, rehearsed_at)
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, **_ONCE)
+async def publish_review(report: Report) -> None:
+    """Write the review as a page, and as a table of findings. The database's name ends both keys."""
+    summary = for_markdown(f"{report.site}: {report.summary}")
+    await acreate_markdown_artifact(page(report), key=f"review-{report.site}", description=summary)
+    await acreate_table_artifact(rows(report), key=f"review-findings-{report.site}", description=summary)
+
+
+@task(task_run_name="publish the rehearsal of {name}", retries=2, retry_delay_seconds=1, **_ONCE)
+async def publish_rehearsal(
+    name: str, plan: Migrations, facts: MigrationFacts, verdicts: list[Verdict], reused: str = ""
+) -> None:
+    """Write the rehearsal as a page: who was kept waiting, as a picture and as a table, and what needs somebody.
+
+    `reused` says of which age it is, where it is an earlier one.
+    """
+    taken = holds(facts.up, factors_of(plan, facts)) if facts.up else []
+    picture = await asyncio.to_thread(timeline, taken)
+    description = for_markdown("; ".join(filter(None, (f"{name}: migrations", reused))))
+    await acreate_markdown_artifact(
+        page_of(name, taken, verdicts, picture, reused),
+        key=f"migrations-{name}".lower().replace("_", "-"),
+        description=description,
+    )

@@ -1,30 +1,70 @@
-"""Rollback commands and rehearsals, as Prefect tasks."""
+"""Rollback commands and rehearsals of releases, as Prefect tasks.
+
+Nothing of a rehearsal is retried: inside a Prefect transaction a retry would first undo what came before. Nor is
+anything cached: it measures, or it changes what runs.
+"""
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
 
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.transactions import Transaction
 
-from roundsman.rollback import find_and_run, proofs
+from roundsman.report.rules.report import Report
+from roundsman.report.rules.text import for_markdown
+from roundsman.rollback import find_and_run, proofs, rehearse
+from roundsman.rollback.picture import page_of, timeline
+from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
+from roundsman.rollback.rules.legs import where
+from roundsman.rollback.steps import RehearsalRun
 
-find_commands = task(
-    find_and_run.find_commands, task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False
-)
+_ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+# Not cached: which targets a makefile has can't be known from its text and that of its includes. Make expands
+# `$(shell ...)`, `$(wildcard ...)`, environment variables and the time of every file, and remakes included makefiles
+# before it lists a rule. A target that is gone would be reported as there, on the night when somebody needs it; asking
+# make takes a few milliseconds.
+find_commands = task(find_and_run.find_commands, task_run_name="find rollback commands", **_ONCE)
 find_rehearsals = task(
     proofs.find_rehearsals,
     task_run_name="find rehearsals of {site.site}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    **_ONCE,
 )
 hold_against_now = task(
-    proofs.hold_against_now,
-    task_run_name="hold {site.site}'s rehearsal against what runs",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    proofs.hold_against_now, task_run_name="hold {site.site}'s rehearsal against what runs", **_ONCE
 )
 find_rollback_faults = task(
-    proofs.find_rollback_faults,
-    task_run_name="find what is wrong with rollbacks of {site.site}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    proofs.find_rollback_faults, task_run_name="find what is wrong with rollbacks of {site.site}", **_ONCE
 )
+
+#: The rehearsal of this run, for the hook that a failed leg calls: Prefect hands it nothing but the transaction.
+under_way: ContextVar[RehearsalRun] = ContextVar("under_way")
+
+prepare = task(rehearse.prepare, task_run_name="plan {environment}", **_ONCE)
+take_up = task(rehearse.take_up, task_run_name="take {plan.environment}", **_ONCE)
+begin = task(rehearse.begin, task_run_name="begin", **_ONCE)
+run_leg = task(rehearse.run_leg, task_run_name="{leg}", **_ONCE)
+end_earlier = task(rehearse.end_earlier, task_run_name="end the earlier one", **_ONCE)
+compare_settings = task(rehearse.compare_settings, task_run_name="compare settings", **_ONCE)
+conclude_rehearsal = task(rehearse.conclude, task_run_name="write down", **_ONCE)
+
+
+@begin.on_rollback
+async def _end(_: Transaction) -> None:
+    """A later leg failed, so Prefect rolls the beginning back: that ends the rehearsal."""
+    await under_way.get().end()
+
+
+@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, **_ONCE)
+async def publish_rehearsal(report: Report, outcome: RehearsalOutcome) -> None:
+    """Write the rehearsal as a page, with each leg and what its command said."""
+    picture = await asyncio.to_thread(timeline, outcome.state.steps)
+    summary = for_markdown(f"{report.site}: {report.summary}; {where(outcome.state)}")
+    await acreate_markdown_artifact(
+        page_of(report, outcome, picture), key=f"rehearsal-{report.site}", description=summary
+    )

@@ -5,9 +5,9 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from roundsman.database import copy as migration_copy
-from roundsman.database.copy import RehearsalError, address, same_database
-from roundsman.database.rules.acceptance import LONGEST_DAYS, Acceptance, AcceptedClaim, unknown_claim
+from roundsman.database import copied_database
+from roundsman.database.copied_database import RehearsalError, address, same_database
+from roundsman.database.rules.acceptance import MAX_ACCEPTED_DAYS, Acceptance, AcceptedClaim, unknown_claim
 from roundsman.database.rules.judge_queries import ACCEPTABLE as QUERY_CLAIMS
 from roundsman.database.rules.migration_claims import ACCEPTABLE as MIGRATION_CLAIMS
 from roundsman.database.rules.migration_claims import listed
@@ -128,7 +128,7 @@ def _query_problems(promised: Database, path: Path) -> tuple[Sequence[Problem], 
 
 def _acceptances(promised: Database, today: date) -> Iterator[Conflict]:
     """What is wrong with what a database file accepts: a claim that nobody knows, or a day that is too far away."""
-    farthest = today + timedelta(days=LONGEST_DAYS)
+    farthest = today + timedelta(days=MAX_ACCEPTED_DAYS)
     for place, one in entries(promised):
         if isinstance(one, AcceptedClaim):
             known = MIGRATION_CLAIMS if place[0] == "migrations" else QUERY_CLAIMS
@@ -195,7 +195,7 @@ def check_golden(promised: Database, shown: str) -> None:
             if not same_database(golden, live):
                 continue
             try:
-                migration_copy.refuse_live_as_golden(golden, live)
+                copied_database.refuse_live_as_golden(golden, live)
             except RehearsalError as error:
                 saw, _, wanted = str(error).removeprefix("saw ").partition("; ")
                 mend = f"{plan.golden} and {variable} lead to one database; {wanted}"

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from roundsman.database.rules.index_facts import Count, Counter, ForeignKey, Index, IndexFacts, Table, Unproven
+from roundsman.database.rules.index_facts import (
+    ForeignKey,
+    Index,
+    IndexFacts,
+    IndexUses,
+    NumberCounter,
+    Table,
+    UnvalidatedConstraint,
+)
 
 _TABLES = """
 SELECT c.oid::regclass::text, coalesce(nullif(greatest(c.reltuples, 0), 0), s.n_live_tup, 0)::bigint,
@@ -96,10 +104,10 @@ SELECT c.oid::regclass::text, pg_stat_get_numscans(c.oid),
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'i' AND NOT c.relispartition AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|information_schema)'
 """
-_MOST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+_MAX_VALUES = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 
-def look(connection: Connection) -> tuple[IndexFacts, dict[str, Count]]:
+def look(connection: Connection) -> tuple[IndexFacts, dict[str, IndexUses]]:
     """The facts of the database, and how often each index was used on this node."""
     say = connection.exec_driver_sql
     indexes = tuple(
@@ -116,16 +124,16 @@ def look(connection: Connection) -> tuple[IndexFacts, dict[str, Count]]:
         tuple(_tables(connection)),
         indexes,
         keys,
-        tuple(Unproven(*row) for row in say(_UNPROVEN)),
+        tuple(UnvalidatedConstraint(*row) for row in say(_UNPROVEN)),
         counters,
         unread,
     )
     return facts, counts(connection)
 
 
-def counts(connection: Connection) -> dict[str, Count]:
+def counts(connection: Connection) -> dict[str, IndexUses]:
     """How often each index was used on this node."""
-    return {name: Count(scans, reset) for name, scans, reset in connection.exec_driver_sql(_COUNTS)}
+    return {name: IndexUses(scans, reset) for name, scans, reset in connection.exec_driver_sql(_COUNTS)}
 
 
 def _tables(connection: Connection) -> Iterator[Table]:
@@ -136,25 +144,25 @@ def _tables(connection: Connection) -> Iterator[Table]:
         yield Table(name, rows, size, deletes, key, changed, unknown, widths, fill, looked_at, tuple(columns))
 
 
-def _counters(connection: Connection) -> tuple[tuple[Counter, ...], tuple[str, ...]]:
+def _counters(connection: Connection) -> tuple[tuple[NumberCounter, ...], tuple[str, ...]]:
     """What runs out of numbers, by its name; and what the role may not read. A sequence tells of the key it numbers."""
     say = connection.exec_driver_sql
-    found, unread = dict[str, Counter](), dict[str, None]()
+    found, unread = dict[str, NumberCounter](), dict[str, None]()
     for name, table, column, kind, holds, most, readable, last in say(_SEQUENCES):
-        ends = _MOST.get(holds, most)
+        ends = _MAX_VALUES.get(holds, most)
         its_key = bool(column) and ends <= most
         called = f"{table}.{column}" if its_key else name
         if not readable:
             unread[called] = None
         elif last is not None and its_key:
-            found[called] = Counter(called, table, holds, last, ends, column, name)
+            found[called] = NumberCounter(called, table, holds, last, ends, column, name)
         elif last is not None:
-            found[called] = Counter(called, table, kind, last, most)
+            found[called] = NumberCounter(called, table, kind, last, most)
     for table, column, kind, readable in say(_SHORT_KEYS).all():
         called = f"{table}.{column}"
         if not readable and called not in found:
             unread[called] = None
         elif called not in found:
             last = say(f"SELECT max({column}) FROM {table}").scalar()  # noqa: S608 - quoted by the server
-            found[called] = Counter(called, table, kind, last or 0, _MOST[kind], column)
+            found[called] = NumberCounter(called, table, kind, last or 0, _MAX_VALUES[kind], column)
     return tuple(found.values()), tuple(unread)

@@ -7,9 +7,9 @@ from sqlalchemy import URL
 
 from roundsman.database import indexes_postgresql as postgresql
 from roundsman.database import indexes_sqlite as sqlite
-from roundsman.database.copy import RehearsalError, address
+from roundsman.database.copied_database import RehearsalError, address
 from roundsman.database.read_only import reading
-from roundsman.database.rules.index_facts import Count, IndexFacts
+from roundsman.database.rules.index_facts import IndexFacts, IndexUses
 from roundsman.database.rules.promise import Database
 
 
@@ -39,7 +39,7 @@ def look(database: Database) -> IndexFacts:
     return replace(facts, nodes=nodes, unseen=unseen)
 
 
-def _counts(url: URL) -> dict[str, Count]:
+def _counts(url: URL) -> dict[str, IndexUses]:
     if url.get_backend_name() != "postgresql":
         raise RehearsalError(f"saw a URL of {url.get_backend_name()}; wanted a standby of the same database")
     with reading(url) as connection:

@@ -11,13 +11,13 @@ from sqlalchemy import URL, Connection
 
 from roundsman.database import queries_postgresql as postgresql
 from roundsman.database import queries_sqlite as sqlite
-from roundsman.database.copy import RehearsalError, address
+from roundsman.database.copied_database import RehearsalError, address
 from roundsman.database.database_file import queries_of
 from roundsman.database.migration_errors import without_values
 from roundsman.database.read_only import reading
 from roundsman.database.rules.named_queries import NamedQuery
 from roundsman.database.rules.promise import Database
-from roundsman.database.rules.query_facts import QueryFacts, QuerySeen
+from roundsman.database.rules.query_facts import ObservedQuery, QueryFacts
 from roundsman.database.rules.query_promise import Queries
 
 
@@ -46,7 +46,7 @@ def look(database: Database, promised: Queries, queries: tuple[NamedQuery, ...])
     return replace(facts, queries=tuple(_run(promised, facts.queries))) if promised.run_on else facts
 
 
-def plans_on(url: URL, promised: Queries, queries: tuple[NamedQuery, ...]) -> tuple[QuerySeen, ...]:
+def plans_on(url: URL, promised: Queries, queries: tuple[NamedQuery, ...]) -> tuple[ObservedQuery, ...]:
     """Each query's plan on a copy, where each is run as well. Blocks.
 
     Raises:
@@ -61,22 +61,22 @@ def plans_on(url: URL, promised: Queries, queries: tuple[NamedQuery, ...]) -> tu
         return tuple(_ran(connection, seen) for seen in planned)
 
 
-def _uncounted(seen: QuerySeen) -> QuerySeen:
+def _uncounted(seen: ObservedQuery) -> ObservedQuery:
     """SQLite does not say how many rows it looked at, and a promise about that is not kept by silence."""
     asked = seen.query.limits.max_rows_examined is not None
     return replace(seen, not_run="SQLite does not count rows") if asked else seen
 
 
-def _planned(connection: Connection, query: NamedQuery, ask: Any) -> QuerySeen:
+def _planned(connection: Connection, query: NamedQuery, ask: Any) -> ObservedQuery:
     try:
         with saved(connection):
             plan, ids = ask(query)
     except refusals(connection) as error:
-        return QuerySeen(query, trouble=said(error))
-    return QuerySeen(query, plan, ids=ids)
+        return ObservedQuery(query, trouble=said(error))
+    return ObservedQuery(query, plan, ids=ids)
 
 
-def _run(promised: Queries, planned: tuple[QuerySeen, ...]) -> Iterator[QuerySeen]:
+def _run(promised: Queries, planned: tuple[ObservedQuery, ...]) -> Iterator[ObservedQuery]:
     """Run each once. A database that can't be reached makes all of it unknown, and no failure."""
     assert promised.run_on is not None  # noqa: S101 - the caller looked
     try:
@@ -87,7 +87,7 @@ def _run(promised: Queries, planned: tuple[QuerySeen, ...]) -> Iterator[QuerySee
     yield from done
 
 
-def _ran(connection: Connection, seen: QuerySeen) -> QuerySeen:
+def _ran(connection: Connection, seen: ObservedQuery) -> ObservedQuery:
     if seen.plan is None:
         return seen
     try:

@@ -27,8 +27,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from roundsman.database.copy import connected
-from roundsman.database.rules.migration_reach import Attempt
+from roundsman.database.copied_database import connected
+from roundsman.database.rules.migration_reach import ReachAttempt
 
 _CONFINE = Path(__file__).with_name("migration_confine.py")
 #: Of PostgreSQL's first message, "Message Formats": requests for TLS and GSSAPI, and a cancellation.
@@ -51,7 +51,7 @@ _RECEIVE, _SEND, _STILL_WAITS, _NOTIFICATION_BYTES = 0xC0502100, 0xC0182101, 0x4
 _PIDFD_GETFD = 438
 _ADDRESS_BYTES = 128
 #: Attempts that are kept: more say nothing more.
-_MOST_ATTEMPTS = 200
+_MAX_ATTEMPTS = 200
 _IN_OPEN = 0x20
 #: What the C library and loggers ask of by themselves: refused like any other, and no attempt at anything.
 _SYSTEM_SOCKETS = ("/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/log")
@@ -105,14 +105,14 @@ def _begin(order: Mapping[str, Any], words: Sequence[str]) -> list[str]:
 
 
 @dataclass(slots=True)
-class Guard:
+class RehearsalGuard:
     """A confinement for one command at a time."""
 
     reach: Reach
     folder: Path
     """For the command: it may write there."""
     _own: Path
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[ReachAttempt] = field(default_factory=list)
     refused: str = ""
     """Why the command could not be confined."""
     _names: dict[str, str] = field(default_factory=dict)
@@ -134,9 +134,9 @@ class Guard:
         }
         return _begin(order, words)
 
-    def saw(self, attempt: Attempt) -> None:
+    def saw(self, attempt: ReachAttempt) -> None:
         """Write down an attempt, once."""
-        if attempt not in self.attempts and len(self.attempts) < _MOST_ATTEMPTS:
+        if attempt not in self.attempts and len(self.attempts) < _MAX_ATTEMPTS:
             self.attempts.append(attempt)
 
     async def watch(self, control: socket.socket, ready: threading.Event, stop: asyncio.Event) -> None:
@@ -196,7 +196,7 @@ class Guard:
 
     def _decoy_opened(self, watched: int) -> None:
         os.read(watched, 4096)
-        self.saw(Attempt("opened", "the file of the live database", database=True))
+        self.saw(ReachAttempt("opened", "the file of the live database", database=True))
 
     # Connections
 
@@ -275,7 +275,7 @@ class Guard:
             finally:
                 os.close(found)
         if path and not path.startswith(_SYSTEM_SOCKETS):
-            self.saw(Attempt("tried to reach", f"the socket {path}", database=".s.PGSQL." in path))
+            self.saw(ReachAttempt("tried to reach", f"the socket {path}", database=".s.PGSQL." in path))
         return errno.EACCES
 
     def _allowed(self, target: bytes) -> int:
@@ -292,10 +292,10 @@ class Guard:
         database = port in {POSTGRESQL_PORT, *self.reach.ports}
         if host.is_loopback:
             if (name := self._names.get(str(host))) and not database:
-                self.saw(Attempt("tried to reach", f"{self._called(name)}:{port}"))
+                self.saw(ReachAttempt("tried to reach", f"{self._called(name)}:{port}"))
             return 0
         if port not in {0, 53}:
-            self.saw(Attempt("tried to reach", _endpoint(str(host), port), database=database))
+            self.saw(ReachAttempt("tried to reach", _endpoint(str(host), port), database=database))
         return errno.ENETUNREACH
 
     # Names
@@ -318,7 +318,7 @@ class Guard:
                 address = f"127.77.{place // 250 % 250}.{place % 250 + 1}"
                 self._names[address] = name
                 if name not in self.reach.aliases:
-                    self.saw(Attempt("looked up", name, database=name in self.reach.live_names))
+                    self.saw(ReachAttempt("looked up", name, database=name in self.reach.live_names))
             answer = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04" + socket.inet_aton(address)
             resolver.sendto(head + b"\0\1\0\0\0\0" + question[12 : end + 4] + answer, asker)
 
@@ -343,7 +343,7 @@ class Guard:
                 return
             [version] = struct.unpack_from("!I", first, 4)
             if version != _CANCELS and (why := self._not_the_copy(first, where)):
-                self.saw(Attempt("tried to reach", why, database=True))
+                self.saw(ReachAttempt("tried to reach", why, database=True))
                 says = f"a rehearsal reaches its copy only; {why} was refused"
                 fields = b"SFATAL\0VFATAL\0C28000\0M" + says.encode() + b"\0\0"
                 writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
@@ -369,7 +369,7 @@ class Guard:
             except (asyncio.IncompleteReadError, ValueError):
                 # TLS from the first byte, a connection that wants TLS and nothing else, or a look at the port.
                 if host not in {"127.0.0.1", "::1"}:
-                    self.saw(Attempt("tried to reach", where, database=True))
+                    self.saw(ReachAttempt("tried to reach", where, database=True))
                 return None
             if code not in {_ASKS_TLS, _ASKS_GSSAPI}:
                 return message
@@ -395,7 +395,7 @@ class Guard:
         """Write down what the server refused, but not what a function says: that may be a value."""
         if _INSUFFICIENT_PRIVILEGE in data:
             for found in _DENIED.finditer(data):
-                self.saw(Attempt("was refused by the server:", found[1].decode("utf-8", "replace")))
+                self.saw(ReachAttempt("was refused by the server:", found[1].decode("utf-8", "replace")))
 
     async def _pass_on(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.reach.upstream is None:
@@ -534,7 +534,7 @@ def _tls(said: Mapping[str, str]) -> ssl.SSLContext:
 
 
 @contextmanager
-def guarded(reach: Reach) -> Iterator[Guard]:
+def guarded(reach: Reach) -> Iterator[RehearsalGuard]:
     """A guard that answers until the end."""
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         own, inside = Path(folder) / "own", Path(folder) / "tmp"
@@ -543,7 +543,7 @@ def guarded(reach: Reach) -> Iterator[Guard]:
         (own / "decoy").touch(mode=0o600)  # opening it for writing is seen like any other; what is written is lost
         (own / "dev").mkdir()
         (own / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n", encoding="ascii")
-        guard, ready, loop = Guard(reach, inside, own), threading.Event(), asyncio.SelectorEventLoop()
+        guard, ready, loop = RehearsalGuard(reach, inside, own), threading.Event(), asyncio.SelectorEventLoop()
         stop = asyncio.Event()
         control = socket.socket(socket.AF_UNIX)
         control.bind(str(own / "control"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 
 import roundsman
-from roundsman.database.copy import Copy
+from roundsman.database.copied_database import Copy
 from roundsman.database.migration_guard import POSTGRESQL_PORT, Reach, find_upstream
 from roundsman.database.rules.migration_plan import Migrations, Protection
 from roundsman.database.rules.migration_reach import Address, decoy_host, decoys, filled, of_the_project, withheld
@@ -23,11 +23,11 @@ _OF_THE_WAY = frozenset(
     | {"target_session_attrs", "load_balance_hosts", "krbsrvname", "user", "password", "dbname"}
 )
 #: Files that are looked for in the project's folder when the live one has more than one name, at most.
-_MOST_FILES = 200_000
+_MAX_FILES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommandPlace:
     """What a command finds."""
 
     environment: Mapping[str, str] = field(repr=False)
@@ -43,7 +43,7 @@ class Place:
         return decoys(own_environment(), of_the_project(names), self.live, str(file))
 
 
-def find_place(plan: Migrations, copy: Copy, folder: Path, live: str, addresses: Collection[URL]) -> Place:
+def find_place(plan: Migrations, copy: Copy, folder: Path, live: str, addresses: Collection[URL]) -> CommandPlace:
     """Make up the place for a rehearsal's commands.
 
     Args:
@@ -101,7 +101,7 @@ def find_place(plan: Migrations, copy: Copy, folder: Path, live: str, addresses:
         }
         environment |= {name: parts[part] for name, part in libpq.items() if parts[part]}
     environment |= {name: filled(template, parts) for name, template in plan.env.items()}
-    return Place(environment, without, reach, known)
+    return CommandPlace(environment, without, reach, known)
 
 
 def nowhere(folder: Path) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _names(file: Path, folder: Path) -> Iterator[Path]:
         about = file.stat()
         if about.st_nlink == 1:
             return
-        left = _MOST_FILES
+        left = _MAX_FILES
         for top in dict.fromkeys((file.parent, folder.resolve())):
             for where, _, names in os.walk(top):
                 for path in (Path(where) / name for name in names):

@@ -6,10 +6,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Connection
 
-from roundsman.database.copy import RehearsalError, address
+from roundsman.database.copied_database import RehearsalError, address
 from roundsman.database.rules.named_queries import NamedQuery
 from roundsman.database.rules.query_facts import TopQuery
-from roundsman.database.rules.query_plan import Plan, from_postgresql
+from roundsman.database.rules.query_plan import QueryPlan, from_postgresql
 
 _ROWS = """
 SELECT CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
@@ -44,7 +44,7 @@ def only(variable: str) -> URL:
     return url
 
 
-def plan(connection: Connection, query: NamedQuery) -> tuple[Plan, frozenset[int]]:
+def plan(connection: Connection, query: NamedQuery) -> tuple[QueryPlan, frozenset[int]]:
     """The plan for any values, and what pg_stat_statements calls the query with and without its values written in.
 
     GENERIC_PLAN came with PostgreSQL 16; a prepared statement whose generic plan is forced does the same since 12.
@@ -60,7 +60,7 @@ def plan(connection: Connection, query: NamedQuery) -> tuple[Plan, frozenset[int
     return generic, generic.ids | literal.ids
 
 
-def run(connection: Connection, query: NamedQuery) -> Plan:
+def run(connection: Connection, query: NamedQuery) -> QueryPlan:
     """What the query does with the values of the file. It is carried out, and its rows are thrown away."""
     options = "ANALYZE, BUFFERS, TIMING OFF, VERBOSE, FORMAT JSON"
     return _explained(connection, f"EXPLAIN ({options}) {_written(connection, query)}")
@@ -87,7 +87,7 @@ def _written(connection: Connection, query: NamedQuery) -> str:
     return psycopg.ClientCursor(connection.connection.driver_connection).mogrify(text, query.limits.params)
 
 
-def _explained(connection: Connection, sql: str) -> Plan:
+def _explained(connection: Connection, sql: str) -> QueryPlan:
     [(told,)] = _ask(connection, sql).fetchall()
     return from_postgresql(told[0])
 

@@ -7,12 +7,12 @@ from sqlalchemy import Connection
 
 from roundsman.database.read_only import analyzed, numbered
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_plan import Plan, from_sqlite
+from roundsman.database.rules.query_plan import QueryPlan, from_sqlite
 
 _CALLED = re.compile(r"\b(?:FROM|JOIN|,)\s+\"?(\w+)\"?\s+(?:AS\s+)?(\w+)", re.IGNORECASE)
 
 
-def plan(connection: Connection, query: NamedQuery, tables: Mapping[str, int]) -> Plan:
+def plan(connection: Connection, query: NamedQuery, tables: Mapping[str, int]) -> QueryPlan:
     """The plan of a query. It speaks of tables as the query calls them."""
     cursor = connection.connection.driver_connection.cursor()
     told = cursor.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.limits.params).fetchall()

@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
-from roundsman.database.copy import connected
+from roundsman.database.copied_database import connected
 
 #: Seconds that one statement may take, and that it may wait for a lock.
-STATEMENT, LOCK = 10.0, 1.0
-_STEPS = 100_000
+STATEMENT_SECONDS, LOCK_SECONDS = 10.0, 1.0
+_STEPS_BETWEEN_LOOKS = 100_000
 
 
 @contextmanager
-def reading(url: URL, statement: float = STATEMENT) -> Iterator[Connection]:
+def reading(url: URL, statement: float = STATEMENT_SECONDS) -> Iterator[Connection]:
     """A connection in one read-only transaction, which is rolled back in the end.
 
     Args:
@@ -32,12 +32,12 @@ def reading(url: URL, statement: float = STATEMENT) -> Iterator[Connection]:
             raw: Any = connection.connection.dbapi_connection
             _bound(raw, statement)
             connection.exec_driver_sql("PRAGMA query_only = ON")
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK * 1000:.0f}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000:.0f}")
             connection.exec_driver_sql("BEGIN")
         else:
             connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {statement * 1000:.0f}")
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK * 1000:.0f}")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_SECONDS * 1000:.0f}")
         try:
             yield connection
         finally:
@@ -58,7 +58,7 @@ def _bound(raw: sqlite3.Connection, seconds: float) -> None:
         begun = time.monotonic()
 
     raw.set_trace_callback(begin)
-    raw.set_progress_handler(look, _STEPS)
+    raw.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
 
 
 def analyzed(connection: Connection) -> dict[str, int]:

@@ -3,33 +3,34 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, inspect, make_url
 
-from roundsman.database.copy import RehearsalError, address, connected, copied, drop_left_over
+from roundsman.database.copied_database import RehearsalError, address, connected, copied, drop_left_over
 from roundsman.database.database_file import queries_of
 from roundsman.database.look_at_queries import plans_on
-from roundsman.database.migrate import Rehearsing, drift, pending, smoke, walk
+from roundsman.database.migrate import RehearsalContext, drift, pending, run_migrations, smoke
 from roundsman.database.migration_place import find_place
 from roundsman.database.read_only import analyzed, numbered
 from roundsman.database.rules.migration_claims import NOT_CONNECTED
 from roundsman.database.rules.migration_facts import MigrationFacts
 from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.query_facts import QuerySeen
+from roundsman.database.rules.query_facts import ObservedQuery
 from roundsman.database.rules.query_promise import Queries
 from roundsman.database.snapshot import snapshot
 from roundsman.database.snapshot_postgresql import shown
 
 #: Seconds after which no rehearsal is under way any more.
-LONGEST = 6 * 3600.0
+MAX_REHEARSAL_SECONDS = 6 * 3600.0
 #: Schema and name of the table in which Alembic keeps where a database is, unless env.py names another.
 _REVISIONS = ("", "alembic_version")
 
 
-async def rehearse_migrations(
+async def rehearse_on_copy(
     name: str, plan: Migrations, live: str = "", folder: Path | None = None, queries: Queries | None = None
 ) -> MigrationFacts:
     """Rehearse what is pending, on a copy of the golden database that is dropped at the end.
@@ -37,15 +38,19 @@ async def rehearse_migrations(
     Args:
         name: The database's, as its file calls it.
         plan: What to rehearse.
-        live: The environment variable with the live database's URL; it is only read. Empty when there is none.
+        live: The environment variable with the live database's URL, which must not be the copy. Empty when there is
+            none.
         folder: The project's folder, in which `plan.config` is; the current one when left out.
         queries: Named queries that are run on the copy before and after the upgrade; none when left out.
+
+    Returns:
+        What was found on the copy. Production is not asked: see `look_at_production`.
 
     Raises:
         RehearsalError: there is no copy to rehearse on, or the copy would be the live database.
     """
     stop = threading.Event()
-    at_work = asyncio.create_task(asyncio.to_thread(_rehearse, name, plan, live, folder or Path.cwd(), stop, queries))
+    at_work = asyncio.create_task(asyncio.to_thread(_on_copy, name, plan, live, folder or Path.cwd(), stop, queries))
     try:
         return await asyncio.shield(at_work)
     except asyncio.CancelledError:
@@ -54,64 +59,105 @@ async def rehearse_migrations(
         raise
 
 
-def _rehearse(  # noqa: PLR0913, PLR0917 - as the task above
+async def look_at_production(facts: MigrationFacts, plan: Migrations, live: str = "") -> MigrationFacts:
+    """The facts with production's revision and rows, as they are now; `live` is the variable with its URL."""
+    return await asyncio.to_thread(_with_production, facts, plan, live)
+
+
+async def drop_old_copies(name: str, plan: Migrations) -> list[str]:
+    """Drop the copies that killed rehearsals of this database left behind. Returns their names.
+
+    Raises:
+        RehearsalError: the golden database can't be reached.
+    """
+    return await asyncio.to_thread(_drop_old_copies, name, plan)
+
+
+def is_settled(facts: MigrationFacts) -> bool:
+    """Whether the same rehearsal would find the same again: nothing went wrong that may be over by tomorrow."""
+    runs = (facts.up, facts.down, facts.again, facts.once_more)
+    went_wrong = facts.trouble or facts.smoke or facts.attempts or any(run and run.error for run in runs)
+    not_run = any(query.trouble or query.not_run for query in (*facts.queries_before, *facts.queries_after))
+    return not went_wrong and not not_run
+
+
+def _drop_old_copies(name: str, plan: Migrations) -> list[str]:
+    return drop_left_over(name, address(plan.golden), datetime.now(UTC), MAX_REHEARSAL_SECONDS)
+
+
+def _rehearse(  # noqa: PLR0913, PLR0917 - as those that it calls
     name: str, plan: Migrations, live: str, folder: Path, stop: threading.Event, queries: Queries | None = None
+) -> MigrationFacts:
+    """A whole rehearsal, in this thread."""
+    _drop_old_copies(name, plan)
+    return _with_production(_on_copy(name, plan, live, folder, stop, queries), plan, live)
+
+
+def _on_copy(  # noqa: PLR0913, PLR0917 - as `rehearse_on_copy`
+    name: str, plan: Migrations, live: str, folder: Path, stop: threading.Event, queries: Queries | None
 ) -> MigrationFacts:
     named = queries_of(folder / queries.file) if queries else ()
     golden, production = address(plan.golden), address(live) if live else None
-    now = datetime.now(UTC)
-    drop_left_over(name, golden, now, LONGEST)
-    with copied(name, golden, production, now, plan.guard) as copy:
+    with copied(name, golden, production, datetime.now(UTC), plan.guard) as copy:
         place = find_place(plan, copy, folder, live, [production] if production else [])
-        at = Rehearsing(plan, copy, folder, live, {"stop": stop.is_set}, place)
+        at = RehearsalContext(plan, copy, folder, live, {"stop": stop.is_set}, place)
 
-        def asked() -> tuple[QuerySeen, ...]:
+        def plan_queries() -> tuple[ObservedQuery, ...]:
             return plans_on(make_url(copy.url), queries, named) if queries else ()
 
-        legs = _legs(at, asked)
-        copied_rows = legs["before"].rows if "before" in legs else {}
+        legs = _legs(at, plan_queries)
         legs["attempts"] = tuple(at.attempts)
-        live_facts = _live(production, golden, copied_rows, legs.pop("table", _REVISIONS))
-        return MigrationFacts(dialect=golden.get_backend_name(), **legs, **live_facts)
+        return MigrationFacts(dialect=golden.get_backend_name(), **legs)
 
 
-def _legs(at: Rehearsing, asked: Callable[[], tuple[QuerySeen, ...]]) -> dict[str, Any]:
-    told, trouble, remedy = pending(at)
-    if not told:
+def _with_production(facts: MigrationFacts, plan: Migrations, live: str) -> MigrationFacts:
+    production = address(live) if live else None
+    rows = facts.before.rows if facts.before else {}
+    return replace(facts, **_live(production, address(plan.golden), rows, facts.version_table))
+
+
+def _legs(at: RehearsalContext, plan_queries: Callable[[], tuple[ObservedQuery, ...]]) -> dict[str, Any]:
+    state, trouble, remedy = pending(at)
+    if not state:
         if not trouble:
             trouble, remedy = "Alembic ended well, and asked the copy nothing", NOT_CONNECTED
         return {"trouble": trouble, "remedy": remedy}
     facts = {
-        "table": tuple(told["table"]),
-        "start": tuple(told["current"]),
-        "heads": tuple(told["heads"]),
-        "labels": {head: tuple(labels) for head, labels in told["labels"].items()},
-        "ends": tuple(told["ends"]),
-        "back": tuple(told["back"]),
-        "pending": told["pending"],
+        "version_table": tuple(state["table"]),
+        "start": tuple(state["current"]),
+        "heads": tuple(state["heads"]),
+        "labels": {head: tuple(labels) for head, labels in state["labels"].items()},
+        "ends": tuple(state["ends"]),
+        "back": tuple(state["back"]),
+        "pending": state["pending"],
     }
-    if not told["pending"]:
+    if not state["pending"]:
         return facts
-    before, planned = snapshot(at.copy), asked()
+    before, planned = snapshot(at.copy), plan_queries()
     facts |= {"before": before, "queries_before": planned}
-    up = facts["up"] = walk(at, "up")
+    up = facts["up"] = run_migrations(at, "up")
     if up.error:
         return facts
     # Alembic's process is not believed in where the copy is.
     with connected(make_url(at.copy.url), reads_only=True) as connection:
-        reached = _revisions(connection, told["table"])
-    if reached == told["current"]:
+        reached = _revisions(connection, state["table"])
+    if reached == state["current"]:
         return facts | {"is_idle": True}
-    facts |= {"upgraded": snapshot(at.copy, before), "queries_after": asked(), "drift": drift(at), "smoke": smoke(at)}
-    down = facts["down"] = walk(at, "down", told["current"])
+    facts |= {
+        "upgraded": snapshot(at.copy, before),
+        "queries_after": plan_queries(),
+        "drift": drift(at),
+        "smoke": smoke(at),
+    }
+    down = facts["down"] = run_migrations(at, "down", state["current"])
     if down.error:
         return facts
     facts["downgraded"] = snapshot(at.copy, before)
-    again = facts["again"] = walk(at, "up")
+    again = facts["again"] = run_migrations(at, "up")
     if again.error:
         return facts
     facts["upgraded_again"] = snapshot(at.copy, before)
-    facts["once_more"] = walk(at, "up")
+    facts["once_more"] = run_migrations(at, "up")
     return facts | {"after_all": snapshot(at.copy, before)}
 
 

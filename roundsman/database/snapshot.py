@@ -4,7 +4,7 @@ from sqlalchemy import make_url
 
 from roundsman.database import snapshot_postgresql as postgresql
 from roundsman.database import snapshot_sqlite as sqlite
-from roundsman.database.copy import Copy, connected
+from roundsman.database.copied_database import Copy, connected
 from roundsman.database.rules.migration_facts import Snapshot
 
 

@@ -8,7 +8,7 @@ from itertools import count
 
 from sqlalchemy import Connection
 
-from roundsman.database.rules.migration_facts import Shape, Snapshot
+from roundsman.database.rules.migration_facts import ColumnShape, Snapshot
 
 #: The schema without the server's own, and without Alembic's table, which says where it is and is expected to differ.
 _SCHEMA = """
@@ -115,14 +115,14 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
 
 def _seen_by_releases(
     connection: Connection,
-) -> tuple[dict[str, dict[str, Shape]], frozenset[tuple[str, str, str]], frozenset[tuple[str, str]]]:
+) -> tuple[dict[str, dict[str, ColumnShape]], frozenset[tuple[str, str, str]], frozenset[tuple[str, str]]]:
     """What a release may name or write to: relations, other things, and what refuses rows."""
     say = connection.exec_driver_sql
-    relations: dict[str, dict[str, Shape]] = {}
+    relations: dict[str, dict[str, ColumnShape]] = {}
     for space, name, column, kind, required, filled in say(_RELATIONS):
         columns = relations.setdefault(shown(space, name), {})
         if column is not None:
-            columns[column] = Shape(kind, required, filled)
+            columns[column] = ColumnShape(kind, required, filled)
     things = {(kind, name, shown(space, table) if table else "") for kind, name, space, table in say(_THINGS)}
     guards = {(f"{says} of {shown(space, table)}", shown(space, table)) for space, table, says in say(_GUARDS)}
     guards |= {(f"{kind} {name}", table) for kind, name, table in things if kind == "unique key"}

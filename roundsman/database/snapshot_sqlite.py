@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from roundsman.database.rules.migration_breaks import EMPTY
-from roundsman.database.rules.migration_facts import Shape, Snapshot
+from roundsman.database.rules.migration_facts import ColumnShape, Snapshot
 
 #: Rows that are read at a time; a checksum depends on it, so it is the same for all.
-_CHUNK = 2000
+_CHUNK_ROWS = 2000
 _TEXT = re.compile(r"('(?:[^']|'')*')")
 _TOKENS = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL
@@ -58,7 +58,7 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
     )  # fmt: skip
 
 
-def _columns(connection: Connection, name: str) -> dict[str, Shape] | None:
+def _columns(connection: Connection, name: str) -> dict[str, ColumnShape] | None:
     """The columns of a table or view; None of a view that asks for what is not there."""
     try:
         told = connection.exec_driver_sql(f"PRAGMA table_xinfo({_quoted(name)})").all()
@@ -66,7 +66,7 @@ def _columns(connection: Connection, name: str) -> dict[str, Shape] | None:
         return None
     # SQLite numbers a key by itself, and makes what has an expression.
     return {
-        column: Shape(
+        column: ColumnShape(
             kind.lower(), bool(required), default is not None or bool(key and "INT" in kind.upper()) or bool(hidden)
         )
         for _, column, kind, required, default, key, hidden in told
@@ -187,7 +187,7 @@ def _digests(
     raw = driver.cursor()
     raw.execute(f"SELECT {wanted} FROM {_quoted(table)}{order}")  # noqa: S608 - quoted names
     count, filled = 0, set[str]()
-    while chunk := raw.fetchmany(_CHUNK):
+    while chunk := raw.fetchmany(_CHUNK_ROWS):
         count += len(chunk)
         for column, digest, values in zip(columns, hashes, zip(*chunk, strict=True), strict=True):
             digest.update(repr(values).encode())

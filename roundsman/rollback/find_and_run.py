@@ -8,14 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from roundsman.rollback.rules.judge import Found
+from roundsman.rollback.rules.judge import FoundCommand
 from roundsman.rollback.rules.make_targets import OLD_LIST, complaint, goals, is_make, missing, reading
 from roundsman.site.rules.site import RELEASE, Site
 
 #: How much of a command's output is read back, in bytes.
-TAIL = 2000
+OUTPUT_TAIL_BYTES = 2000
 #: Seconds in which make lists its targets.
-PATIENCE = 20.0
+MAKE_SECONDS = 20.0
 _OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES"}
 
 
@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
 
 
-async def find_commands(site: Site) -> dict[str, Found]:
+async def find_commands(site: Site) -> dict[str, FoundCommand]:
     """What there is of each rule's rollback, by rule name; the site's own under RELEASE."""
     commands = {rule.name: rule.rollback.command for rule in site.rules}
     if site.release and site.release.rollback:
@@ -38,32 +38,32 @@ async def find_commands(site: Site) -> dict[str, Found]:
     return {name: await find(command) for name, command in commands.items()}
 
 
-async def find(argv: Sequence[str]) -> Found:
+async def find(argv: Sequence[str]) -> FoundCommand:
     """What there is of a command. Of make its targets are asked for as well; none is made."""
     program = path_of(argv[0])
     if not program or not is_make(argv[0]):
-        return Found(program)
+        return FoundCommand(program)
     try:
         wanted = goals(argv)
         listing, trouble = await _listing(program, reading(argv)[1:])
         if "unrecognized option" in trouble:
             listing, trouble = await _listing(program, reading(argv, OLD_LIST)[1:])
     except TimeoutError:
-        return Found(program, unread=f"{argv[0]} did not list its targets within {PATIENCE:g}s")
+        return FoundCommand(program, unread=f"{argv[0]} did not list its targets within {MAKE_SECONDS:g}s")
     except (ValueError, OSError) as error:
-        return Found(program, unread=f"{argv[0]} did not list its targets: {error}")
+        return FoundCommand(program, unread=f"{argv[0]} did not list its targets: {error}")
     lacks = missing(listing, wanted)
     if trouble or lacks is None:
-        return Found(program, unread=f"{argv[0]} did not list its targets: {trouble or 'it is not GNU make'}")
-    return Found(program, tuple(lacks))
+        return FoundCommand(program, unread=f"{argv[0]} did not list its targets: {trouble or 'it is not GNU make'}")
+    return FoundCommand(program, tuple(lacks))
 
 
 async def _listing(program: str, words: Sequence[str]) -> tuple[str, str]:
     """All that make knows, and what kept it from knowing more."""
-    # Its headings are looked for in English; what a make above us was told is not for this one.
+    # Its headings are looked for in English; what a make above us got is not for this one.
     plain = {name: value for name, value in environment().items() if name not in _OF_MAKE} | {"LC_ALL": "C"}
-    _, listing, said = await _end([program, *words], PATIENCE, plain, stderr=asyncio.subprocess.PIPE)
-    return listing.decode("utf-8", "replace"), complaint(said.decode("utf-8", "replace"))
+    _, listing, errors = await _end([program, *words], MAKE_SECONDS, plain, stderr=asyncio.subprocess.PIPE)
+    return listing.decode("utf-8", "replace"), complaint(errors.decode("utf-8", "replace"))
 
 
 async def run(argv: Sequence[str], *, timeout: float) -> str:
@@ -83,7 +83,7 @@ async def run(argv: Sequence[str], *, timeout: float) -> str:
         return f"{program} can't be run: {error.strerror}"
     if code == 0:
         return ""
-    last = output[-TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+    last = output[-OUTPUT_TAIL_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2]
     return f"exit {code}: {last or 'it said nothing'}"
 
 

@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-LOOK = 0.05
+POLL_SECONDS = 0.05
 #: Of Linux's prctl: whoever loses its parent becomes our child, so that it can be found. It outlives us unharmed.
 PR_SET_CHILD_SUBREAPER = 36
 CHILDREN = Path("/proc/self/task") / str(os.getpid()) / "children"
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         return 126
     heard, unheard = time.monotonic(), False
     while child.poll() is None:
-        ready, _, _ = select.select([0], [], [], LOOK)
+        ready, _, _ = select.select([0], [], [], POLL_SECONDS)
         if ready:
             if not os.read(0, 4096):
                 break
@@ -72,7 +72,7 @@ def _end(child: subprocess.Popen[bytes], grace: float) -> None:
         os.killpg(child.pid, signal.SIGTERM)
     end = time.monotonic() + grace
     while child.poll() is None and time.monotonic() < end:
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -12,18 +12,18 @@ from roundsman.site.rules.health import is_up, version_of
 from roundsman.site.rules.site import Site, Version
 
 #: Seconds between two looks whether the site is as it should be.
-AGAIN = 0.25
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RunningRelease:
     """What runs, and whether it is healthy; a site without a health path is when it says its version."""
 
     running: str
     healthy: bool
 
 
-async def look(site: Site) -> Look:
+async def look(site: Site) -> RunningRelease:
     """Look once at health and version."""
     probes = []
     if site.health:
@@ -33,13 +33,13 @@ async def look(site: Site) -> Look:
         probes.append(_probe(site, version.path))
     seen = await ask(site, probes, again=False)
     running = version_of(version, seen[-1]) if version else ""
-    return Look(running, is_up(site.health, seen[0]) if site.health else bool(running))
+    return RunningRelease(running, is_up(site.health, seen[0]) if site.health else bool(running))
 
 
 async def schema_head(site: Site) -> str:
-    """The migration that the database is at; empty when the site file does not say where that is told, or it isn't."""
-    told = site.release.schema_head if site.release else None
-    return await _told(site, told) if told else ""
+    """The migration that the database is at; empty when nobody says where to read it, or it is not there."""
+    where = site.release.schema_head if site.release else None
+    return await _read_value(site, where) if where else ""
 
 
 async def fingerprint(site: Site, running: str) -> Fingerprint:
@@ -55,12 +55,12 @@ async def fingerprint(site: Site, running: str) -> Fingerprint:
         running,
         await schema_head(site),
         pages,
-        await _told(site, data) if data else "",
+        await _read_value(site, data) if data else "",
         round(1000 * median(times), 3) if times else 0.0,
     )
 
 
-async def wait(seconds: float = AGAIN) -> None:
+async def wait(seconds: float = POLL_SECONDS) -> None:
     """Until the next look."""
     await pause(seconds)
 
@@ -69,7 +69,7 @@ def _pair(seen: list[Exchange], place: int) -> list[Exchange]:
     return seen[2 * place : 2 * place + 2]
 
 
-async def _told(site: Site, where: Version) -> str:
+async def _read_value(site: Site, where: Version) -> str:
     return version_of(where, (await ask(site, [_probe(site, where.path)]))[0])
 
 

@@ -11,13 +11,22 @@ from typing import Any
 
 from roundsman.batch.points import point
 from roundsman.rollback.find_and_run import path_of
-from roundsman.rollback.look import Look, fingerprint, look, wait
+from roundsman.rollback.look import RunningRelease, fingerprint, look, wait
 from roundsman.rollback.rules import fingerprint as fingerprints
 from roundsman.rollback.rules.fingerprint import Fingerprint
-from roundsman.rollback.rules.legs import DEPLOYS, ROLLS_BACK, Leg, Stand, State, Step, Way, way_out
-from roundsman.rollback.rules.plan import Plan
-from roundsman.rollback.store import PATIENCE, Lease
-from roundsman.rollback.supervise import Bounds, Ran, supervise
+from roundsman.rollback.rules.legs import (
+    DEPLOYS,
+    ROLLS_BACK,
+    Ending,
+    Leg,
+    LegResult,
+    LegState,
+    RehearsalState,
+    ending_of,
+)
+from roundsman.rollback.rules.plan import RehearsalPlan
+from roundsman.rollback.store import MAX_UNRENEWED_SECONDS, RehearsalLease
+from roundsman.rollback.supervise import CommandBounds, CommandResult, supervise
 
 log = logging.getLogger("roundsman")
 
@@ -26,26 +35,28 @@ class LegFailedError(Exception):
     """A leg did not end as it should; the rehearsal goes no further."""
 
 
-class Walk:
+class RehearsalRun:
     """One rehearsal under way, under a lease. Every leg may be killed at any line."""
 
-    def __init__(self, plan: Plan, lease: Lease, attempt: int, steps: tuple[Step, ...] = ()) -> None:
+    def __init__(
+        self, plan: RehearsalPlan, lease: RehearsalLease, attempt: int, steps: tuple[LegResult, ...] = ()
+    ) -> None:
         self.plan, self.lease, self.attempt = plan, lease, attempt
         self.site, self.release = plan.site, plan.release
         self.steps = list(steps)
         self.seen: dict[Leg, Fingerprint] = {}
         self.before = self.after = ""
-        self.now = Look("", healthy=False)
+        self.now = RunningRelease("", healthy=False)
         self.amiss: tuple[str, ...] = ()
         self.given_up = False
-        self.way = Way.NOTHING
+        self.ending = Ending.NOTHING
         self.ended = False
 
     @property
-    def stand(self) -> Stand:
+    def state(self) -> RehearsalState:
         """Where it stands, as it was last looked at."""
         now = self.now
-        return Stand(
+        return RehearsalState(
             tuple(self.steps), self.before, self.after, now.running, now.healthy, self.amiss, given_up=self.given_up
         )
 
@@ -54,7 +65,7 @@ class Walk:
         """Whether a command was begun."""
         return any(step.leg in DEPLOYS | ROLLS_BACK for step in self.steps)
 
-    async def walk(self, leg: Leg) -> None:
+    async def run_leg(self, leg: Leg) -> None:
         """Walk one leg.
 
         Raises:
@@ -63,40 +74,40 @@ class Walk:
         """
         place = len(self.steps)
         await asyncio.to_thread(self.lease.begin_leg, self.attempt, place, leg)
-        self.steps.append(Step(leg, State.BEGUN))
+        self.steps.append(LegResult(leg, LegState.BEGUN))
         log.info("%s, %s: %s", self.site.site, self.plan.environment, leg.replace("-", " "))
         point(f"rehearse.{leg}")
         begun = time.monotonic()
         try:
             step = await self._do(leg)
         except LegFailedError as error:
-            step = Step(leg, State.FAILED, detail=str(error))
+            step = LegResult(leg, LegState.FAILED, detail=str(error))
         step = replace(step, seconds=step.seconds or time.monotonic() - begun)
         self.steps[place] = step
         await asyncio.to_thread(self.lease.end_leg, self.attempt, place, step)
-        if step.state is State.FAILED:
+        if step.state is LegState.FAILED:
             raise LegFailedError(f"{leg}: {step.detail}")
 
-    async def end(self) -> Way:
+    async def end(self) -> Ending:
         """Look where it stands and end it from there, if need be by a command; says how."""
         known = {self.before, self.after} - {""}
         self.now = await self._settled(lambda now: now.healthy and now.running in (known or {now.running} - {""}))
         await self._look_closer()
-        self.way = way_out(self.stand)
-        if (leg := _ENDS.get(self.way)) is not None:
+        self.ending = ending_of(self.state)
+        if (leg := _ENDS.get(self.ending)) is not None:
             try:
-                await self.walk(leg)
+                await self.run_leg(leg)
             except LegFailedError as error:
                 log.warning("%s, %s: %s", self.site.site, self.plan.environment, error)
-                left = way_out(self.stand)
-                self.way = left if left is Way.BY_HAND else self.way
+                left = ending_of(self.state)
+                self.ending = left if left is Ending.BY_HAND else self.ending
         self.ended = True
-        return self.way
+        return self.ending
 
-    async def _do(self, leg: Leg) -> Step:
+    async def _do(self, leg: Leg) -> LegResult:
         return await _LEGS[leg](self, leg)
 
-    async def _precheck(self, leg: Leg) -> Step:
+    async def _precheck(self, leg: Leg) -> LegResult:
         missing = [argv[0] for argv in (self.release.deploy, self.release.rollback) if not path_of(argv[0])]
         if missing:
             raise LegFailedError(f"no program {missing[0]}; wanted one on the PATH or in the project")
@@ -109,42 +120,42 @@ class Walk:
             raise LegFailedError(f"it runs {self.now.running} now, and {self.plan.confirmed} was confirmed")
         self.before = self.now.running
         await asyncio.to_thread(self.lease.note, self.attempt, before_version=self.before)
-        return Step(leg, State.PASSED, detail=f"it runs {self.before} and is healthy")
+        return LegResult(leg, LegState.PASSED, detail=f"it runs {self.before} and is healthy")
 
-    async def _fingerprint(self, leg: Leg) -> Step:
+    async def _fingerprint(self, leg: Leg) -> LegResult:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
         if silent := fingerprints.unseen(found):
             raise LegFailedError(f"{silent[0]} gave no answer, or two that differ in status")
-        if untold := fingerprints.untold(self.site, found):
-            raise LegFailedError(f"{untold[0]} can't be read")
+        if unread := fingerprints.unread(self.site, found):
+            raise LegFailedError(f"{unread[0]} can't be read")
         kept = {"before" if leg is Leg.FINGERPRINT_BEFORE else "after": found.as_json()}
         await asyncio.to_thread(self.lease.note, self.attempt, **kept)
-        return Step(leg, State.PASSED, detail=f"{_counted(found)}{_difference(self.seen, found)}")
+        return LegResult(leg, LegState.PASSED, detail=f"{_counted(found)}{_difference(self.seen, found)}")
 
-    async def _fingerprint_back(self, leg: Leg) -> Step:
+    async def _fingerprint_back(self, leg: Leg) -> LegResult:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
         if changes := fingerprints.changes(self._wanted(self.before), found):
             raise LegFailedError(f"not as before: {'; '.join(changes)}")
-        return Step(leg, State.PASSED, detail=f"as before: {_counted(found)}")
+        return LegResult(leg, LegState.PASSED, detail=f"as before: {_counted(found)}")
 
-    async def _command(self, leg: Leg) -> Step:
+    async def _command(self, leg: Leg) -> LegResult:
         argv = self.release.deploy if leg in DEPLOYS else self.release.rollback
         ran = await self._supervised(argv)
-        state = State.FAILED if ran.trouble else State.PASSED
-        return Step(leg, state, ran.seconds, ran.exit_code, ran.trouble, ran.output)
+        state = LegState.FAILED if ran.trouble else LegState.PASSED
+        return LegResult(leg, state, ran.seconds, ran.exit_code, ran.trouble, ran.output)
 
-    async def _end_by(self, leg: Leg) -> Step:
+    async def _end_by(self, leg: Leg) -> LegResult:
         step = await self._command(leg)
         wanted = self.before if leg is Leg.END_BY_ROLL_BACK else self.after
         self.now = await self._settled(lambda now: now.healthy and now.running == wanted)
         await self._look_closer()
         if self.now.healthy and wanted and self.now.running == wanted and not self.amiss:
             detail = f"it runs {wanted} and is healthy{step.detail and f', though: {step.detail}'}"
-            return replace(step, state=State.PASSED, detail=detail)
+            return replace(step, state=LegState.PASSED, detail=detail)
         wrong = "; ".join(self.amiss) or _seen(self.now, wanted)
-        return replace(step, state=State.FAILED, detail="; ".join(filter(None, (step.detail, wrong))))
+        return replace(step, state=LegState.FAILED, detail="; ".join(filter(None, (step.detail, wrong))))
 
-    async def _verify_deploy(self, leg: Leg) -> Step:
+    async def _verify_deploy(self, leg: Leg) -> LegResult:
         self.now = await self._settled(lambda now: now.healthy and now.running not in {"", self.before})
         if self.now.running == self.before:
             raise LegFailedError(
@@ -154,9 +165,9 @@ class Walk:
             raise LegFailedError(_seen(self.now, "another version than before"))
         self.after = self.now.running
         await asyncio.to_thread(self.lease.note, self.attempt, after_version=self.after)
-        return Step(leg, State.PASSED, detail=f"it runs {self.after} and is healthy")
+        return LegResult(leg, LegState.PASSED, detail=f"it runs {self.after} and is healthy")
 
-    async def _verify(self, leg: Leg) -> Step:
+    async def _verify(self, leg: Leg) -> LegResult:
         wanted = self.before if leg is Leg.VERIFY_ROLL_BACK else self.after
         self.now = await self._settled(lambda now: now.healthy and now.running == wanted)
         if self.now.running != wanted or not self.now.healthy:
@@ -165,7 +176,7 @@ class Walk:
             await self._look_closer()
             if self.amiss:
                 raise LegFailedError(f"it runs {wanted}, not as after the first deploy: {'; '.join(self.amiss)}")
-        return Step(leg, State.PASSED, detail=f"it runs {wanted} and is healthy")
+        return LegResult(leg, LegState.PASSED, detail=f"it runs {wanted} and is healthy")
 
     def _wanted(self, version: str) -> Fingerprint | None:
         """A version as it was seen to be good; None when it was not. What is declared to differ is as it should be."""
@@ -183,7 +194,7 @@ class Walk:
             return
         self.amiss = fingerprints.broken(wanted, await fingerprint(self.site, self.now.running))
 
-    async def _settled(self, good: Callable[[Look], bool]) -> Look:
+    async def _settled(self, good: Callable[[RunningRelease], bool]) -> RunningRelease:
         """Look until the site is as it should be, or has had its time; what was seen last."""
         end = time.monotonic() + self.release.rehearsal.settle
         while True:
@@ -193,10 +204,10 @@ class Walk:
                 return now
             await wait()
 
-    async def _supervised(self, argv: tuple[str, ...]) -> Ran:
+    async def _supervised(self, argv: tuple[str, ...]) -> CommandResult:
         """Run a command in a thread. When we are cancelled it is ended before anything else is done."""
         stop = threading.Event()
-        bounds = Bounds(self.release.rehearsal.timeout, PATIENCE, self.lease.renew, stop.is_set)
+        bounds = CommandBounds(self.release.rehearsal.timeout, MAX_UNRENEWED_SECONDS, self.lease.renew, stop.is_set)
         running = asyncio.ensure_future(asyncio.to_thread(supervise, argv, self.plan.variables, bounds))
         try:
             return await asyncio.shield(running)
@@ -206,7 +217,7 @@ class Walk:
                 await asyncio.wait([running])
 
 
-def _seen(now: Look, wanted: str) -> str:
+def _seen(now: RunningRelease, wanted: str) -> str:
     runs = f"it runs {now.running}" if now.running else "its version can't be read"
     return f"{runs} and is {'healthy' if now.healthy else 'not healthy'}; wanted {wanted or 'the new release'}, healthy"
 
@@ -225,20 +236,22 @@ def _difference(seen: Mapping[Leg, Fingerprint], found: Fingerprint) -> str:
     return f"; {len(fingerprints.changes(before, found))} changes" if before and before is not found else ""
 
 
-_ENDS: Mapping[Way, Leg] = MappingProxyType({Way.ROLL_BACK: Leg.END_BY_ROLL_BACK, Way.DEPLOY: Leg.END_BY_DEPLOY})
-_LEGS: Mapping[Leg, Callable[[Walk, Leg], Awaitable[Any]]] = MappingProxyType(
+_ENDS: Mapping[Ending, Leg] = MappingProxyType(
+    {Ending.ROLL_BACK: Leg.END_BY_ROLL_BACK, Ending.DEPLOY: Leg.END_BY_DEPLOY}
+)
+_LEGS: Mapping[Leg, Callable[[RehearsalRun, Leg], Awaitable[Any]]] = MappingProxyType(
     {
-        Leg.PRECHECK: Walk._precheck,  # noqa: SLF001 - a table of this class's own
-        Leg.FINGERPRINT_BEFORE: Walk._fingerprint,  # noqa: SLF001
-        Leg.DEPLOY: Walk._command,  # noqa: SLF001
-        Leg.VERIFY_DEPLOY: Walk._verify_deploy,  # noqa: SLF001
-        Leg.FINGERPRINT_DEPLOYED: Walk._fingerprint,  # noqa: SLF001
-        Leg.ROLL_BACK: Walk._command,  # noqa: SLF001
-        Leg.VERIFY_ROLL_BACK: Walk._verify,  # noqa: SLF001
-        Leg.FINGERPRINT_BACK: Walk._fingerprint_back,  # noqa: SLF001
-        Leg.DEPLOY_AGAIN: Walk._command,  # noqa: SLF001
-        Leg.VERIFY_DEPLOY_AGAIN: Walk._verify,  # noqa: SLF001
-        Leg.END_BY_ROLL_BACK: Walk._end_by,  # noqa: SLF001
-        Leg.END_BY_DEPLOY: Walk._end_by,  # noqa: SLF001
+        Leg.PRECHECK: RehearsalRun._precheck,  # noqa: SLF001 - a table of this class's own
+        Leg.FINGERPRINT_BEFORE: RehearsalRun._fingerprint,  # noqa: SLF001
+        Leg.DEPLOY: RehearsalRun._command,  # noqa: SLF001
+        Leg.VERIFY_DEPLOY: RehearsalRun._verify_deploy,  # noqa: SLF001
+        Leg.FINGERPRINT_DEPLOYED: RehearsalRun._fingerprint,  # noqa: SLF001
+        Leg.ROLL_BACK: RehearsalRun._command,  # noqa: SLF001
+        Leg.VERIFY_ROLL_BACK: RehearsalRun._verify,  # noqa: SLF001
+        Leg.FINGERPRINT_BACK: RehearsalRun._fingerprint_back,  # noqa: SLF001
+        Leg.DEPLOY_AGAIN: RehearsalRun._command,  # noqa: SLF001
+        Leg.VERIFY_DEPLOY_AGAIN: RehearsalRun._verify,  # noqa: SLF001
+        Leg.END_BY_ROLL_BACK: RehearsalRun._end_by,  # noqa: SLF001
+        Leg.END_BY_DEPLOY: RehearsalRun._end_by,  # noqa: SLF001
     }
 )

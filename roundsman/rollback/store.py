@@ -18,25 +18,25 @@ from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_rehearsals import ATTEMPT, LEASE, LEG
 from roundsman.ledger.tables_rounds import RehearsalRow
 from roundsman.ledger.transaction import NowMs, writing
-from roundsman.rollback.rules.legs import Leg, State, Step
+from roundsman.rollback.rules.legs import Leg, LegResult, LegState
 
-#: Seconds for which a lease holds unless it is renewed. A command is ended before it is over: see `PATIENCE`.
-HOLDS = 60.0
+#: How long a lease holds unless it is renewed. A command is ended before it is over: see `MAX_UNRENEWED_SECONDS`.
+LEASE_SECONDS = 60.0
 #: Seconds without a renewal after which a command is ended; the rest of the lease is for its end.
-PATIENCE = 40.0
+MAX_UNRENEWED_SECONDS = 40.0
 RUNNING, BY_HAND, SUCCEEDED, FAILED = "running", "by-hand", "succeeded", "failed"
 
 
-class FencedError(Exception):
+class RehearsalTakenOverError(Exception):
     """Somebody else holds the lease now; nothing was written."""
 
 
-class HeldError(Exception):
+class RehearsalHeldError(Exception):
     """Somebody else is at it; says who."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class RehearsalLease:
     """The right to run a site's commands in one environment, as long as it is renewed."""
 
     engine: Engine
@@ -48,7 +48,7 @@ class Lease:
         """Hold it for another minute.
 
         Raises:
-            FencedError: it was taken over.
+            RehearsalTakenOverError: it was taken over.
         """
         with self._fenced():
             pass
@@ -82,17 +82,17 @@ class Lease:
 
     def begin_leg(self, attempt: int, position: int, leg: Leg) -> None:
         """Write down that a leg begins."""
-        values = {"attempt_id": attempt, "position": position, "leg": leg.value, "state": State.BEGUN.value}
+        values = {"attempt_id": attempt, "position": position, "leg": leg.value, "state": LegState.BEGUN.value}
         rest = {"token": self.token, "seconds": 0.0, "detail": "", "output": ""}
         with self._fenced() as connection:
             connection.execute(insert(LEG).values(**values, **rest, begun_ms=NowMs()))
 
-    def end_leg(self, attempt: int, position: int, step: Step) -> None:
+    def end_leg(self, attempt: int, position: int, step: LegResult) -> None:
         """Write down how a leg ended."""
-        said = {name: getattr(step, name) for name in ("seconds", "exit_code", "detail", "output")}
+        values = {name: getattr(step, name) for name in ("seconds", "exit_code", "detail", "output")}
         with self._fenced() as connection:
             ours = update(LEG).where(LEG.c.attempt_id == attempt, LEG.c.position == position)
-            connection.execute(ours.values(state=step.state.value, ended_ms=NowMs(), **said))
+            connection.execute(ours.values(state=step.state.value, ended_ms=NowMs(), **values))
 
     def _ours(self) -> Any:
         return (LEASE.c.site == self.site) & (LEASE.c.environment == self.environment) & (LEASE.c.token == self.token)
@@ -100,18 +100,18 @@ class Lease:
     @contextmanager
     def _fenced(self) -> Iterator[Connection]:
         """A transaction that begins by renewing the lease."""
-        renewed = update(LEASE).where(self._ours()).values(until_ms=NowMs() + int(HOLDS * 1000))
+        renewed = update(LEASE).where(self._ours()).values(until_ms=NowMs() + int(LEASE_SECONDS * 1000))
         with writing(self.engine) as connection:
             if connection.execute(renewed).rowcount != 1:
-                raise FencedError(f"{self.site}, {self.environment}: somebody else took it over")
+                raise RehearsalTakenOverError(f"{self.site}, {self.environment}: somebody else took it over")
             yield connection
 
 
-def take(engine: Engine, site: str, environment: str) -> Lease:
+def take(engine: Engine, site: str, environment: str) -> RehearsalLease:
     """Take the lease of a site and environment. Whoever held it before is fenced off.
 
     Raises:
-        HeldError: somebody holds it.
+        RehearsalHeldError: somebody holds it.
     """
     owner = f"{socket.gethostname()}/{os.getpid()}"
     here = (LEASE.c.site == site) & (LEASE.c.environment == environment)
@@ -121,13 +121,13 @@ def take(engine: Engine, site: str, environment: str) -> Lease:
         taken = connection.execute(
             update(LEASE)
             .where(here, LEASE.c.until_ms <= NowMs())
-            .values(token=LEASE.c.token + 1, owner=owner, until_ms=NowMs() + int(HOLDS * 1000))
+            .values(token=LEASE.c.token + 1, owner=owner, until_ms=NowMs() + int(LEASE_SECONDS * 1000))
         )
         row = connection.execute(select(LEASE, (LEASE.c.until_ms - NowMs()).label("left_ms")).where(here)).one()
     if not taken.rowcount:
         more = f"for {row.left_ms / 1000:.0f} s more unless it is renewed"
-        raise HeldError(f"{row.owner} is rehearsing {site} in {environment}; it holds the lease {more}")
-    return Lease(engine, site, environment, row.token)
+        raise RehearsalHeldError(f"{row.owner} is rehearsing {site} in {environment}; it holds the lease {more}")
+    return RehearsalLease(engine, site, environment, row.token)
 
 
 def unfinished(engine: Engine, site: str, environment: str) -> Any:
@@ -139,10 +139,10 @@ def unfinished(engine: Engine, site: str, environment: str) -> Any:
         return connection.execute(open_one.order_by(ATTEMPT.c.id.desc()).limit(1)).one_or_none()
 
 
-def steps_of(engine: Engine, attempt: int) -> tuple[Step, ...]:
+def steps_of(engine: Engine, attempt: int) -> tuple[LegResult, ...]:
     """The legs of a rehearsal that were begun, in their order."""
     with engine.connect() as connection:
         rows = connection.execute(select(LEG).where(LEG.c.attempt_id == attempt).order_by(LEG.c.position)).all()
     return tuple(
-        Step(Leg(row.leg), State(row.state), row.seconds, row.exit_code, row.detail, row.output) for row in rows
+        LegResult(Leg(row.leg), LegState(row.state), row.seconds, row.exit_code, row.detail, row.output) for row in rows
     )

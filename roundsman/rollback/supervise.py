@@ -13,18 +13,18 @@ from typing import Any
 
 from roundsman.rollback.find_and_run import environment as own_environment
 from roundsman.rollback.find_and_run import path_of
-from roundsman.rollback.rules.output import HEAD, MARGIN, TAIL, kept, last_line, secrets_of
+from roundsman.rollback.rules.output import HEAD_BYTES, MARGIN_BYTES, TAIL_BYTES, kept, last_line, secrets_of
 
 GUARD = Path(__file__).with_name("guard.py")
 #: Seconds between SIGTERM and SIGKILL.
-GRACE = 5.0
-_LOOK = 0.05
+GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 #: Bytes of settings that are read, at most.
-MOST = 1_000_000
+MAX_SETTINGS_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class CommandResult:
     """How a command ended. `trouble` is empty when it ended well, else a sentence; `output` may be shown.
 
     `exit_code` is None when it did not end by itself.
@@ -37,7 +37,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class CommandBounds:
     """Until when a command may run.
 
     `beat` is called every `patience` / 4 seconds and keeps whatever permits the command to run; what it raises ends the
@@ -71,37 +71,39 @@ def environment_of(more: Mapping[str, str], without: Collection[str] = ()) -> di
     return {**{name: value for name, value in own_environment().items() if name not in without}, **more}
 
 
-def supervise(argv: Sequence[str], more: Mapping[str, str], bounds: Bounds, without: Collection[str] = ()) -> Ran:
+def supervise(
+    argv: Sequence[str], more: Mapping[str, str], bounds: CommandBounds, without: Collection[str] = ()
+) -> CommandResult:
     """Run a command to its end. Blocks; to be called in a thread.
 
     At its bounds it is ended with everything it started; when this process is killed it is so within a second.
     """
     if missing := _missing(argv):
-        return Ran(0.0, None, missing, "")
-    output, begun = _Output(HEAD + MARGIN, TAIL + MARGIN), time.monotonic()
+        return CommandResult(0.0, None, missing, "")
+    output, begun = _Output(HEAD_BYTES + MARGIN_BYTES, TAIL_BYTES + MARGIN_BYTES), time.monotonic()
     environment = environment_of(more, without)
     code = _run(argv, environment, bounds, output, subprocess.STDOUT)
     seconds = time.monotonic() - begun
-    said = kept(bytes(output.head), bytes(output.tail), output.dropped, secrets_of(environment))
+    text = kept(bytes(output.head), bytes(output.tail), output.dropped, secrets_of(environment))
     if code is None:
         why = "it was stopped" if bounds.stop() else f"no end after {bounds.timeout:g}s"
-        return Ran(seconds, None, f"{why}; it was killed with everything it started", said)
-    return Ran(seconds, code, f"exit {code}: {last_line(said)}" if code else "", said)
+        return CommandResult(seconds, None, f"{why}; it was killed with everything it started", text)
+    return CommandResult(seconds, code, f"exit {code}: {last_line(text)}" if code else "", text)
 
 
 def read_settings(argv: Sequence[str], more: Mapping[str, str], timeout: float) -> tuple[bytes, str]:
     """What a command that only reads prints to its standard output, and what went wrong, or "".
 
-    Of a command that went wrong nothing is told but that: what it says may be a secret.
+    Of a command that went wrong nothing else is shown: its output may hold a secret.
     """
     if missing := _missing(argv):
         return b"", missing
-    output = _Output(MOST, 0)
-    code = _run(argv, environment_of(more), Bounds(timeout), output, subprocess.DEVNULL)
+    output = _Output(MAX_SETTINGS_BYTES, 0)
+    code = _run(argv, environment_of(more), CommandBounds(timeout), output, subprocess.DEVNULL)
     if code is None:
         return b"", f"no end after {timeout:g}s"
     if output.dropped:
-        return b"", f"its output is longer than {MOST} bytes"
+        return b"", f"its output is longer than {MAX_SETTINGS_BYTES} bytes"
     return (b"", f"exit {code}") if code else (bytes(output.head), "")
 
 
@@ -110,10 +112,19 @@ def _missing(argv: Sequence[str]) -> str:
 
 
 def _run(
-    argv: Sequence[str], environment: Mapping[str, str], bounds: Bounds, output: _Output, errors: int
+    argv: Sequence[str], environment: Mapping[str, str], bounds: CommandBounds, output: _Output, errors: int
 ) -> int | None:
     """Its exit code; None when it had to be ended."""
-    guard = [sys.executable, "-I", "-S", str(GUARD), str(bounds.patience), str(GRACE), path_of(argv[0]), *argv[1:]]
+    guard = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(GUARD),
+        str(bounds.patience),
+        str(GRACE_SECONDS),
+        path_of(argv[0]),
+        *argv[1:],
+    ]
     with subprocess.Popen(  # noqa: S603 - a command of the site file, as a list of words
         guard,
         stdin=subprocess.PIPE,
@@ -123,6 +134,7 @@ def _run(
         bufsize=0,
         env=environment,
     ) as process:
+        assert process.stdin is not None  # noqa: S101 - it was asked for
         try:
             ended = _follow(process, output, bounds)
         finally:
@@ -133,14 +145,14 @@ def _run(
     return process.returncode if ended else None
 
 
-def _follow(process: Any, output: _Output, bounds: Bounds) -> bool:
+def _follow(process: Any, output: _Output, bounds: CommandBounds) -> bool:
     """Read what it says until it ends, which is True, or has to be ended."""
     os.set_blocking(process.stdout.fileno(), False)
     begun = time.monotonic()
     next_beat = begun + bounds.patience / 4
     while process.poll() is None:
-        if not (select.select([process.stdout], [], [], _LOOK)[0] and _read(process, output)):
-            time.sleep(_LOOK)
+        if not (select.select([process.stdout], [], [], _POLL_SECONDS)[0] and _read(process, output)):
+            time.sleep(_POLL_SECONDS)
         now = time.monotonic()
         if now - begun >= bounds.timeout or bounds.stop():
             return False

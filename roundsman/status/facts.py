@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.database.database_file import all_databases, check_database
-from roundsman.database.rules.promise import Database, told_as
+from roundsman.database.rules.promise import Database, as_site
 from roundsman.ledger.ledger import command_hash, file_size, has_happened, known, use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rounds import REVIEW, ROUND, rounds_around
@@ -130,7 +130,7 @@ def read_reviews(session: Session, now: datetime, ui: str = "") -> list[tuple[Si
             found.append((unreviewed(f"database-{path.stem}", now, why), Promises()))
         else:
             known = read_review(session, database, partial(review_stale_at, database))
-            found.append((reviewed(told_as(database).site, database.team, known, now, ui), known))
+            found.append((reviewed(as_site(database).site, database.team, known, now, ui), known))
     return found
 
 

@@ -17,7 +17,7 @@ from deployments.validate import problems
 from flows.__main__ import main
 from flows.jobs.review_database import review_database
 from roundsman.database.database_file import addresses, check_database, check_golden, expired, load_database
-from roundsman.database.rules.promise import Database, told_as
+from roundsman.database.rules.promise import Database, as_site
 from roundsman.database.rules.report import page
 from roundsman.ledger.ledger import open_ledger
 from roundsman.report.rules.report import Report
@@ -179,7 +179,7 @@ def test_a_review_is_told_and_ends_no_alert_of_a_site_of_the_same_name(written, 
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     engine = open_ledger()
     told(a_site("ops"), a_report(0, verdict()))
-    site = told_as(check_database(written()))
+    site = as_site(check_database(written()))
     told(site, replace(a_report(1, verdict(check="indexes", subject="shop page")), site=site.site))
     told(site, replace(a_report(2, verdict(Outcome.PASS, check="indexes", subject="shop")), site=site.site))
     assert {"cache-headers /a": "firing", "indexes shop page": "resolved"} == {

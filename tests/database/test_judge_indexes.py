@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.database.rules.index_facts import Index, IndexFacts, Table
-from roundsman.database.rules.index_usage import Watched
+from roundsman.database.rules.index_usage import WatchedIndex
 from roundsman.database.rules.judge_indexes import judge
 from tests.make import database
 
@@ -19,7 +19,7 @@ def index(name, **more):
 
 def seen(scans, days):
     """An index that was used so often, the last time so many days ago."""
-    return Watched(scans, None, NOW - timedelta(days=days), NOW)
+    return WatchedIndex(scans, None, NOW - timedelta(days=days), NOW)
 
 
 KEY, VIEWS, OLD = index("page_pkey", unique=True, constraint=True), index("page_views"), index("page_old")

@@ -8,8 +8,8 @@ from roundsman.database.rules.acceptance import AcceptedMigration
 from roundsman.database.rules.judge_migrations import judge
 from roundsman.database.rules.migration_acceptance import accept
 from roundsman.database.rules.migration_claims import seconds
-from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
-from roundsman.database.rules.migration_plan import Budget, Migrations
+from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement, Snapshot
+from roundsman.database.rules.migration_plan import MigrationBudget, Migrations
 from roundsman.database.rules.migration_record import recorded
 
 PLAN = Migrations(golden="SHOP_GOLDEN", url="SHOP_URL", smoke=("true",))
@@ -17,9 +17,13 @@ PLAN = Migrations(golden="SHOP_GOLDEN", url="SHOP_URL", smoke=("true",))
 
 def statistics(*statements):
     """What is said of statistics once these were run; an UPDATE changes all 1000 pages."""
-    ran = tuple(Statement(sql, 0, 1, "1", written={"page": 1000} if "UPDATE" in sql else {}) for sql in statements)
+    ran = tuple(
+        MigrationStatement(sql, 0, 1, "1", written={"page": 1000} if "UPDATE" in sql else {}) for sql in statements
+    )
     rest = Snapshot((), {"page": 1000, "page_view": 1000}, {}, {}, frozenset(), 0)
-    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=Leg(ran, revisions=("1",)), upgraded=rest)
+    facts = MigrationFacts(
+        "postgresql", pending={"1": ""}, before=rest, up=MigrationRun(ran, revisions=("1",)), upgraded=rest
+    )
     (found,) = [one for one in judge("shop", "web", PLAN, facts)[-1].findings if one.claim.endswith("statistics")]
     return str(found.outcome), found.saw
 
@@ -70,12 +74,12 @@ PROJECTED = ("db302-time", "db303-reads", "db303-writes", "db305-rows")
 def test_what_grows_with_a_table_is_no_pass_while_nobody_knows_how_large_it_is(rows, production, grows, outcome, known):
     """A table that the migration makes itself, and what is instant whatever the size, grow with nothing."""
     plan = PLAN.model_copy(update={"rows": production if known == "file" else {}})
-    took = Statement(
+    took = MigrationStatement(
         "ALTER", 0, 0.5, "1", (("user", "AccessExclusiveLock"),), scanned={"user": 1000} if any(rows.values()) else {},
         tables=grows,
     )  # fmt: skip
     rest = Snapshot((), rows, {}, {}, frozenset(), 0)
-    up = Leg((took,), (0.5,), ("1",), 0.5)
+    up = MigrationRun((took,), (0.5,), ("1",), 0.5)
     live = production if known == "live" else {}
     facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=up, upgraded=rest, live_rows=live)
     found = {
@@ -87,10 +91,10 @@ def test_what_grows_with_a_table_is_no_pass_while_nobody_knows_how_large_it_is(r
 
 
 def test_what_breaks_a_budget_on_the_copy_breaks_it_however_large_production_is():
-    took = Statement("ALTER", 0, 2, "1", (("user", "AccessExclusiveLock"),), tables=("user",))
+    took = MigrationStatement("ALTER", 0, 2, "1", (("user", "AccessExclusiveLock"),), tables=("user",))
     rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
     facts = MigrationFacts(
-        "postgresql", pending={"1": ""}, before=rest, up=Leg((took,), (2,), ("1",), 2), upgraded=rest
+        "postgresql", pending={"1": ""}, before=rest, up=MigrationRun((took,), (2,), ("1",), 2), upgraded=rest
     )
     found = {one.claim.partition("/")[2]: str(one.outcome) for one in judge("shop", "web", PLAN, facts)[0].findings}
     assert ("fail", "unknown") == (found["db303-reads"], found["db303-writes"])
@@ -119,10 +123,10 @@ def test_a_time_is_judged_by_the_better_of_two_runs_and_is_unknown_when_they_dis
     legs = [upgrade(*one) for one in runs]
     rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
     facts = MigrationFacts(
-        "postgresql", pending={"1": ""}, before=rest, up=legs[0], upgraded=rest, down=Leg(), downgraded=rest,
+        "postgresql", pending={"1": ""}, before=rest, up=legs[0], upgraded=rest, down=MigrationRun(), downgraded=rest,
         again=legs[1] if legs[1:] else None, live_rows={"user": 1000},
     )  # fmt: skip
-    plan = PLAN.model_copy(update={"budget": Budget(reads_blocked="1s", writes_blocked="1s", time="1s")})
+    plan = PLAN.model_copy(update={"budget": MigrationBudget(reads_blocked="1s", writes_blocked="1s", time="1s")})
     found = {name.partition("/")[2]: one for name, one in by_claim(plan, facts).items()}
     assert dict.fromkeys(TIMED, outcome) == {name: str(found[name].outcome) for name in TIMED}
     for name in TIMED:
@@ -133,8 +137,10 @@ def test_a_time_is_judged_by_the_better_of_two_runs_and_is_unknown_when_they_dis
 
 def upgrade(took, load):
     """An ALTER that locks a table for so long."""
-    statement = Statement("ALTER TABLE user", 0, took, "1", (("user", "AccessExclusiveLock"),), tables=("user",))
-    return Leg((statement,), (took,), ("1",), took, load=load)
+    statement = MigrationStatement(
+        "ALTER TABLE user", 0, took, "1", (("user", "AccessExclusiveLock"),), tables=("user",)
+    )
+    return MigrationRun((statement,), (took,), ("1",), took, load=load)
 
 
 def by_claim(plan, facts):
@@ -144,8 +150,8 @@ def by_claim(plan, facts):
 @pytest.mark.parametrize(("again", "outcome"), [(0.5, "warn"), (0.01, "unknown")])
 def test_work_under_a_lock_is_timed_twice_as_well(again, outcome):
     def leg(took):
-        locked = Statement("ALTER TABLE user", 0, 0.01, "1", (("user", "AccessExclusiveLock"),))
-        return Leg((locked, Statement("UPDATE page", 0.01, took, "1")), (1,), ("1",), 1)
+        locked = MigrationStatement("ALTER TABLE user", 0, 0.01, "1", (("user", "AccessExclusiveLock"),))
+        return MigrationRun((locked, MigrationStatement("UPDATE page", 0.01, took, "1")), (1,), ("1",), 1)
 
     rest = Snapshot((), {"user": 1}, {}, {}, frozenset(), 0)
     facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=leg(0.5), upgraded=rest, again=leg(again))
@@ -184,8 +190,10 @@ def test_a_known_fault_of_a_known_migration_is_accepted_until_its_last_day(entri
         AcceptedMigration(revision=revision, claim=claim, because="at night", until=until) for revision, claim, until in entries
     )})  # fmt: skip
     rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
-    up = Leg((*upgrade(2, None).statements, Statement("SELECT 1", 2, 1, "2")), (2, 3), ("1", "2"), 3)
-    down = Leg((), (), ("2",), 1, error="NotImplementedError") if fails else Leg((), (), ("2", "1"), 1)
+    up = MigrationRun((*upgrade(2, None).statements, MigrationStatement("SELECT 1", 2, 1, "2")), (2, 3), ("1", "2"), 3)
+    down = (
+        MigrationRun((), (), ("2",), 1, error="NotImplementedError") if fails else MigrationRun((), (), ("2", "1"), 1)
+    )
     facts = MigrationFacts(
         "postgresql", pending={"1": "", "2": ""}, heads=("2",), before=rest, up=up, upgraded=rest, smoke="", down=down,
         downgraded=None if fails else rest, again=None if fails else up, upgraded_again=None if fails else rest,
@@ -214,16 +222,18 @@ def test_a_migration_that_does_not_run_is_never_accepted():
     accepted = AcceptedMigration(revision="1", claim="db301", because="whatever", until="2027-01-31")
     plan = PLAN.model_copy(update={"accept": (accepted,)})
     rest = Snapshot((), {"user": 1000}, {}, {}, frozenset(), 0)
-    facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=Leg((), (), ("1",), 1, error="SyntaxError"))
+    facts = MigrationFacts(
+        "postgresql", pending={"1": ""}, before=rest, up=MigrationRun((), (), ("1",), 1, error="SyntaxError")
+    )
     assert "fail" == accept(judge("shop", "web", plan, facts), plan, facts, DAY)[0].outcome
 
 
 @pytest.mark.parametrize(("rows", "production", "outcome"), [(0, 0, "pass"), (1000, 1000, "pass"), (10, 5000, "warn"), (0, None, "warn"), (0, 5000, "warn")])  # fmt: skip
 def test_a_small_table_may_be_written_anew(rows, production, outcome):
-    took = Statement("ALTER TABLE tag", 0, 0.01, "1", rewritten=("tag", "tag_pkey"), tables=("tag",))
+    took = MigrationStatement("ALTER TABLE tag", 0, 0.01, "1", rewritten=("tag", "tag_pkey"), tables=("tag",))
     rest = Snapshot((), {"tag": rows}, {}, {}, frozenset(), 0)
     live = {} if production is None else {"tag": production}
-    up = Leg((took,), (0.01,), ("1",), 0.01)
+    up = MigrationRun((took,), (0.01,), ("1",), 0.01)
     facts = MigrationFacts("postgresql", pending={"1": ""}, before=rest, up=up, upgraded=rest, live_rows=live)
     found = by_claim(PLAN, facts)["migration-rehearsal/db304-rewrites"]
     assert (outcome, True) == (found.outcome, found.saw.startswith("tag, tag_pkey"))

@@ -7,7 +7,7 @@ import pytest
 from roundsman.database.rules.acceptance import AcceptedQuery
 from roundsman.database.rules.judge_queries import judge
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_facts import QueryFacts, QuerySeen
+from roundsman.database.rules.query_facts import ObservedQuery, QueryFacts
 from roundsman.database.rules.query_plan import from_postgresql
 from roundsman.database.rules.query_promise import Queries
 from tests.make import database
@@ -66,7 +66,7 @@ ESTIMATES = [
 @pytest.mark.parametrize(("plan", "wrong"), ESTIMATES)
 def test_an_estimate_is_wrong_only_where_all_rows_were_counted(plan, wrong):
     ran = from_postgresql({"Plan": plan})
-    seen = QuerySeen(NamedQuery("pages", "SELECT 1"), plan=ran, ran=ran)
+    seen = ObservedQuery(NamedQuery("pages", "SELECT 1"), plan=ran, ran=ran)
     (verdict,) = judge(SHOP, Queries(file="shop.sql", top=0), QueryFacts("postgresql", (seen,)), {}, NOW)
     (found,) = [one for one in verdict.findings if one.claim.endswith("db204-estimate")]
     assert ("warn" if wrong else "pass") == str(found.outcome), found.saw
@@ -83,7 +83,7 @@ def test_an_estimate_is_wrong_only_where_all_rows_were_counted(plan, wrong):
 )
 def test_a_known_fault_of_a_query_is_accepted_until_its_last_day(claim, until, outcome, warning):
     ran = from_postgresql({"Plan": SCAN})
-    seen = QuerySeen(NamedQuery("pages", "SELECT 1"), plan=ran, ran=ran)
+    seen = ObservedQuery(NamedQuery("pages", "SELECT 1"), plan=ran, ran=ran)
     entry = AcceptedQuery(query="pages", claim=claim, because="skewed", until=until)
     promised = Queries(file="shop.sql", top=0, accept=(entry,))
     (verdict,) = judge(SHOP, promised, QueryFacts("postgresql", (seen,)), {}, NOW)

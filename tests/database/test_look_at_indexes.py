@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from roundsman.database.copy import RehearsalError
+from roundsman.database.copied_database import RehearsalError
 from roundsman.database.index_store import write_counts
 from roundsman.database.look_at_indexes import look
 from roundsman.database.read_only import reading
-from roundsman.database.rules.index_facts import Count
+from roundsman.database.rules.index_facts import IndexUses
 from roundsman.database.rules.judge_indexes import judge
 from roundsman.ledger.ledger import open_ledger
 from tests.database.reviewing import NOW, counted, database, file, review, run
@@ -234,7 +234,7 @@ def test_a_fresh_database_of_many_tables_is_a_few_lines(dialect, postgres_server
     run(url, [statement for one in (*empty, *full) for statement in one])
     for day in (0, 20):
         at = NOW + timedelta(days=day)
-        counts = {name: Count(0, None) for number in range(12) for name in (f"e{number}_one", f"e{number}_two")}
+        counts = {name: IndexUses(0, None) for number in range(12) for name in (f"e{number}_one", f"e{number}_two")}
         nodes = write_counts(ledger, "shop", {"SHOP_LIVE": counts}, at)
     if dialect == "postgresql":
         counted(url, "SELECT count(*) = 12 FROM pg_stat_all_tables WHERE relname ~ '^f[0-9]' AND n_live_tup > 0")
@@ -303,7 +303,7 @@ def test_an_index_is_unused_only_when_every_node_was_watched_for_long(
     run(url, [*SHOP, "CREATE INDEX page_views ON page (views)", "ANALYZE"])
     for day, seen in looks.items():
         at = NOW + timedelta(days=day)
-        counts = {"page_views": Count(*seen), "page_pkey": Count(0, None)}
+        counts = {"page_views": IndexUses(*seen), "page_pkey": IndexUses(0, None)}
         nodes = write_counts(ledger, "shop", {"SHOP_LIVE": counts, **({"SHOP_STANDBY": counts} if standby else {})}, at)
     found = [one[2] for one in review(url, nodes, at, indexes={"small": 20})]
     where = " on any of 2 nodes" if standby else ""
@@ -316,7 +316,7 @@ def test_an_index_that_only_a_standby_uses_is_used(ledger, postgres_server):
     run(url, [*SHOP, "CREATE INDEX page_views ON page (views)", "ANALYZE"])
     for day in (0, 20):
         at = NOW + timedelta(days=day)
-        nodes = write_counts(ledger, "shop", {"SHOP_LIVE": {"page_views": Count(0, None)}, "SHOP_STANDBY": {"page_views": Count(9, None)}}, at)  # fmt: skip
+        nodes = write_counts(ledger, "shop", {"SHOP_LIVE": {"page_views": IndexUses(0, None)}, "SHOP_STANDBY": {"page_views": IndexUses(9, None)}}, at)  # fmt: skip
     assert [] == review(url, nodes, at)
 
 
@@ -335,9 +335,9 @@ def test_a_standby_that_can_not_be_asked_makes_unused_unknown(postgres_server, m
 
 def test_an_index_that_is_gone_is_forgotten(ledger):
     for names in (("one", "two"), ("two",)):
-        seen = write_counts(ledger, "shop", {"SHOP_LIVE": {name: Count(0, None) for name in names}}, NOW)
+        seen = write_counts(ledger, "shop", {"SHOP_LIVE": {name: IndexUses(0, None) for name in names}}, NOW)
     assert {"SHOP_LIVE": {"two"}} == {node: set(indexes) for node, indexes in seen.items()}
-    again = write_counts(ledger, "shop", {"SHOP_LIVE": {"one": Count(0, None)}}, NOW + timedelta(days=20))
+    again = write_counts(ledger, "shop", {"SHOP_LIVE": {"one": IndexUses(0, None)}}, NOW + timedelta(days=20))
     assert NOW + timedelta(days=20) == again["SHOP_LIVE"]["one"].since
 
 

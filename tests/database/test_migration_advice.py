@@ -3,7 +3,7 @@
 import pytest
 
 from roundsman.database.rules.migration_advice import safer, safer_statement, split
-from roundsman.database.rules.migration_facts import Statement
+from roundsman.database.rules.migration_facts import MigrationStatement
 
 #: A statement on PostgreSQL, and what to run instead; "" when nothing is.
 INSTEAD = [
@@ -115,11 +115,11 @@ def test_sqlite_has_other_ways(sql, instead):
 
 
 def test_the_slowest_statements_come_first_and_each_is_named_once():
-    statements = [Statement(f"CREATE INDEX {name} ON page (title)", 0, took) for name, took in (("a", 1), ("b", 3), ("b", 2), ("c", 0))]  # fmt: skip
+    statements = [MigrationStatement(f"CREATE INDEX {name} ON page (title)", 0, took) for name, took in (("a", 1), ("b", 3), ("b", 2), ("c", 0))]  # fmt: skip
     said = safer(statements, "postgresql", {})
     assert said.startswith("CREATE INDEX CONCURRENTLY b ON page (title); CREATE INDEX CONCURRENTLY a ON page (title); cost: it runs")  # fmt: skip
     assert " c " not in said
-    assert "" == safer([Statement("SELECT 1", 0, 1)], "postgresql", {})
+    assert "" == safer([MigrationStatement("SELECT 1", 0, 1)], "postgresql", {})
 
 
 @pytest.mark.parametrize(

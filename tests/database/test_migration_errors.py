@@ -1,11 +1,14 @@
 """Errors of databases, told without the values of rows."""
 
 import sqlite3
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from psycopg.errors import RaiseException
 
+import roundsman.database
 from roundsman.database.migration_errors import without_values
 
 
@@ -39,3 +42,9 @@ ERRORS = [
 @pytest.mark.parametrize(("error", "told"), ERRORS)
 def test_names_are_told_and_values_are_not(error, told):
     assert told == without_values(error)
+
+
+def test_no_file_beside_the_child_hides_a_module_of_the_standard_library():
+    """The process that runs Alembic finds this folder first: a `copy.py` in it would be everybody's `copy`."""
+    folder = Path(roundsman.database.__file__).parent
+    assert set() == {path.stem for path in folder.glob("*.py")} & sys.stdlib_module_names

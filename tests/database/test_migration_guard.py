@@ -1,4 +1,4 @@
-"""The live database is out of reach of what a rehearsal runs, and whatever tried is told of."""
+"""The live database is out of reach of what a rehearsal runs, and whatever tried is attempt_messages of."""
 
 import os
 import sqlite3
@@ -14,13 +14,13 @@ import pytest
 import trustme
 from sqlalchemy import make_url
 
-from roundsman.database.copy import RehearsalError, copied
-from roundsman.database.migrate import Rehearsing, _command
+from roundsman.database.copied_database import RehearsalError, copied
+from roundsman.database.migrate import RehearsalContext, _command
 from roundsman.database.migration_place import find_place
 from roundsman.database.rehearse_migrations import _rehearse
 from roundsman.database.rules.judge_migrations import judge
 from roundsman.database.rules.migration_plan import Protection
-from roundsman.database.rules.migration_reach import told
+from roundsman.database.rules.migration_reach import attempt_messages
 from tests import needs, postgres
 from tests.database import migrating
 from tests.database.migrating import Project, plan
@@ -50,15 +50,15 @@ class Shop:
         url = make_url(self.golden)
         with copied("shop", url, self.url, datetime.now(UTC), self.plan.guard) as copy:
             place = find_place(self.plan, copy, self.project.folder, "SHOP_LIVE", [self.url])
-            yield Rehearsing(self.plan, copy, self.project.folder, "SHOP_LIVE", place=place)
+            yield RehearsalContext(self.plan, copy, self.project.folder, "SHOP_LIVE", place=place)
 
 
 def run(at, words):
-    """Run a command as a rehearsal's; what went wrong, and what was told of it."""
+    """Run a command as a rehearsal's; what went wrong, and what was attempt_messages of it."""
     begun = len(at.attempts)
     with _command(at, "it") as command:
         ran = command.run(words, {}, 60.0)
-    return ran, told(at.attempts[begun:])
+    return ran, attempt_messages(at.attempts[begun:])
 
 
 def made(folder, live, golden, patch):
@@ -158,7 +158,7 @@ s.sendall(struct.pack("!II", len(said) + 8, 196608) + said)
 assert s.recv(1) == b"R", "refused"
 """
 QUIET = "\nimport contextlib\nwith contextlib.suppress(Exception):\n    "
-#: What it is called, what it runs (Python, or words), and what is told; "" where the variable is not there at all.
+#: What it is called, what it runs (Python, or words), and what is attempt_messages; "" where the variable is not there at all.
 POSTGRESQL = [
     ("psycopg, whole URL in the environment", PSYCOPG.format("os.environ['PROD_URL']"), "the database live at the address in PROD_URL:5432"),
     ("psycopg, swallowed", QUIET + PSYCOPG.format("os.environ['PROD_URL']"), "the database live at the address in PROD_URL:5432"),
@@ -483,7 +483,7 @@ def test_a_golden_database_may_insist_on_tls(tmp_path, monkeypatch):
         monkeypatch.setenv("SHOP_GOLDEN", golden)
         url = make_url(golden)
         with copied("shop", url, None, datetime.now(UTC), Protection.FULL) as copy:
-            at = Rehearsing(plan(), copy, tmp_path, place=find_place(plan(), copy, tmp_path, "", []))
+            at = RehearsalContext(plan(), copy, tmp_path, place=find_place(plan(), copy, tmp_path, "", []))
             code = "import os, psycopg; print(psycopg.connect(os.environ['SHOP_URL']).execute('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()').fetchone())"
             ran, attempts = run(at, [sys.executable, "-c", code])
     assert ("", "(True,)", []) == (ran.trouble, ran.output, attempts), ran

@@ -5,18 +5,18 @@ import pytest
 from roundsman.database.rules.migration_facts import MigrationFacts
 from roundsman.database.rules.migration_queries import judge_queries
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_facts import QuerySeen
-from roundsman.database.rules.query_plan import Plan, Step
+from roundsman.database.rules.query_facts import ObservedQuery
+from roundsman.database.rules.query_plan import PlanNode, QueryPlan
 from roundsman.database.rules.query_promise import Queries
 
 QUERY = NamedQuery("latest", "SELECT 1")
-SCAN, SEARCH = Step(0, "SCAN", "page"), Step(0, "SEARCH", "page", "page_author")
+SCAN, SEARCH = PlanNode(0, "SCAN", "page"), PlanNode(0, "SEARCH", "page", "page_author")
 SLOW = "canceling statement due to statement timeout"
 
 
 def seen(step=SEARCH, cost=None, blocks=None, not_run=""):
-    ran = Plan((step,), cost, blocks) if blocks is not None else None
-    return QuerySeen(QUERY, Plan((step,), cost), ran=ran, not_run=not_run)
+    ran = QueryPlan((step,), cost, blocks) if blocks is not None else None
+    return ObservedQuery(QUERY, QueryPlan((step,), cost), ran=ran, not_run=not_run)
 
 
 #: A query before and after, the outcome, and what is said.

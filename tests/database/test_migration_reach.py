@@ -1,10 +1,10 @@
-"""What leads to a live database, and how it is told what was tried."""
+"""What leads to a live database, and how it is attempt_messages what was tried."""
 
 import base64
 
 import pytest
 
-from roundsman.database.rules.migration_reach import Address, Attempt, decoys, filled, told, withheld
+from roundsman.database.rules.migration_reach import Address, ReachAttempt, attempt_messages, decoys, filled, withheld
 
 LIVE = Address(frozenset({"db.example.com", "192.0.2.5"}), 6432, "shop_app", "s3cret-word", "shop_live")
 LOCAL = Address(frozenset({"localhost", "127.0.0.1", "::1"}), 5432, "app", "app", "app")
@@ -62,19 +62,19 @@ def test_the_use_of_a_whole_address_is_seen_all_the_same():
     assert not withheld({"LIVE": found["LIVE"]}, [FILE])
 
 
-#: What was seen, and what is told.
+#: What was seen, and what is attempt_messages.
 TOLD = [
     ([], []),
     (
-        [Attempt("looked up", "db.example.com"), Attempt("tried to reach", "the database x at db.example.com:5432", database=True)],
+        [ReachAttempt("looked up", "db.example.com"), ReachAttempt("tried to reach", "the database x at db.example.com:5432", database=True)],
         ["the command tried to reach the database x at db.example.com:5432"],
     ),
     (
-        [Attempt("looked up", "cache.example.com", leg="the upgrade"), Attempt("opened", "the file of the live database", database=True, leg="the smoke test")],
+        [ReachAttempt("looked up", "cache.example.com", leg="the upgrade"), ReachAttempt("opened", "the file of the live database", database=True, leg="the smoke test")],
         ["the smoke test opened the file of the live database", "the upgrade looked up cache.example.com"],
     ),
     (
-        [Attempt("tried to reach", "192.0.2.7:80", leg=leg) for leg in ("the upgrade", "the downgrade", "the upgrade")],
+        [ReachAttempt("tried to reach", "192.0.2.7:80", leg=leg) for leg in ("the upgrade", "the downgrade", "the upgrade")],
         ["the upgrade and the downgrade tried to reach 192.0.2.7:80"],
     ),
 ]  # fmt: skip
@@ -82,7 +82,7 @@ TOLD = [
 
 @pytest.mark.parametrize(("attempts", "wanted"), TOLD)
 def test_what_was_tried_is_told_once_and_databases_first(attempts, wanted):
-    assert wanted == told(attempts)
+    assert wanted == attempt_messages(attempts)
 
 
 def test_parts_of_an_address_are_filled_in_and_are_no_templates_themselves():

@@ -19,11 +19,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, make_url
 
 import roundsman.database
-from roundsman.database.copy import Copy, RehearsalError, copied, drop, drop_left_over, refuse_live
-from roundsman.database.rehearse_migrations import LONGEST, _live, _rehearse
+from roundsman.database.copied_database import Copy, RehearsalError, copied, drop, drop_left_over, refuse_live
+from roundsman.database.rehearse_migrations import MAX_REHEARSAL_SECONDS, _live, _rehearse
 from roundsman.database.rules.judge_migrations import judge
 from roundsman.database.rules.migration_advice import safer_statement, split
-from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Statement
+from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement
 from roundsman.database.rules.query_promise import Queries
 from roundsman.database.snapshot import snapshot
 from tests.database.migrating import Project, fill, outcomes, plan, told
@@ -501,11 +501,11 @@ def test_a_copy_left_by_a_killed_rehearsal_is_dropped_by_the_next(golden, projec
     assert left
     now = datetime.now(UTC)
     url = make_url(golden)
-    assert [] == drop_left_over("shop", url, now, LONGEST), "somebody could still be at work on it"
-    later = now + timedelta(seconds=LONGEST + 5)
-    assert [] == drop_left_over("another", url, later, LONGEST)
+    assert [] == drop_left_over("shop", url, now, MAX_REHEARSAL_SECONDS), "somebody could still be at work on it"
+    later = now + timedelta(seconds=MAX_REHEARSAL_SECONDS + 5)
+    assert [] == drop_left_over("another", url, later, MAX_REHEARSAL_SECONDS)
     slow.write_text(slow.read_text().replace("time.sleep(300)", "pass"))
-    assert {name.partition(".")[0] for name in left} == set(drop_left_over("shop", url, later, LONGEST))
+    assert {name.partition(".")[0] for name in left} == set(drop_left_over("shop", url, later, MAX_REHEARSAL_SECONDS))
     assert set() == databases(golden)
     assert {} == outcomes(rehearse(project)[0][-1])
 
@@ -678,7 +678,7 @@ def test_what_is_gone_and_what_breaks_the_old_release_is_named_by_what_the_catal
                 for statement in statements:
                     connection.execute(statement)
         after = snapshot(copy, before)
-    up = Leg(tuple(Statement(sql, 0, 0, "1") for sql in statements), revisions=("1",))
+    up = MigrationRun(tuple(MigrationStatement(sql, 0, 0, "1") for sql in statements), revisions=("1",))
 
     def found(smoke, **more):
         facts = MigrationFacts(dialect, pending={"1": ""}, before=before, up=up, upgraded=after, smoke=smoke)

@@ -113,7 +113,7 @@ def test_a_rollback_that_does_nothing_is_a_failed_proof(prefect, place, ledger, 
 
 def test_what_an_earlier_run_left_is_ended_and_told(prefect, place, ledger, tmp_path, capsys):
     held = took(place.written())
-    held.let_go()
+    held.close()
     code, report = rehearse(place.written(), tmp_path, "--apply")
     assert (2, "unknown", []) == (code, report["outcome"], place.log)
     assert (
@@ -126,7 +126,7 @@ def test_what_an_earlier_run_left_is_ended_and_told(prefect, place, ledger, tmp_
 def test_two_at_once_are_one_and_a_refusal(prefect, place, tmp_path, capsys):
     held = took(place.written())
     code, report = rehearse(place.written(), tmp_path, "--apply")
-    held.let_go()
+    held.close()
     assert (3, [], False) == (code, place.log, report["applied"])
     assert "is rehearsing demo in staging" in report["plan"]["refusals"][0]
 

@@ -9,7 +9,7 @@ import pytest
 
 from roundsman.rollback import find_and_run as commands
 from roundsman.rollback.find_and_run import find, path_of, run
-from roundsman.rollback.rules.judge import Found
+from roundsman.rollback.rules.judge import FoundCommand
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_a_target_is_asked_for_and_nothing_is_made(tmp_path, monkeypatch, 
 async def test_a_rule_for_everything_has_every_target_and_is_not_followed(tmp_path, rule):
     (tmp_path / "Makefile").write_text(f"{rule}\n")
     (tmp_path / "other.mk").write_text("%:; touch $@-was-made\n")
-    assert Found("/usr/bin/make") == await find(["make", "-C", str(tmp_path), "back"])
+    assert FoundCommand("/usr/bin/make") == await find(["make", "-C", str(tmp_path), "back"])
     assert {"Makefile", "other.mk"} == {path.name for path in tmp_path.iterdir()}
 
 
@@ -127,5 +127,5 @@ async def test_other_programs_are_not_asked(tmp_path):
     script = tmp_path / "back"
     script.write_text("#!/bin/sh\ntouch it-was-run\n")
     script.chmod(0o755)
-    assert Found(str(script)) == await find([str(script), "to", "previous"])
-    assert Found() == await find(["no-such-program-anywhere"])
+    assert FoundCommand(str(script)) == await find([str(script), "to", "previous"])
+    assert FoundCommand() == await find(["no-such-program-anywhere"])

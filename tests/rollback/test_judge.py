@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal, held_against
-from roundsman.rollback.rules.judge import COMMAND, Found, faults, judge, judge_release, warned
+from roundsman.rollback.rules.judge import COMMAND, FoundCommand, faults, judge, judge_release, warned
 from tests.make import site
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
@@ -16,7 +16,7 @@ def rehearsal(*, days, ok=True, stale=None):
     return Rehearsal(ok, 47.3, "1.8.2", "1.8.1", NOW - timedelta(days=days), "b2", stale)
 
 
-MAKE = Found("/usr/bin/make")
+MAKE = FoundCommand("/usr/bin/make")
 QUOTED = "47 s, 1.8.2 to 1.8.1"
 CASES = [
     (MAKE, rehearsal(days=2), "pass", {"rehearsed": f"rehearsed 2 days ago, {QUOTED}"}),
@@ -42,9 +42,14 @@ CASES = [
     # What another command did says nothing of this one.
     (MAKE, rehearsal(days=2, ok=False, stale=OTHER_COMMAND), "warn", {}),
     (MAKE, None, "warn", {"rehearsed": "never rehearsed"}),
-    (Found(), rehearsal(days=2), "fail", {"command": "no program make (of `make back`)"}),
-    (Found("/usr/bin/make", ("back",)), rehearsal(days=2), "fail", {"command": "no target back (of `make back`)"}),
-    (Found("/usr/bin/make", unread="make is slow"), rehearsal(days=2), "unknown", {"command": "make is slow"}),
+    (FoundCommand(), rehearsal(days=2), "fail", {"command": "no program make (of `make back`)"}),
+    (
+        FoundCommand("/usr/bin/make", ("back",)),
+        rehearsal(days=2),
+        "fail",
+        {"command": "no target back (of `make back`)"},
+    ),
+    (FoundCommand("/usr/bin/make", unread="make is slow"), rehearsal(days=2), "unknown", {"command": "make is slow"}),
 ]
 
 
@@ -99,8 +104,8 @@ def test_a_rehearsal_of_another_command_stays_stale():
 
 SHOP = site(release={"version": {"path": "/version"}, "rollback": ["make", "rollback"]})
 [RULE] = SHOP.rules
-NO_TARGET = Found("/usr/bin/make", missing=("back",))
-UNREAD = Found("/usr/bin/make", unread="make did not list its targets")
+NO_TARGET = FoundCommand("/usr/bin/make", missing=("back",))
+UNREAD = FoundCommand("/usr/bin/make", unread="make did not list its targets")
 
 
 def looked(found):
@@ -115,7 +120,7 @@ def found_elsewhere(rollback="make back"):
     ("found", "known", "fault"),
     [
         (NO_TARGET, {}, "no target back (of `make back`)"),
-        (Found(), {}, "no program make (of `make back`)"),
+        (FoundCommand(), {}, "no program make (of `make back`)"),
         (UNREAD, {}, ""),
         (MAKE, {}, ""),
         (MAKE, {"make back": "no target"}, ""),
@@ -133,5 +138,5 @@ def test_what_is_wrong_with_a_rollback_goes_with_each_verdict_that_quotes_it(fou
 
 
 def test_a_rule_and_the_release_each_have_their_own_rollback():
-    release = judge_release(SHOP, ("make", "rollback"), Found("/usr/bin/make", missing=("rollback",)), None, NOW)
+    release = judge_release(SHOP, ("make", "rollback"), FoundCommand("/usr/bin/make", missing=("rollback",)), None, NOW)
     assert {"make rollback": "no target rollback (of `make rollback`)"} == faults([release, looked(MAKE)])

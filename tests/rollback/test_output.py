@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from roundsman.rollback.rules.output import HEAD, MARGIN, TAIL, kept, last_line, redacted, secrets_of
+from roundsman.rollback.rules.output import HEAD_BYTES, MARGIN_BYTES, TAIL_BYTES, kept, last_line, redacted, secrets_of
 
 ENVIRONMENT = {
     "DEPLOY_TOKEN": "hush/4711",
@@ -38,16 +38,16 @@ def test_a_secret_is_taken_out_however_it_is_written(said, shown):
 
 
 def test_a_long_output_is_its_beginning_and_its_end():
-    head, tail = b"a" * (HEAD + MARGIN), b"z" * (TAIL + MARGIN)
+    head, tail = b"a" * (HEAD_BYTES + MARGIN_BYTES), b"z" * (TAIL_BYTES + MARGIN_BYTES)
     first, between, last = kept(head, tail, 5, ()).splitlines()
-    assert (HEAD * "a", f"[{2 * MARGIN + 5} bytes left out]", TAIL * "z") == (first, between, last)
+    assert (HEAD_BYTES * "a", f"[{2 * MARGIN_BYTES + 5} bytes left out]", TAIL_BYTES * "z") == (first, between, last)
 
 
 def test_a_secret_on_which_the_cut_falls_is_not_shown_in_part():
     secret = "hush" * 10
     head, tail = (
-        b"a" * (HEAD + MARGIN - 20) + secret[:20].encode(),
-        secret[20:].encode() + b"z" * TAIL + b"z" * (MARGIN - 20),
+        b"a" * (HEAD_BYTES + MARGIN_BYTES - 20) + secret[:20].encode(),
+        secret[20:].encode() + b"z" * TAIL_BYTES + b"z" * (MARGIN_BYTES - 20),
     )
     assert "hush" not in kept(head, tail, 1, [secret])
 

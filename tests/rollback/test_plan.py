@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from roundsman.rollback.rules.fingerprint import VOLATILE, Fingerprint, Page, broken, changes, page, pages_of
+from roundsman.rollback.rules.fingerprint import VOLATILE, Fingerprint, PageFingerprint, broken, changes, page, pages_of
 from roundsman.rollback.rules.plan import plan, planned
 from tests.make import exchange, site
 
@@ -87,23 +87,23 @@ def test_a_page_is_told_by_hashes_and_what_never_repeats_is_left_out():
     assert 0 == page([exchange(status=500), exchange()], []).status
 
 
-BEFORE = Fingerprint("7", "b2", {"/a": Page(200, "x", {"vary": "1"}), "/b": Page(200, VOLATILE)})
+BEFORE = Fingerprint("7", "b2", {"/a": PageFingerprint(200, "x", {"vary": "1"}), "/b": PageFingerprint(200, VOLATILE)})
 CHANGES = [
     (BEFORE, ()),
     (Fingerprint("8", "b2", BEFORE.pages), ("version 8 instead of 7",)),
     (Fingerprint("7", "", BEFORE.pages), ("schema head unreadable instead of b2",)),
     (Fingerprint("7", "b2", BEFORE.pages, data="9f"), ("data checksum 9f instead of unreadable",)),
     (Fingerprint("7", "b2", BEFORE.pages, ms=900.0), ()),
-    (Fingerprint("7", "b2", {**BEFORE.pages, "/a": Page(404, "x")}), ("/a: status 404 instead of 200",)),
+    (Fingerprint("7", "b2", {**BEFORE.pages, "/a": PageFingerprint(404, "x")}), ("/a: status 404 instead of 200",)),
     (
-        Fingerprint("7", "b2", {**BEFORE.pages, "/a": Page(200, "y", {"vary": "2"})}),
+        Fingerprint("7", "b2", {**BEFORE.pages, "/a": PageFingerprint(200, "y", {"vary": "2"})}),
         ("/a: another body", "/a: another vary"),
     ),
     (
-        Fingerprint("7", "b2", {**BEFORE.pages, "/a": Page(200, VOLATILE)}),
+        Fingerprint("7", "b2", {**BEFORE.pages, "/a": PageFingerprint(200, VOLATILE)}),
         ("/a: a body that is another one each time",),
     ),
-    (Fingerprint("7", "b2", {**BEFORE.pages, "/b": Page(200, "z")}), ()),
+    (Fingerprint("7", "b2", {**BEFORE.pages, "/b": PageFingerprint(200, "z")}), ()),
     (Fingerprint("7", "b2", {"/a": BEFORE.pages["/a"]}), ("/b: status unknown instead of 200",)),
 ]
 
@@ -114,9 +114,9 @@ def test_what_is_not_as_it_was_before_is_said(back, said):
 
 
 def test_a_version_that_was_good_is_broken_by_a_status_or_a_schema_and_not_by_content():
-    news = {"/a": Page(200, "y"), "/b": Page(200, VOLATILE)}
+    news = {"/a": PageFingerprint(200, "y"), "/b": PageFingerprint(200, VOLATILE)}
     assert () == broken(BEFORE, Fingerprint("7", "b2", news, data="9f"))
-    lost = {"/a": Page(404, "x")}
+    lost = {"/a": PageFingerprint(404, "x")}
     said = ("schema head c3 instead of b2", "/a: status 404 instead of 200", "/b: status unknown instead of 200")
     assert said == broken(BEFORE, Fingerprint("7", "c3", lost))
 

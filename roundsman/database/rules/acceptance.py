@@ -10,7 +10,7 @@ from roundsman.report.rules.verdict import Claim, Finding, Outcome
 from roundsman.site.rules.field_types import Model, Text
 
 #: Days that a fault can be accepted for. Whoever wants longer looks at it again in between.
-LONGEST_DAYS = 731
+MAX_ACCEPTED_DAYS = 731
 
 
 class Acceptance(Model):

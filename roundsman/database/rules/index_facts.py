@@ -66,7 +66,7 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Unproven:
+class UnvalidatedConstraint:
     """A constraint that was added NOT VALID: old rows may break it."""
 
     name: str
@@ -75,7 +75,7 @@ class Unproven:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class NumberCounter:
     """A sequence or a key that runs out of numbers."""
 
     name: str
@@ -91,7 +91,7 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class IndexUses:
     """How often an index was used on a node, by its own statistics."""
 
     scans: int
@@ -107,11 +107,11 @@ class IndexFacts:
     tables: tuple[Table, ...] = ()
     indexes: tuple[Index, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
-    unproven: tuple[Unproven, ...] = ()
-    counters: tuple[Counter, ...] = ()
+    unproven: tuple[UnvalidatedConstraint, ...] = ()
+    counters: tuple[NumberCounter, ...] = ()
     unread: tuple[str, ...] = ()
     """Sequences and short keys that the role may not read."""
-    nodes: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, IndexUses]] = field(default_factory=dict)
     """Uses by node and index; a node is called by the variable that holds its address."""
     unseen: Mapping[str, str] = field(default_factory=dict)
     """Nodes that could not be asked, and why."""

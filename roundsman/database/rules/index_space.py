@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 from roundsman.database.rules.index_facts import Index, Table
 
-PAGE = 8192
-_HEADER = 24
+PAGE_BYTES = 8192
+_HEADER_BYTES = 24
 #: Before each row on a page, and before its values.
 _POINTER, _ROW = 4, 23
 #: Of a B-tree page, beside the header.
-_SPECIAL = 16
-_UNKNOWN = 16.0
+_SPECIAL_BYTES = 16
+_UNKNOWN_BYTES = 16.0
 
 
 def entry_size(table: Table, columns: Sequence[str]) -> float:
     """Bytes of a B-tree's entry, with its part of the page. Equal keys are stored once, which needs less."""
-    widths = sum(table.widths.get(column, _UNKNOWN) for column in columns)
+    widths = sum(table.widths.get(column, _UNKNOWN_BYTES) for column in columns)
     return (_aligned(8 + widths) + _POINTER) / 0.9
 
 
 def table_needs(table: Table) -> int:
     """Bytes of a table's rows, written tightly."""
     row = _aligned(_ROW + math.ceil(len(table.widths) / 8)) + _aligned(sum(table.widths.values())) + _POINTER
-    return _pages(table.rows * row, (PAGE - _HEADER) * table.fill)
+    return _pages(table.rows * row, (PAGE_BYTES - _HEADER_BYTES) * table.fill)
 
 
 def index_needs(index: Index, table: Table) -> int | None:
@@ -35,7 +35,7 @@ def index_needs(index: Index, table: Table) -> int | None:
     if not known or not all(one in table.widths for one in index.included):
         return None
     entry = _aligned(8 + sum(table.widths[one] for one in (*index.columns, *index.included))) + _POINTER
-    return _pages(table.rows * entry, (PAGE - _HEADER - _SPECIAL) * index.fill) + PAGE
+    return _pages(table.rows * entry, (PAGE_BYTES - _HEADER_BYTES - _SPECIAL_BYTES) * index.fill) + PAGE_BYTES
 
 
 def _aligned(size: float) -> int:
@@ -43,4 +43,4 @@ def _aligned(size: float) -> int:
 
 
 def _pages(size: float, room: float) -> int:
-    return math.ceil(size / room) * PAGE
+    return math.ceil(size / room) * PAGE_BYTES

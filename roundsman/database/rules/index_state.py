@@ -7,7 +7,7 @@ from roundsman.database.rules.index_claims import BLOAT, STATISTICS, UNUSED, USE
 from roundsman.database.rules.index_facts import Index, IndexFacts, Table
 from roundsman.database.rules.index_promise import Indexes
 from roundsman.database.rules.index_space import index_needs, table_needs
-from roundsman.database.rules.index_usage import Watched, unused_for
+from roundsman.database.rules.index_usage import WatchedIndex, unused_for
 
 #: An index of a small table that is larger than this is full of waste.
 _SMALL_INDEX_BYTES = 2**20
@@ -15,7 +15,7 @@ _FULL = "rewrites {}, and readers and writers wait for it; pg_repack does it bes
 
 
 def unused(
-    facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, Watched]], now: datetime
+    facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, WatchedIndex]], now: datetime
 ) -> Iterator[Fault]:
     """DB104. Only what no node ever used by its own count, watched for so long; what makes unique is used by that."""
     for index in facts.indexes:
@@ -36,7 +36,7 @@ def _could_go(index: Index, facts: IndexFacts, promised: Indexes) -> bool:
 
 
 def quiet_for(
-    facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, Watched]], now: datetime
+    facts: IndexFacts, promised: Indexes, nodes: Mapping[str, Mapping[str, WatchedIndex]], now: datetime
 ) -> dict[str, timedelta]:
     """The indexes that could go and that no node was seen to use, each with how long it has been watched on all."""
     used = {name for node in nodes.values() for name, one in node.items() if one.scans}

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from roundsman.database.rules.index_facts import Count
+from roundsman.database.rules.index_facts import IndexUses
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedIndex:
     """An index on a node: its last count, and since when it has been seen at that count."""
 
     scans: int
@@ -17,13 +17,13 @@ class Watched:
     seen_at: datetime
 
 
-def watched(before: Watched | None, seen: Count, now: datetime) -> Watched:
+def watched(before: WatchedIndex | None, seen: IndexUses, now: datetime) -> WatchedIndex:
     """Go on watching. Who used it between the last look and a reset is not known, so a reset begins anew."""
     goes_on = before is not None and (before.scans, before.reset) == (seen.scans, seen.reset)
-    return Watched(seen.scans, seen.reset, before.since if goes_on and before else now, now)
+    return WatchedIndex(seen.scans, seen.reset, before.since if goes_on and before else now, now)
 
 
-def unused_for(nodes: Mapping[str, Mapping[str, Watched]], index: str, now: datetime) -> timedelta | None:
+def unused_for(nodes: Mapping[str, Mapping[str, WatchedIndex]], index: str, now: datetime) -> timedelta | None:
     """For how long no node has used an index; None when one has, by its own count, or does not have it."""
     seen = [indexes.get(index) for indexes in nodes.values()]
     shortest = [now - one.since for one in seen if one is not None and one.scans == 0]

@@ -25,13 +25,13 @@ from roundsman.database.rules.index_claims import (
 )
 from roundsman.database.rules.index_facts import IndexFacts
 from roundsman.database.rules.index_promise import Indexes
-from roundsman.database.rules.index_usage import Watched
+from roundsman.database.rules.index_usage import WatchedIndex
 from roundsman.database.rules.migration_claims import listed
 from roundsman.database.rules.promise import Database
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 
 #: Uses of each index by node.
-Nodes = Mapping[str, Mapping[str, Watched]]
+Nodes = Mapping[str, Mapping[str, WatchedIndex]]
 #: Tables that one statement, or one line, names.
 _FEW_TABLES = 5
 #: Each claim that needs nothing but the catalogue, with what looks for its breaches.

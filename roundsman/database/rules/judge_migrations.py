@@ -5,7 +5,8 @@ One verdict for each migration, on what it does to others, and one for all of th
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from roundsman.database.rules.index_claims import plural
 from roundsman.database.rules.migration_advice import safer
@@ -15,12 +16,13 @@ from roundsman.database.rules.migration_claims import (
     GROWTH,
     HEADS,
     HELD,
+    LOCK_TIMEOUT,
     NETWORK,
     NOT_CONNECTED,
-    PATIENCE,
     PRODUCTION,
     REACH,
     READS,
+    REUSED,
     REWRITES,
     ROWS,
     STATISTICS,
@@ -31,17 +33,18 @@ from roundsman.database.rules.migration_claims import (
     seconds,
     short,
 )
-from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Snapshot, Statement
+from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement, Snapshot
 from roundsman.database.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale, unscaled
-from roundsman.database.rules.migration_plan import Budget, Migrations, Protection
+from roundsman.database.rules.migration_plan import MigrationBudget, Migrations, Protection
 from roundsman.database.rules.migration_queries import judge_queries
-from roundsman.database.rules.migration_reach import told
+from roundsman.database.rules.migration_reach import attempt_messages
 from roundsman.database.rules.migration_return import judge_return
 from roundsman.database.rules.query_promise import Queries
+from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 
 #: Seconds of other work that a lock may be held for.
-_HELD = 0.1
+_HELD_SECONDS = 0.1
 #: How PostgreSQL's drivers call what only a role with more rights may do.
 _LACKS_RIGHTS = "InsufficientPrivilege"
 _RIGHTS = (
@@ -49,9 +52,9 @@ _RIGHTS = (
     "(CREATE EXTENSION, CREATE ROLE), or write `guard: network`"
 )
 #: A share of a table's rows, and how many more; PostgreSQL's own autovacuum looks at it again after as many.
-_MANY, _FEW = 0.1, 50
+_CHANGED_SHARE, _CHANGED_ROWS = 0.1, 50
 #: Rows that are written anew before anybody notices.
-_SMALL_TABLE = 1000
+_SMALL_TABLE_ROWS = 1000
 #: A part of a budget up to which nobody needs to know how much the runs differ.
 _FAR_BELOW = 0.1
 _EXPECTED = "The migrations run on production, keep nobody waiting, and can be taken back."
@@ -81,6 +84,19 @@ def judge(
     return [Verdict(CHECK, subject, "", owner, _EXPECTED, rollback, tuple(found)) for subject, found in about]
 
 
+def reused_words(rehearsed_at: datetime, now: datetime) -> str:
+    """How a report speaks of an earlier rehearsal: `as rehearsed 3 hours ago; nothing has changed since`."""
+    return f"as rehearsed {ago(rehearsed_at, now)}; nothing has changed since"
+
+
+def marked_as_reused(verdicts: Sequence[Verdict], rehearsed_at: datetime, now: datetime) -> list[Verdict]:
+    """The verdicts of an earlier rehearsal, the last of which says so."""
+    *alone, whole = verdicts
+    wanted = "the same migrations, promises, packages and golden database"
+    reused = REUSED.against(reused_words(rehearsed_at, now), wanted, holds=True)
+    return [*alone, replace(whole, findings=(*whole.findings, reused))]
+
+
 def factors_of(plan: Migrations, facts: MigrationFacts) -> dict[str, float]:
     """How many times the copy's rows production has, by table; what the plan says goes before what was seen."""
     return scale(facts.before.rows if facts.before else {}, {**facts.live_rows, **plan.rows})
@@ -90,15 +106,15 @@ def factors_of(plan: Migrations, facts: MigrationFacts) -> dict[str, float]:
 class _Rehearsed:
     """What each migration is judged by: the first upgrade, every upgrade, and what production has and may be asked."""
 
-    up: Leg
-    upgrades: tuple[Leg, ...]
+    up: MigrationRun
+    upgrades: tuple[MigrationRun, ...]
     rows: Mapping[str, int]
     factors: Mapping[str, float]
-    budget: Budget
+    budget: MigrationBudget
     dialect: str
     keys: Mapping[str, Sequence[str]]
 
-    def advised(self, finding: Finding, statements: Iterable[Statement]) -> Finding:
+    def advised(self, finding: Finding, statements: Iterable[MigrationStatement]) -> Finding:
         """The finding with what to run instead of the statements that it is about, unless nothing is wrong."""
         if finding.outcome is Outcome.PASS or not (instead := safer(statements, self.dialect, self.keys)):
             return finding
@@ -106,7 +122,7 @@ class _Rehearsed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _ProjectedTime:
     """What something took in one of the upgrades, projected, in seconds; and how busy the machine was meanwhile."""
 
     seconds: float
@@ -130,24 +146,26 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
     for claim, reads, most in ((READS, True, budget.reads_blocked), (WRITES, False, budget.writes_blocked)):
         inside = [run for one in own if one.stops_reads or not reads for run in (one.taken_by, *one.later)]
         waits = [
-            _Run(max(blocked(taken, reads=reads).values(), default=0.0), _waiting(taken, reads=reads), leg.load)
+            _ProjectedTime(
+                max(blocked(taken, reads=reads).values(), default=0.0), _waiting(taken, reads=reads), leg.load
+            )
             for leg, taken in runs
         ]
         found = _timed(claim, waits, most, f"at most {seconds(most)}", unscaled(inside, rows, factors))
         yield rehearsed.advised(found, inside)
     anew = list(dict.fromkeys(name for one in mine for name in one.rewritten))
     heavy_rewrite = any(one.rewritten and not _is_small(one, rows, factors) for one in mine)
-    few = "" if heavy_rewrite or not anew else f", which take at most {_SMALL_TABLE} rows"
+    few = "" if heavy_rewrite or not anew else f", which take at most {_SMALL_TABLE_ROWS} rows"
     found = REWRITES.against(f"{listed(anew) or 'nothing'}{few}", "nothing", holds=not heavy_rewrite)
     yield rehearsed.advised(found, (one for one in mine if one.rewritten))
     yield rehearsed.advised(_rows(mine, rows, factors, budget), (one for one in mine if one.rows))
     held = [_held(leg, taken, factors) for leg, taken in runs]
-    found = _timed(HELD, held, _HELD, f"COMMIT before it; at most {seconds(_HELD)} of other work")
+    found = _timed(HELD, held, _HELD_SECONDS, f"COMMIT before it; at most {seconds(_HELD_SECONDS)} of other work")
     yield rehearsed.advised(found, (one for hold in own if hold.mode in _HEAVY for one in hold.later))
     heavy = [one for one in own if not one.taken_by.lock_timeout]
     if own:
         saw = f"none at {short(heavy[0].taken_by.sql)}" if heavy else "it is set"
-        found = PATIENCE.against(saw, "SET lock_timeout before it", holds=not heavy)
+        found = LOCK_TIMEOUT.against(saw, "SET lock_timeout before it", holds=not heavy)
         found = rehearsed.advised(found, (one.taken_by for one in heavy))
         yield (
             found
@@ -156,13 +174,15 @@ def _revision(revision: str, rehearsed: _Rehearsed) -> Iterator[Finding]:
         )
 
 
-def _is_small(statement: Statement, rows: Mapping[str, int], factors: Mapping[str, float]) -> bool:
+def _is_small(statement: MigrationStatement, rows: Mapping[str, int], factors: Mapping[str, float]) -> bool:
     """Whether each table that a statement grows with is known to have few rows in production."""
     known = [rows[table] * factors[table] for table in statement.tables if table in rows and table in factors]
-    return bool(known) and len(known) == len(statement.tables) and max(known) <= _SMALL_TABLE
+    return bool(known) and len(known) == len(statement.tables) and max(known) <= _SMALL_TABLE_ROWS
 
 
-def _timed(claim: Claim, runs: Sequence[_Run], budget: float, wanted: str, unscaled_by: Sequence[str] = ()) -> Finding:
+def _timed(
+    claim: Claim, runs: Sequence[_ProjectedTime], budget: float, wanted: str, unscaled_by: Sequence[str] = ()
+) -> Finding:
     """Judge a time by the best of its runs: a busy machine makes every time longer, and none shorter.
 
     It is unknown when the runs disagree about the budget, and when it was only broken by as many times as the machine
@@ -179,7 +199,7 @@ def _timed(claim: Claim, runs: Sequence[_Run], budget: float, wanted: str, unsca
     return claim.against(saw, wanted, holds=False)
 
 
-def _spread(runs: Sequence[_Run], budget: float) -> str:
+def _spread(runs: Sequence[_ProjectedTime], budget: float) -> str:
     """What each run took, and the load of the machine; nothing where all is far below the budget."""
     if max(one.seconds for one in runs) <= _FAR_BELOW * budget:
         return ""
@@ -212,7 +232,9 @@ def _projected(claim: Claim, saw: str, wanted: str, unknown: Sequence[str], *, h
     return claim.against(f"{saw}; more is not known: {why}", f"{wanted} with production's rows; {mend}", holds=None)
 
 
-def _rows(mine: Sequence[Statement], rows: Mapping[str, int], factors: Mapping[str, float], budget: Budget) -> Finding:
+def _rows(
+    mine: Sequence[MigrationStatement], rows: Mapping[str, int], factors: Mapping[str, float], budget: MigrationBudget
+) -> Finding:
     read = sum(sum(one.scanned.values()) for one in mine)
     written = sum(sum(one.written.values()) for one in mine)
     there = sum(one.rows * longer(one, factors) for one in mine)
@@ -221,17 +243,17 @@ def _rows(mine: Sequence[Statement], rows: Mapping[str, int], factors: Mapping[s
     return _projected(ROWS, saw, f"at most {budget.rows}", unknown, holds=there <= budget.rows)
 
 
-def _held(leg: Leg, own: Sequence[Hold], factors: Mapping[str, float]) -> _Run:
+def _held(leg: MigrationRun, own: Sequence[Hold], factors: Mapping[str, float]) -> _ProjectedTime:
     """Alembic's own word that the migration is done stands in the same transaction, and costs next to nothing."""
     worst, saw = 0.0, "nothing of weight"
     for hold in own:
         took = sum(one.seconds * longer(one, factors) for one in hold.later)
         if hold.mode in _HEAVY and took > worst:
             worst = took
-            if took > _HELD:
+            if took > _HELD_SECONDS:
                 slowest = max(hold.later, key=lambda one: one.seconds)
                 saw = f"{hold.mode} on {hold.table} held for {seconds(took)} more, by {short(slowest.sql)}"
-    return _Run(worst, saw, leg.load)
+    return _ProjectedTime(worst, saw, leg.load)
 
 
 def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
@@ -266,9 +288,9 @@ def _whole(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
     yield from judge_return(plan, facts)
 
 
-def _whole_run(leg: Leg, factors: Mapping[str, float], least: str) -> _Run:
+def _whole_run(leg: MigrationRun, factors: Mapping[str, float], least: str) -> _ProjectedTime:
     took = projected_seconds(leg, factors)
-    return _Run(took, f"{seconds(leg.seconds)} here, {least}{seconds(took)} with production's rows", leg.load)
+    return _ProjectedTime(took, f"{seconds(leg.seconds)} here, {least}{seconds(took)} with production's rows", leg.load)
 
 
 #: What is open in spite of the guard that was chosen.
@@ -281,7 +303,7 @@ _OPEN = {
 
 def _reach(plan: Migrations, facts: MigrationFacts) -> Iterator[Finding]:
     """What was tried in vain is a failure all the same: in production nothing stands in its way."""
-    tried, wanted = told(facts.attempts), "only the copy"
+    tried, wanted = attempt_messages(facts.attempts), "only the copy"
     if any(one.database for one in facts.attempts):
         saw = f"{listed(tried)}; it was refused"
         yield REACH.against(saw, f"{wanted}, by the URL in {plan.url}", holds=None if facts.remedy else False)
@@ -334,13 +356,15 @@ def _production(facts: MigrationFacts) -> Iterator[Finding]:
         yield PRODUCTION.against(listed(there) or "before the first", wanted, holds=there in (start, ends))
 
 
-def _statistics(before: Snapshot, after: Snapshot, up: Leg) -> Finding:
+def _statistics(before: Snapshot, after: Snapshot, up: MigrationRun) -> Finding:
     lost = {one for one in before.statistics - after.statistics if one in after.types or one in after.rows}
     changed: set[str] = set()
     for statement in up.statements:
         changed = {table for table in changed if not _looks_at(statement.sql, table)}
         changed |= {
-            table for table, rows in statement.written.items() if rows > _FEW + _MANY * before.rows.get(table, 0)
+            table
+            for table, rows in statement.written.items()
+            if rows > _CHANGED_ROWS + _CHANGED_SHARE * before.rows.get(table, 0)
         }
     lost |= changed
     saw = f"changed, and not looked at since: {listed(sorted(lost))}" if lost else "all are known"

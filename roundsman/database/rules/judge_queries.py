@@ -7,8 +7,8 @@ from datetime import date, datetime
 from roundsman.database.rules.acceptance import settled, useless
 from roundsman.database.rules.index_claims import plural
 from roundsman.database.rules.promise import Database
-from roundsman.database.rules.query_facts import History, QueryFacts, QuerySeen
-from roundsman.database.rules.query_plan import Plan, Step
+from roundsman.database.rules.query_facts import ObservedQuery, PlanHistory, QueryFacts
+from roundsman.database.rules.query_plan import PlanNode, QueryPlan
 from roundsman.database.rules.query_promise import Queries
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 
@@ -29,11 +29,11 @@ COVERED = Claim(
 #: What a database file may accept of a query.
 ACCEPTABLE = (PLANNED, SCAN, COST, EXAMINED, CHANGED, SPILL, ESTIMATE)
 #: Rows below which an estimate is no matter.
-_FEW = 100
+_FEW_ROWS = 100
 
 
 def judge(
-    database: Database, promised: Queries, facts: QueryFacts, history: Mapping[str, History], now: datetime
+    database: Database, promised: Queries, facts: QueryFacts, history: Mapping[str, PlanHistory], now: datetime
 ) -> list[Verdict]:
     """Judge a database's queries: each by itself, then what has no name."""
     about = [
@@ -58,7 +58,7 @@ def _accepted(promised: Queries, query: str, found: tuple[Finding, ...], today: 
 
 
 def _query(
-    promised: Queries, facts: QueryFacts, seen: QuerySeen, history: Mapping[str, History], now: datetime
+    promised: Queries, facts: QueryFacts, seen: ObservedQuery, history: Mapping[str, PlanHistory], now: datetime
 ) -> Iterator[Finding]:
     if seen.plan is None:
         # Whether it could be planned with more time is not known.
@@ -74,13 +74,13 @@ def _query(
     yield _changed(promised, seen, seen.plan, history.get(seen.query.name), now)
 
 
-def _scan(promised: Queries, facts: QueryFacts, seen: QuerySeen, plan: Plan) -> Finding:
+def _scan(promised: Queries, facts: QueryFacts, seen: ObservedQuery, plan: QueryPlan) -> Finding:
     wanted = f"an index, or `allow_scan` for a table of more than {promised.large} rows"
     wrong = [said for step in plan.steps if (said := _reads_all(promised, facts, seen, step))]
     return SCAN.against("; ".join(dict.fromkeys(wrong)) or "indexes lead to its rows", wanted, holds=not wrong)
 
 
-def _reads_all(promised: Queries, facts: QueryFacts, seen: QuerySeen, step: Step) -> str:
+def _reads_all(promised: Queries, facts: QueryFacts, seen: ObservedQuery, step: PlanNode) -> str:
     rows = facts.rows.get(step.relation, 0)
     if not step.relation or rows <= promised.large or step.relation in seen.query.limits.allow_scan:
         return ""
@@ -91,7 +91,7 @@ def _reads_all(promised: Queries, facts: QueryFacts, seen: QuerySeen, step: Step
     return ""
 
 
-def _ran(promised: Queries, seen: QuerySeen) -> Iterator[Finding]:
+def _ran(promised: Queries, seen: ObservedQuery) -> Iterator[Finding]:
     most = seen.query.limits.max_rows_examined
     if seen.ran is None:
         if seen.not_run:
@@ -110,17 +110,19 @@ def _ran(promised: Queries, seen: QuerySeen) -> Iterator[Finding]:
                            "together", holds=_off(off) < promised.off_by)  # fmt: skip
 
 
-def _off(step: Step) -> float:
+def _off(step: PlanNode) -> float:
     """How many times too many or too few rows were expected; 1 for a step of few rows, and for what nobody can tell."""
     expected, seen = max(step.estimated, 1.0), max(step.actual or 0.0, 1.0)
-    if step.actual is None or max(expected, seen) < _FEW:
+    if step.actual is None or max(expected, seen) < _FEW_ROWS:
         return 1.0
     too_few = 1.0 if step.again else seen / expected
     too_many = 1.0 if step.cut else expected / seen
     return max(too_few, too_many, 1.0)
 
 
-def _changed(promised: Queries, seen: QuerySeen, plan: Plan, history: History | None, now: datetime) -> Finding:
+def _changed(
+    promised: Queries, seen: ObservedQuery, plan: QueryPlan, history: PlanHistory | None, now: datetime
+) -> Finding:
     shown = flat(plan.lines, plan.cost)
     if history is None or history.before is None or (now - history.since).total_seconds() > promised.told_for:
         since = f", since {history.since:%Y-%m-%d}" if history else ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from roundsman.database.rules.migration_facts import Statement
+from roundsman.database.rules.migration_facts import MigrationStatement
 
 
 class SaferStatement(NamedTuple):
@@ -88,7 +88,9 @@ _REPACK = "room for a second copy of the table meanwhile, and the extension pg_r
 _BATCHES = "several transactions, outside the migration's; others wait for one batch at most"
 
 
-def safer(statements: Iterable[Statement], dialect: str, keys: Mapping[str, Sequence[str]], most: int = 2) -> str:
+def safer(
+    statements: Iterable[MigrationStatement], dialect: str, keys: Mapping[str, Sequence[str]], most: int = 2
+) -> str:
     """What to run instead of some statements, the slowest first, as `SQL; cost: ...`; "" when nothing is known.
 
     `keys` are the columns of each table's primary key, to go through a table in batches.

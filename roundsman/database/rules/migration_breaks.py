@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from roundsman.database.rules.index_claims import plural
 from roundsman.database.rules.migration_claims import short
-from roundsman.database.rules.migration_facts import Leg, Shape, Snapshot
+from roundsman.database.rules.migration_facts import ColumnShape, MigrationRun, Snapshot
 
 #: Types that each hold all values of those before; a client takes them alike.
 _WIDER = (
@@ -77,7 +77,7 @@ def _is_of_new(guard: str, table: str, before: Snapshot, after: Snapshot) -> boo
 
 
 def _relation(
-    name: str, columns: Mapping[str, Shape], before: Snapshot, after: Snapshot, *, typed: bool
+    name: str, columns: Mapping[str, ColumnShape], before: Snapshot, after: Snapshot, *, typed: bool
 ) -> Iterator[ReleaseBreak]:
     there, bare = after.relations.get(name), name.rpartition(".")[2]
     if there is None:
@@ -104,7 +104,7 @@ def _relation(
             yield ReleaseBreak(saw, f"ALTER TABLE {_sql(name)} ADD COLUMN {_sql(column)} {shape.type}", (bare, column))
 
 
-def _missing(name: str, column: str, shape: Shape, before: Snapshot, after: Snapshot) -> ReleaseBreak:
+def _missing(name: str, column: str, shape: ColumnShape, before: Snapshot, after: Snapshot) -> ReleaseBreak:
     new, bare = renamed_column(name, column, before, after), name.rpartition(".")[2]
     if not new:
         return ReleaseBreak(f"{name}.{column} is gone", _DROP_LATER, (bare, column))
@@ -114,7 +114,7 @@ def _missing(name: str, column: str, shape: Shape, before: Snapshot, after: Snap
     return ReleaseBreak(f"{name}.{column} is called {new} now", instead, (bare, column))
 
 
-def _changed(name: str, column: str, was: Shape, now: Shape, *, typed: bool) -> Iterator[ReleaseBreak]:
+def _changed(name: str, column: str, was: ColumnShape, now: ColumnShape, *, typed: bool) -> Iterator[ReleaseBreak]:
     at, bare = f"{name}.{column}", name.rpartition(".")[2]
     if now.required and not was.required:
         default = "" if now.filled else ": a row without it can't be written"
@@ -199,7 +199,7 @@ def lost(before: Snapshot, after: Snapshot, production: Mapping[str, int]) -> It
                 yield name, f"{name} is gone with the values of {plural(many, 'row')}"
 
 
-def cause(up: Leg | None, names: tuple[str, ...]) -> str:
+def cause(up: MigrationRun | None, names: tuple[str, ...]) -> str:
     """The last statement that speaks of some names, as ` by SQL in REVISION`; "" when none does."""
     words = [re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])", re.IGNORECASE) for name in names]
     for one in reversed(up.statements if up else ()):

@@ -16,7 +16,7 @@ WRITES = Claim(f"{CHECK}/db303-writes", "Writers need not wait for a migration."
 REWRITES = Claim(f"{CHECK}/db304-rewrites", "No table or index is written anew.", breach=Outcome.WARN)
 ROWS = Claim(f"{CHECK}/db305-rows", "The migration touches few rows.", breach=Outcome.WARN)
 HELD = Claim(f"{CHECK}/db306-held", "Nothing else is done while a lock keeps others waiting.", breach=Outcome.WARN)
-PATIENCE = Claim(
+LOCK_TIMEOUT = Claim(
     f"{CHECK}/db307-lock-timeout",
     "A migration that needs a heavy lock gives up when it has to wait: behind it, everybody waits.",
     "PostgreSQL, lock_timeout",
@@ -41,12 +41,13 @@ PRODUCTION = Claim(f"{CHECK}/db315-production", "Production is where the rehears
 PLANS = Claim(f"{CHECK}/db202-plans", "Queries are as quick after the migrations.", "PostgreSQL, Using EXPLAIN")
 #: What a database file may accept of a migration; one that does not even run is no known fault to live with.
 ACCEPTABLE = (
-    TIME, READS, WRITES, REWRITES, ROWS, HELD, PATIENCE, STATISTICS, SMOKE, DOWN, SCHEMA, DATA, BACK, SOUND, TWICE,
+    TIME, READS, WRITES, REWRITES, ROWS, HELD, LOCK_TIMEOUT, STATISTICS, SMOKE, DOWN, SCHEMA, DATA, BACK, SOUND, TWICE,
     GROWTH, HEADS, DRIFT, PRODUCTION, PLANS,
 )  # fmt: skip
 REACH = Claim(f"{CHECK}/db316-reach", "Migrations and the smoke test reach the copy, and no other database.")
 #: What an env.py lacks that writes SQL instead of running it.
 NOT_CONNECTED = "an env.py that connects to the database (`run_migrations_online`), and commits"
+REUSED = Claim(f"{CHECK}/as-rehearsed", "An earlier rehearsal is used again only while nothing has changed since.")
 NETWORK = Claim(REACH.id, REACH.says, breach=Outcome.WARN)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 _TIME = "%Y%m%d%H%M%S"
 _NAME = re.compile(r"rehearsal_(?P<project>[a-z0-9_]+)_(?P<time>\d{14})_[0-9a-f]{8}")
 #: PostgreSQL cuts a name after 63 bytes.
-_ROOM = 63 - len("rehearsal___") - 14 - 8
+_MAX_PROJECT_BYTES = 63 - len("rehearsal___") - 14 - 8
 
 
 def copy_name(project: str, now: datetime, token: str) -> str:
@@ -35,4 +35,4 @@ def is_left_over(name: str, project: str, now: datetime, longest: float) -> bool
 
 
 def _plain(project: str) -> str:
-    return (re.sub(r"[^a-z0-9]+", "_", project.lower()).strip("_") or "project")[:_ROOM]
+    return (re.sub(r"[^a-z0-9]+", "_", project.lower()).strip("_") or "project")[:_MAX_PROJECT_BYTES]

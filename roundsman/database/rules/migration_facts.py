@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from roundsman.database.rules.migration_reach import Attempt
-from roundsman.database.rules.query_facts import QuerySeen
+from roundsman.database.rules.migration_reach import ReachAttempt
+from roundsman.database.rules.query_facts import ObservedQuery
 
 #: Stands for all tables of an SQLite database, which is locked as a whole.
 WHOLE = "the database"
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class MigrationStatement:
     """One statement of a migration, and what it did to the tables that were there before."""
 
     sql: str
@@ -43,10 +44,10 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class MigrationRun:
     """Alembic's way up or down once."""
 
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[MigrationStatement, ...] = ()
     ends: tuple[float, ...] = ()
     """When a transaction ended, in seconds since the leg began."""
     revisions: tuple[str, ...] = ()
@@ -61,7 +62,7 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ColumnShape:
     """A column, as whoever writes to it has to know it."""
 
     type: str
@@ -88,7 +89,7 @@ class Snapshot:
     """What the database itself says is wrong with it."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The columns of each table's primary key."""
-    relations: Mapping[str, Mapping[str, Shape]] = field(default_factory=dict)
+    relations: Mapping[str, Mapping[str, ColumnShape]] = field(default_factory=dict)
     """The columns of each table and view."""
     things: frozenset[tuple[str, str, str]] = frozenset()
     """What else a release may call by its name: kind, name, and the table that it belongs to, or ""."""
@@ -113,38 +114,48 @@ class MigrationFacts:
     """Targets of `alembic downgrade` that take back just what is pending, in order; none when none do."""
     pending: Mapping[str, str] = field(default_factory=dict)
     """Revisions to run with what they say they do, in order."""
+    version_table: tuple[str, str] = ("", "alembic_version")
+    """Schema and name of the table in which Alembic keeps where a database is, as env.py names it."""
     trouble: str = ""
     """Why Alembic could not say what is pending."""
     remedy: str = ""
     """What leads Alembic to the copy, where the trouble is that it was led elsewhere; then there is no verdict."""
     is_idle: bool = False
     """Alembic said that the migrations ran, and the copy is where it was."""
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[ReachAttempt, ...] = ()
     """What the commands tried to reach beside the copy."""
     before: Snapshot | None = None
-    up: Leg | None = None
+    up: MigrationRun | None = None
     upgraded: Snapshot | None = None
     drift: str | None = None
     """What `alembic check` finds missing; None when it could not be asked."""
     smoke: str | None = None
     """What went wrong with the old release; None when it was not tried."""
-    down: Leg | None = None
+    down: MigrationRun | None = None
     downgraded: Snapshot | None = None
-    again: Leg | None = None
+    again: MigrationRun | None = None
     upgraded_again: Snapshot | None = None
-    once_more: Leg | None = None
+    once_more: MigrationRun | None = None
     after_all: Snapshot | None = None
     live_revisions: tuple[str, ...] | None = None
     """Production's; None when it could not be asked."""
     live_trouble: str = ""
     live_rows: Mapping[str, int] = field(default_factory=dict)
-    queries_before: tuple[QuerySeen, ...] = ()
+    queries_before: tuple[ObservedQuery, ...] = ()
     """Named queries on the copy as it was made."""
-    queries_after: tuple[QuerySeen, ...] = ()
+    queries_after: tuple[ObservedQuery, ...] = ()
     """The same ones after the upgrade."""
 
     @property
-    def upgrades(self) -> tuple[Leg, ...]:
+    def upgrades(self) -> tuple[MigrationRun, ...]:
         """Each time that the migrations ran from where they began: what takes time is measured in each of them."""
         again = (self.again,) if self.again and not self.again.error else ()
         return (self.up, *again) if self.up else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedCopy:
+    """What a rehearsal found on its copy, and when: it may be used again while nothing has changed."""
+
+    facts: MigrationFacts
+    rehearsed_at: datetime

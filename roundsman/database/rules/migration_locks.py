@@ -6,7 +6,7 @@ Source: PostgreSQL, "Explicit Locking", table 13.2; SQLite, "File Locking And Co
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from roundsman.database.rules.migration_facts import Leg, Statement
+from roundsman.database.rules.migration_facts import MigrationRun, MigrationStatement
 
 #: Modes that keep a SELECT waiting.
 STOPS_READS = frozenset({"AccessExclusiveLock", "EXCLUSIVE"})
@@ -25,9 +25,9 @@ class Hold:
     until: float
     projected: float
     """Seconds that it would be held with production's rows."""
-    later: tuple[Statement, ...]
+    later: tuple[MigrationStatement, ...]
     """Statements that ran while it was held, after the one that took it."""
-    taken_by: Statement
+    taken_by: MigrationStatement
 
     @property
     def seconds(self) -> float:
@@ -52,17 +52,19 @@ def scale(rows: Mapping[str, int], production: Mapping[str, int]) -> dict[str, f
     }
 
 
-def unscaled(statements: Iterable[Statement], rows: Mapping[str, int], factors: Mapping[str, float]) -> list[str]:
+def unscaled(
+    statements: Iterable[MigrationStatement], rows: Mapping[str, int], factors: Mapping[str, float]
+) -> list[str]:
     """Tables of the copy that some statements' time grows with, and nobody knows how many times."""
     return sorted({table for one in statements for table in one.tables if table in rows and table not in factors})
 
 
-def longer(statement: Statement, factors: Mapping[str, float]) -> float:
+def longer(statement: MigrationStatement, factors: Mapping[str, float]) -> float:
     """How many times longer a statement would take: as its largest table is larger, if it read or wrote rows."""
     return max((factors.get(table, 1.0) for table in statement.tables), default=1.0)
 
 
-def holds(leg: Leg, factors: Mapping[str, float]) -> list[Hold]:
+def holds(leg: MigrationRun, factors: Mapping[str, float]) -> list[Hold]:
     """Every lock of a leg that kept others waiting, in the order taken. A stronger lock on a table is one of its own.
 
     Time between statements is Python at work on the rows that they brought: it grows as the largest of them does.
@@ -98,19 +100,19 @@ def blocked(found: Iterable[Hold], *, reads: bool, projected: bool = True) -> di
     return dict(sorted(longest.items(), key=lambda one: -one[1]))
 
 
-def projected_seconds(leg: Leg, factors: Mapping[str, float]) -> float:
+def projected_seconds(leg: MigrationRun, factors: Mapping[str, float]) -> float:
     """Seconds that a leg would take with production's rows."""
     return _projected(leg.statements, leg.seconds, factors)
 
 
-def _projected(inside: Sequence[Statement], seconds: float, factors: Mapping[str, float]) -> float:
+def _projected(inside: Sequence[MigrationStatement], seconds: float, factors: Mapping[str, float]) -> float:
     at_work = sum(one.seconds for one in inside)
     between = max(0.0, seconds - at_work)
     most = max((longer(one, factors) for one in inside), default=1.0)
     return sum(one.seconds * longer(one, factors) for one in inside) + between * most
 
 
-def _transactions(leg: Leg) -> list[tuple[list[Statement], float]]:
+def _transactions(leg: MigrationRun) -> list[tuple[list[MigrationStatement], float]]:
     """The statements of a leg by transaction, each with when it ended."""
     left, found = list(leg.statements), []
     for end in (*leg.ends, max(leg.seconds, *leg.ends, 0.0)):

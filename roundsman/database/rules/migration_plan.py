@@ -49,7 +49,7 @@ def _template(written: str) -> str:
 Template = Annotated[str, AfterValidator(_template)]
 
 
-class Budget(BaseModel):
+class MigrationBudget(BaseModel):
     """What the migrations of one release may cost production."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,7 +96,7 @@ class Migrations(BaseModel):
         description="how many newest migrations there are on purpose, or the labels of the branches with one each; "
         "left out, there is one, or one for each branch with a label in its scripts",
     )
-    budget: Budget = Field(default_factory=Budget)
+    budget: MigrationBudget = Field(default_factory=MigrationBudget)
     accept: tuple[AcceptedMigration, ...] = Field(
         default=(), description="claims that one migration may break until a day, each with the reason"
     )

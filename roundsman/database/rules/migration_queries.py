@@ -6,7 +6,7 @@ from roundsman.database.rules.index_claims import plural
 from roundsman.database.rules.judge_queries import dearer, flat
 from roundsman.database.rules.migration_claims import PLANS
 from roundsman.database.rules.migration_facts import MigrationFacts
-from roundsman.database.rules.query_facts import QuerySeen
+from roundsman.database.rules.query_facts import ObservedQuery
 from roundsman.database.rules.query_promise import Queries
 from roundsman.report.rules.verdict import Claim, Finding, Outcome
 
@@ -38,9 +38,9 @@ def judge_queries(promised: Queries, facts: MigrationFacts) -> Iterator[Finding]
         yield PLANS.against(f"{plural(well, 'query', 'queries')} no dearer{changed}", "no dearer plan", holds=True)
 
 
-def _price(seen: QuerySeen) -> tuple[float | None, int | None]:
+def _price(seen: ObservedQuery) -> tuple[float | None, int | None]:
     return seen.plan and seen.plan.cost, seen.ran and seen.ran.blocks
 
 
-def _plan(seen: QuerySeen) -> str:
+def _plan(seen: ObservedQuery) -> str:
     return flat(seen.plan.lines, seen.plan.cost) if seen.plan else "no plan"

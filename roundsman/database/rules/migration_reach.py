@@ -22,7 +22,7 @@ _CONNECTION_WORDS = re.compile(r"(?i)(?:^|[\s;])(?:host|hostaddr|dbname|service|
 _OF_A_DATABASE = re.compile(r"(?i)db|database|pg|postgres|sql|host|server|user|port|pass|pwd|live|prod")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 #: A shorter password stands in too many values that have nothing to do with it.
-_SHORTEST_SECRET = 4
+_MIN_SECRET_CHARACTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ReachAttempt:
     """One attempt to reach something else than the copy, as the end of a sentence: `tried to reach ...`."""
 
     what: str
@@ -51,7 +51,7 @@ class Attempt:
     """Which command of the rehearsal it was."""
 
 
-def told(attempts: Iterable[Attempt]) -> list[str]:
+def attempt_messages(attempts: Iterable[ReachAttempt]) -> list[str]:
     """Sentences on what was tried, each once, those after databases first.
 
     A name that was only looked up is left out where a connection to it is reported as well.
@@ -131,7 +131,7 @@ def _is_part(name: str, value: str, live: Address) -> bool:
     """Whether a value holds a part of an address that can only be meant as that."""
     if live.file:
         return live.database in value or _has_word(value, live.database.rpartition("/")[2])
-    if len(live.password) >= _SHORTEST_SECRET and live.password in value:
+    if len(live.password) >= _MIN_SECRET_CHARACTERS and live.password in value:
         return True
     if any(_has_word(value, host) for host in live.hosts - _LOOPBACK):
         return True
@@ -143,7 +143,7 @@ def _has_word(value: str, word: str) -> bool:
     return bool(word) and re.search(rf"(?i)(?<![\w.-]){re.escape(word)}(?![\w-]|\.\w)", value) is not None
 
 
-def named(attempts: Iterable[Attempt], leg: str) -> list[Attempt]:
+def named(attempts: Iterable[ReachAttempt], leg: str) -> list[ReachAttempt]:
     """The attempts as those of one command."""
     return [replace(one, leg=leg) for one in attempts]
 

@@ -17,12 +17,12 @@ from roundsman.database.rules.migration_claims import (
     seconds,
     short,
 )
-from roundsman.database.rules.migration_facts import Leg, MigrationFacts, Snapshot
+from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, Snapshot
 from roundsman.database.rules.migration_plan import Migrations
 from roundsman.report.rules.verdict import Claim, Finding
 
 #: Breaks of the old release that one finding names.
-_MOST_BREAKS = 5
+_MAX_BREAKS = 5
 _KEEPS = "nothing changes but what `lossy` names"
 #: What only looks, or only marks a transaction.
 _LOOKS = ("SELECT", "SHOW", "PRAGMA", "BEGIN", "COMMIT", "SET", "WITH")
@@ -52,8 +52,8 @@ def _old_release(facts: MigrationFacts, before: Snapshot, upgraded: Snapshot) ->
     """Only a smoke test shows that the old release works; without one it is taken to use all that it could."""
     found = breaks(before, upgraded, facts.dialect)
     sure = [one for one in found if one.sure]
-    named = "; ".join(f"{one.saw}{cause(facts.up, one.names)}" for one in (sure or found)[:_MOST_BREAKS])
-    more = len(sure or found) - _MOST_BREAKS
+    named = "; ".join(f"{one.saw}{cause(facts.up, one.names)}" for one in (sure or found)[:_MAX_BREAKS])
+    more = len(sure or found) - _MAX_BREAKS
     named += f"; and {more} more" if more > 0 else ""
     if facts.smoke is not None:
         saw = facts.smoke and f"{facts.smoke}{f' ({named})' if named else ''}"
@@ -61,7 +61,7 @@ def _old_release(facts: MigrationFacts, before: Snapshot, upgraded: Snapshot) ->
     wanted = "`smoke:` with a command of the old release"
     if not found:
         return UNTRIED.against("no smoke test is written", wanted, holds=False)
-    instead = "; ".join(dict.fromkeys(one.instead for one in (sure or found)[:_MOST_BREAKS]))
+    instead = "; ".join(dict.fromkeys(one.instead for one in (sure or found)[:_MAX_BREAKS]))
     claim, breaks_it = (SMOKE, "breaks where it uses them") if sure else (UNTRIED, "may break")
     saw = f"no smoke test is written, and the old release {breaks_it}: {named}"
     return claim.against(saw, f"{instead}; or {wanted} that shows that it works", holds=False)
@@ -103,13 +103,13 @@ def _down(plan: Migrations, facts: MigrationFacts, before: Snapshot, upgraded: S
         yield _twice(facts.once_more, facts.upgraded_again, facts.after_all)
 
 
-def _stopped(leg: Leg | None) -> str:
+def _stopped(leg: MigrationRun | None) -> str:
     if leg is None:
         return "it was not run"
     return f"{leg.error} (in {leg.revisions[-1]})" if leg.revisions else leg.error
 
 
-def _twice(leg: Leg, was: Snapshot, now: Snapshot) -> Finding:
+def _twice(leg: MigrationRun, was: Snapshot, now: Snapshot) -> Finding:
     wrote = [one.sql for one in leg.statements if not one.sql.upper().startswith(_LOOKS)]
     changed = difference(was.schema, now.schema)
     values = sorted({name for name, _ in set(was.sums.items()) ^ set(now.sums.items())})
@@ -126,7 +126,7 @@ def _values(  # noqa: PLR0913 - two looks, and what may differ
     *,
     retyped: bool = False,
     gone: Sequence[str] = (),
-    up: Leg | None = None,
+    up: MigrationRun | None = None,
 ) -> Finding:
     """Rows and values of what is there in both. `retyped`: a column with another type is the migration's business."""
     lossy = set(plan.lossy)

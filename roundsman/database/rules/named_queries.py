@@ -28,7 +28,7 @@ _FIRST = re.compile(r"[\s(]*(\w+)")
 _KINDS = ("select", "with", "values", "insert", "update", "delete", "merge")
 
 
-class Limits(Model):
+class QueryLimits(Model):
     """What is promised of a query."""
 
     params: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
@@ -51,7 +51,7 @@ class NamedQuery:
 
     name: str
     sql: str
-    limits: Limits = field(default_factory=Limits)
+    limits: QueryLimits = field(default_factory=QueryLimits)
 
     @property
     def digest(self) -> str:
@@ -129,12 +129,12 @@ def _query(head: str, sql: str, taken: set[str]) -> NamedQuery:
     if name in taken:
         raise ValueError(f"name: saw {name} again; give each query a name of its own")
     try:
-        limits = Limits.model_validate(keys)
+        limits = QueryLimits.model_validate(keys)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][:2])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(["name", *Limits.model_fields])
+            known = ", ".join(["name", *QueryLimits.model_fields])
             raise ValueError(f"{name}: saw the unknown key {place!r}; wanted one of {known}") from None
         raise ValueError(f"{name}.{place}: saw {first['input']!r}; {first['msg']}") from None
     query = NamedQuery(name, _statement(sql).strip(), limits)

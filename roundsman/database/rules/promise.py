@@ -26,7 +26,7 @@ class Variable(Model):
         return said
 
 
-class WayBack(Model):
+class DatabaseRollback(Model):
     """How a change to the database is taken back."""
 
     note: Text
@@ -50,7 +50,7 @@ class Database(Model):
     """Team and address, such as `content <content-oncall@example.com>`."""
     expected_result: Text
     """What is true of the database when all is well, in a sentence."""
-    rollback: WayBack
+    rollback: DatabaseRollback
     url: Variable
     """Where the live database is, as `{env: NAME}`; it is only read. `postgresql://...` or `sqlite:///FILE`."""
     nodes: tuple[Variable, ...] = ()
@@ -85,7 +85,7 @@ def could_not_review(promised: Database, check: str, why: str) -> Verdict:
     return Verdict(check, promised.database, "", *said, (finding,))
 
 
-def told_as(promised: Database) -> Site:
+def as_site(promised: Database) -> Site:
     """The database as whoever tells people takes it: a name, an owner, and channels.
 
     A site can have the same name, and what a review is silent about must not end an alert of that.

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_plan import Plan
+from roundsman.database.rules.query_plan import QueryPlan
 
 
 @dataclass(frozen=True, slots=True)
-class QuerySeen:
+class ObservedQuery:
     """A named query: its plan for any values, and what it did with those of the file."""
 
     query: NamedQuery
-    plan: Plan | None = None
+    plan: QueryPlan | None = None
     trouble: str = ""
     """Why there is no plan."""
-    ran: Plan | None = None
+    ran: QueryPlan | None = None
     not_run: str = ""
     """Why it was not run; empty where nobody asked for it."""
     ids: frozenset[int] = frozenset()
@@ -39,7 +39,7 @@ class QueryFacts:
     """All of it. `rows` are estimates by table."""
 
     dialect: str
-    queries: tuple[QuerySeen, ...]
+    queries: tuple[ObservedQuery, ...]
     rows: Mapping[str, int] = field(default_factory=dict)
     top: tuple[TopQuery, ...] = ()
     top_trouble: str = ""
@@ -49,7 +49,7 @@ class QueryFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPlan:
     """A plan as the ledger has it."""
 
     since: datetime
@@ -59,8 +59,8 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class PlanHistory:
     """A query's plan by the ledger: since when it has this one, and the one before."""
 
     since: datetime
-    before: Known | None
+    before: KnownPlan | None

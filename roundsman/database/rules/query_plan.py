@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_DIGEST = 16
+_DIGEST_DIGITS = 16
 #: Steps that count no rows.
 _UNCOUNTED = frozenset({"BitmapAnd", "BitmapOr"})
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanNode:
     """A step of a plan. Estimates and counts are of one loop."""
 
     depth: int
@@ -46,10 +46,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """A plan. `cost` is the planner's own unit; `blocks` the pages read, None when it was not run."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanNode, ...]
     cost: float | None = None
     blocks: int | None = None
     ids: frozenset[int] = frozenset()
@@ -63,7 +63,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Kinds of steps, relations, indexes, and their order. No cost and no count is in it."""
-        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()[:_DIGEST]
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()[:_DIGEST_DIGITS]
 
     @property
     def examined(self) -> float:
@@ -71,22 +71,22 @@ class Plan:
         return sum(one.examined for one in self.steps)
 
 
-def from_postgresql(told: Mapping[str, Any]) -> Plan:
+def from_postgresql(told: Mapping[str, Any]) -> QueryPlan:
     """A plan from one element of what EXPLAIN (FORMAT JSON, VERBOSE) gives."""
     root = told["Plan"]
     ran = "Actual Loops" in root
     blocks = root.get("Shared Hit Blocks", 0) + root.get("Shared Read Blocks", 0) if ran else None
     ids = frozenset({told["Query Identifier"]} if "Query Identifier" in told else ())
-    return Plan(tuple(_steps(root, 0)), root["Total Cost"], blocks, ids)
+    return QueryPlan(tuple(_steps(root, 0)), root["Total Cost"], blocks, ids)
 
 
-def _steps(node: Mapping[str, Any], depth: int, *, cut: bool = False, again: bool = False) -> Iterator[Step]:
+def _steps(node: Mapping[str, Any], depth: int, *, cut: bool = False, again: bool = False) -> Iterator[PlanNode]:
     kind = " ".join(filter(None, (node.get("Partial Mode", "").replace("Simple", ""), node["Node Type"])))
     if node.get("Join Type", "Inner") != "Inner":
         kind = f"{kind} ({node['Join Type']})"
     name, space = node.get("Relation Name", ""), node.get("Schema", "public")
     counted = node.get("Actual Loops") and node["Node Type"] not in _UNCOUNTED
-    yield Step(
+    yield PlanNode(
         depth,
         kind,
         name if space in {"public", ""} else f"{space}.{name}",
@@ -143,7 +143,7 @@ _SQLITE = re.compile(
 )
 
 
-def from_sqlite(rows: Sequence[tuple[int, int, str]], names: Mapping[str, str]) -> Plan:
+def from_sqlite(rows: Sequence[tuple[int, int, str]], names: Mapping[str, str]) -> QueryPlan:
     """A plan from what EXPLAIN QUERY PLAN gives: id, parent, words. `names` are tables by what the query calls them."""
     depth: dict[int, int] = {0: -1}
     steps = []
@@ -154,7 +154,7 @@ def from_sqlite(rows: Sequence[tuple[int, int, str]], names: Mapping[str, str]) 
             how = found["how"] or ""
             kind = f"{found['kind']} BY AN AUTOMATIC INDEX" if how.startswith("AUTOMATIC") else found["kind"]
             relation = names.get(found["table"], found["table"])
-            steps.append(Step(depth[number], kind, relation, found["index"] or ("rowid" if "KEY" in how else "")))
+            steps.append(PlanNode(depth[number], kind, relation, found["index"] or ("rowid" if "KEY" in how else "")))
         else:
-            steps.append(Step(depth[number], words))
-    return Plan(tuple(steps))
+            steps.append(PlanNode(depth[number], words))
+    return QueryPlan(tuple(steps))

@@ -14,7 +14,7 @@ VOLATILE = "volatile"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageFingerprint:
     """What one page answered. `body` and the values of `headers` are SHA-256; without an answer `status` is 0."""
 
     status: int
@@ -28,11 +28,11 @@ class Fingerprint:
 
     version: str
     schema_head: str = ""
-    pages: Mapping[str, Page] = field(default_factory=dict)
+    pages: Mapping[str, PageFingerprint] = field(default_factory=dict)
     data: str = ""
     """A checksum of the data that a release must not change."""
     ms: float = 0.0
-    """The median time to the first byte of a page, in milliseconds. It is told and not judged: few are asked for."""
+    """The median time to the first byte of a page, in milliseconds. It is shown and not judged: few are asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """As plain data, to be kept."""
@@ -46,7 +46,7 @@ class Fingerprint:
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> "Fingerprint":
         """One that was kept."""
-        pages = {path: Page(**page) for path, page in kept["pages"].items()}
+        pages = {path: PageFingerprint(**page) for path, page in kept["pages"].items()}
         return cls(**{**kept, "pages": pages})
 
 
@@ -58,41 +58,41 @@ def pages_of(site: Site) -> tuple[str, ...]:
     return tuple(rule.examples.cached[0] for rule in shared)[:20]
 
 
-def page(seen: Sequence[Exchange], headers: Iterable[str]) -> Page:
+def page(seen: Sequence[Exchange], headers: Iterable[str]) -> PageFingerprint:
     """A page of some exchanges that asked for the same: what differs among them differs by itself."""
     first, *others = seen
     if not all(one.answered for one in seen):
-        return Page(0)
+        return PageFingerprint(0)
     if any(one.status != first.status for one in others):
-        return Page(0)
+        return PageFingerprint(0)
     same = all(one.body_hash == first.body_hash for one in others)
     steady = [name for name in headers if all(one.header(name) == first.header(name) for one in others)]
-    return Page(
+    return PageFingerprint(
         first.status, first.body_hash if same else VOLATILE, {name: _hash(first.header(name)) for name in steady}
     )
 
 
 def changes(before: Fingerprint, back: Fingerprint) -> tuple[str, ...]:
     """What is not as it was before, in a few words each; empty when all is."""
-    said = []
+    found = []
     if back.version != before.version:
-        said.append(f"version {back.version or 'unreadable'} instead of {before.version}")
-    said += _schema_change(before, back)
+        found.append(f"version {back.version or 'unreadable'} instead of {before.version}")
+    found += _schema_change(before, back)
     if back.data != before.data:
-        said.append(f"data checksum {back.data or 'unreadable'} instead of {before.data or 'unreadable'}")
+        found.append(f"data checksum {back.data or 'unreadable'} instead of {before.data or 'unreadable'}")
     for path, was in before.pages.items():
-        said += [f"{path}: {what}" for what in _page_changes(was, back.pages.get(path, Page(0)))]
-    return tuple(said)
+        found += [f"{path}: {what}" for what in _page_changes(was, back.pages.get(path, PageFingerprint(0)))]
+    return tuple(found)
 
 
 def broken(was: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
     """Why a version that was seen to be good is not so now: other schema, other status. Content may be news."""
-    said = [*_schema_change(was, now)]
+    found = [*_schema_change(was, now)]
     for path, page_was in was.pages.items():
-        status = now.pages.get(path, Page(0)).status
+        status = now.pages.get(path, PageFingerprint(0)).status
         if status != page_was.status:
-            said.append(f"{path}: status {status or 'unknown'} instead of {page_was.status}")
-    return tuple(said)
+            found.append(f"{path}: status {status or 'unknown'} instead of {page_was.status}")
+    return tuple(found)
 
 
 def unseen(fingerprint: Fingerprint) -> tuple[str, ...]:
@@ -100,14 +100,14 @@ def unseen(fingerprint: Fingerprint) -> tuple[str, ...]:
     return tuple(path for path, one in fingerprint.pages.items() if not one.status)
 
 
-def untold(site: Site, fingerprint: Fingerprint) -> tuple[str, ...]:
+def unread(site: Site, fingerprint: Fingerprint) -> tuple[str, ...]:
     """What the site file says where to read and nobody could: two that are both unread are not equal."""
     release = site.release
     asked = release and (
         ("schema head", release.schema_head, fingerprint.schema_head),
         ("data checksum", release.data_checksum, fingerprint.data),
     )
-    return tuple(f"the {what} at {where.path}" for what, where, told in asked or () if where and not told)
+    return tuple(f"the {what} at {where.path}" for what, where, value in asked or () if where and not value)
 
 
 def volatile(fingerprint: Fingerprint) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _schema_change(was: Fingerprint, now: Fingerprint) -> Iterable[str]:
         yield f"schema head {now.schema_head or 'unreadable'} instead of {was.schema_head or 'unreadable'}"
 
 
-def _page_changes(was: Page, now: Page) -> Iterable[str]:
+def _page_changes(was: PageFingerprint, now: PageFingerprint) -> Iterable[str]:
     if was.status != now.status:
         yield f"status {now.status or 'unknown'} instead of {was.status}"
         return

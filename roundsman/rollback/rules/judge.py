@@ -25,7 +25,7 @@ NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCommand:
     """What there is of a command."""
 
     program: str = ""
@@ -36,13 +36,13 @@ class Found:
     """Why nobody could tell what the makefile has."""
 
 
-def judge(site: Site, rule: Rule, found: Found, rehearsal: Rehearsal | None, now: datetime) -> Verdict:
+def judge(site: Site, rule: Rule, found: FoundCommand, rehearsal: Rehearsal | None, now: datetime) -> Verdict:
     """Judge a rule's rollback."""
     return verdict_on(site, rule, CHECK, rule.name, _findings(rule.rollback.command, found, rehearsal, now))
 
 
 def judge_release(
-    site: Site, command: Sequence[str], found: Found, rehearsal: Rehearsal | None, now: datetime
+    site: Site, command: Sequence[str], found: FoundCommand, rehearsal: Rehearsal | None, now: datetime
 ) -> Verdict:
     """Judge the rollback of the whole site's release."""
     plain = could_not_look(site, CHECK, "", RELEASE)
@@ -70,7 +70,9 @@ def warned(verdicts: Sequence[Verdict], known: Mapping[str, str] = NOTHING_KNOWN
     return tuple(replace(one, rollback_fault=wrong[one.rollback]) if one.rollback in wrong else one for one in verdicts)
 
 
-def _findings(command: Sequence[str], found: Found, rehearsal: Rehearsal | None, now: datetime) -> Iterator[Finding]:
+def _findings(
+    command: Sequence[str], found: FoundCommand, rehearsal: Rehearsal | None, now: datetime
+) -> Iterator[Finding]:
     yield _command(command, found)
     if rehearsal is None:
         yield REHEARSED.against("never rehearsed", "a rehearsal", holds=False)
@@ -81,7 +83,7 @@ def _findings(command: Sequence[str], found: Found, rehearsal: Rehearsal | None,
         yield WORKED.against("it went well" if rehearsal.ok else "it failed", "it went well", holds=rehearsal.ok)
 
 
-def _command(command: Sequence[str], found: Found) -> Finding:
+def _command(command: Sequence[str], found: FoundCommand) -> Finding:
     written = f"(of `{shlex.join(command)}`)"
     if not found.program:
         wanted = f"{command[0]} on the PATH or in the project, executable"

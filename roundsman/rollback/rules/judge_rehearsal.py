@@ -9,15 +9,26 @@ from typing import Any
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.report import Report, as_json
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
-from roundsman.rollback.rules.legs import COURSE, DEPLOYS, ROLLS_BACK, Leg, Stand, State, Step, Way, is_safe, where
+from roundsman.rollback.rules.legs import (
+    COURSE,
+    DEPLOYS,
+    ROLLS_BACK,
+    Ending,
+    Leg,
+    LegResult,
+    LegState,
+    RehearsalState,
+    is_safe,
+    where,
+)
 from roundsman.rollback.rules.output import shown
-from roundsman.rollback.rules.plan import Plan
-from roundsman.rollback.rules.settings import Difference
+from roundsman.rollback.rules.plan import RehearsalPlan
+from roundsman.rollback.rules.settings import SettingDifference
 from roundsman.site.rules.site import RELEASE, Site
 
 CHECK = "rehearse-release"
 
-SAYS = {
+LEG_CLAIMS = {
     Leg.PRECHECK: "Before a rehearsal the site is healthy, says its version, and both commands are there.",
     Leg.FINGERPRINT_BEFORE: "The pages that are compared answer before the deploy.",
     Leg.DEPLOY: "The deploy command ends well.",
@@ -37,50 +48,50 @@ SETTINGS = Claim(f"{CHECK}/settings", "Staging has the settings of production.",
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SettingsComparison:
     """How the settings of staging and production compare. `trouble` says why nobody knows."""
 
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[SettingDifference, ...] = ()
     compared: int = 0
     trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class RehearsalOutcome:
     """One rehearsal at its end."""
 
-    stand: Stand
-    way: Way = Way.NOTHING
+    state: RehearsalState
+    ending: Ending = Ending.NOTHING
     """How it was ended, when it went wrong."""
-    of_before: bool = False
+    is_resumed: bool = False
     """It was begun by an earlier run, and this one only ended it."""
-    cut: Leg | None = None
+    interrupted_in: Leg | None = None
     """The leg in which the earlier run was cut off."""
     schema_heads: tuple[str, str] = ("", "")
     """The migrations that the database was at: with the old version, and with the new one."""
-    settings: Settings | None = None
+    settings: SettingsComparison | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether the whole course was walked, and well."""
-        passed = [step.leg for step in self.stand.steps if step.state is State.PASSED]
+        """Whether every leg was run, and passed."""
+        passed = [step.leg for step in self.state.steps if step.state is LegState.PASSED]
         return passed == list(COURSE)
 
     @property
     def seconds(self) -> float:
         """How long readers would have waited: the rollback, and until the old version answered."""
         legs = {Leg.ROLL_BACK, Leg.VERIFY_ROLL_BACK}
-        return sum(step.seconds for step in self.stand.steps if step.leg in legs)
+        return sum(step.seconds for step in self.state.steps if step.leg in legs)
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsing:
+class ReleaseRehearsal:
     """A rehearsal as its command shows it: the plan, and what came of it unless it was refused or only planned."""
 
     site: str
     started: datetime
-    plan: Plan
-    rehearsed: Rehearsed | None = None
+    plan: RehearsalPlan
+    rehearsed: RehearsalOutcome | None = None
     report: Report | None = None
     refused: tuple[str, ...] = field(default=())
     """Why it was refused after the plan was made, such as that another one is under way."""
@@ -93,7 +104,7 @@ class Rehearsing:
         return self.report.exit_code if self.report else 0
 
 
-def judge(site: Site, rehearsed: Rehearsed) -> Verdict:
+def judge(site: Site, rehearsed: RehearsalOutcome) -> Verdict:
     """Judge one rehearsal."""
     release = site.release
     rollback = shlex.join(release.rollback) if release else ""
@@ -102,55 +113,57 @@ def judge(site: Site, rehearsed: Rehearsed) -> Verdict:
     return Verdict(CHECK, RELEASE, "", owner, expected, rollback, tuple(_findings(rehearsed)))
 
 
-def _findings(one: Rehearsed) -> Iterator[Finding]:
-    for step in one.stand.steps:
-        holds = {State.PASSED: True, State.FAILED: False}.get(step.state)
-        yield Claim(f"{CHECK}/{step.leg}", SAYS[step.leg]).against(told(step), SAYS[step.leg], holds=holds)
+def _findings(one: RehearsalOutcome) -> Iterator[Finding]:
+    for step in one.state.steps:
+        holds = {LegState.PASSED: True, LegState.FAILED: False}.get(step.state)
+        yield Claim(f"{CHECK}/{step.leg}", LEG_CLAIMS[step.leg]).against(
+            leg_message(step), LEG_CLAIMS[step.leg], holds=holds
+        )
     yield PROVEN.against(_proof(one), "every leg of a rehearsal, passed", holds=_proven(one))
-    way = "; it has to be ended by hand" if one.way is Way.BY_HAND else ""
-    yield STANDS.against(f"{where(one.stand)}{way}", "a version that was seen to be good", holds=is_safe(one.stand))
+    by_hand = "; it has to be ended by hand" if one.ending is Ending.BY_HAND else ""
+    yield STANDS.against(f"{where(one.state)}{by_hand}", "a version that was seen to be good", holds=is_safe(one.state))
     if one.settings is not None:
         yield _settings(one.settings)
 
 
-def told(step: Step) -> str:
+def leg_message(step: LegResult) -> str:
     """A leg as a sentence: what came of it and how long it took."""
-    if step.state is State.BEGUN:
+    if step.state is LegState.BEGUN:
         return "it was begun and cut off"
     return f"{step.detail or 'done'} ({took(step)})"
 
 
-def took(step: Step) -> str:
+def took(step: LegResult) -> str:
     """How long a leg took, in words."""
     return spoken(round(step.seconds, 1) if step.seconds >= 1 else round(step.seconds, 3))
 
 
-def _proven(one: Rehearsed) -> bool | None:
+def _proven(one: RehearsalOutcome) -> bool | None:
     """None when nothing was found out about the rollback itself."""
     if one.ok:
         return True
     judged = {Leg.ROLL_BACK, Leg.VERIFY_ROLL_BACK, Leg.FINGERPRINT_BACK, Leg.DEPLOY_AGAIN, Leg.VERIFY_DEPLOY_AGAIN}
-    failed = any(step.leg in judged and step.state is State.FAILED for step in one.stand.steps)
+    failed = any(step.leg in judged and step.state is LegState.FAILED for step in one.state.steps)
     return False if failed else None
 
 
-def proves(one: Rehearsed) -> bool:
+def proves(one: RehearsalOutcome) -> bool:
     """Whether it says anything about the rollback, good or bad, that is worth keeping."""
     return _proven(one) is not None
 
 
-def _proof(one: Rehearsed) -> str:
-    versions = f"{one.stand.after or 'the new release'} to {one.stand.before or 'the one before'}"
+def _proof(one: RehearsalOutcome) -> str:
+    versions = f"{one.state.after or 'the new release'} to {one.state.before or 'the one before'}"
     if one.ok:
         return f"rehearsed, {spoken(max(round(one.seconds), 1))}, {versions}"
-    if one.of_before:
-        leg = f" in {one.cut}" if one.cut else ""
+    if one.is_resumed:
+        leg = f" in {one.interrupted_in}" if one.interrupted_in else ""
         return f"an earlier rehearsal was cut off{leg} and is ended now; run it again to prove the rollback"
-    failed = next((step for step in one.stand.steps if step.state is State.FAILED), None)
-    return f"it failed in {failed.leg}" if failed else "it was not walked to its end"
+    failed = next((step for step in one.state.steps if step.state is LegState.FAILED), None)
+    return f"it failed in {failed.leg}" if failed else "it did not run to its end"
 
 
-def _settings(settings: Settings) -> Finding:
+def _settings(settings: SettingsComparison) -> Finding:
     wanted = "the same names and values, those apart that are meant to differ"
     if settings.trouble:
         return SETTINGS.against(settings.trouble, wanted, holds=None)
@@ -159,7 +172,7 @@ def _settings(settings: Settings) -> Finding:
     return SETTINGS.against(saw, wanted, holds=not settings.differences)
 
 
-def legs(steps: Sequence[Step]) -> list[dict[str, Any]]:
+def legs(steps: Sequence[LegResult]) -> list[dict[str, Any]]:
     """The legs as plain data; seconds are of the clock on the wall."""
     return [
         {
@@ -167,13 +180,13 @@ def legs(steps: Sequence[Step]) -> list[dict[str, Any]]:
             "state": step.state.value,
             "seconds": round(step.seconds, 3),
             "exit_code": step.exit_code,
-            "saw": told(step),
+            "saw": leg_message(step),
         }
         for step in steps
     ]
 
 
-def rehearsal_json(one: Rehearsing) -> dict[str, Any]:
+def rehearsal_json(one: ReleaseRehearsal) -> dict[str, Any]:
     """The report as plain data, by the documented schema, with plan and legs."""
     release, done = one.plan.release, one.rehearsed
     base: dict[str, Any] = {
@@ -195,16 +208,16 @@ def rehearsal_json(one: Rehearsing) -> dict[str, Any]:
     return {**base, **(as_json(one.report) if one.report else {}), "applied": done is not None, "plan": plan, **found}
 
 
-def _as_json(done: Rehearsed) -> dict[str, Any]:
+def _as_json(done: RehearsalOutcome) -> dict[str, Any]:
     return {
         "ok": done.ok,
-        "from_version": done.stand.after,
-        "to_version": done.stand.before,
-        "running": done.stand.running,
-        "healthy": done.stand.healthy,
-        "stands": where(done.stand),
-        "ended_by": done.way.value,
-        "seconds_deploy": round(sum(step.seconds for step in done.stand.steps if step.leg in DEPLOYS), 3),
-        "seconds_rollback": round(sum(step.seconds for step in done.stand.steps if step.leg in ROLLS_BACK), 3),
-        "legs": legs(done.stand.steps),
+        "from_version": done.state.after,
+        "to_version": done.state.before,
+        "running": done.state.running,
+        "healthy": done.state.healthy,
+        "stands": where(done.state),
+        "ended_by": done.ending.value,
+        "seconds_deploy": round(sum(step.seconds for step in done.state.steps if step.leg in DEPLOYS), 3),
+        "seconds_rollback": round(sum(step.seconds for step in done.state.steps if step.leg in ROLLS_BACK), 3),
+        "legs": legs(done.state.steps),
     }

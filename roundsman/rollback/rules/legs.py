@@ -29,7 +29,7 @@ DEPLOYS = frozenset({Leg.DEPLOY, Leg.DEPLOY_AGAIN, Leg.END_BY_DEPLOY})
 ROLLS_BACK = frozenset({Leg.ROLL_BACK, Leg.END_BY_ROLL_BACK})
 
 
-class State(StrEnum):
+class LegState(StrEnum):
     """What became of a leg. One that is `begun` and never ended was cut off."""
 
     BEGUN = "begun"
@@ -38,18 +38,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LegResult:
     """One leg as it was written down. `exit_code` is None when no command ended by itself."""
 
     leg: Leg
-    state: State
+    state: LegState
     seconds: float = 0.0
     exit_code: int | None = None
     detail: str = ""
     output: str = ""
 
 
-class Way(StrEnum):
+class Ending(StrEnum):
     """What is done to end a rehearsal."""
 
     NOTHING = "nothing"
@@ -59,10 +59,10 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class RehearsalState:
     """Where a rehearsal stands: which legs were begun, and what runs now."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[LegResult, ...]
     before: str = ""
     """The version that ran before it."""
     after: str = ""
@@ -73,75 +73,75 @@ class Stand:
     amiss: tuple[str, ...] = ()
     """What is not as it was when this version was seen to be good, healthy or not: a page that has another status."""
     given_up: bool = False
-    """Somebody was told already that it has to be ended by hand."""
+    """Somebody was already notified that it has to be ended by hand."""
 
 
-def way_out(stand: Stand) -> Way:
+def ending_of(state: RehearsalState) -> Ending:
     """How a rehearsal that was cut off, or whose leg failed, is ended.
 
     A rollback mostly means "one release back". Run where the old version is back already, it would go back two; so
     what runs decides first, and only where that is no version known to be good, the last command that was begun: after
-    a deploy the way out is the rollback, after a rollback it is the deploy. Each is tried once. A page amiss in the old
+    a deploy the ending is the rollback, after a rollback it is the deploy. Each is tried once. A page amiss in the old
     version is for people as long as nothing was rolled back: what is amiss may be no work of the deploy's.
     """
-    commands = _commands(stand)
-    known_good = stand.healthy and stand.running and stand.running in {stand.before, stand.after}
+    commands = _commands(state)
+    known_good = state.healthy and state.running and state.running in {state.before, state.after}
     rolled_back = any(step.leg in ROLLS_BACK for step in commands)
-    if not commands or (stand.healthy and stand.running and stand.given_up):
-        return Way.NOTHING
-    if known_good and not stand.amiss and (stand.running == stand.before or rolled_back):
-        return Way.NOTHING
-    if known_good and stand.running == stand.before and not rolled_back:
-        return Way.BY_HAND
-    way = _opposite(commands)
-    return Way.BY_HAND if way in _tried(stand) else way
+    if not commands or (state.healthy and state.running and state.given_up):
+        return Ending.NOTHING
+    if known_good and not state.amiss and (state.running == state.before or rolled_back):
+        return Ending.NOTHING
+    if known_good and state.running == state.before and not rolled_back:
+        return Ending.BY_HAND
+    ending = _opposite(commands)
+    return Ending.BY_HAND if ending in _tried(state) else ending
 
 
-def _commands(stand: Stand) -> list[Step]:
+def _commands(state: RehearsalState) -> list[LegResult]:
     """The legs that ran a command, or were about to."""
-    return [step for step in stand.steps if step.leg in DEPLOYS | ROLLS_BACK]
+    return [step for step in state.steps if step.leg in DEPLOYS | ROLLS_BACK]
 
 
-def _opposite(commands: list[Step]) -> Way:
-    """What undoes the last command, leaving aside the ways out that were begun already."""
+def _opposite(commands: list[LegResult]) -> Ending:
+    """What undoes the last command, leaving aside the endings out that were begun already."""
     last = next((step for step in reversed(commands) if not step.leg.startswith("end-by-")), commands[-1])
-    return Way.ROLL_BACK if last.leg in DEPLOYS else Way.DEPLOY
+    return Ending.ROLL_BACK if last.leg in DEPLOYS else Ending.DEPLOY
 
 
-def _tried(stand: Stand) -> Iterable[Way]:
-    """Ways out that are not tried again: they ended, or nobody can tell what they did before they were cut off."""
-    ways = {Leg.END_BY_ROLL_BACK: Way.ROLL_BACK, Leg.END_BY_DEPLOY: Way.DEPLOY}
+def _tried(state: RehearsalState) -> Iterable[Ending]:
+    """Endings that are not tried again: they ended, or nobody can tell what they did before they were cut off."""
+    endings = {Leg.END_BY_ROLL_BACK: Ending.ROLL_BACK, Leg.END_BY_DEPLOY: Ending.DEPLOY}
     return {
-        ways[step.leg]
-        for step in stand.steps
-        if step.leg in ways and (step.state is not State.BEGUN or not stand.running)
+        endings[step.leg]
+        for step in state.steps
+        if step.leg in endings and (step.state is not LegState.BEGUN or not state.running)
     }
 
 
-def where(stand: Stand) -> str:
+def where(state: RehearsalState) -> str:
     """Where it stands, as a sentence without an end: `it runs 1.8.1, as before the rehearsal, and is healthy`."""
-    if not stand.running:
+    if not state.running:
         runs = "which version runs can't be read"
-    elif not _commands(stand):
-        runs = f"it runs {stand.running}, no command was begun,"
-    elif stand.running == stand.before:
-        runs = f"it runs {stand.running}, as before the rehearsal,"
-    elif stand.running == stand.after:
-        runs = f"it runs {stand.running}, the new release,"
+    elif not _commands(state):
+        runs = f"it runs {state.running}, no command was begun,"
+    elif state.running == state.before:
+        runs = f"it runs {state.running}, as before the rehearsal,"
+    elif state.running == state.after:
+        runs = f"it runs {state.running}, the new release,"
     else:
-        runs = f"it runs {stand.running}, which is not what ran before ({stand.before or 'unknown'}),"
-    amiss = f", but has {'; '.join(stand.amiss)}" if stand.amiss else ""
-    return f"{runs} and is {'healthy' if stand.healthy else 'not healthy'}{amiss}"
+        runs = f"it runs {state.running}, which is not what ran before ({state.before or 'unknown'}),"
+    amiss = f", but has {'; '.join(state.amiss)}" if state.amiss else ""
+    return f"{runs} and is {'healthy' if state.healthy else 'not healthy'}{amiss}"
 
 
-def is_safe(stand: Stand) -> bool:
+def is_safe(state: RehearsalState) -> bool:
     """Whether it stands where it may be left: a version that was seen to be good, and is so now."""
-    if not stand.healthy or not stand.running or stand.amiss:
+    if not state.healthy or not state.running or state.amiss:
         return False
-    return stand.given_up or not _commands(stand) or stand.running in {stand.before, stand.after}
+    return state.given_up or not _commands(state) or state.running in {state.before, state.after}
 
 
-def cut_off(steps: Iterable[Step]) -> Leg | None:
+def cut_off(steps: Iterable[LegResult]) -> Leg | None:
     """The leg that was begun last and never ended; None when none was."""
     last = next(reversed(tuple(steps)), None)
-    return last.leg if last and last.state is State.BEGUN else None
+    return last.leg if last and last.state is LegState.BEGUN else None

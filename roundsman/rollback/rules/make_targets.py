@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 #: What makes make print all it knows and make nothing: its rules without the built-in ones, and a goal of ours with an
-#: empty recipe, so that no rule of the makefile is tried for it. One that is older than 3.82 can be told no rule, and
+#: empty recipe, so that no rule of the makefile is tried for it. One that is older than 3.82 can be given no rule, and
 #: gets a goal that nobody has.
 _PRINT = ("-pRrq", "--no-print-directory")
 LIST, OLD_LIST = (*_PRINT, "--eval=.roundsman:;", ".roundsman"), (*_PRINT, ":")
@@ -55,9 +55,9 @@ def goals(argv: Sequence[str]) -> list[str]:
     return [word for word in _parts(argv)[1] if "=" not in word]
 
 
-def complaint(said: str) -> str:
-    """Why make could not read its makefile, by what it said; that it has no target `:` is what was asked for."""
-    return next((line for line in said.splitlines() if _COMPLAINT.search(line) and not _NOBODYS.search(line)), "")
+def complaint(errors: str) -> str:
+    """Why make could not read its makefile, by its own words; that it has no target `:` is what was asked for."""
+    return next((line for line in errors.splitlines() if _COMPLAINT.search(line) and not _NOBODYS.search(line)), "")
 
 
 def missing(listing: str, wanted: Iterable[str]) -> list[str] | None:

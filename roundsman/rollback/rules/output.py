@@ -8,11 +8,11 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 from roundsman.report.rules.text import plain, scrubbed
 
 #: Bytes kept of the beginning and of the end of an output.
-HEAD = TAIL = 8000
+HEAD_BYTES = TAIL_BYTES = 8000
 #: Bytes more on each side of a cut: a secret that the cut goes through can't be recognised, so they are dropped.
-MARGIN = 1000
+MARGIN_BYTES = 1000
 #: A shorter value stands in too many words to be taken out of them.
-SHORTEST = 4
+MIN_SECRET_CHARACTERS = 4
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|key|auth|credential|cookie|session|private|dsn|salt|pin$|pwd$")
 _INNOCENT = frozenset({"true", "false", "none", "null"})
 
@@ -29,7 +29,7 @@ def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
         if _SECRET.search(name):
             found |= {value, *value.splitlines()}
         found |= set(_passwords(value))
-    plain_ones = {value for value in found if len(value) >= SHORTEST and value.lower() not in _INNOCENT}
+    plain_ones = {value for value in found if len(value) >= MIN_SECRET_CHARACTERS and value.lower() not in _INNOCENT}
     coded = {form for value in plain_ones for form in _forms(value)}
     return tuple(sorted(plain_ones | coded, key=lambda value: (-len(value), value)))
 
@@ -69,14 +69,14 @@ def kept(head: bytes, tail: bytes, dropped: int, secrets: Iterable[str]) -> str:
     secrets = tuple(secrets)
     if not dropped:
         return _whole(redacted((head + tail).decode("utf-8", "replace"), secrets))
-    first = redacted(head.decode("utf-8", "replace"), secrets)[:-MARGIN]
-    last = redacted(tail.decode("utf-8", "replace"), secrets)[MARGIN:]
-    return f"{first}\n[{dropped + 2 * MARGIN} bytes left out]\n{last}"
+    first = redacted(head.decode("utf-8", "replace"), secrets)[:-MARGIN_BYTES]
+    last = redacted(tail.decode("utf-8", "replace"), secrets)[MARGIN_BYTES:]
+    return f"{first}\n[{dropped + 2 * MARGIN_BYTES} bytes left out]\n{last}"
 
 
 def _whole(text: str) -> str:
-    most = HEAD + TAIL
-    return text if len(text) <= most else f"{text[:HEAD]}\n[left out]\n{text[-TAIL:]}"
+    most = HEAD_BYTES + TAIL_BYTES
+    return text if len(text) <= most else f"{text[:HEAD_BYTES]}\n[left out]\n{text[-TAIL_BYTES:]}"
 
 
 def last_line(text: str) -> str:

@@ -11,13 +11,13 @@ from roundsman.site.rules.rehearsal_promise import PRODUCTION, STAGING, Environm
 from roundsman.site.rules.site import ReleasePromise, Site
 
 #: Commands of one rehearsal at most: deploy, roll back, deploy again, and one to end it; each has its time to settle.
-COMMANDS = 4
+MAX_COMMANDS = 4
 #: Seconds that a whole rehearsal may take.
-LONGEST = 4 * 3600.0
+MAX_REHEARSAL_SECONDS = 4 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RehearsalPlan:
     """A rehearsal in one environment. With a refusal nothing of it is run."""
 
     site: Site
@@ -25,7 +25,7 @@ class Plan:
     environment: str
     refusals: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What the commands are told about where they are."""
+    """What the commands find in their environment about where they are."""
     confirmed: str = ""
     """For production the version that somebody said runs there; when another one does, no command is run."""
 
@@ -35,7 +35,7 @@ class Plan:
         return self.site.release or ReleasePromise()
 
 
-def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> Plan:
+def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> RehearsalPlan:
     """What would be run. `running` is the version that runs there now, and `confirm` what was said to be so.
 
     Production is rehearsed only when somebody named site and version, and they are right: who knows what runs there
@@ -43,12 +43,12 @@ def plan(site: Site, environment: str, confirm: str = "", running: str = "") -> 
     """
     here = place(site, environment)
     refusals = tuple(_refusals(site, here, environment, confirm, running))
-    told = {"ROUNDSMAN_ENVIRONMENT": environment, "ROUNDSMAN_BASE_URL": here.base_url}
-    variables = {**told, **_environment(site, environment).env}
-    return Plan(here, environment, refusals, variables, running if environment == PRODUCTION else "")
+    own = {"ROUNDSMAN_ENVIRONMENT": environment, "ROUNDSMAN_BASE_URL": here.base_url}
+    variables = {**own, **_environment(site, environment).env}
+    return RehearsalPlan(here, environment, refusals, variables, running if environment == PRODUCTION else "")
 
 
-def plan_by_file(site: Site, environment: str, confirm: str = "") -> Plan:
+def plan_by_file(site: Site, environment: str, confirm: str = "") -> RehearsalPlan:
     """The plan as far as the site file alone tells: in production the version that somebody confirms is believed."""
     return plan(site, environment, confirm, running=confirm.partition(":")[2] or "?")
 
@@ -73,9 +73,9 @@ def _refusals(site: Site, here: Site, environment: str, confirm: str, running: s
     for name in ("version", "deploy", "rollback"):
         if not getattr(release, name):
             yield f"release.{name}: saw none in the site file, wanted one: without it nothing can be proven"
-    if COMMANDS * (release.rehearsal.timeout + release.rehearsal.settle) > LONGEST:
-        saw = f"{release.rehearsal.timeout:g}s and {release.rehearsal.settle:g}s for each of {COMMANDS} commands"
-        yield f"release.rehearsal: saw timeout and settle of {saw}, wanted at most {LONGEST:g}s for all"
+    if MAX_COMMANDS * (release.rehearsal.timeout + release.rehearsal.settle) > MAX_REHEARSAL_SECONDS:
+        saw = f"{release.rehearsal.timeout:g}s and {release.rehearsal.settle:g}s for each of {MAX_COMMANDS} commands"
+        yield f"release.rehearsal: saw timeout and settle of {saw}, wanted at most {MAX_REHEARSAL_SECONDS:g}s for all"
     own = _environment(site, environment).base_url
     if environment == STAGING and not site.staging and (own is None or own == site.base_url):
         mend = "write its base_url under release.environments.staging, or staging: true when this site is one"
@@ -95,20 +95,20 @@ def _unconfirmed(here: Site, confirm: str, running: str) -> Iterator[str]:
         yield f"production: saw --confirm {confirm}, wanted this site and the version that runs there now"
 
 
-def planned(one: Plan) -> list[str]:
+def planned(one: RehearsalPlan) -> list[str]:
     """The plan as lines for whoever decides."""
     if one.refusals:
-        return [f"refused: {said}" for said in one.refusals]
+        return [f"refused: {reason}" for reason in one.refusals]
     release, deploys, backs = one.release, *(sum(leg in kind for leg in COURSE) for kind in (DEPLOYS, ROLLS_BACK))
-    told = " ".join(f"{name}={shlex.quote(value)}" for name, value in shown(one.variables).items())
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in shown(one.variables).items())
     drill = release.rehearsal
     named = {"schema head": release.schema_head, "data checksum": release.data_checksum}
-    compared = ["version", *(name for name, said in named.items() if said), *pages_of(one.site)]
+    compared = ["version", *(name for name, promised in named.items() if promised), *pages_of(one.site)]
     return [
         f"{one.site.site}, {one.environment}: {one.site.base_url}",
         f"deploy ({deploys} times): {shlex.join(release.deploy)}",
         f"roll back ({backs} time): {shlex.join(release.rollback)}",
-        f"with {told}",
+        f"with {variables}",
         f"each within {drill.timeout:g}s, and the site as it should be within {drill.settle:g}s after it",
         f"compared: {', '.join(compared)}",
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 #: Shown of a hash. It is keyed with a random key that lives as long as one comparison, so that a short value can't be
 #: found by trying all of them, and so that hashes of two reports tell nothing together.
-SHOWN = 10
+SHOWN_HASH_DIGITS = 10
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
@@ -16,7 +16,7 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SettingDifference:
     """One setting that is not the same. A hash is empty where the setting is not there."""
 
     name: str
@@ -37,7 +37,7 @@ def hashed(output: bytes, key: bytes) -> dict[str, str]:
     NAME=VALUE, one a line, or each ended by a zero byte where a value may have several lines.
 
     Raises:
-        SettingsError: a line is none of these. It may be a part of a secret, so nothing of it is told.
+        SettingsError: a line is none of these. It may be a part of a secret, so nothing of it is shown.
     """
     parts = output.split(b"\0") if b"\0" in output else output.splitlines()
     found: dict[str, str] = {}
@@ -58,11 +58,11 @@ def hashed(output: bytes, key: bytes) -> dict[str, str]:
 
 def differences(
     staging: Mapping[str, str], production: Mapping[str, str], meant: Collection[str]
-) -> tuple[Difference, ...]:
+) -> tuple[SettingDifference, ...]:
     """Settings that are not the same, by name, without those that are meant to differ."""
     names = sorted((staging.keys() | production.keys()) - set(meant))
     return tuple(
-        Difference(name, staging.get(name, "")[:SHOWN], production.get(name, "")[:SHOWN])
+        SettingDifference(name, staging.get(name, "")[:SHOWN_HASH_DIGITS], production.get(name, "")[:SHOWN_HASH_DIGITS])
         for name in names
         if staging.get(name) != production.get(name)
     )

@@ -1,41 +1,22 @@
-"""The picture of a rehearsal: which tables were locked when, by which migration, and who had to wait."""
+"""The page of a rehearsal: which tables were locked when, by which migration, and who had to wait."""
 
-import asyncio
 import base64
 import io
 from collections.abc import Sequence
 
-from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-
-from roundsman.database.rules.judge_migrations import factors_of
 from roundsman.database.rules.migration_claims import seconds
-from roundsman.database.rules.migration_facts import MigrationFacts
-from roundsman.database.rules.migration_locks import Hold, holds
-from roundsman.database.rules.migration_plan import Migrations
+from roundsman.database.rules.migration_locks import Hold
 from roundsman.report.rules.text import code_for_markdown, for_markdown, for_picture, markdown_table, shortened
 from roundsman.report.rules.verdict import Outcome, Verdict
 
 #: Told apart by colour-blind readers too; dark enough for white and light enough for black.
 _READS, _WRITES = "#d55e00", "#1f7fc0"
 #: Locks that one picture has room for.
-_ROWS = 30
+_MAX_ROWS = 30
 
 
-@task(task_run_name="publish the rehearsal of {name}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE)
-async def publish_rehearsal(name: str, plan: Migrations, facts: MigrationFacts, verdicts: Sequence[Verdict]) -> None:
-    """Write the rehearsal as a page: who was kept waiting, as a picture and as a table, and what needs somebody."""
-    taken = holds(facts.up, factors_of(plan, facts)) if facts.up else []
-    picture = await asyncio.to_thread(timeline, taken)
-    page = page_of(name, taken, verdicts, picture)
-    await acreate_markdown_artifact(
-        page, key=f"migrations-{name}".lower().replace("_", "-"), description=for_markdown(f"{name}: migrations")
-    )
-
-
-def page_of(name: str, taken: Sequence[Hold], verdicts: Sequence[Verdict], picture: str) -> str:
-    """The page in Markdown; `picture` is a data URI, or empty."""
+def page_of(name: str, taken: Sequence[Hold], verdicts: Sequence[Verdict], picture: str, reused: str = "") -> str:
+    """The page in Markdown. `picture` is a data URI, or empty; `reused` says that the rehearsal is an earlier one."""
     wrong = [
         f"- **{one.outcome.upper()} {for_markdown(verdict.subject)}** `{one.claim}`: "
         f"{for_markdown(f'saw {one.saw}, wanted {one.wanted}')}"
@@ -46,6 +27,7 @@ def page_of(name: str, taken: Sequence[Hold], verdicts: Sequence[Verdict], pictu
     heads = ["migration", "table", "lock", "who waits", "here", "in production", "statement"]
     parts = [
         f"# Migrations of {for_markdown(name)}",
+        for_markdown(f"{reused[:1].upper()}{reused[1:]}.") if reused else "",
         "\n".join(wrong) or "Nothing needs anybody.",
         f"![Locks of the migrations: when, on which table, and who waits]({picture})" if picture else "",
         markdown_table(heads, map(_row, taken)) if taken else "",
@@ -69,7 +51,7 @@ def timeline(taken: Sequence[Hold]) -> str:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    shown = sorted(sorted(taken, key=lambda one: -one.projected)[:_ROWS], key=lambda one: -one.since)
+    shown = sorted(sorted(taken, key=lambda one: -one.projected)[:_MAX_ROWS], key=lambda one: -one.since)
     figure = Figure(figsize=(9, 1.4 + 0.34 * len(shown)), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()

@@ -24,8 +24,8 @@ from roundsman.database.rules.migration_plan import Protection
 
 _WANTED = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
 #: Seconds to wait for the server.
-_PATIENCE = 10
-_READS_ONLY = "-c default_transaction_read_only=on -c lock_timeout=1s -c statement_timeout=10s"
+_CONNECT_SECONDS = 10
+_READ_ONLY_OPTIONS = "-c default_transaction_read_only=on -c lock_timeout=1s -c statement_timeout=10s"
 #: Of a copy's file, which stands beside the golden database.
 _SUFFIX = ".db"
 
@@ -81,7 +81,10 @@ def connected(url: URL, *, reads_only: bool = False) -> Iterator[Connection]:
         )
     else:
         plain = url.set(drivername="postgresql+psycopg")
-        patience: dict[str, Any] = {"connect_timeout": _PATIENCE, **({"options": _READS_ONLY} if reads_only else {})}
+        patience: dict[str, Any] = {
+            "connect_timeout": _CONNECT_SECONDS,
+            **({"options": _READ_ONLY_OPTIONS} if reads_only else {}),
+        }
         engine = create_engine(plain, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=patience)
     try:
         with _explained(url), engine.connect() as connection:
