@@ -43,11 +43,11 @@ async def check_migration_rehearsal(  # noqa: PLR0913, PLR0917 - a check's param
     facts, now = await look_at_production(rehearsed.facts, plan, live), datetime.now(UTC)
     verdicts = accept(judge(name, owner, plan, facts, queries), plan, facts, now.date())
     # A rehearsal is remembered by when it was done: quoting an earlier one makes it no younger.
-    done_at, reused = now, ""
+    await remember_rehearsal(recorded(name, plan, facts, verdicts, rehearsed.rehearsed_at))
+    reused = ""
     if rehearsed.rehearsed_at < started:
-        done_at, reused = rehearsed.rehearsed_at, reused_words(rehearsed.rehearsed_at, now)
-        verdicts = marked_as_reused(verdicts, done_at, now)
+        reused = reused_words(rehearsed.rehearsed_at, now)
+        verdicts = marked_as_reused(verdicts, rehearsed.rehearsed_at, now)
         log.info("%s: migrations %s", name, reused)
-    await remember_rehearsal(recorded(name, plan, facts, verdicts, done_at))
     await publish_rehearsal(name, plan, facts, verdicts, reused)
     return verdicts

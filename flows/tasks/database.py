@@ -46,19 +46,64 @@ from roundsman.report.rules.verdict import Verdict
 #: How long an unchanged rehearsal is used again. What its key can't see, such as the machine, changes more slowly.
 REHEARSAL_EXPIRES = timedelta(days=7)
 
-_ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-_LEDGER: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [0.5, 2, 5], **_ONCE}
-_READ: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [1, 5], **_ONCE}
 
-watch_indexes = task(index_store.watch_indexes, task_run_name="watch the indexes of {database}", **_LEDGER)
-look_at_indexes = task(indexes.look_at_indexes, task_run_name="look at the indexes of {database.database}", **_READ)
-remember_plans = task(query_store.remember_plans, task_run_name="remember the plans of {database}", **_LEDGER)
-look_at_queries = task(queries_.look_at_queries, task_run_name="look at the plans of {database.database}", **_READ)
-remember_rehearsal = task(migration_store.remember_rehearsal, task_run_name="remember the rehearsal", **_LEDGER)
-drop_old_copies = task(rehearse_migrations.drop_old_copies, task_run_name="drop old copies of {name}", **_ONCE)
-rehearsal_key = task(keys.rehearsal_key, task_run_name="look for what changed since {name} was rehearsed", **_ONCE)
+watch_indexes = task(
+    index_store.watch_indexes,
+    task_run_name="watch the indexes of {database}",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+look_at_indexes = task(
+    indexes.look_at_indexes,
+    task_run_name="look at the indexes of {database.database}",
+    retries=2,
+    retry_delay_seconds=[1, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+remember_plans = task(
+    query_store.remember_plans,
+    task_run_name="remember the plans of {database}",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+look_at_queries = task(
+    queries_.look_at_queries,
+    task_run_name="look at the plans of {database.database}",
+    retries=2,
+    retry_delay_seconds=[1, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+remember_rehearsal = task(
+    migration_store.remember_rehearsal,
+    task_run_name="remember the rehearsal",
+    retries=3,
+    retry_delay_seconds=[0.5, 2, 5],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+drop_old_copies = task(
+    rehearse_migrations.drop_old_copies,
+    task_run_name="drop old copies of {name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+rehearsal_key = task(
+    keys.rehearsal_key,
+    task_run_name="look for what changed since {name} was rehearsed",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 look_at_production = task(
-    rehearse_migrations.look_at_production, task_run_name="look at the revision and rows of production", **_ONCE
+    rehearse_migrations.look_at_production,
+    task_run_name="look at the revision and rows of production",
+    cache_policy=NO_CACHE,
+    persist_result=False,
 )
 
 
@@ -81,15 +126,16 @@ async def rehearse_on_copy(  # noqa: PLR0913, PLR0917 - a task's parameters are 
     A rehearsal that went wrong is not kept: tomorrow there may be room on the disk. With PREFECT_TASKS_REFRESH_CACHE
     every rehearsal is done anew.
     """
-    rehearsed_at = datetime.now(UTC)
     facts = await rehearse_migrations.rehearse_on_copy(name, plan, live, folder, queries)
     transaction = get_transaction()
     if transaction and not (key and rehearse_migrations.is_settled(facts)):
         transaction.write_on_commit = False
-    return RehearsedCopy(facts, rehearsed_at)
+    return RehearsedCopy(facts, datetime.now(UTC))
 
 
-@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, **_ONCE)
+@task(
+    task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE, persist_result=False
+)
 async def publish_review(report: Report) -> None:
     """Write the review as a page, and as a table of findings. The database's name ends both keys."""
     summary = for_markdown(f"{report.site}: {report.summary}")
@@ -97,7 +143,13 @@ async def publish_review(report: Report) -> None:
     await acreate_table_artifact(rows(report), key=f"review-findings-{report.site}", description=summary)
 
 
-@task(task_run_name="publish the rehearsal of {name}", retries=2, retry_delay_seconds=1, **_ONCE)
+@task(
+    task_run_name="publish the rehearsal of {name}",
+    retries=2,
+    retry_delay_seconds=1,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def publish_rehearsal(
     name: str, plan: Migrations, facts: MigrationFacts, verdicts: list[Verdict], reused: str = ""
 ) -> None:

@@ -6,7 +6,6 @@ anything cached: it measures, or it changes what runs.
 
 import asyncio
 from contextvars import ContextVar
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
@@ -21,46 +20,61 @@ from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
 from roundsman.rollback.rules.legs import where
 from roundsman.rollback.steps import RehearsalRun
 
-_ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-
 # Not cached: which targets a makefile has can't be known from its text and that of its includes. Make expands
 # `$(shell ...)`, `$(wildcard ...)`, environment variables and the time of every file, and remakes included makefiles
 # before it lists a rule. A target that is gone would be reported as there, on the night when somebody needs it; asking
 # make takes a few milliseconds.
-find_commands = task(find_and_run.find_commands, task_run_name="find rollback commands", **_ONCE)
+find_commands = task(
+    find_and_run.find_commands, task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False
+)
 find_rehearsals = task(
     proofs.find_rehearsals,
     task_run_name="find rehearsals of {site.site}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
-    **_ONCE,
+    cache_policy=NO_CACHE,
+    persist_result=False,
 )
 hold_against_now = task(
-    proofs.hold_against_now, task_run_name="hold {site.site}'s rehearsal against what runs", **_ONCE
+    proofs.hold_against_now,
+    task_run_name="hold {site.site}'s rehearsal against what runs",
+    cache_policy=NO_CACHE,
+    persist_result=False,
 )
 find_rollback_faults = task(
-    proofs.find_rollback_faults, task_run_name="find what is wrong with rollbacks of {site.site}", **_ONCE
+    proofs.find_rollback_faults,
+    task_run_name="find what is wrong with rollbacks of {site.site}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
 )
 
 #: The rehearsal of this run, for the hook that a failed leg calls: Prefect hands it nothing but the transaction.
 under_way: ContextVar[RehearsalRun] = ContextVar("under_way")
 
-prepare = task(rehearse.prepare, task_run_name="plan {environment}", **_ONCE)
-take_up = task(rehearse.take_up, task_run_name="take {plan.environment}", **_ONCE)
-begin = task(rehearse.begin, task_run_name="begin", **_ONCE)
-run_leg = task(rehearse.run_leg, task_run_name="{leg}", **_ONCE)
-end_earlier = task(rehearse.end_earlier, task_run_name="end the earlier one", **_ONCE)
-compare_settings = task(rehearse.compare_settings, task_run_name="compare settings", **_ONCE)
-conclude_rehearsal = task(rehearse.conclude, task_run_name="write down", **_ONCE)
+prepare = task(rehearse.prepare, task_run_name="plan {environment}", cache_policy=NO_CACHE, persist_result=False)
+take_up = task(rehearse.take_up, task_run_name="take {plan.environment}", cache_policy=NO_CACHE, persist_result=False)
+begin = task(rehearse.begin, task_run_name="begin", cache_policy=NO_CACHE, persist_result=False)
+run_leg = task(rehearse.run_leg, task_run_name="{leg}", cache_policy=NO_CACHE, persist_result=False)
+end_earlier = task(
+    rehearse.end_earlier, task_run_name="end the earlier one", cache_policy=NO_CACHE, persist_result=False
+)
+compare_settings = task(
+    rehearse.compare_settings, task_run_name="compare settings", cache_policy=NO_CACHE, persist_result=False
+)
+conclude_rehearsal = task(rehearse.conclude, task_run_name="write down", cache_policy=NO_CACHE, persist_result=False)
 
 
-@begin.on_rollback
 async def _end(_: Transaction) -> None:
     """A later leg failed, so Prefect rolls the beginning back: that ends the rehearsal."""
     await under_way.get().end()
 
 
-@task(task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, **_ONCE)
+begin.on_rollback(_end)
+
+
+@task(
+    task_run_name="publish {report.site}", retries=2, retry_delay_seconds=1, cache_policy=NO_CACHE, persist_result=False
+)
 async def publish_rehearsal(report: Report, outcome: RehearsalOutcome) -> None:
     """Write the rehearsal as a page, with each leg and what its command said."""
     picture = await asyncio.to_thread(timeline, outcome.state.steps)

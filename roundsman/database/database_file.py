@@ -189,7 +189,9 @@ def check_golden(promised: Database, shown: str) -> None:
         SiteFileError: it is. Where one of them can't be reached, the review says so later.
     """
     plan = promised.migrations
-    for variable in (promised.url.env, *(node.env for node in promised.nodes)) if plan else ():
+    if plan is None:
+        return
+    for variable in (promised.url.env, *(node.env for node in promised.nodes)):
         with suppress(RehearsalError):
             golden, live = address(plan.golden), address(variable)
             if not same_database(golden, live):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Engine, delete, select
+from sqlmodel import col
 
 from roundsman.database.rules.index_facts import IndexUses
 from roundsman.database.rules.index_usage import WatchedIndex, watched
@@ -34,10 +35,18 @@ def write_counts(engine: Engine, database: str, nodes: Counts, now: datetime) ->
             before = {row.name: WatchedIndex(row.scans, row.reset, row.since, row.seen_at) for row in rows}
             seen[node] = {name: watched(before.get(name), count, now) for name, count in counts.items()}
             if gone := [name for name in before if name not in counts]:
-                mine = IndexUseRow.database == database, IndexUseRow.node == node
-                session.execute(delete(IndexUseRow).where(*mine, IndexUseRow.name.in_(gone)))
-            for name, one in seen[node].items():
-                key = {"database": database, "node": node, "name": name}
-                said = {"scans": one.scans, "reset": one.reset, "since": one.since, "seen_at": one.seen_at}
-                session.merge(IndexUseRow(**key, **said))
+                mine = delete(IndexUseRow).where(col(IndexUseRow.database) == database, col(IndexUseRow.node) == node)
+                session.execute(mine.where(col(IndexUseRow.name).in_(gone)))
+            for name, index in seen[node].items():
+                session.merge(
+                    IndexUseRow(
+                        database=database,
+                        node=node,
+                        name=name,
+                        scans=index.scans,
+                        reset=index.reset,
+                        since=index.since,
+                        seen_at=index.seen_at,
+                    )
+                )
     return seen

@@ -111,8 +111,20 @@ def look(connection: Connection) -> tuple[IndexFacts, dict[str, IndexUses]]:
     """The facts of the database, and how often each index was used on this node."""
     say = connection.exec_driver_sql
     indexes = tuple(
-        Index(name, table, tuple(keys), tuple(columns), *rest[:5], tuple(rest[5]), *rest[6:])
-        for name, table, keys, columns, *rest in say(_INDEXES)
+        Index(
+            name,
+            table,
+            tuple(keys),
+            tuple(columns),
+            method,
+            unique,
+            constraint,
+            valid,
+            predicate,
+            tuple(included),
+            *size,
+        )
+        for name, table, keys, columns, method, unique, constraint, valid, predicate, included, *size in say(_INDEXES)
     )
     keys = tuple(
         ForeignKey(name, table, tuple(columns), tuple(types), parent, tuple(theirs), tuple(their_types))

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from roundsman.database.read_only import analyzed, numbered
 from roundsman.database.rules.index_facts import ForeignKey, Index, IndexFacts, Table
@@ -73,10 +74,10 @@ def _indexes(connection: Connection, table: str, columns: dict[str, tuple[str, i
 def _foreign_keys(
     connection: Connection, table: str, columns: dict[str, dict[str, tuple[str, int]]]
 ) -> Iterator[ForeignKey]:
-    told: dict[int, list] = {}
+    parts: dict[int, list[Row[Any]]] = {}
     for row in connection.exec_driver_sql(f"PRAGMA foreign_key_list({quoted(table, always=True)})"):
-        told.setdefault(row[0], []).append(row)
-    for rows in told.values():
+        parts.setdefault(row[0], []).append(row)
+    for rows in parts.values():
         ordered = sorted(rows, key=lambda row: row[1])
         parent = next((name for name in columns if name.lower() == ordered[0][2].lower()), ordered[0][2])
         theirs = columns.get(parent, {})

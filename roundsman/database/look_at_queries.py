@@ -55,8 +55,10 @@ def plans_on(url: URL, promised: Queries, queries: tuple[NamedQuery, ...]) -> tu
     with reading(url, promised.timeout) as connection:
         if url.get_backend_name() == "sqlite":
             tables = sqlite.rows(connection)
-            plan = lambda one: (sqlite.plan(connection, one, tables), frozenset())  # noqa: E731 - as above
-            return tuple(_planned(connection, query, plan) for query in queries)
+            return tuple(
+                _planned(connection, query, lambda one: (sqlite.plan(connection, one, tables), frozenset()))
+                for query in queries
+            )
         planned = [_planned(connection, query, lambda one: postgresql.plan(connection, one)) for query in queries]
         return tuple(_ran(connection, seen) for seen in planned)
 

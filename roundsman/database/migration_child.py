@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from migration_errors import without_values
-from migration_watchers import NotTheCopy, PostgreSQL, SQLite
+# The type checker knows them by the package that they are in, and this process by the folder.
+from migration_errors import without_values  # type: ignore[import-not-found]
+from migration_watchers import NotTheCopy, PostgreSQL, SQLite  # type: ignore[import-not-found]
 
 sys.path.pop(0)  # this folder: its other modules are not the migrations' business
 
@@ -161,7 +162,8 @@ def _destination(order: dict[str, Any]) -> str:
 
 def _upward(script: ScriptDirectory, current: tuple[str, ...]) -> list[Any]:
     """The steps of `alembic upgrade heads`."""
-    return list(script._upgrade_revs("heads", current))  # noqa: SLF001 - as alembic.command does
+    revisions: Any = current  # Alembic takes several, and says otherwise
+    return list(script._upgrade_revs("heads", revisions))  # noqa: SLF001 - as alembic.command does
 
 
 def _downward(script: ScriptDirectory, start: tuple[str, ...]) -> list[Any]:
@@ -198,7 +200,8 @@ def _commands(script: ScriptDirectory, start: tuple[str, ...], made: list[Any]) 
     found = []
     for target in [*sorted({*start, *stood}), *bases]:
         try:
-            steps = script._downgrade_revs(target, tuple(sorted(_heads(applied))))  # noqa: SLF001 - as alembic.command
+            heads: Any = tuple(sorted(_heads(applied)))  # as above
+            steps = script._downgrade_revs(target, heads)  # noqa: SLF001 - as alembic.command
             taken = {step.revision.revision for step in steps}
         except CommandError:
             continue

@@ -495,7 +495,7 @@ def _asked_name(question: bytes) -> tuple[str, int]:
 
 def _watch_file(path: Path) -> int:
     """A descriptor that can be read as soon as anybody opens the file."""
-    watched = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    watched: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if watched < 0 or libc.inotify_add_watch(watched, os.fsencode(path), _IN_OPEN) < 0:
         raise GuardError(f"inotify: {os.strerror(ctypes.get_errno())}")
     return watched

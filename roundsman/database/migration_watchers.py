@@ -158,9 +158,10 @@ class PostgreSQL:
     def _look(self, connection: Connection) -> dict[str, Any]:
         cursor = connection.connection.cursor()
         cursor.execute(LOOK)
-        [told] = cursor.fetchone()
+        answer: Any = cursor.fetchone()
         cursor.close()
-        return json.loads(told)
+        found: dict[str, Any] = json.loads(answer[0])
+        return found
 
 
 def _name(schema: str, table: str) -> str:
@@ -256,7 +257,7 @@ class SQLite:
         """Whether another connection could read, and write, at this moment. The migration's stands still meanwhile."""
         if self._other is None:
             self._other = sqlite3.connect(self.copy, timeout=0, isolation_level=None)
-        return tuple(self._can(*words) for words in (("SELECT 1 FROM sqlite_master",), ("BEGIN IMMEDIATE", "ROLLBACK")))
+        return self._can("SELECT 1 FROM sqlite_master"), self._can("BEGIN IMMEDIATE", "ROLLBACK")
 
     def _can(self, *statements: str) -> bool:
         try:

@@ -84,14 +84,17 @@ def top(connection: Connection, most: int) -> dict[str, Any]:
 def _written(connection: Connection, query: NamedQuery) -> str:
     """The query with its values written into it."""
     text = query.spelled(lambda name: f"%({name})s", lambda between: between.replace("%", "%%"))
-    return psycopg.ClientCursor(connection.connection.driver_connection).mogrify(text, query.limits.params)
+    driver: psycopg.Connection[Any] | None = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - it is connected
+    return psycopg.ClientCursor(driver).mogrify(text, query.limits.params)
 
 
 def _explained(connection: Connection, sql: str) -> QueryPlan:
-    [(told,)] = _ask(connection, sql).fetchall()
-    return from_postgresql(told[0])
+    [(plans,)] = _ask(connection, sql).fetchall()
+    return from_postgresql(plans[0])
 
 
 def _ask(connection: Connection, sql: str) -> Any:
-    cursor = connection.connection.driver_connection.cursor()
+    driver: Any = connection.connection.driver_connection
+    cursor = driver.cursor()
     return cursor.execute(sql, binary=True)

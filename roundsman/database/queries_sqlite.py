@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,11 +15,12 @@ _CALLED = re.compile(r"\b(?:FROM|JOIN|,)\s+\"?(\w+)\"?\s+(?:AS\s+)?(\w+)", re.IG
 
 def plan(connection: Connection, query: NamedQuery, tables: Mapping[str, int]) -> QueryPlan:
     """The plan of a query. It speaks of tables as the query calls them."""
-    cursor = connection.connection.driver_connection.cursor()
-    told = cursor.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.limits.params).fetchall()
+    driver: Any = connection.connection.driver_connection
+    cursor = driver.cursor()
+    steps = cursor.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.limits.params).fetchall()
     cursor.close()
     names = {called: table for table, called in _CALLED.findall(query.sql) if table in tables}
-    return from_sqlite([(row[0], row[1], row[3]) for row in told], names)
+    return from_sqlite([(row[0], row[1], row[3]) for row in steps], names)
 
 
 def rows(connection: Connection) -> dict[str, int]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.database.rules.query_facts import KnownPlan, ObservedQuery, PlanHistory, QueryFacts
 from roundsman.ledger.ledger import use_ledger
@@ -33,12 +34,12 @@ def write_plans(engine: Engine, database: str, facts: QueryFacts, now: datetime)
 def _history(session: Session, database: str, seen: ObservedQuery, now: datetime) -> PlanHistory:
     assert seen.plan is not None  # noqa: S101 - the caller looked
     mine = select(QueryPlanRow).filter_by(database=database, query=seen.query.name, statement_hash=seen.query.digest)
-    last = session.scalars(mine.order_by(QueryPlanRow.since.desc()).limit(2)).all()
+    last = session.scalars(mine.order_by(col(QueryPlanRow.since).desc()).limit(2)).all()
     blocks = seen.ran.blocks if seen.ran else None
     if last and last[0].fingerprint == seen.plan.fingerprint:
         current, before = last[0], last[1] if len(last) > 1 else None
         current.seen_at, current.cost, current.blocks = now, seen.plan.cost, blocks
-        return PlanHistory(current.since, before and _known(before))
+        return PlanHistory(current.since, _known(before) if before else None)
     session.add(
         QueryPlanRow(
             database=database,

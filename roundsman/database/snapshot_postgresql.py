@@ -97,7 +97,7 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
         kinds.setdefault((space, name), {})[column] = kind
         if is_key:
             keys[shown(space, name)] = (*keys.get(shown(space, name), ()), column)
-    rows, sums, types = {}, {}, {}
+    rows, sums, types = dict[str, int](), dict[str, str](), dict[str, str]()
     for (space, name), columns in kinds.items():
         table = shown(space, name)
         # The key's own column may have another name since then.

@@ -7,6 +7,7 @@ the text.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -29,7 +30,8 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
     say = connection.exec_driver_sql
     master = [tuple(row) for row in say("SELECT type, name, tbl_name, sql FROM sqlite_master")]
     mine = [one for one in master if not one[2].startswith(("sqlite_", "alembic_version"))]
-    lines, rows, sums, types, keys = [f"user_version {say('PRAGMA user_version').scalar()}"], {}, {}, {}, {}
+    lines, rows = [f"user_version {say('PRAGMA user_version').scalar()}"], dict[str, int]()
+    sums, types, keys = dict[str, str](), dict[str, str](), dict[str, tuple[str, ...]]()
     for kind, name, _, sql in mine:
         if kind != "table":
             if sql and kind != "index":
@@ -44,13 +46,13 @@ def look(connection: Connection, first: Mapping[str, Sequence[str]]) -> Snapshot
         rows[name], digests = _digests(connection, name, sorted(kinds), order)
         sums |= {f"{name}.{column}": digest for column, digest in digests.items()}
         types |= {f"{name}.{column}": kinds[column] for column in kinds}
-    told = {one[1] for one in master}
-    known = set(say("SELECT DISTINCT tbl FROM sqlite_stat1").scalars()) if "sqlite_stat1" in told else set()
+    there = {one[1] for one in master}
+    known = set(say("SELECT DISTINCT tbl FROM sqlite_stat1").scalars()) if "sqlite_stat1" in there else set()
     size = say("PRAGMA page_count").scalar_one() * say("PRAGMA page_size").scalar_one()
     broken = [f"{row[0]}: a row refers to none of {row[2]}" for row in say("PRAGMA foreign_key_check")]
     broken += [line for line in say("PRAGMA integrity_check").scalars() if line != "ok"]
     names = [one[1] for one in mine if one[0] in {"table", "view"}]
-    relations = {name: columns for name in names if (columns := _columns(connection, name)) is not None}
+    relations = {name: shapes for name in names if (shapes := _columns(connection, name)) is not None}
     things, guards = _keys_and_checks(connection, mine)
     return Snapshot(
         tuple(sorted(lines)), rows, sums, types, frozenset(known), size, tuple(dict.fromkeys(broken)), keys=keys,
@@ -74,7 +76,7 @@ def _columns(connection: Connection, name: str) -> dict[str, ColumnShape] | None
 
 
 def _keys_and_checks(
-    connection: Connection, master: Sequence[tuple]
+    connection: Connection, master: Sequence[tuple[Any, ...]]
 ) -> tuple[frozenset[tuple[str, str, str]], frozenset[tuple[str, str]]]:
     """What a release may count on to be unique, and what refuses rows."""
     say = connection.exec_driver_sql
@@ -93,7 +95,7 @@ def _keys_and_checks(
     return frozenset(things), frozenset(guards)
 
 
-def _table(connection: Connection, name: str, columns: Sequence[tuple], sql: str) -> Iterator[str]:
+def _table(connection: Connection, name: str, columns: Sequence[tuple[Any, ...]], sql: str) -> Iterator[str]:
     say, table = connection.exec_driver_sql, _quoted(name)
     options = [
         word for word in ("AUTOINCREMENT", "WITHOUT ROWID", "STRICT") if re.search(rf"\b{word}\b", sql, re.IGNORECASE)
@@ -181,7 +183,7 @@ def _digests(
     hashes = [hashlib.blake2b(digest_size=16) for _ in columns]
     order = f" ORDER BY {', '.join(map(_quoted, key))}" if key else ""
     wanted = ", ".join(map(_quoted, columns))
-    driver = connection.connection.driver_connection
+    driver: Any = connection.connection.driver_connection
     # Not every text is UTF-8. As an array its bytes are not those of a blob.
     driver.text_factory = bytearray
     raw = driver.cursor()

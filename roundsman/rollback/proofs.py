@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from roundsman.ledger.ledger import LedgerError, known, last_rehearsal, use_ledger
 from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
@@ -50,20 +51,21 @@ async def find_rollback_faults(site: Site) -> dict[str, str]:
 def rollback_faults_of(session: Session, site: str) -> dict[str, str]:
     """As `find_rollback_faults`, in a session."""
     found = (
-        select(RunRow.id, VerdictRow.rollback, FindingRow.outcome, FindingRow.saw)
-        .join(VerdictRow, VerdictRow.run_id == RunRow.id)
-        .join(FindingRow, FindingRow.verdict_id == VerdictRow.id)
-        .where(RunRow.site == site, VerdictRow.check == CHECK, FindingRow.claim == COMMAND.id)
+        select(col(RunRow.id), col(VerdictRow.rollback), col(FindingRow.outcome), col(FindingRow.saw))
+        .join(VerdictRow, col(VerdictRow.run_id) == col(RunRow.id))
+        .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
+        .where(col(RunRow.site) == site, col(VerdictRow.check) == CHECK, col(FindingRow.claim) == COMMAND.id)
     )
-    newest = found.with_only_columns(RunRow.id).order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(1)
+    newest = found.with_only_columns(col(RunRow.id))
+    newest = newest.order_by(col(RunRow.started_at).desc(), col(RunRow.id).desc()).limit(1)
     last = session.scalar(newest)
-    rows = session.execute(found.where(RunRow.id == last)).all()
+    rows = session.execute(found.where(col(RunRow.id) == last)).all()
     return {row.rollback: row.saw for row in rows if row.outcome == Outcome.FAIL}
 
 
 def last_rehearsal_of(session: Session, site: str, rule: str) -> RehearsalRow | None:
     """The last rehearsal of a rule's rollback, whichever command that was then."""
-    newest = select(RehearsalRow).filter_by(site=site, rule=rule).order_by(RehearsalRow.finished_at.desc())
+    newest = select(RehearsalRow).filter_by(site=site, rule=rule).order_by(col(RehearsalRow.finished_at).desc())
     return session.scalars(newest.limit(1)).first()
 
 

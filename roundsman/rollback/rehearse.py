@@ -162,17 +162,18 @@ async def compare_settings(site: Site) -> SettingsComparison | None:
     known = site.release.environments if site.release else None
     if not (known and known.staging and known.production and known.staging.settings and known.production.settings):
         return None
-    key, found = secrets.token_bytes(32), []
+    key, found = secrets.token_bytes(32), dict[str, dict[str, str]]()
     for name, environment in ((STAGING, known.staging), (PRODUCTION, known.production)):
         output, trouble = await asyncio.to_thread(_settings, site, name, environment)
         if trouble:
             return SettingsComparison(trouble=f"the settings of {name} can't be read: {trouble}")
         try:
-            found.append(hashed(output, key))
+            found[name] = hashed(output, key)
         except SettingsError as error:
             return SettingsComparison(trouble=f"the settings of {name} can't be read: {error}")
     meant = site.release.rehearsal.differs if site.release else ()
-    return SettingsComparison(differences(*found, meant), len(found[0].keys() | found[1].keys()))
+    staging, production = found[STAGING], found[PRODUCTION]
+    return SettingsComparison(differences(staging, production, meant), len(staging.keys() | production.keys()))
 
 
 def _settings(site: Site, name: str, environment: Environment) -> tuple[bytes, str]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from roundsman.batch.points import point
 from roundsman.rollback.find_and_run import path_of
@@ -134,7 +133,9 @@ class RehearsalRun:
 
     async def _fingerprint_back(self, leg: Leg) -> LegResult:
         found = self.seen[leg] = await fingerprint(self.site, self.now.running)
-        if changes := fingerprints.changes(self._wanted(self.before), found):
+        before = self._wanted(self.before)
+        assert before is not None  # noqa: S101 - its leg came before
+        if changes := fingerprints.changes(before, found):
             raise LegFailedError(f"not as before: {'; '.join(changes)}")
         return LegResult(leg, LegState.PASSED, detail=f"as before: {_counted(found)}")
 
@@ -183,8 +184,9 @@ class RehearsalRun:
         before, after = (self.seen.get(leg) for leg in (Leg.FINGERPRINT_BEFORE, Leg.FINGERPRINT_DEPLOYED))
         if not version or version != self.before:
             return after if version and version == self.after else None
-        stays = self.release.rehearsal.schema_stays and after
-        return replace(before, schema_head=after.schema_head) if before and stays else before
+        if before and after and self.release.rehearsal.schema_stays:
+            return replace(before, schema_head=after.schema_head)
+        return before
 
     async def _look_closer(self) -> None:
         """Whether a version that was seen to be good is so now; its health path alone may not tell."""
@@ -239,7 +241,7 @@ def _difference(seen: Mapping[Leg, Fingerprint], found: Fingerprint) -> str:
 _ENDS: Mapping[Ending, Leg] = MappingProxyType(
     {Ending.ROLL_BACK: Leg.END_BY_ROLL_BACK, Ending.DEPLOY: Leg.END_BY_DEPLOY}
 )
-_LEGS: Mapping[Leg, Callable[[RehearsalRun, Leg], Awaitable[Any]]] = MappingProxyType(
+_LEGS: Mapping[Leg, Callable[[RehearsalRun, Leg], Awaitable[LegResult]]] = MappingProxyType(
     {
         Leg.PRECHECK: RehearsalRun._precheck,  # noqa: SLF001 - a table of this class's own
         Leg.FINGERPRINT_BEFORE: RehearsalRun._fingerprint,  # noqa: SLF001

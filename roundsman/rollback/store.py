@@ -64,7 +64,8 @@ class RehearsalLease:
         empty = {"before_version": "", "after_version": "", "before": {}, "after": {}, "stands": ""}
         with self._fenced() as connection:
             new = insert(ATTEMPT).values(**values, **empty, state=RUNNING, begun_ms=NowMs())
-            return connection.execute(new.returning(ATTEMPT.c.id)).scalar_one()
+            attempt: int = connection.execute(new.returning(ATTEMPT.c.id)).scalar_one()
+            return attempt
 
     def note(self, attempt: int, **values: Any) -> None:
         """Write down what is known of a rehearsal."""
@@ -78,7 +79,7 @@ class RehearsalLease:
             connection.execute(update(ATTEMPT).where(ATTEMPT.c.id == attempt).values(**ended))
             if proof:
                 where = {"site": self.site, "environment": self.environment, "finished_at": datetime.now(UTC)}
-                connection.execute(insert(RehearsalRow.__table__).values(**where, **proof))
+                connection.execute(insert(RehearsalRow).values(**where, **proof))
 
     def begin_leg(self, attempt: int, position: int, leg: Leg) -> None:
         """Write down that a leg begins."""

@@ -1,6 +1,6 @@
 """Indexes, keys and statistics: what would make a database slow, large, or stop."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,14 +28,15 @@ from roundsman.database.rules.index_promise import Indexes
 from roundsman.database.rules.index_usage import WatchedIndex
 from roundsman.database.rules.migration_claims import listed
 from roundsman.database.rules.promise import Database
-from roundsman.report.rules.verdict import Finding, Outcome, Verdict
+from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 
 #: Uses of each index by node.
 Nodes = Mapping[str, Mapping[str, WatchedIndex]]
 #: Tables that one statement, or one line, names.
 _FEW_TABLES = 5
+_Look = tuple[Claim, Callable[[IndexFacts, Indexes], Iterator[Fault]]]
 #: Each claim that needs nothing but the catalogue, with what looks for its breaches.
-_CHECKS = (
+_CHECKS: tuple[_Look, ...] = (
     (FOREIGN, shape.foreign_keys),
     (DUPLICATE, shape.duplicates),
     (PREFIX, shape.prefixes),
@@ -45,7 +46,7 @@ _CHECKS = (
     (STATISTICS, state.old_statistics),
 )
 #: What SQLite has not: an index is there or not, a constraint holds, and numbers have 64 bits.
-_POSTGRESQL = ((INVALID, shape.invalid), (UNPROVEN, shape.unproven), (USED_UP, state.used_up))
+_POSTGRESQL: tuple[_Look, ...] = ((INVALID, shape.invalid), (UNPROVEN, shape.unproven), (USED_UP, state.used_up))
 
 
 def judge(database: Database, facts: IndexFacts, nodes: Nodes, now: datetime) -> list[Verdict]:
@@ -109,7 +110,8 @@ def _one_for_all(faults: Sequence[Fault], promised: Indexes, facts: IndexFacts) 
 
 def _useless(promised: Indexes, facts: IndexFacts, faults: Sequence[Fault]) -> Iterator[Finding]:
     """Names that are accepted and that the database does not have."""
-    there = {one.name for one in (*facts.tables, *facts.indexes, *facts.foreign_keys, *facts.unproven, *facts.counters)}
+    named = (facts.tables, facts.indexes, facts.foreign_keys, facts.unproven, facts.counters)
+    there = {thing.name for things in named for thing in things}
     there |= {*facts.unread, *(one.name for one in faults)}
     return useless(CHECK, ((name, "there is nothing of that name") for name in promised.accept if name not in there))
 
@@ -121,7 +123,7 @@ def _faults(promised: Indexes, facts: IndexFacts, nodes: Nodes, now: datetime) -
         yield from state.unused(facts, promised, nodes, now)
 
 
-def _checks(facts: IndexFacts) -> tuple:
+def _checks(facts: IndexFacts) -> tuple[_Look, ...]:
     return _CHECKS if facts.dialect == "sqlite" else (*_CHECKS, *_POSTGRESQL)
 
 

@@ -39,7 +39,7 @@ def judge_queries(promised: Queries, facts: MigrationFacts) -> Iterator[Finding]
 
 
 def _price(seen: ObservedQuery) -> tuple[float | None, int | None]:
-    return seen.plan and seen.plan.cost, seen.ran and seen.ran.blocks
+    return seen.plan.cost if seen.plan else None, seen.ran.blocks if seen.ran else None
 
 
 def _plan(seen: ObservedQuery) -> str:

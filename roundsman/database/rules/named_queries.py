@@ -6,7 +6,7 @@ SELECT id, title FROM page WHERE author_id = :author ORDER BY id DESC LIMIT 20;
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,7 +169,7 @@ def _refuse(query: NamedQuery) -> None:
         raise ValueError(f"{query.name}.params: saw {more[0]}, which is nowhere in the query; take it out")
 
 
-def _head(head: str) -> Mapping[str, Any]:
+def _head(head: str) -> dict[str, Any]:
     parts = _KEY.split(head)
     keys: dict[str, Any] = {}
     for key, value in zip(parts[1::2], parts[2::2], strict=True):
