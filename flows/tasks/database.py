@@ -46,65 +46,50 @@ from roundsman.report.rules.verdict import Verdict
 #: How long an unchanged rehearsal is used again. What its key can't see, such as the machine, changes more slowly.
 REHEARSAL_EXPIRES = timedelta(days=7)
 
-
 watch_indexes = task(
-    index_store.watch_indexes,
     task_run_name="watch the indexes of {database}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
+)(index_store.watch_indexes)
 look_at_indexes = task(
-    indexes.look_at_indexes,
     task_run_name="look at the indexes of {database.database}",
     retries=2,
     retry_delay_seconds=[1, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
+)(indexes.look_at_indexes)
 remember_plans = task(
-    query_store.remember_plans,
     task_run_name="remember the plans of {database}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
+)(query_store.remember_plans)
 look_at_queries = task(
-    queries_.look_at_queries,
     task_run_name="look at the plans of {database.database}",
     retries=2,
     retry_delay_seconds=[1, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
+)(queries_.look_at_queries)
 remember_rehearsal = task(
-    migration_store.remember_rehearsal,
     task_run_name="remember the rehearsal",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
-drop_old_copies = task(
-    rehearse_migrations.drop_old_copies,
-    task_run_name="drop old copies of {name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+)(migration_store.remember_rehearsal)
+drop_old_copies = task(task_run_name="drop old copies of {name}", cache_policy=NO_CACHE, persist_result=False)(
+    rehearse_migrations.drop_old_copies
 )
 rehearsal_key = task(
-    keys.rehearsal_key,
-    task_run_name="look for what changed since {name} was rehearsed",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+    task_run_name="look for what changed since {name} was rehearsed", cache_policy=NO_CACHE, persist_result=False
+)(keys.rehearsal_key)
 look_at_production = task(
-    rehearse_migrations.look_at_production,
-    task_run_name="look at the revision and rows of production",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+    task_run_name="look at the revision and rows of production", cache_policy=NO_CACHE, persist_result=False
+)(rehearse_migrations.look_at_production)
 
 
 def _key(_: TaskRunContext, parameters: dict[str, Any]) -> str | None:

@@ -24,44 +24,37 @@ from roundsman.rollback.steps import RehearsalRun
 # `$(shell ...)`, `$(wildcard ...)`, environment variables and the time of every file, and remakes included makefiles
 # before it lists a rule. A target that is gone would be reported as there, on the night when somebody needs it; asking
 # make takes a few milliseconds.
-find_commands = task(
-    find_and_run.find_commands, task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False
+find_commands = task(task_run_name="find rollback commands", cache_policy=NO_CACHE, persist_result=False)(
+    find_and_run.find_commands
 )
 find_rehearsals = task(
-    proofs.find_rehearsals,
     task_run_name="find rehearsals of {site.site}",
     retries=3,
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)
+)(proofs.find_rehearsals)
 hold_against_now = task(
-    proofs.hold_against_now,
-    task_run_name="hold {site.site}'s rehearsal against what runs",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+    task_run_name="hold {site.site}'s rehearsal against what runs", cache_policy=NO_CACHE, persist_result=False
+)(proofs.hold_against_now)
 find_rollback_faults = task(
-    proofs.find_rollback_faults,
-    task_run_name="find what is wrong with rollbacks of {site.site}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+    task_run_name="find what is wrong with rollbacks of {site.site}", cache_policy=NO_CACHE, persist_result=False
+)(proofs.find_rollback_faults)
 
 #: The rehearsal of this run, for the hook that a failed leg calls: Prefect hands it nothing but the transaction.
 under_way: ContextVar[RehearsalRun] = ContextVar("under_way")
 
-prepare = task(rehearse.prepare, task_run_name="plan {environment}", cache_policy=NO_CACHE, persist_result=False)
-take_up = task(rehearse.take_up, task_run_name="take {plan.environment}", cache_policy=NO_CACHE, persist_result=False)
-begin = task(rehearse.begin, task_run_name="begin", cache_policy=NO_CACHE, persist_result=False)
-run_leg = task(rehearse.run_leg, task_run_name="{leg}", cache_policy=NO_CACHE, persist_result=False)
-end_earlier = task(
-    rehearse.end_earlier, task_run_name="end the earlier one", cache_policy=NO_CACHE, persist_result=False
+prepare = task(task_run_name="plan {environment}", cache_policy=NO_CACHE, persist_result=False)(rehearse.prepare)
+take_up = task(task_run_name="take {plan.environment}", cache_policy=NO_CACHE, persist_result=False)(rehearse.take_up)
+begin = task(task_run_name="begin", cache_policy=NO_CACHE, persist_result=False)(rehearse.begin)
+run_leg = task(task_run_name="{leg}", cache_policy=NO_CACHE, persist_result=False)(rehearse.run_leg)
+end_earlier = task(task_run_name="end the earlier one", cache_policy=NO_CACHE, persist_result=False)(
+    rehearse.end_earlier
 )
-compare_settings = task(
-    rehearse.compare_settings, task_run_name="compare settings", cache_policy=NO_CACHE, persist_result=False
+compare_settings = task(task_run_name="compare settings", cache_policy=NO_CACHE, persist_result=False)(
+    rehearse.compare_settings
 )
-conclude_rehearsal = task(rehearse.conclude, task_run_name="write down", cache_policy=NO_CACHE, persist_result=False)
+conclude_rehearsal = task(task_run_name="write down", cache_policy=NO_CACHE, persist_result=False)(rehearse.conclude)
 
 
 async def _end(_: Transaction) -> None:
@@ -69,7 +62,8 @@ async def _end(_: Transaction) -> None:
     await under_way.get().end()
 
 
-begin.on_rollback(_end)
+# Prefect waits for a coroutine; its annotation does not say so.
+begin.on_rollback(_end)  # type: ignore[arg-type]
 
 
 @task(

@@ -90,9 +90,8 @@ def as_site(promised: Database) -> Site:
 
     A site can have the same name, and what a review is silent about must not end an alert of that.
     """
-    return Site.model_construct(
-        site=f"database-{promised.database}", owner=promised.owner, notify=promised.notify, rules=()
-    )
+    name = f"database-{promised.database}"
+    return Site.model_construct(site=name, owner=promised.owner, notify=promised.notify, rules=(), base_url="")
 
 
 Conflict = tuple[tuple[str | int, ...], str, str]
