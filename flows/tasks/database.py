@@ -7,6 +7,7 @@ queries. To know that none of these has moved is to read what the review reads, 
 """
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ from roundsman.database.rules.report import page, rows
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import for_markdown
 from roundsman.report.rules.verdict import Verdict
+
+log = logging.getLogger("roundsman")
 
 #: How long an unchanged rehearsal is used again. What its key can't see, such as the machine, changes more slowly.
 REHEARSAL_EXPIRES = timedelta(days=7)
@@ -116,6 +119,17 @@ async def rehearse_on_copy(  # noqa: PLR0913, PLR0917 - a task's parameters are 
     if transaction and not (key and rehearse_migrations.is_settled(facts)):
         transaction.write_on_commit = False
     return RehearsedCopy(facts, datetime.now(UTC))
+
+
+async def rehearse_what_changed(
+    name: str, plan: Migrations, live: str, folder: Path | None, queries: Queries | None
+) -> RehearsedCopy:
+    """Rehearse, or take the rehearsal that was done since anything changed. Old copies are dropped in any case."""
+    await drop_old_copies(name, plan)
+    key, unknown = await rehearsal_key(name, plan, live, folder, queries)
+    if unknown:
+        log.info("%s: migrations are rehearsed each time: %s", name, unknown)
+    return await rehearse_on_copy(name, plan, live, folder, queries, key)
 
 
 @task(

@@ -89,12 +89,13 @@ def reused_words(rehearsed_at: datetime, now: datetime) -> str:
     return f"as rehearsed {ago(rehearsed_at, now)}; nothing has changed since"
 
 
-def marked_as_reused(verdicts: Sequence[Verdict], rehearsed_at: datetime, now: datetime) -> list[Verdict]:
-    """The verdicts of an earlier rehearsal, the last of which says so."""
+def marked_as_reused(verdicts: Sequence[Verdict], reused: str) -> list[Verdict]:
+    """The verdicts of an earlier rehearsal, the last of which says so; as they are when `reused` is empty."""
+    if not reused:
+        return list(verdicts)
     *alone, whole = verdicts
-    wanted = "the same migrations, promises, packages and golden database"
-    reused = REUSED.against(reused_words(rehearsed_at, now), wanted, holds=True)
-    return [*alone, replace(whole, findings=(*whole.findings, reused))]
+    finding = REUSED.against(reused, "the same migrations, promises, packages and golden database", holds=True)
+    return [*alone, replace(whole, findings=(*whole.findings, finding))]
 
 
 def factors_of(plan: Migrations, facts: MigrationFacts) -> dict[str, float]:
