@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 from roundsman.ledger import rows as ledger_rows
-from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
 from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
@@ -103,7 +103,7 @@ def _days(server: Any) -> Iterator[Row]:
         for number in range(DAY):
             _write(engine, f"old-{number}", old)
         _write(engine, "new", NOW)
-        make_days(engine, NOW.date(), AHEAD + 1)
+        make_days(engine, NOW.date(), DAYS_AHEAD + 1)
         locks = _held(engine)
         begun = time.perf_counter()
         gone = prune_all(engine, NOW).gone["exchanges, the evidence of findings"]

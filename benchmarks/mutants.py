@@ -49,7 +49,7 @@ JUDGES = {
 #: Survivors that nobody can notice, by module: the mutant as it is printed, and why it is the same program.
 EQUIVALENT: dict[str, dict[str, str]] = {
     "roundsman.alerts.rules.alert": {
-        "nds:] if policy.rounds > 1 else () -> nds:] if policy.rounds > 2 else ()": "of two rounds the last one was good",
+        "nds:] if policy.rounds > 1 else () -> nds:] if policy.rounds > 2 else ()": "of two, the last was good",
     },
     "roundsman.sweep.rules.robots": {
         "].lower() if found else '' -> ].lower() if found else 'XX'": "no robot is called that, in small letters",

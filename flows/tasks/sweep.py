@@ -44,12 +44,12 @@ log = logging.getLogger("roundsman")
 #: again goes on at once. The pages of an edition never change; what may be gone by then is the ledger's row.
 LISTING_LASTS = timedelta(hours=6)
 #: So often a shard is begun anew in one run of the sweep.
-TRIES = 3
+MAX_TRIES = 3
 #: Seconds that a run may take from its worker's word that it begins to its first page. On a busy machine a process
 #: takes a minute to start; given up too soon, runs take the place of runs, and all of them are slow.
-STARTS = 300.0
+START_SECONDS = 300.0
 #: Seconds between two looks at how far the shards are.
-LOOK = 2.0
+POLL_SECONDS = 2.0
 
 
 class SweepError(Exception):
@@ -133,7 +133,7 @@ async def look_at_all(site: Site, where: str, sweep: int, *, here: bool) -> None
                 )
             else:
                 await runs.tend(open_)
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL_SECONDS)
 
 
 async def sweep_pages(site: Site, sweep: int, shard: int, rate: float, progress: Report | None = None) -> int:
@@ -154,7 +154,7 @@ class _SweepProgress:
     async def __call__(self, shards: Sequence[Shard], more: int = 0) -> None:
         done, pages = sum(one.done for one in shards) + more, sum(one.pages for one in shards)
         percent, now = 100 * done // max(pages, 1), time.monotonic()
-        if percent == self.percent or (done < pages and now - self.told < LOOK):
+        if percent == self.percent or (done < pages and now - self.told < POLL_SECONDS):
             return
         self.percent, self.told = percent, now
         message = f"{done:,} of {pages:,} pages"
@@ -200,10 +200,10 @@ class _Runs:
         if known := self.runs.get(number):
             async with get_client() as client:
                 return await client.read_flow_run(known.id)
-        if self.begun.get(number, 0) >= TRIES:
+        if self.begun.get(number, 0) >= MAX_TRIES:
             raise SweepError(
-                f"shard {number} of sweep {self.sweep} ended {TRIES} times without being done; look at its last run, "
-                "then run the sweep again: it goes on where it is"
+                f"shard {number} of sweep {self.sweep} ended {MAX_TRIES} times without being done; "
+                "look at its last run, then run the sweep again: it goes on where it is"
             )
         # The same key is the same run: when the sweep itself is run again, it finds those it has begun.
         key = f"sweep-{self.sweep}-{number}-{self.tries.get(number, 1)}"
@@ -225,7 +225,7 @@ def _is_silent(run: FlowRun, shard: Shard) -> bool:
     if shard.run == str(run.id):
         return shard.left
     # It has not come to its shard, as its process takes some seconds to start; or it never will.
-    return datetime.now(UTC) - state.timestamp > timedelta(seconds=STARTS)
+    return datetime.now(UTC) - state.timestamp > timedelta(seconds=START_SECONDS)
 
 
 async def _give_up(run: FlowRun) -> None:

@@ -22,10 +22,10 @@ from roundsman.ledger.tables_rounds import RunRow
 log = logging.getLogger("roundsman")
 
 #: Days that the nightly pass makes ahead, so that rounds find theirs for a week without it.
-AHEAD = 7
+DAYS_AHEAD = 7
 #: How long nobody else gets at the tables, at most: less than PostgreSQL's own second after which it calls two that
 #: wait for each other a deadlock, and ends the other one.
-PATIENCE = "SET LOCAL lock_timeout = '500ms'"
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
 #: Keeps out who comes by the whole, and waits for nobody who is at another part.
 ALONE = "LOCK TABLE ONLY exchange, ONLY evidence IN ACCESS EXCLUSIVE MODE"
 #: Any number that nothing else in the database locks.
@@ -93,7 +93,7 @@ class OldDays:
         return _begin(day + ONE) <= self.before
 
     def _drop(self, connection: Connection, day: date) -> int:
-        connection.execute(text(PATIENCE))
+        connection.execute(text(LOCK_TIMEOUT))
         # A second pass has nothing to do here, and would wait for the first with locks of its own.
         if not connection.scalar(select(func.pg_try_advisory_xact_lock(LOCK))) or not _is_there(connection, day):
             return 0
@@ -151,7 +151,7 @@ def compared(dialect: str) -> _Told:
 
 
 def _make_day(connection: Connection, day: date) -> None:
-    connection.execute(text(PATIENCE))
+    connection.execute(text(LOCK_TIMEOUT))
     if _is_there(connection, day):
         return
     connection.execute(select(func.pg_advisory_xact_lock(LOCK)))

@@ -37,7 +37,7 @@ VARIABLE = "ROUNDSMAN_LEDGER_URL"
 DEFAULT = Path(".roundsman") / "ledger.db"
 
 #: Seconds for which a deployment's run waits for a ledger that does not answer.
-OUTLAST = 30.0
+RESTART_WAIT_SECONDS = 30.0
 #: By how much two clocks may differ, as a rule.
 CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -78,7 +78,7 @@ def has_happened(moment: Mapped[datetime]) -> ColumnElement[bool]:
 def open_ledger(url: str | URL | None = None) -> Engine:
     """Open the ledger, with its folder made and its tables brought up to date; `dispose()` closes it.
 
-    A deployment's run waits up to OUTLAST seconds for a PostgreSQL that does not answer, as one that restarts.
+    A deployment's run waits up to RESTART_WAIT_SECONDS for a PostgreSQL that does not answer, as one that restarts.
 
     Raises:
         LedgerError: it can't be reached, is no ledger, or was written by a newer version of this project.
@@ -362,7 +362,7 @@ def _outlast(do: Callable[[], None], where: URL) -> None:
     """Do something, again and again while the database is being restarted."""
     # Who runs it by hand is there to hear at once; Prefect sets this for each run of a deployment.
     patient = where.drivername != "sqlite" and "PREFECT__FLOW_RUN_ID" in os.environ
-    end = time.monotonic() + (OUTLAST if patient else 0.0)
+    end = time.monotonic() + (RESTART_WAIT_SECONDS if patient else 0.0)
     while True:
         try:
             return do()

@@ -8,7 +8,7 @@ from roundsman.ledger.tables_service import ReleaseRow
 from roundsman.site.rules.release import Release, ReleaseSource
 
 #: Releases that are looked back at.
-MOST = 100
+MAX_RELEASES = 100
 
 
 def read_releases(session: Session, site: str) -> tuple[Release, ...]:
@@ -17,7 +17,7 @@ def read_releases(session: Session, site: str) -> tuple[Release, ...]:
         select(col(ReleaseRow.version), col(ReleaseRow.seen_at), col(ReleaseRow.source))
         .where(col(ReleaseRow.site) == site)
         .order_by(col(ReleaseRow.seen_at).desc())
-        .limit(MOST)
+        .limit(MAX_RELEASES)
     ).all()
     return tuple(Release(version, at, ReleaseSource(source)) for version, at, source in reversed(found))
 

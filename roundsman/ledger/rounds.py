@@ -18,7 +18,7 @@ ROUND, REVIEW = "inspect-site", "review-database"
 
 
 #: Rounds among which a whole one is looked for, on each side of a deployment.
-NEAR = 10
+MAX_ROUNDS_PER_SIDE = 10
 
 
 def last_look_before(session: Session, site: str, at: datetime) -> datetime | None:
@@ -43,7 +43,7 @@ def rounds_around(
     rounds = (
         select(RunRow)
         .where(col(RunRow.site) == site, col(RunRow.job) == ROUND, has_happened(col(RunRow.started_at)))
-        .limit(NEAR)
+        .limit(MAX_ROUNDS_PER_SIDE)
     )
     before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
     after = rounds.where(col(RunRow.started_at) >= seen).order_by(col(RunRow.started_at))

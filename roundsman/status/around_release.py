@@ -19,7 +19,7 @@ from roundsman.status.facts import read_facts
 from roundsman.status.rules.change import compare
 from roundsman.status.rules.facts import Facts
 from roundsman.timing.rounds import read_rounds, rounds_of
-from roundsman.timing.rules.judge_before_after import MOST, RoundTimes
+from roundsman.timing.rules.judge_before_after import MAX_ROUNDS, RoundTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def around(session: Session, site: Site, version: str, now: datetime) -> Release
     until = [] if last else [col(RunRow.started_at) < made[place + 1].seen_at]
     # What ran between two looks at the version page nobody knows.
     old_until = last_look_before(session, site.site, release.seen_at) or release.seen_at
-    rounds = rounds_of(site.site).limit(MOST)
+    rounds = rounds_of(site.site).limit(MAX_ROUNDS)
     before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
     after = rounds.where(col(RunRow.started_at) >= release.seen_at, *until).order_by(col(RunRow.started_at))
     claims = _claims(release, read_facts(session, site, now)) if last else None

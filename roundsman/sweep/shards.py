@@ -41,9 +41,9 @@ KIND = "sweep"
 #: The environment variable, and seconds, for which a shard belongs to the worker that writes to it; it is longer where
 #: one page can take as long (`roundsman.sweep.rules.judge.pace`).
 LEASE_VARIABLE = "ROUNDSMAN_SWEEP_LEASE"
-LEASE = float(os.environ.get(LEASE_VARIABLE, "120"))
+LEASE_SECONDS = float(os.environ.get(LEASE_VARIABLE, "120"))
 #: Pages of one transaction.
-CHUNK = 2000
+CHUNK_PAGES = 2000
 #: New objects between two looks for garbage in cycles.
 _SELDOM = 100_000
 
@@ -112,14 +112,14 @@ def shard_job(  # noqa: PLR0913 - the lease is shorter in a test
     """
     with engine.connect() as connection:
         row = connection.execute(select(SHARD.c.paths, SHARD.c.digest).filter_by(sweep_id=sweep, number=number)).one()
-    paced = pace(LEASE, site.manners.timeout, rate)
+    paced = pace(LEASE_SECONDS, site.manners.timeout, rate)
     source = Pages(site, f"{sweep}/{number}", unpacked(row.paths), row.digest, rate, paced)
     return Batch(
         kind=KIND,
         source=source,
         target=engine,
         apply=partial(_write, sweep, number),
-        chunk=CHUNK,
+        chunk=CHUNK_PAGES,
         lease=lease or paced.lease,
         # The same pages a day later are other work.
         params={"sweep": sweep, "shard": number},

@@ -25,7 +25,7 @@ from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import shown_location
 from roundsman.sweep.rules.robots import MAX_ROBOTS_BYTES, NOTHING, Robots, allowed, robots_of
 from roundsman.sweep.rules.sitemap import (
-    MOST_BYTES,
+    MAX_SITEMAP_BYTES,
     Left,
     Reader,
     SitemapError,
@@ -39,9 +39,9 @@ from roundsman.sweep.rules.sitemap import (
 FOLDER = Path(".roundsman") / "sitemaps"
 #: Files of one site (an index may list so many, by the protocol), redirects of one file, seconds for all of it, and for
 #: all that is asked again.
-MOST_FILES, MOST_REDIRECTS, PATIENCE = 50_000, 3, 300.0
+MAX_FILES, MAX_REDIRECTS, MAX_FILE_SECONDS = 50_000, 3, 300.0
 #: Seconds before each time that a file is asked again: a server that starts anew is back after some of them.
-PAUSES = (1.0, 4.0, 10.0)
+RETRY_PAUSES_SECONDS = (1.0, 4.0, 10.0)
 #: Redirects of robots.txt, which may lead to other hosts (RFC 9309 section 2.3.1.2).
 ROBOTS_REDIRECTS = 5
 _RULES = "its rules, or 404 when it has none"
@@ -134,11 +134,11 @@ def read_sitemaps(
                     continue
                 paths = reading.sitemaps(addresses, path)
                 fresh = [one for one in dict.fromkeys(paths) if one not in known]
-                room = MOST_FILES - len(known)
+                room = MAX_FILES - len(known)
                 known.update(fresh[:room])
                 waiting.extend((one, True) for one in fresh[:room])
                 if len(fresh) > room:
-                    raise SitemapError(f"more than {MOST_FILES:,} files", "fewer")
+                    raise SitemapError(f"more than {MAX_FILES:,} files", "fewer")
 
         while waiting and listed.paths < most:
             path, indexed = waiting.popleft()
@@ -162,7 +162,7 @@ class _Reading:
     client: httpx.Client
     folder: Path
     listed: Listed = field(default_factory=Listed)
-    patience: float = field(default_factory=lambda: PATIENCE)
+    patience: float = field(default_factory=lambda: MAX_FILE_SECONDS)
     """Seconds that are left for what is asked again: of many dead files not each is worth it."""
 
     def again(self, attempt: Callable[[], Result]) -> Result:
@@ -172,7 +172,7 @@ class _Reading:
             SitemapError: what became of the last attempt.
         """
         counts = self.listed.counts()
-        for pause in (0.0, *PAUSES):
+        for pause in (0.0, *RETRY_PAUSES_SECONDS):
             begun = time.monotonic()
             time.sleep(pause)
             self.listed.count(*counts)
@@ -290,8 +290,8 @@ class _Reading:
                 size = 0
                 for piece in _in_time(response):
                     size += len(piece)
-                    if size > MOST_BYTES:
-                        raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file")
+                    if size > MAX_SITEMAP_BYTES:
+                        raise SitemapError(f"more than {MAX_SITEMAP_BYTES:,} bytes", "a smaller file")
                     copy.write(piece)
                     yield piece
                 yield b""
@@ -303,7 +303,7 @@ class _Reading:
     @contextmanager
     def _asked(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """The answer to a GET; redirects are followed on the site's own host."""
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             with self._got(self.site.url(path), headers) as response:
                 if not response.has_redirect_location:
                     yield response
@@ -315,7 +315,7 @@ class _Reading:
                 if not found:
                     raise SitemapError(f"a redirect to addresses {left}", "the site's own host")
                 [path] = found
-        raise SitemapError(f"more than {MOST_REDIRECTS} redirects", "the file itself")
+        raise SitemapError(f"more than {MAX_REDIRECTS} redirects", "the file itself")
 
 
 @contextmanager
@@ -333,12 +333,12 @@ def _in_words() -> Iterator[None]:
 
 def _in_time(response: httpx.Response) -> Iterator[bytes]:
     """The bytes as they were sent; one that trickles is given up."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + MAX_FILE_SECONDS
     # As they come: of one byte a second, a piece of some thousands would be an hour.
     for piece in response.iter_raw():
         yield piece
         if time.monotonic() > end:
-            raise SitemapError(f"no end after {PATIENCE:g} s", "a quicker answer")
+            raise SitemapError(f"no end after {MAX_FILE_SECONDS:g} s", "a quicker answer")
 
 
 @contextmanager

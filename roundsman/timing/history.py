@@ -28,7 +28,7 @@ BEFORE = timedelta(days=14)
 #: Routes whose history is drawn under a comparison: those with the greatest change.
 ROUTES = 3
 #: Routes and states of the table, at most.
-MOST = 200
+MAX_ROUTES = 200
 _STATES = ("hit", "miss", "origin")
 
 
@@ -77,7 +77,7 @@ def read_overview(site: str) -> Overview:
         run, ratios, margin, version = compared
         picture = forest(ratios, margin)
         said = f"{version or 'side by side'}, compared {run.started_at:%Y-%m-%d %H:%M} UTC, margin {margin:.0%}"
-    return Overview(tuple(lines[:MOST]), max(0, len(lines) - MOST), picture, said)
+    return Overview(tuple(lines[:MAX_ROUTES]), max(0, len(lines) - MAX_ROUTES), picture, said)
 
 
 def read_route(site: str, path: str) -> Route | None:

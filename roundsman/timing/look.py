@@ -14,7 +14,7 @@ from roundsman.timing.rules.interleaving import Arm, ArmExchange, Turn, turns
 from roundsman.timing.rules.sampling import plan
 
 #: Requests under way at once: so many that a slow answer keeps nobody waiting, and not so many as to be a load.
-AT_ONCE = 64
+MAX_CONNECTIONS = 64
 
 Seen = dict[str, list[Exchange]]
 
@@ -23,7 +23,7 @@ async def sample(site: Site, rule: Rule, visitor: Visitor) -> Seen:
     """Take the response times of a rule's routes by `sampling.plan`, without those that only warm up."""
     planned = plan(site, rule, visitor, lambda: secrets.token_hex(8))
     seen: Seen = {one.path: [] for one in planned}
-    answers = await ask_apart(site, [one.probe for one in planned], connections=AT_ONCE)
+    answers = await ask_apart(site, [one.probe for one in planned], connections=MAX_CONNECTIONS)
     for one, exchange in zip(planned, answers, strict=True):
         if not one.warms_up:
             seen[one.path].append(exchange)

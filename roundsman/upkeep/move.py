@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, Table, select, text
 from sqlalchemy.exc import DataError
 from sqlmodel import col
 
-from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.every_table import CATALOGUE
 from roundsman.ledger.insert import insert_values
 from roundsman.ledger.ledger import VARIABLE, LedgerError, use_ledger
@@ -36,7 +36,7 @@ def move(file: Path, target: Engine) -> dict[str, int]:
     """
     check(file, target.dialect.name)
     with use_ledger(URL.create("sqlite", database=str(file))) as source:
-        make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + AHEAD + 1)
+        make_days(target, datetime.now(UTC).date() - EXCHANGES.age, EXCHANGES.age.days + DAYS_AHEAD + 1)
         with source.connect().execution_options(writes=True) as old, target.begin() as new, old.begin():
             return _copied(old, new)
 

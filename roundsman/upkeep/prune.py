@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.ledger import file_size, use_ledger
 from roundsman.ledger.rules.retention import SAMPLES
 from roundsman.ledger.tables_samples import SampleDueRow
@@ -53,7 +53,7 @@ async def prune(now: datetime, *, dry_run: bool) -> Pruned:
 
 def prune_all(engine: Engine, now: datetime) -> Pruned:
     """As `prune` without a dry run, in an open ledger. Each batch is a transaction, so it may be stopped anywhere."""
-    make_days(engine, now.astimezone(UTC).date(), AHEAD + 1)
+    make_days(engine, now.astimezone(UTC).date(), DAYS_AHEAD + 1)
     hours = roll_up(engine)
     log.info("rolled up: %d hours of samples", hours)
     gone = {SAMPLES.what: prune_samples(engine, now), ROLLED_UP: prune_roll_ups(engine, now)}

@@ -119,7 +119,7 @@ async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledg
 @pytest.mark.slow
 @pytest.mark.harness
 async def test_without_a_terminal_a_sweep_says_in_lines_how_far_it_is(prefect, shop, ledger, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "LOOK", 0)
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 0)
     shop.urls("/sitemap.xml", *(f"/articles/{number}" for number in range(300)))
     out = io.StringIO()
     swept = await sweep(str(site_file(tmp_path, shop, shard=100)), "first", Console(file=out, width=40))

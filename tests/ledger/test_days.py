@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, event, text, update
 from sqlalchemy.orm import Session
 
 from roundsman.ledger import days as ledger_days
-from roundsman.ledger.days import AHEAD, make_days
+from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
 from roundsman.ledger.tables_rounds import RunRow
 from roundsman.upkeep.prune import prune_all, would_prune
@@ -67,7 +67,7 @@ def test_a_round_of_today_makes_its_day_and_one_of_another_time_goes_to_the_defa
 def test_a_pass_makes_the_days_of_a_week_ahead(ledger):
     prune_all(ledger, NOW)
     prune_all(ledger, NOW)
-    assert [f"exchange_{NOW + timedelta(days=day):%Y%m%d}" for day in range(AHEAD + 1)] == parts(ledger)
+    assert [f"exchange_{NOW + timedelta(days=day):%Y%m%d}" for day in range(DAYS_AHEAD + 1)] == parts(ledger)
 
 
 def test_a_day_that_began_in_the_default_partition_is_moved_to_its_own_with_its_evidence(ledger):
@@ -86,7 +86,7 @@ def remove(ledger: Engine, *runs: str) -> None:
 
 
 def test_workers_that_make_the_same_day_at_once_write_their_rounds_into_it(ledger, monkeypatch, caplog):
-    monkeypatch.setattr(ledger_days, "PATIENCE", "SET LOCAL lock_timeout = '60s'")
+    monkeypatch.setattr(ledger_days, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '60s'")
     today, start = datetime.now(UTC), threading.Barrier(4, timeout=120)
 
     def work(number: int) -> None:
@@ -191,7 +191,7 @@ def test_days_stay_whole_until_the_next_pass_while_somebody_reads_them(ledger, c
 @pytest.mark.parametrize("statement", ["LOCK TABLE", "DROP TABLE exchange", "INSERT INTO evidence"])
 def test_a_pass_that_is_stopped_at_a_day_has_changed_nothing_of_it_and_is_made_again(ledger, statement):
     aged(ledger)
-    make_days(ledger, NOW.date(), AHEAD + 1)
+    make_days(ledger, NOW.date(), DAYS_AHEAD + 1)
     before = many(ledger)
 
     @event.listens_for(ledger, "after_cursor_execute")

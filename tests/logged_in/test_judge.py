@@ -486,7 +486,7 @@ LEAVE = "`allow_shared_key: true` in the rule articles, or `staging: true` in th
 )
 def test_where_members_may_not_ask_it_says_what_would_permit_it(proof, saw, wanted):
     shop = site(MEMBER)
-    verdict = judge(shop, shop.rules[0], "/a", Walk(proof), [ADA, BEN])
+    verdict = judge(shop, shop.rules[0], "/a", Visits(proof), [ADA, BEN])
     [finding] = verdict.findings
     assert (saw, wanted, "unknown") == (finding.saw, finding.wanted, finding.outcome)
     assert ("", "") == (verdict.by_rfc, verdict.observed)

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.harness]
 def shop(tmp_path, monkeypatch):
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
-    monkeypatch.setattr(sitemaps, "PAUSES", ())
+    monkeypatch.setattr(sitemaps, "RETRY_PAUSES_SECONDS", ())
     monkeypatch.chdir(tmp_path)
     with serving() as server:
         articles(server, 30)

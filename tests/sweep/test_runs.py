@@ -8,11 +8,11 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Pending, Running, Scheduled
 
-from flows.tasks.sweep import STARTS, _is_silent
+from flows.tasks.sweep import START_SECONDS, _is_silent
 from roundsman.sweep.shards import Shard
 
 OWN, OTHER = str(UUID(int=1)), str(UUID(int=2))
-NEW, OLD = timedelta(seconds=STARTS / 2), timedelta(seconds=2 * STARTS)
+NEW, OLD = timedelta(seconds=START_SECONDS / 2), timedelta(seconds=2 * START_SECONDS)
 
 
 def run(make, age) -> SimpleNamespace:

@@ -42,10 +42,10 @@ def shop():
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Shards of some hundred pages, and nothing kept in the project's own folder."""
-    monkeypatch.setattr(shards, "CHUNK", 50)
+    monkeypatch.setattr(shards, "CHUNK_PAGES", 50)
     monkeypatch.setattr(rules, "TURN", 25)
     monkeypatch.setattr(sitemaps, "FOLDER", tmp_path / "kept")
-    monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(sitemaps, "RETRY_PAUSES_SECONDS", (0.01, 0.02, 0.03))
     monkeypatch.chdir(tmp_path)
 
 
@@ -204,8 +204,8 @@ async def test_the_lease_of_a_shard_does_not_end_while_its_pages_hang(shop, ledg
     """Its sweep would give it up, and the next worker as well: none would write down that the pages are unknown."""
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", url)
     monkeypatch.setattr(rules, "TURN", 250)
-    monkeypatch.setattr(shards, "CHUNK", 2000)
-    monkeypatch.setattr(shards, "LEASE", 3.0)
+    monkeypatch.setattr(shards, "CHUNK_PAGES", 2000)
+    monkeypatch.setattr(shards, "LEASE_SECONDS", 3.0)
     shop.pages.update({path: (200, {}, Hanging()) for path in articles(shop, 96)})
     site = site_of(shop, timeout="1500ms")
     number = enlist(ledger, site, "today")

@@ -8,8 +8,8 @@ import pytest
 
 from roundsman.sweep.rules import sitemap
 from roundsman.sweep.rules.sitemap import (
-    LONGEST,
-    MOST_URLS,
+    MAX_URL_CHARACTERS,
+    MAX_URLS,
     Left,
     Reader,
     SitemapError,
@@ -145,7 +145,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("wanted XML, or an address on each line", b"Not found"),
         ("wanted XML, or an address on each line", b"\xff\xd8\xff\xe0 a picture\n"),
         ("a line of more than", b"https://shop.test/" + b"a" * 9000),
-        (f"more than {MOST_URLS:,} addresses", b"https://shop.test/a\n" * (MOST_URLS + 1)),
+        (f"more than {MAX_URLS:,} addresses", b"https://shop.test/a\n" * (MAX_URLS + 1)),
     ],
 )
 def test_a_file_that_is_none_is_refused_with_a_sentence(says, body):
@@ -174,7 +174,7 @@ def test_what_was_read_before_the_trouble_may_be_used(body, size):
 @pytest.mark.parametrize("parts", [1, 64])
 def test_a_packed_bomb_is_noticed_and_not_unpacked(monkeypatch, parts):
     """A thousand bytes are packed as one."""
-    monkeypatch.setattr(sitemap, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(sitemap, "MAX_SITEMAP_BYTES", 2**20)
     blank = [gzip.compress(b" " * (2**23 // parts), mtime=0)] * parts
     packed = b"".join([gzip.compress(urlset()[:-9], mtime=0), *blank])
     reader, pieces = Reader(), iter(range(0, len(packed), 1000))
@@ -208,7 +208,7 @@ def test_a_packed_bomb_is_noticed_and_not_unpacked(monkeypatch, parts):
         ("no addresses", "https://shop.test:no/a"),
         ("with spaces or control", f"{BASE}/a b"),
         ("with spaces or control", f"{BASE}/a\x01"),
-        ("longer than", f"{BASE}/{'a' * LONGEST}"),
+        ("longer than", f"{BASE}/{'a' * MAX_URL_CHARACTERS}"),
     ],
 )
 def test_only_the_sites_own_addresses_are_asked_and_the_others_are_counted(wanted, address):
@@ -251,7 +251,7 @@ def test_a_sample_is_always_the_same_and_about_as_large_as_was_asked_for():
         ("", "https://shop.test:no/robots.txt"),
         ("", "https://[::1/robots.txt"),
         ("", "https://www.shop.test/a b/robots.txt"),
-        ("", f"https://www.shop.test/{'a' * LONGEST}.txt"),
+        ("", f"https://www.shop.test/{'a' * MAX_URL_CHARACTERS}.txt"),
     ],
 )
 def test_robots_may_stand_on_another_host_as_a_text_file(wanted, location):

@@ -21,7 +21,7 @@ def shop():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(sitemaps, "PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(sitemaps, "RETRY_PAUSES_SECONDS", (0.01, 0.02, 0.03))
 
 
 @pytest.fixture
@@ -176,13 +176,13 @@ def test_a_file_that_stays_away_is_asked_four_times_until_too_much_was_asked_aga
 ):
     shop.index("/sitemap.xml", *(f"/{number}.xml" for number in range(20)))
     shop.pages.update({f"/{number}.xml": (503, {}, b"") for number in range(20)})
-    monkeypatch.setattr(sitemaps, "PATIENCE", patience)
+    monkeypatch.setattr(sitemaps, "MAX_FILE_SECONDS", patience)
     listed, _ = read()
     assert (20, times) == (len(listed.unread), shop.asked.count("/19.xml"))
 
 
 def test_files_beyond_those_that_are_read_are_told(shop, read, monkeypatch):
-    monkeypatch.setattr(sitemaps, "MOST_FILES", 3)
+    monkeypatch.setattr(sitemaps, "MAX_FILES", 3)
     shop.index("/sitemap.xml", "/a.xml", "/b.xml", "/c.xml")
     shop.urls("/a.xml", "/1")
     shop.urls("/b.xml", "/2")
@@ -224,7 +224,7 @@ def test_an_index_that_lists_itself_ends(shop, read):
 
 
 def test_two_gigabytes_are_not_read(shop, read, monkeypatch):
-    monkeypatch.setattr(sitemaps, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(sitemaps, "MAX_SITEMAP_BYTES", 2_000_000)
     lines = f"{shop.url}/page\n".encode() * 1000
     shop.pages["/sitemap.xml"] = (200, {}, (lines for _ in range(2_000_000_000 // len(lines))))
     listed, _ = read()
@@ -339,7 +339,7 @@ def test_robots_that_lead_nowhere_allow_nothing(says, location, shop, read):
 @pytest.mark.parametrize("path", ["/robots.txt", "/sitemap.xml"])
 def test_a_file_that_trickles_is_given_up(path, shop, read, monkeypatch):
     """Each byte comes in time, and the last never."""
-    monkeypatch.setattr(sitemaps, "PATIENCE", 0.3)
+    monkeypatch.setattr(sitemaps, "MAX_FILE_SECONDS", 0.3)
 
     def trickle():
         for _ in range(100):

@@ -161,7 +161,7 @@ async def test_a_ledger_that_restarts_during_a_round_loses_nothing(restarted):
 @pytest.mark.slow
 def test_a_ledger_that_stays_away_is_told_in_the_end_and_by_hand_at_once(restarted, monkeypatch):
     server, _ = restarted
-    monkeypatch.setattr(room, "OUTLAST", 1.0)
+    monkeypatch.setattr(room, "RESTART_WAIT_SECONDS", 1.0)
     server.stop()
     try:
         for deployed, at_least in ((True, 1.0), (False, 0.0)):

@@ -8,9 +8,9 @@ from itertools import pairwise
 from roundsman.site.rules.release import Release, ReleaseSource
 
 #: Characters of a version, at most.
-LONGEST = 200
+MAX_VERSION_CHARACTERS = 200
 #: How far ahead a clock that tells of a release may be.
-AHEAD = timedelta(minutes=5)
+CLOCK_TOLERANCE = timedelta(minutes=5)
 #: No site is older.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -37,13 +37,19 @@ def told(version: object, at: object, now: datetime, source: ReleaseSource) -> R
     Raises:
         ValueError: what is wrong with it, and what was wanted.
     """
-    if not isinstance(version, str) or not 0 < len(version.strip()) <= LONGEST or not version.strip().isprintable():
-        raise ValueError(f"version: saw {version!r:.80}, wanted the version's name, up to {LONGEST} characters")
+    if (
+        not isinstance(version, str)
+        or not 0 < len(version.strip()) <= MAX_VERSION_CHARACTERS
+        or not version.strip().isprintable()
+    ):
+        raise ValueError(
+            f"version: saw {version!r:.80}, wanted the version's name, up to {MAX_VERSION_CHARACTERS} characters"
+        )
     given = _time(at) if at else now
     since = _in_utc(given) if given else None
     if since is None or since < EARLIEST:
         raise ValueError(f"at: saw {at!r:.80}, wanted a time with its zone, such as 2026-03-01T14:30:00+01:00")
-    if since > now + AHEAD:
+    if since > now + CLOCK_TOLERANCE:
         raise ValueError(f"at: saw {since.isoformat()}, which is yet to come; tell of a release when it is out")
     return Release(version.strip(), min(since, now.astimezone(UTC)), source)
 

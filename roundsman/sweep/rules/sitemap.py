@@ -14,9 +14,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from xml.parsers import expat
 
 #: The protocol's own bounds: bytes of a file once it is unpacked, and its addresses.
-MOST_BYTES, MOST_URLS = 52_428_800, 50_000
+MAX_SITEMAP_BYTES, MAX_URLS = 52_428_800, 50_000
 #: Letters of one address.
-LONGEST = 2048
+MAX_URL_CHARACTERS = 2048
 #: Elements within each other; a sitemap needs three, an extension one or two more.
 _DEEPEST = 16
 #: What may stand before the first letter, and how much of it: byte order marks, and spaces in UTF-8 or UTF-16.
@@ -105,7 +105,7 @@ class Reader:
         """What is packed in a piece; several that are packed, one after the other, are one file (RFC 1952 2.2)."""
         found = b""
         # One byte more than may come, so that a bomb is noticed and not unpacked.
-        room = MOST_BYTES - self._size + 1
+        room = MAX_SITEMAP_BYTES - self._size + 1
         chunk, self._first = self._first + chunk, b""
         while self._unpack and len(found) < room and (chunk := self._packed(self._unpack, chunk)):
             try:
@@ -131,8 +131,8 @@ class Reader:
 
     def _take(self, chunk: bytes) -> list[str]:
         self._size += len(chunk)
-        if self._size > MOST_BYTES:
-            raise SitemapError(f"more than {MOST_BYTES:,} bytes", "a smaller file and an index of several")
+        if self._size > MAX_SITEMAP_BYTES:
+            raise SitemapError(f"more than {MAX_SITEMAP_BYTES:,} bytes", "a smaller file and an index of several")
         if self._parser is None:
             chunk, self._head = self._head + chunk, b""
             if not (begins := chunk[:_BLANK].lstrip(_BEFORE)) and len(chunk) < _BLANK:
@@ -152,8 +152,8 @@ class Reader:
 
     def _count(self, found: list[str]) -> list[str]:
         self.count += len(found)
-        if self.count > MOST_URLS:
-            raise SitemapError(f"more than {MOST_URLS:,} addresses", "fewer and an index of several files")
+        if self.count > MAX_URLS:
+            raise SitemapError(f"more than {MAX_URLS:,} addresses", "fewer and an index of several files")
         return found
 
 
@@ -170,8 +170,8 @@ class _Lines:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._add(line)
-        if len(self._rest) > 4 * LONGEST:
-            raise SitemapError(f"a line of more than {4 * LONGEST:,} bytes", _EITHER)
+        if len(self._rest) > 4 * MAX_URL_CHARACTERS:
+            raise SitemapError(f"a line of more than {4 * MAX_URL_CHARACTERS:,} bytes", _EITHER)
         return self.taken()
 
     def close(self) -> list[str]:
@@ -292,8 +292,8 @@ class _Xml:
         if self._text is None or self._attribute or len(self._open) > self._text_depth:
             return
         self._length += len(data)
-        if self._length > 4 * LONGEST:
-            raise SitemapError(f"a <loc> of more than {4 * LONGEST:,} letters", "an address")
+        if self._length > 4 * MAX_URL_CHARACTERS:
+            raise SitemapError(f"a <loc> of more than {4 * MAX_URL_CHARACTERS:,} letters", "an address")
         self._text.append(data)
 
     def _doctype(self, *_: object) -> None:
@@ -322,7 +322,7 @@ def own_paths(base_url: str, addresses: Sequence[str], left: Left) -> list[str]:
     found = []
     for address in addresses:
         # What nearly all look like, without the cost of taking them apart.
-        if address.startswith(plain) and len(address) <= LONGEST and _PLAIN.fullmatch(address):
+        if address.startswith(plain) and len(address) <= MAX_URL_CHARACTERS and _PLAIN.fullmatch(address):
             found.append(address[len(plain) - 1 :])
         elif path := _own(base_url, address, left):
             found.append(path)
@@ -343,7 +343,7 @@ def robots_at(base_url: str, url: str, location: str) -> str:
         return ""
     if told.scheme not in {"http", "https"} or not told.hostname or "@" in told.netloc:
         return ""
-    if not address.isprintable() or " " in address or len(address) > LONGEST:
+    if not address.isprintable() or " " in address or len(address) > MAX_URL_CHARACTERS:
         return ""
     return address if same or (told.path.endswith(".txt") and not told.query) else ""
 
@@ -352,8 +352,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9:/?&=._~+,;@!$'()*%-]+")
 
 
 def _own(base_url: str, address: str, left: Left) -> str:
-    if len(address) > LONGEST:
-        left.add(f"longer than {LONGEST:,} letters", address)
+    if len(address) > MAX_URL_CHARACTERS:
+        left.add(f"longer than {MAX_URL_CHARACTERS:,} letters", address)
         return ""
     if any(letter.isspace() or not letter.isprintable() for letter in address):
         left.add("with spaces or control characters", repr(address))

@@ -13,7 +13,7 @@ from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import verdict_on
 from roundsman.timing.rules.change_points import LEAST, SHORTEST, ChangeKind, TimingChange, changes, released
 from roundsman.timing.rules.judge_before_after import Key, RoundTimes
-from roundsman.timing.rules.judge_side_by_side import TICK
+from roundsman.timing.rules.judge_side_by_side import TICK_SECONDS
 from roundsman.timing.rules.placebo import HISTORY, moved
 from roundsman.timing.rules.probabilities import student
 
@@ -66,7 +66,7 @@ def changed(key: Key, rounds: Sequence[RoundTimes]) -> list[TimingChange]:
     times = np.array([max(timed_round.times[key].p50, 1e-6) for timed_round in rounds])
     logs = _without_hours(np.log(times), [timed_round.at for timed_round in rounds])
     typical = float(np.median(times))
-    found = [one for one in changes(np.exp(logs)) if abs(one.ratio - 1) * typical >= TICK]
+    found = [one for one in changes(np.exp(logs)) if abs(one.ratio - 1) * typical >= TICK_SECONDS]
     starts = [0, *(one.first for one in found)]
     return [one for one, start in zip(found, starts, strict=False) if _is_beyond(one, logs, start)]
 
@@ -152,7 +152,7 @@ def _findings(key: Key, rounds: Sequence[RoundTimes], releases: Sequence[Release
         saw = _seen(told, rounds, releases) if told else f"no change in {len(rounds)} rounds"
         more = _whole(told) - 1
         wanted = f"within {LEAST:.0%} of {spoken(float(f'{level:.3g}'))}"
-        yield claim.against(saw, wanted, holds=more < LEAST or more * level < TICK)
+        yield claim.against(saw, wanted, holds=more < LEAST or more * level < TICK_SECONDS)
 
 
 def _is_news(change: TimingChange, rounds: Sequence[RoundTimes], now: datetime) -> bool:

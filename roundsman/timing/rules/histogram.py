@@ -15,11 +15,11 @@ import numpy as np
 #: How far a quantile may be from the sample's own, as a share of it.
 ERROR = 0.01
 #: Seconds. What is shorter or longer counts as this.
-SHORTEST, LONGEST = 1e-6, 3600.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-6, 3600.0
 
 _BASE = (1 + ERROR) / (1 - ERROR)
-_FIRST = math.ceil(math.log(SHORTEST) / math.log(_BASE))
-_BUCKETS = math.ceil(math.log(LONGEST) / math.log(_BASE)) - _FIRST + 1
+_FIRST = math.ceil(math.log(SHORTEST_SECONDS) / math.log(_BASE))
+_BUCKETS = math.ceil(math.log(LONGEST_SECONDS) / math.log(_BASE)) - _FIRST + 1
 _VERSION = b"\x01"
 
 
@@ -35,7 +35,9 @@ class Histogram:
         seconds = np.fromiter(times, dtype=float)
         if np.isnan(seconds).any():
             raise ValueError("saw a time that is no number, wanted seconds")
-        places = np.ceil(np.log(np.clip(seconds, SHORTEST, LONGEST)) / math.log(_BASE)).astype(int) - _FIRST
+        places = (
+            np.ceil(np.log(np.clip(seconds, SHORTEST_SECONDS, LONGEST_SECONDS)) / math.log(_BASE)).astype(int) - _FIRST
+        )
         return cls(np.bincount(places, minlength=_BUCKETS))
 
     @classmethod
@@ -93,5 +95,5 @@ class Histogram:
         """Which share took longer than this, to the width of a bucket; ValueError when it is empty."""
         if not (total := self.total):
             raise ValueError("an empty histogram has no shares")
-        place = math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) / math.log(_BASE)) - _FIRST
+        place = math.ceil(math.log(min(max(seconds, SHORTEST_SECONDS), LONGEST_SECONDS)) / math.log(_BASE)) - _FIRST
         return int(self.counts[place + 1 :].sum()) / total

@@ -22,7 +22,7 @@ UP = Claim(f"{CHECK}/up", "The site says that it is up.")
 SENT = Claim(f"{CHECK}/sent", "Every sample could be sent in its time.", breach=Outcome.WARN)
 
 #: Seconds after its due time that a sample may be started without a word.
-LATE = 0.02
+LATE_SECONDS = 0.02
 _OF = {"hit": "a hit", "miss": "a miss", ORIGIN: "the origin"}
 
 
@@ -84,7 +84,7 @@ def _within(share: float, bound: float, series: Series, seen: Sequence[Exchange]
     value, (low, high) = quantile(series.times, share), interval(series.times, share)
     late = max((one.phases.late for one in seen), default=0.0)
     told = [f"{_ms(low)} to {_ms(high)}, {len(series.times)} samples"]
-    told += [f"started up to {_ms(late)} late"] if late > LATE else []
+    told += [f"started up to {_ms(late)} late"] if late > LATE_SECONDS else []
     apart = f"; on a new connection p50 {_ms(quantile(sorted(series.first), 0.5))}" if series.first else ""
     saw = f"{name} {_ms(value)} ({'; '.join(told)}{apart})"
     slowest = sorted(filter(is_warm, seen), key=took)[-3:]

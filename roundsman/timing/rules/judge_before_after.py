@@ -12,14 +12,14 @@ from datetime import datetime
 import numpy as np
 
 from roundsman.report.rules.series import Ratio
-from roundsman.timing.rules.judge_side_by_side import ALPHA, TICK, Shares, Word
+from roundsman.timing.rules.judge_side_by_side import ALPHA, TICK_SECONDS, Shares, Word
 from roundsman.timing.rules.placebo import HISTORY, Moved, moved
 from roundsman.timing.rules.probabilities import false_discovery, fisher
 
 #: A change within this factor is none that matters; a route moves by itself by more than that from day to day.
 MARGIN = 0.2
 #: Rounds of either side that are compared, at most: what was long ago says little.
-MOST = 60
+MAX_ROUNDS = 60
 #: Which share of the rounds a route must have been timed in; one that was not is compared with nothing.
 WHOLE = 0.9
 
@@ -76,7 +76,7 @@ class Since:
 
     def margin(self, share: float) -> float:
         """The share within which a change is none: as asked for, or a quarter of a millisecond if that is more."""
-        return max(share, TICK / self.typical) if self.typical else share
+        return max(share, TICK_SECONDS / self.typical) if self.typical else share
 
     @property
     def ratio(self) -> Ratio | None:
@@ -96,7 +96,7 @@ def compare(
     a busy host doubles what takes half a millisecond, and adds nothing that counts to a second. All tests are corrected
     together.
     """
-    before, after = before[-MOST:], after[:MOST]
+    before, after = before[-MAX_ROUNDS:], after[:MAX_ROUNDS]
     every = sorted({key for timed_round in (*before, *after) for key in timed_round.times})
     keys = _whole(every, before, after)
     rows = [timed_round for timed_round in before if keys.issubset(timed_round.times)]

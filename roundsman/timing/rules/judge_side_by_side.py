@@ -23,7 +23,7 @@ from roundsman.timing.rules.probabilities import NORMAL, Z, false_discovery, fis
 #: A change within this factor, up or down, is none that matters.
 MARGIN = 0.05
 #: Nor is one within so many seconds, however large its share: a hit next door takes little more than that.
-TICK = 0.00025
+TICK_SECONDS = 0.00025
 #: The share of wrongly called changes among all called ones that is put up with.
 ALPHA = 0.05
 #: Samples of one cache state that each arm needs for a comparison to be tried at all.
@@ -89,7 +89,7 @@ class Speed:
 
     def margin(self, share: float) -> float:
         """The share within which a change is none: as asked for, or a quarter of a millisecond if that is more."""
-        return max(share, TICK / self.typical)
+        return max(share, TICK_SECONDS / self.typical)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def measure(times: Times) -> Speed:
     if again.any() and (times.arms == Arm.BASELINE).any():
         between = shift(Rounds.of(times.seconds[~own], times.rounds[~own], again[~own]))
     count = int(own.sum())
-    typical = max(float(np.median(times.seconds[~own])), TICK / 100)
+    typical = max(float(np.median(times.seconds[~own])), TICK_SECONDS / 100)
     return Speed(times.path, times.state, len(own) - count, count, typical, shift(rounds), tail(rounds), between)
 
 
@@ -265,8 +265,8 @@ def _silent_cache(kept: Sequence[ArmExchange]) -> float:
         plain, fresh = times.get((release, UNLABELLED), []), times.get((release, FRESH_QUERY), [])
         if min(len(plain), len(fresh)) >= LEAST:
             quick, slow = float(np.median(plain)), float(np.median(fresh))
-            if slow - quick > TICK and slow / max(quick, TICK / 100) >= SILENT_FACTOR:
-                factors.append(slow / max(quick, TICK / 100))
+            if slow - quick > TICK_SECONDS and slow / max(quick, TICK_SECONDS / 100) >= SILENT_FACTOR:
+                factors.append(slow / max(quick, TICK_SECONDS / 100))
     return max(factors, default=0.0)
 
 
