@@ -202,7 +202,7 @@ def _of_messages(channel: Subscriber) -> AutomationCore:
     )
 
 
-def _automation(what: str, channel: Subscriber, told: tuple[str, str], **trigger: Any) -> AutomationCore:
+def _automation(what: str, channel: Subscriber, message: tuple[str, str], **trigger: Any) -> AutomationCore:
     wanted_tags: list[str | list[str]] = [f"prefect.tag.{TAG}"]
     if channel.sites is not None:
         wanted_tags.append([f"prefect.tag.site:{site}" for site in channel.sites])
@@ -212,7 +212,7 @@ def _automation(what: str, channel: Subscriber, told: tuple[str, str], **trigger
         description="Kept by `python -m deployments automations`; what is changed here is changed back.",
         tags=[TAG],
         trigger=EventTrigger(**{"posture": Posture.Reactive, "threshold": 1, "match_related": related} | trigger),
-        actions=[SendNotification(block_document_id=channel.block, subject=told[0], body=told[1])],
+        actions=[SendNotification(block_document_id=channel.block, subject=message[0], body=message[1])],
     )
 
 
@@ -233,25 +233,25 @@ async def upsert(client: PrefectClient, automations: Sequence[AutomationCore], *
 
     What is as it should be is left alone: an update would forget which runs a trigger is waiting for.
     """
-    said, left = [], await _ours(client)
+    changes, left = [], await _ours(client)
     for automation in automations:
         same = [one for one in left if one.name == automation.name]
         left = [one for one in left if one.name != automation.name] + same[1:]
         if not same:
-            said.append(f"create {automation.name}")
+            changes.append(f"create {automation.name}")
             if not dry_run:
                 await client.create_automation(automation)
         elif _content(same[0]) != _content(automation):
-            said.append(f"update {automation.name}")
+            changes.append(f"update {automation.name}")
             if not dry_run:
                 # Only what is set is sent, and a server refuses an owner here.
                 content = automation.model_dump(exclude={"owner_resource"}) | {"enabled": same[0].enabled}
                 await client.update_automation(same[0].id, AutomationCore(**content))
     for one in left:
-        said.append(f"delete {one.name}")
+        changes.append(f"delete {one.name}")
         if not dry_run:
             await client.delete_automation(one.id)
-    return said
+    return changes
 
 
 async def _ours(client: PrefectClient) -> list[Any]:
@@ -273,14 +273,14 @@ async def settle(dry_run: bool, console: Console) -> None:  # noqa: FBT001 - the
         SiteFileError: a site file is wrong.
         ChannelError: a channel is.
     """
-    told = heard(map(check, all_sites()), os.environ.get(VARIABLE, ""))
-    if not told:
+    subscriptions = heard(map(check, all_sites()), os.environ.get(VARIABLE, ""))
+    if not subscriptions:
         console.print(f"nobody is notified: set {VARIABLE}=TYPE/NAME, or write notify: to a site file")
-    elif None not in told.values():
+    elif None not in subscriptions.values():
         console.print(f"jobs of the whole project have no channel: set {VARIABLE}=TYPE/NAME")
     channels = []
     async with get_client() as client:
-        for name, sites in told.items():
+        for name, sites in subscriptions.items():
             try:
                 channels.append(await find(client, name, sites))
             except ChannelError as error:
@@ -288,9 +288,9 @@ async def settle(dry_run: bool, console: Console) -> None:  # noqa: FBT001 - the
                 if sites is None:
                     raise
                 console.print(f"{name} hears of rounds, and not of jobs that break down: {error}")
-        said = await upsert(client, wanted(channels), dry_run=dry_run)
-    for line in said or ["the automations are as they should be"]:
-        console.print(f"would {line}" if dry_run and said else line)
+        changes = await upsert(client, wanted(channels), dry_run=dry_run)
+    for line in changes or ["the automations are as they should be"]:
+        console.print(f"would {line}" if dry_run and changes else line)
 
 
 def main_automations(dry_run: bool) -> int:  # noqa: FBT001 - the command's own switch

@@ -67,14 +67,16 @@ async def import_catalogue(
     imported = Imported(outcome, *await send_purges(promised))
     if outcome.quarantined:
         log.warning("%s: %d rows are in quarantine; see python -m flows quarantine", promised.site, outcome.quarantined)
-    said = f"{counts(outcome)}; purges sent: {imported.delivered.sent}"
+    message = f"{counts(outcome)}; purges sent: {imported.delivered.sent}"
     if imported.waiting or imported.dead:
         # What waits is sent by the next run, whatever it imports.
         look = f"python -m flows outbox --in {VARIABLE}"
-        said = f"{said}, waiting: {imported.waiting}, dead: {imported.dead}; readers may get old copies; see {look}"
-        log.error("%s: %s", promised.site, said)
-        return Failed(name="NotDelivered", message=said, data=imported)
-    return Completed(message=said, data=imported)
+        message = (
+            f"{message}, waiting: {imported.waiting}, dead: {imported.dead}; readers may get old copies; see {look}"
+        )
+        log.error("%s: %s", promised.site, message)
+        return Failed(name="NotDelivered", message=message, data=imported)
+    return Completed(message=message, data=imported)
 
 
 def counts(outcome: Outcome) -> str:

@@ -42,14 +42,14 @@ async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, 
         dry_run: Whether to change nothing, and only say what would be done.
     """
     pruned = await prune(datetime.now(UTC), dry_run=dry_run)
-    said = summary_of(pruned, dry_run=dry_run)
-    log.log(logging.WARNING if crowded(pruned.size) else logging.INFO, said)
-    return Completed(message=said, data=pruned)
+    summary = summary_of(pruned, dry_run=dry_run)
+    log.log(logging.WARNING if crowded(pruned.size) else logging.INFO, summary)
+    return Completed(message=summary, data=pruned)
 
 
 def summary_of(pruned: Pruned, *, dry_run: bool) -> str:
     """`rolled up 12 hours of samples; deleted 3 alerts; gave back 1.2 MB, 0.4 MB are free inside the file`."""
-    full = f"; {said}" if (said := crowded(pruned.size)) else ""
+    full = f"; {warning}" if (warning := crowded(pruned.size)) else ""
     gone = ", ".join(f"{count:,} {what}" for what, count in pruned.gone.items() if count) or "nothing"
     if dry_run:
         return f"a dry run: would roll up {pruned.hours:,} hours of samples and delete {gone}{full}"

@@ -86,16 +86,16 @@ async def watch(ping: str = "") -> int:
     await _ping(ping, "/start")
     try:
         done = await look()
-        said, code = done.detail, done.exit_code
+        message, code = done.detail, done.exit_code
         # Also when Prefect is gone: a channel that a site file declares can be reached without it.
         await tell_new_channels.fn()
         await deliver.fn()
         await deliver_targets.fn()
     except LedgerError as error:
-        said, code = f"{slots.BLIND}{error}", COULD_NOT_LOOK
+        message, code = f"{slots.BLIND}{error}", COULD_NOT_LOOK
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody could look
-        said, code = f"{slots.BLIND}{type(error).__name__}", COULD_NOT_LOOK
-    sys.stdout.write(for_terminal(f"{said}\n", "\n"))
+        message, code = f"{slots.BLIND}{type(error).__name__}", COULD_NOT_LOOK
+    sys.stdout.write(for_terminal(f"{message}\n", "\n"))
     await _ping(ping, "/fail" if code else "")
     return code
 
@@ -132,7 +132,7 @@ async def _look(client: PrefectClient, engine: Engine, now: datetime, seconds: C
     idle = frozenset(one.name for one in deployments if not one.active)
     found = WatchFindings(now, judged, closed, {one.name: one.job for one in deployments}, idle, more)
     done = await asyncio.to_thread(slots.write, engine, found, notice_maker(deployments), seconds)
-    for run in done.told:
+    for run in done.reported_runs:
         await runs.mark_run_reported(client, run)
     return done
 

@@ -216,8 +216,8 @@ def spread(
     for channel, letters in known.items():
         kinds = {row.kind for row in letters}
         if incident.resolved_at:
-            heard = letters and MessageKind.RESOLVED not in kinds
-            put += _post(session, incident, channel, MessageKind.RESOLVED) if heard else []
+            had_its_beginning = letters and MessageKind.RESOLVED not in kinds
+            put += _post(session, incident, channel, MessageKind.RESOLVED) if had_its_beginning else []
         elif not letters:
             put += _post(session, incident, channel, MessageKind.FIRING, late=late)
         elif again and not any(_reworded(session, incident, row) for row in letters):

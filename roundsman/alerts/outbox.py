@@ -130,8 +130,8 @@ def replay(engine: Engine, number: int | None = None) -> int:
         again = again.where(or_(col(OutboxRow.id) == number, col(OutboxRow.told_with) == number))
     with _writing(engine) as session:
         alive: dict[str, Any] = {"dead_at": None, "attempts": 0, "due_at": clock(session)}
-        told = session.execute(again.values(**alive).returning(col(OutboxRow.told_with))).scalars().all()
-        return sum(one is None for one in told)
+        revived = session.execute(again.values(**alive).returning(col(OutboxRow.told_with))).scalars().all()
+        return sum(one is None for one in revived)
 
 
 def _counted(which: ColumnElement[bool]) -> Select[tuple[int]]:

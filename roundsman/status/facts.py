@@ -280,8 +280,8 @@ def _times(session: Session, site: str, since: datetime) -> dict[str, Mark]:
     )
     return {
         run: Mark(started, outcome, highest.get(run))
-        for (run, started), told in claims.items()
-        if (outcome := timing(told))
+        for (run, started), outcomes in claims.items()
+        if (outcome := timing(outcomes))
     }
 
 
@@ -303,9 +303,9 @@ def _memory(session: Session, site: Site, runs: Sequence[str]) -> tuple[Memory, 
     ):
         claims[path][run].append((claim, Outcome(outcome)))
     return tuple(
-        Memory(path, tuple(state_of(told[run]) for run in reversed(last) if run in told))
-        for path, told in sorted(claims.items())
-        if last[0] in told
+        Memory(path, tuple(state_of(by_run[run]) for run in reversed(last) if run in by_run))
+        for path, by_run in sorted(claims.items())
+        if last[0] in by_run
     )
 
 
@@ -341,14 +341,14 @@ def _whole(session: Session, runs: Sequence[RunRow]) -> RunRow | None:
 def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, Round]:
     """Rounds with all that they found, by run."""
     wanted = {run.id: run for run in runs}
-    told: dict[str, list[RecordedFinding]] = defaultdict(list)
+    findings: dict[str, list[RecordedFinding]] = defaultdict(list)
     for verdict, finding in session.execute(
         select(VerdictRow, FindingRow)
         .join(FindingRow, col(FindingRow.verdict_id) == col(VerdictRow.id))
         .where(col(VerdictRow.run_id).in_(wanted))
         .order_by(col(VerdictRow.position), col(FindingRow.position))
     ):
-        told[verdict.run_id].append(_told(verdict, finding))
+        findings[verdict.run_id].append(_told(verdict, finding))
     taken: dict[str, list[Latency]] = defaultdict(list)
     for row in session.scalars(
         select(LatencyRow)
@@ -361,7 +361,7 @@ def _rounds(session: Session, site: Site, runs: Iterable[RunRow]) -> dict[str, R
             run.started_at,
             stale_at(site, run.started_at),
             run.flow_run_id or "",
-            tuple(told[run.id]),
+            tuple(findings[run.id]),
             tuple(taken[run.id]),
         )
         for run in wanted.values()

@@ -65,8 +65,8 @@ def read_promises(session: Session, site: Site, now: datetime, stale_at: Callabl
         now: The time.
         stale_at: When a round that began at some time is too old to speak for now.
     """
-    walked, compared, rehearsed = (_looks(session, site.site, job) for job in (ROUND, COMPARE, REHEARSE))
-    looks = [*walked, *compared, *rehearsed, *_purges(session, site.site, now)]
+    inspected, compared, rehearsed = (_looks(session, site.site, job) for job in (ROUND, COMPARE, REHEARSE))
+    looks = [*inspected, *compared, *rehearsed, *_purges(session, site.site, now)]
     looks = _unproven(session, site.site, looks)
     # That a comparison can't tell yet is no trouble of the site.
     telling = [one for one in looks if one.recorded.job != COMPARE or one.verdict.outcome is not Outcome.UNKNOWN]
@@ -206,8 +206,8 @@ def _recorded(session: Session, runs: Sequence[_RunRecord], *, bad_of_whole: boo
         verdicts |= _verdicts(session, [run.id for run in some if run.id not in whole or not bad_of_whole])
         for run in some:
             partial = run.job in PARTIAL
-            said = tuple(verdicts.get(run.id, ()))
-            yield Recorded(run.started_at, said, run.whole, partial, run.flow_run_id or "", run.job)
+            found = tuple(verdicts.get(run.id, ()))
+            yield Recorded(run.started_at, found, run.whole, partial, run.flow_run_id or "", run.job)
 
 
 def _verdicts(session: Session, runs: Sequence[str], *where: ColumnElement[bool]) -> dict[str, list[Verdict]]:
@@ -239,8 +239,8 @@ def _verdicts(session: Session, runs: Sequence[str], *where: ColumnElement[bool]
         found[number].append(Finding(claim, "", Outcome(outcome), saw, wanted, (), harm))
     made: dict[str, list[Verdict]] = defaultdict(list)
     for number, one in of.items():
-        said = (one.check, one.subject, one.rule, one.owner, one.expected_result, one.rollback)
-        made[one.run_id].append(Verdict(*said, tuple(found[number])))
+        verdict_fields = (one.check, one.subject, one.rule, one.owner, one.expected_result, one.rollback)
+        made[one.run_id].append(Verdict(*verdict_fields, tuple(found[number])))
     return made
 
 
@@ -252,10 +252,10 @@ def _with_sweep(session: Session, site: str, known: Promises) -> Promises:
         return known
     groups = merged(read_groups(session.connection(), last.id))
     at, expected = last.started_at, "Every page of the sitemaps is there, and as its rule says."
-    said = [StandingFault(one, at, at, expected) for one in groups]
+    swept = [StandingFault(one, at, at, expected) for one in groups]
     # A page may have two faults; how many are fine is known to the page only where each has one.
     counts = Counter({(sweep.CHECK, Outcome.PASS, ""): max(0, last.listed - sum(one.subjects for one in groups))})
     for one in groups:
         counts[sweep.CHECK, one.outcome, one.severity.value if one.severity else ""] += one.count
-    found = sorted((*known.faults, *said), key=lambda one: urgency(one.group))
+    found = sorted((*known.faults, *swept), key=lambda one: urgency(one.group))
     return replace(known, faults=tuple(found), counts={**known.counts, **counts})

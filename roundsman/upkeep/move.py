@@ -122,5 +122,5 @@ def _is_ledger(file: Path) -> bool:
         return False
 
 
-def _refusal(saw: str, wanted: str, mend: str) -> LedgerError:
-    return LedgerError(f"the ledger can't be moved: saw {saw}; wanted {wanted}; {mend}; nothing was copied")
+def _refusal(observed: str, wanted: str, remedy: str) -> LedgerError:
+    return LedgerError(f"the ledger can't be moved: saw {observed}; wanted {wanted}; {remedy}; nothing was copied")

@@ -83,14 +83,14 @@ class WatchPass:
     looked: bool = True
     self_test: bool = False
     """Whether the last slot that was missed on purpose was noticed."""
-    told: tuple[str, ...] = ()
+    reported_runs: tuple[str, ...] = ()
     """The runs of whose trouble a message waits in the outbox."""
 
     @property
     def detail(self) -> str:
         """One line for the ledger and the terminal."""
-        said = "; ".join(self.wrong) or "nothing wrong"
-        return f"{'' if self.looked else BLIND}{said}{'; self-test seen' if self.self_test else ''}"
+        summary = "; ".join(self.wrong) or "nothing wrong"
+        return f"{'' if self.looked else BLIND}{summary}{'; self-test seen' if self.self_test else ''}"
 
     @property
     def exit_code(self) -> int:
@@ -188,8 +188,8 @@ def unwatched(before: datetime, now: datetime) -> list[RunTrouble]:
     if now - before <= BACK:
         return []
     hours = (now - before) / timedelta(hours=1)
-    said = f"nobody watched for {hours:.0f} hours; what ran before {now - BACK:%Y-%m-%d %H:%M} UTC was not looked at"
-    return [RunTrouble(f"watch:unwatched:{before.isoformat()}", "unwatched", *WATCH, "", now, said)]
+    message = f"nobody watched for {hours:.0f} hours; what ran before {now - BACK:%Y-%m-%d %H:%M} UTC was not looked at"
+    return [RunTrouble(f"watch:unwatched:{before.isoformat()}", "unwatched", *WATCH, "", now, message)]
 
 
 def foresaw(engine: Engine, at: datetime) -> bool:
@@ -227,12 +227,12 @@ def write(engine: Engine, found: WatchFindings, tell: MakeNotice, seconds: Calla
         missed = [_blind_to_itself(found.now)] if noticed is False else []
         new = (*new, *(trouble for trouble in missed if _insert(session, _event(trouble))))
         new = tuple(trouble for trouble in new if trouble.deployment != SELF_TEST)
-        told = _tell(session, new, tell, found.now)
+        reported_runs = _tell(session, new, tell, found.now)
         _close_what_is_well(session, found, noticed=noticed)
         fresh = [one for one in new if one in found.more]
         closed = [f"{one.deployment}: {one.message}" for one in (*found.closed, *fresh)]
         wrong = dict.fromkeys([*closed, *_standing(session, found), *(one.message for one in missed)])
-        done = WatchPass(found.now, new, tuple(wrong), self_test=noticed is True, told=told)
+        done = WatchPass(found.now, new, tuple(wrong), self_test=noticed is True, reported_runs=reported_runs)
         session.add(WatchRow(at=found.now, seconds=seconds(), ok=not wrong, detail=done.detail))
     return done
 
@@ -304,8 +304,8 @@ def _trouble(judged: JudgedSlot, name: str, found: WatchFindings) -> RunTrouble:
     # Its run may only be known later, and then it is no other trouble.
     key = run.id if run and judged.state is not SlotState.NOT_STARTED else slot_of(row, rounds=False).key
     late = lateness(slot_of(row, rounds=False), run) if name == SlotState.LATE else ""
-    said = "another run was under way when it started" if name == "overlapping" else late or judged.detail
-    message = f"{said} (promised for {row.slot_at:%H:%M:%S} UTC)"
+    what = "another run was under way when it started" if name == "overlapping" else late or judged.detail
+    message = f"{what} (promised for {row.slot_at:%H:%M:%S} UTC)"
     job = found.jobs.get(row.deployment, "")
     return RunTrouble(key, name, row.deployment, job, row.site, found.now, message, run.id if run else "")
 
@@ -338,7 +338,7 @@ def _tell(session: Session, new: Sequence[RunTrouble], tell: MakeNotice, now: da
         # Prefect's own automation tells a refusal at once.
         if trouble.kind != "cancelled":
             groups.setdefault((trouble.deployment, trouble.kind), []).append(trouble)
-    told: list[str] = []
+    reported_runs: list[str] = []
     for group in groups.values():
         last = group[-1]
         notice, channels = tell(last)
@@ -356,8 +356,8 @@ def _tell(session: Session, new: Sequence[RunTrouble], tell: MakeNotice, now: da
             again=not _is_known(session, last, now),
         )
         if channels:
-            told += [one.run for one in group if one.run]
-    return tuple(told)
+            reported_runs += [one.run for one in group if one.run]
+    return tuple(reported_runs)
 
 
 def _close_what_is_well(session: Session, found: WatchFindings, *, noticed: bool | None) -> None:
@@ -382,12 +382,12 @@ def _is_known(session: Session, trouble: RunTrouble, now: datetime) -> bool:
     """Whether the slots before it were in the same trouble, and that was told not long ago."""
     if trouble.kind not in {*TROUBLE, EXTRA_RUN}:
         return False
-    told = select(col(OutboxRow.id)).where(
+    recent = select(col(OutboxRow.id)).where(
         col(OutboxRow.dedup_key).startswith(f"job/{trouble.deployment}/", autoescape=True),
         col(OutboxRow.kind) == trouble.kind,
         col(OutboxRow.created_at) > now - REMIND,
     )
-    if session.scalar(told.limit(1)) is None:
+    if session.scalar(recent.limit(1)) is None:
         return False
     if trouble.kind == EXTRA_RUN:
         return True
@@ -399,12 +399,12 @@ def _is_known(session: Session, trouble: RunTrouble, now: datetime) -> bool:
 
 def _standing(session: Session, found: WatchFindings) -> list[str]:
     """What is wrong with the last settled slot of each scheduled deployment."""
-    said = []
+    sentences = []
     for name in sorted(found.jobs.keys() - found.idle):
         row = _last_settled(session, name)
         if row and _is_wrong(row):
-            said.append(f"{name} {row.state.replace('_', ' ')}: {row.detail or 'overlapping'}")
-    return said
+            sentences.append(f"{name} {row.state.replace('_', ' ')}: {row.detail or 'overlapping'}")
+    return sentences
 
 
 def _last_settled(session: Session, deployment: str) -> SlotRow | None:
@@ -429,8 +429,8 @@ def _self_test(session: Session, now: datetime) -> bool | None:
 
 
 def _blind_to_itself(now: datetime) -> RunTrouble:
-    said = "the watch itself is broken: it did not notice the slot that is missed on purpose"
-    return RunTrouble(f"watch:{_self_test_slot(_midnight(now)).key}", "self_test", *WATCH, "", now, said)
+    message = "the watch itself is broken: it did not notice the slot that is missed on purpose"
+    return RunTrouble(f"watch:{_self_test_slot(_midnight(now)).key}", "self_test", *WATCH, "", now, message)
 
 
 def _self_test_slot(day: datetime) -> Slot:

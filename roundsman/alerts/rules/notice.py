@@ -114,7 +114,7 @@ def services_notice(site: str, faults: Sequence[Group], *, now: datetime, link: 
 
 
 def alert_notice(  # noqa: PLR0913 - a message has as many lines
-    told: Sequence[AlertChange],
+    alert_changes: Sequence[AlertChange],
     *,
     now: datetime,
     release: Release | None,
@@ -125,29 +125,29 @@ def alert_notice(  # noqa: PLR0913 - a message has as many lines
     """The message about an incident: its worst fault in full, and below it the others in a line each.
 
     Args:
-        told: What it consists of, all of one kind. The first one is the lead where there is no fault.
+        alert_changes: What it consists of, all of one kind. The first one is the lead where there is no fault.
         now: The end of the round.
         release: The last one that was seen.
         rehearsals: The last one of each rule's rollback, and of the release's.
         link: The run in Prefect's UI, or empty.
         lead: The check and subject by which the incident is known; those of its worst fault when left out.
     """
-    kind, alerts = told[0].kind, [change.alert for change in told]
-    verdicts = [change.verdict for change in told if change.verdict]
+    kind, alerts = alert_changes[0].kind, [change.alert for change in alert_changes]
+    verdicts = [change.verdict for change in alert_changes if change.verdict]
     faults = group(verdicts)
-    check, subject = lead or lead_of(told)
+    check, subject = lead or lead_of(alert_changes)
     first = next((one for one in alerts if (one.check, one.subject) == (check, subject)), alerts[0])
     rule, owner = (faults[0].rule, faults[0].owner) if faults else (first.rule, first.owner)
     state = "STILL FIRING" if kind is MessageKind.REMINDER else kind.upper()
     harm = ", CRITICAL" if faults and level_of(faults) is IncidentLevel.CRITICAL else ""
     look = "nothing to do" if kind is MessageKind.RESOLVED else FIRST_LOOK.get(check, "the evidence in the run")
-    others = f" and {len(told) - 1} more" if len(told) > 1 else ""
+    others = f" and {len(alert_changes) - 1} more" if len(alert_changes) > 1 else ""
     what = f"{state}{harm}: site {first.site}, {check}, {subject}{others}"
     lines = [
         f"{what}{rule and f' (rule {rule})'}",
         _where(alerts, faults),
         f"since: {_since(alerts, kind, now)}",
-        *(_wrong(faults) if faults else _right(told)),
+        *(_wrong(faults) if faults else _right(alert_changes)),
         f"last change: {_changed(release, now)}",
         f"owner: {owner}",
         f"first look: {look}",
@@ -156,10 +156,14 @@ def alert_notice(  # noqa: PLR0913 - a message has as many lines
     return _notice(what, lines, link, f"key: {first.incident or first.dedup_key}")
 
 
-def lead_of(told: Sequence[AlertChange]) -> Lead:
+def lead_of(alert_changes: Sequence[AlertChange]) -> Lead:
     """The check and subject of the worst fault; of the first alert where there is none."""
-    faults = group(change.verdict for change in told if change.verdict)
-    return (faults[0].check, plain(faults[0].examples[0])) if faults else (told[0].alert.check, told[0].alert.subject)
+    faults = group(change.verdict for change in alert_changes if change.verdict)
+    return (
+        (faults[0].check, plain(faults[0].examples[0]))
+        if faults
+        else (alert_changes[0].alert.check, alert_changes[0].alert.subject)
+    )
 
 
 def level_of(faults: Iterable[Group]) -> IncidentLevel:
@@ -184,13 +188,13 @@ def _since(alerts: Sequence[Alert], kind: MessageKind, now: datetime) -> str:
     many = len(alerts) > 1
     opened = min(alert.opened_at or now for alert in alerts)
     folded, flapping = max(alert.folded for alert in alerts), [alert for alert in alerts if alert.flapping]
-    said = f"{_moment(opened)}, {ago(opened, now)}"
+    text = f"{_moment(opened)}, {ago(opened, now)}"
     if kind is MessageKind.REMINDER and folded:
-        said += f", {'up to ' if many else ''}{folded} more round{'s' if folded > 1 else ''} said so"
+        text += f", {'up to ' if many else ''}{folded} more round{'s' if folded > 1 else ''} said so"
     if flapping:
         one = f"it flaps: {changes(flapping[0].recent)} changes in {WINDOW} rounds"
-        said += f"; {f'{len(flapping)} of them flap' if many else one}"
-    return said
+        text += f"; {f'{len(flapping)} of them flap' if many else one}"
+    return text
 
 
 def _wrong(faults: Sequence[Group]) -> list[str]:
@@ -225,11 +229,11 @@ def _rollback(
     return _command(worst.rollback, rehearsals.get(worst.rule or RELEASE), now)
 
 
-def _right(told: Sequence[AlertChange]) -> list[str]:
+def _right(alert_changes: Sequence[AlertChange]) -> list[str]:
     """What holds again, and what nobody looks at any more."""
-    verdicts = [change.verdict for change in told if change.verdict]
-    gone = [one.alert for one in told if one.verdict is None and _is_out_of_sight(one.alert)]
-    if len(gone) == len(told):
+    verdicts = [change.verdict for change in alert_changes if change.verdict]
+    gone = [one.alert for one in alert_changes if one.verdict is None and _is_out_of_sight(one.alert)]
+    if len(gone) == len(alert_changes):
         by_site = gone[0].subject == gone[0].site
         why = "the check can look again" if by_site else "the last full round did not look at it"
         return [f"observed: no longer checked: {why}"]
@@ -257,8 +261,8 @@ def _moment(at: datetime) -> str:
 def _changed(release: Release | None, now: datetime) -> str:
     if release is None:
         return "no release seen"
-    said = f"version {release.version}, first seen" if release.version else "its version can't be read any more, since"
-    return f"{said} {ago(release.seen_at, now)}"
+    text = f"version {release.version}, first seen" if release.version else "its version can't be read any more, since"
+    return f"{text} {ago(release.seen_at, now)}"
 
 
 def _way_back(rollback: Command | NothingToUndo, rehearsal: Rehearsal | None, now: datetime) -> str:

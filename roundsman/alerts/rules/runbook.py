@@ -63,9 +63,9 @@ class Runbook:
 
     def __post_init__(self) -> None:
         for name in ("owner", "expects", "on_fail"):
-            said = getattr(self, name)
-            if not isinstance(said, str) or not said.strip():
-                raise ValueError(f"a job needs its {name}, and saw {said!r}")
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"a job needs its {name}, and saw {value!r}")
         if not isinstance(self.rollback, Command | NothingToUndo):
             raise TypeError(f"a job's rollback is a Command or NothingToUndo, not {self.rollback!r}")
         if not 0 <= self.min_runtime < self.max_runtime:

@@ -64,21 +64,21 @@ def status(facts: Facts) -> SiteStatus:
 
 def promises(facts: Facts) -> Answer:
     """Whether a site keeps its promises: by the last look at each claim, whichever job looked."""
-    said = judge_promises(facts.promises, facts.now)
+    judgement = judge_promises(facts.promises, facts.now)
     guidance = _guidance(facts, "Every claim of a round holds.")
-    if said.worst:
-        group = said.worst.group
+    if judgement.worst:
+        group = judgement.worst.group
         back = _rollback(facts, group.rollback, group.rule)
-        guidance = {"owner": group.owner, "expected": said.worst.expected, **back}
+        guidance = {"owner": group.owner, "expected": judgement.worst.expected, **back}
     return Answer(
         Question.PROMISES,
-        said.outcome,
-        said.says,
-        said.since,
-        link=_link(facts.ui, said.worst.flow_run if said.worst else facts.flow_run),
+        judgement.outcome,
+        judgement.says,
+        judgement.since,
+        link=_link(facts.ui, judgement.worst.flow_run if judgement.worst else facts.flow_run),
         history=facts.rounds,
-        details=(*_ahead(facts), *_few(said.others, 400)),
-        fault=said.worst,
+        details=(*_ahead(facts), *_few(judgement.others, 400)),
+        fault=judgement.worst,
         **guidance,
     )
 
@@ -98,18 +98,18 @@ def unreviewed(database: str, now: datetime, why: str) -> SiteStatus:
 
 def reviewed(database: str, owner: str, known: Promises, now: datetime, ui: str = "") -> SiteStatus:
     """The status of a database: whether it keeps its promises, by its last review."""
-    said = judge_promises(known, now)
-    worst = said.worst
+    judgement = judge_promises(known, now)
+    worst = judgement.worst
     answer = Answer(
         Question.PROMISES,
-        said.outcome,
-        said.says,
-        said.since,
+        judgement.outcome,
+        judgement.says,
+        judgement.since,
         owner=worst.group.owner if worst else owner,
         expected=worst.expected if worst else "Every claim of a review holds.",
         rollback=worst.group.rollback if worst else "",
         link=_link(ui, worst.flow_run if worst else ""),
-        details=_few(said.others, 400),
+        details=_few(judgement.others, 400),
         fault=worst,
     )
     return SiteStatus(database, now, (answer,))
@@ -135,8 +135,8 @@ def timing(claims: Iterable[tuple[str, Outcome]]) -> Outcome | None:
 
     A page that answers otherwise than promised was not timed, so nobody can tell whether it is slow.
     """
-    told = [_speed(claim, outcome) for claim, outcome in claims if claim != SAYS_UP.id]
-    return worst(told) if told else None
+    outcomes = [_speed(claim, outcome) for claim, outcome in claims if claim != SAYS_UP.id]
+    return worst(outcomes) if outcomes else None
 
 
 def _speed(claim: str, outcome: Outcome) -> Outcome:
@@ -191,8 +191,8 @@ def _up(facts: Facts) -> Answer:
         was = "up" if last.up else "down"
         return answer(Outcome.UNKNOWN, f"Unknown: the last look was {ago(last.at, now)}; it was {was}.", last.at)
     if not last.up:
-        told = f"answers {last.status}" if last.status else f"does not answer: {last.detail or 'no reason given'}"
-        return answer(Outcome.FAIL, f"No: {health.path} {told}.", since)
+        observed = f"answers {last.status}" if last.status else f"does not answer: {last.detail or 'no reason given'}"
+        return answer(Outcome.FAIL, f"No: {health.path} {observed}.", since)
     day = [one for one in looks if one.at > now - timedelta(days=1)]
     downs = sum(not one.up for one in day)
     rest = f"; it was down in {downs} of {len(day)} looks of the last day" if downs else ""
@@ -268,8 +268,8 @@ def _day(facts: Facts) -> Iterator[str]:
         yield f"in the last day the slowest is {kind}: p95 {milliseconds(one.p95_ms)} in {one.samples:,} samples{week}"
 
 
-def _name(told: RecordedFinding) -> str:
-    return told.claim.partition("/")[2]
+def _name(finding: RecordedFinding) -> str:
+    return finding.claim.partition("/")[2]
 
 
 def _jobs(facts: Facts) -> Answer:
@@ -277,19 +277,19 @@ def _jobs(facts: Facts) -> Answer:
 
 
 def _about_jobs(jobs: JobFacts, now: datetime, owner: str, ui: str) -> Answer:
-    said = judge_jobs(jobs, now)
+    verdict = judge_jobs(jobs, now)
     return Answer(
         Question.JOBS,
-        said.outcome,
-        said.says,
-        said.since,
+        verdict.outcome,
+        verdict.says,
+        verdict.since,
         owner=owner,
         expected="Every scheduled run starts in time, does its work and ends.",
-        rollback=said.rollback,
-        rehearsed=said.rehearsed,
-        link=_link(ui, said.flow_run),
-        history=said.history,
-        details=_few(said.details),
+        rollback=verdict.rollback,
+        rehearsed=verdict.rehearsed,
+        link=_link(ui, verdict.flow_run),
+        history=verdict.history,
+        details=_few(verdict.details),
     )
 
 

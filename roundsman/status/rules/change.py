@@ -62,9 +62,9 @@ def with_speeds(version: str, made: Comparison, ratios: Sequence[Ratio]) -> Comp
     return outcome, says, (*lines, *rest)
 
 
-def _claims(walked: Round) -> Claims:
+def _claims(inspected: Round) -> Claims:
     """The heaviest finding of each claim, by check, subject and claim."""
-    by_weight = sorted(walked.findings, key=lambda one: one.outcome.weight)
+    by_weight = sorted(inspected.findings, key=lambda one: one.outcome.weight)
     return {(one.check, one.subject, one.claim): one for one in by_weight}
 
 

@@ -118,11 +118,11 @@ def _by_hand(jobs: JobFacts, now: datetime, history: tuple[Mark, ...]) -> JobsAn
 
 def _events(jobs: JobFacts) -> list[JobEvent]:
     """What is known to have ended, ascending. A run of which both sources tell is told of once."""
-    told = {one.key: one for one in jobs.troubles}
+    by_key = {one.key: one for one in jobs.troubles}
     events, known = [], set()
     for slot in jobs.slots:
         names = {slot.flow_run, slot.key}
-        event = _slot(slot, next((told[name] for name in names if name in told), None))
+        event = _slot(slot, next((by_key[name] for name in names if name in by_key), None))
         if event and slot.deployment != SELF_TEST:
             events.append(event)
         if event and event.wrong:

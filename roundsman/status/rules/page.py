@@ -52,18 +52,18 @@ def caption(answer: Answer) -> str:
     """What the picture of an answer's history shows."""
     if not answer.history:
         return f"Nothing was seen in the last {DAYS} days."
-    told = summary([mark.outcome for mark in answer.history])
+    counts = summary([mark.outcome for mark in answer.history])
     times = [mark.ms for mark in answer.history if mark.ms is not None]
     line = f"; the line is the time, {milliseconds(max(times))} at most" if times else ""
     count = len(answer.moments)
     deployed = f"; {count} deployment{'s' * (count > 1)} (marked ▼)" if count else ""
-    return f"Last {DAYS} days, {_SEEN[answer.question]}: {told}{line}{deployed}."
+    return f"Last {DAYS} days, {_SEEN[answer.question]}: {counts}{line}{deployed}."
 
 
 def lasted(since: datetime, now: datetime) -> str:
     """How long something has been so: `for 2 days`."""
-    said = ago(since, now)
-    return f"for {said.removesuffix(' ago')}" if said.endswith(" ago") else "for less than a minute"
+    age = ago(since, now)
+    return f"for {age.removesuffix(' ago')}" if age.endswith(" ago") else "for less than a minute"
 
 
 def title(status: SiteStatus) -> str:

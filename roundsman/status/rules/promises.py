@@ -85,24 +85,24 @@ def is_alarming(outcome: Outcome, worst: StandingFault | None) -> bool:
 
 def as_json(site: str, answer: Answer, known: Promises, *, in_full: bool) -> dict[str, Any]:
     """The answer as plain data. Only `in_full` with what not everybody may read: routes, and what was seen there."""
-    said: dict[str, Any] = {"site": site, "outcome": answer.outcome.value}
-    said["claims"] = {one.value: known.count(one) for one in reversed(Outcome)}
+    data: dict[str, Any] = {"site": site, "outcome": answer.outcome.value}
+    data["claims"] = {one.value: known.count(one) for one in reversed(Outcome)}
     if answer.since:
-        said["since"] = answer.since.isoformat()
+        data["since"] = answer.since.isoformat()
     if fault := answer.fault:
         one = fault.group
         harm = one.severity and one.severity.value
-        said["worst"] = {"check": one.check, "claim": one.claim, "outcome": one.outcome.value, "severity": harm}
+        data["worst"] = {"check": one.check, "claim": one.claim, "outcome": one.outcome.value, "severity": harm}
         if in_full:
-            said["worst"] |= {
+            data["worst"] |= {
                 "where": one.where,
                 "saw": shortened(seen(one), _SHORT),
                 "wanted": shortened(one.wanted, _SHORT),
             }
     if in_full:
-        said["says"] = answer.says
-        said |= {"owner": answer.owner, "rollback": answer.rollback, "rehearsed": answer.rehearsed, "run": answer.link}
-    return said
+        data["says"] = answer.says
+        data |= {"owner": answer.owner, "rollback": answer.rollback, "rehearsed": answer.rehearsed, "run": answer.link}
+    return data
 
 
 def _sentence(group: Group) -> str:
@@ -119,8 +119,8 @@ def _line(fault: StandingFault, now: datetime) -> str:
     one = fault.group
     harm = f", severity {one.severity}" if one.severity else ""
     since = f"since {fault.since:%Y-%m-%d %H:%M} UTC, seen {ago(fault.seen, now)}"
-    said = f"saw {clipped(seen(one), _SHORT)}, wanted {clipped(one.wanted, _SHORT)}"
-    return f"{one.outcome.upper()} {one.claim} on {one.where}: {said}{harm}, {since}, owner {one.owner}"
+    observed = f"saw {clipped(seen(one), _SHORT)}, wanted {clipped(one.wanted, _SHORT)}"
+    return f"{one.outcome.upper()} {one.claim} on {one.where}: {observed}{harm}, {since}, owner {one.owner}"
 
 
 def _too_old(known: Promises, now: datetime) -> str:

@@ -124,21 +124,21 @@ def last_looks(rounds: Iterable[Recorded]) -> list[LastLook]:
 
 def _new(standing: _Standing, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """What a round says that newer ones did not; behind a look that could not judge only what failed."""
-    said = []
+    news = []
     for verdict in verdicts:
         subject = verdict.subject
         if subject in standing.met and subject not in standing.unsure:
             continue
         if not standing.looked and subject not in standing.met:
-            said.append(verdict)
+            news.append(verdict)
         elif failed := tuple(one for one in verdict.findings if one.outcome is Outcome.FAIL):
-            said.append(replace(verdict, findings=failed))
+            news.append(replace(verdict, findings=failed))
         standing.met.add(subject)
         if verdict.outcome is Outcome.UNKNOWN and not is_blind(verdict):
             standing.unsure.add(subject)
         else:
             standing.unsure.discard(subject)
-    return said
+    return news
 
 
 def _by_check(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
@@ -189,12 +189,12 @@ def began(keys: Iterable[ClaimKey], rounds: Iterable[Recorded]) -> dict[ClaimKey
     """
     open_, found = set(keys), {}
     for one in rounds:
-        said = {(v.check, v.subject, f.claim): f.outcome for v in one.verdicts for f in v.findings}
+        outcomes = {(v.check, v.subject, f.claim): f.outcome for v in one.verdicts for f in v.findings}
         blind = {verdict.check for verdict in one.verdicts if is_blind(verdict)}
         unsure = {(v.check, v.subject) for v in one.verdicts if v.outcome is Outcome.UNKNOWN}
         looked = {verdict.check for verdict in one.verdicts}
         for key in list(open_):
-            if said.get(key) is Outcome.FAIL:
+            if outcomes.get(key) is Outcome.FAIL:
                 found[key] = one.started
             elif key in found and key[0] not in blind and key[:2] not in unsure and (one.whole or key[0] in looked):
                 open_.discard(key)

@@ -175,8 +175,8 @@ def extra_runs(
         holder = holders.get((deployment, at)) or same[0].id
         extra = [run for run in same if run.id != holder]
         names = " and ".join([holder, *(run.id for run in extra)])
-        told = f"Prefect started {len(extra) + 1} runs of {deployment} for its one slot of {when}: {names}"
-        found += [(run, told) for run in extra]
+        message = f"Prefect started {len(extra) + 1} runs of {deployment} for its one slot of {when}: {names}"
+        found += [(run, message) for run in extra]
     return found
 
 
@@ -270,8 +270,8 @@ def _ended(slot: Slot, run: Run, kept: RecordedRun | None, now: datetime) -> tup
     if slot.rounds and kept is None:
         return SlotState.DID_NOTHING, f"{run.state} after {ran:.1f} s, and the ledger has no round of it"
     if slot.rounds and kept and run.kind == "COMPLETED" and not (kept.verdicts and kept.exchanges):
-        said = f"{kept.verdicts} verdicts and {kept.exchanges} exchanges"
-        return SlotState.DID_NOTHING, f"{run.state} after {ran:.1f} s with {said}"
+        counts = f"{kept.verdicts} verdicts and {kept.exchanges} exchanges"
+        return SlotState.DID_NOTHING, f"{run.state} after {ran:.1f} s with {counts}"
     if ran < slot.min_runtime:
         return SlotState.TOO_FAST, f"took {ran:.1f} s, and can't do its work in less than {slot.min_runtime:.0f} s"
     if ran > slot.max_runtime:
