@@ -299,7 +299,9 @@ def test_a_run_counts_as_told_only_when_somebody_is(ledger, expected, channels):
         row, SlotState.NOT_STARTED, "late", finished(AT, kind="SCHEDULED", started_at=None, ended_at=None)
     )
     found = WatchFindings(minutes(3), [late], (), JOBS)
-    assert expected == slots.write(ledger, found, lambda trouble: (tell(trouble)[0], channels), lambda: 0.5).reported_runs
+    assert (
+        expected == slots.write(ledger, found, lambda trouble: (tell(trouble)[0], channels), lambda: 0.5).reported_runs
+    )
 
 
 def test_an_overlap_is_told_beside_the_slots_own_state(ledger):
