@@ -141,7 +141,8 @@ async def test_a_refusal_is_told_in_its_own_words_without_the_token(behind, wron
 async def test_a_vendor_that_takes_other_queries_along_is_refused_until_that_is_accepted(behind):
     """And then these are no neighbours."""
     _, place = behind("api-blind", "google-cdn", {"project": "p", "url_map": "m", "token": TOKEN}, "/compute/v1")
-    refused = await prove(place, PurgeTest(PurgeRequest(("/articles/api-blind/one",)), await edges_of(place)))
+    request = PurgeRequest(("/articles/api-blind/one",))
+    refused = await prove(place, PurgeTest(request), await edges_of(place))
     assert "does not tell query apart" in str(refused.plan.refusals[0])
     found = await purged(place.model_copy(update={"accept": ("query",)}), touch=TOUCH)
     assert {} == found.trouble

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from flows.__main__ import main
 from flows.jobs.purge_published import purge_published
+from flows.tasks.blocks import edges_of
 from flows.tasks.site import load
 from roundsman.alerts.rules.runbook import RUNBOOKS
 from roundsman.ledger.ledger import open_ledger
@@ -175,11 +176,11 @@ async def test_no_secret_gets_into_a_run_its_pages_or_the_ledger(
 
 async def test_a_proof_beside_another_worker_s_purges_says_nothing(engine, prefix_ban_varnish, place):
     mine, shop = pages("beside"), load(place(prefix_ban_varnish.url, "beside"))
-    alone = await prove_sample(shop, mine)
+    alone = await prove_sample(shop, await edges_of(shop), mine)
     assert ["fail"] == [verdict.outcome for verdict in alone.verdicts], "it takes its neighbours"
     publish(engine, mine[1], site="lab")
     queue.claim(engine, "lab")
-    beside = await prove_sample(shop, mine)
+    beside = await prove_sample(shop, await edges_of(shop), mine)
     assert ((), ("no sample was proven: other changes were purged meanwhile",)) == (beside.verdicts, beside.troubles)
 
 

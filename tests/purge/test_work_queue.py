@@ -273,7 +273,7 @@ async def test_without_a_token_nothing_is_claimed(ledger, api, monkeypatch):
 async def test_a_dry_run_plans_what_is_next_and_leaves_everything_where_it_is(ledger, api):
     publish(ledger, "/articles/one", "/else")
     plans = await work_queue.plan_published(shop(api.address), await edges_of(shop(api.address)))
-    assert [["/else"]] == [[refusal.saw.strip("'") for refusal in one.refusals] for one in plans]
+    assert [["/else"]] == [[refusal.observed.strip("'") for refusal in one.refusals] for one in plans]
     assert ([("waiting", 0)] * 2, []) == (rows_of(ledger, "state, attempts"), api.asked)
     assert [] == await work_queue.plan_published(shop(api.address, site="other"), {})
 
