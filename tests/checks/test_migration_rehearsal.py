@@ -1,5 +1,6 @@
 """The check of migrations under a real Prefect server: an unchanged rehearsal is used again, and says so."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -59,6 +60,19 @@ async def check(project, **more):
     return (await verdicts_of(check_migration_rehearsal, *about))[-1]
 
 
+async def states_of_tasks(client, name):
+    """The states of task runs of a name; the server records them some seconds after they ended."""
+    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
+
+    wanted = TaskRunFilter(name=TaskRunFilterName(any_=[name]))
+    for _ in range(60):
+        states = [one.state_name for one in await client.read_task_runs(task_run_filter=wanted)]
+        if "Cached" in states:
+            break
+        await asyncio.sleep(1)
+    return states
+
+
 def reused(verdict):
     return told(verdict).get("as-rehearsed")
 
@@ -84,7 +98,7 @@ async def test_an_unchanged_rehearsal_is_used_again_and_marked_with_its_age(proj
     async with get_client() as client:
         pages = [one for one in await client.read_artifacts() if one.key == "migrations-shop"]
         newest = max(pages, key=lambda one: one.created)
-        states = [one.state_name for one in await client.read_task_runs() if "rehearse the migrations" in one.name]
+        states = await states_of_tasks(client, "rehearse the migrations of shop")
     assert "nothing has changed since" in newest.data
     assert "nothing has changed since" in newest.description
     assert "Cached" in states
