@@ -13,7 +13,7 @@ from roundsman.report.rules.text import for_terminal, hidden, hosts_only
 _OWN = ("roundsman", "prefect", "uvicorn")
 
 
-class Guard:
+class SafeRecordFactory:
     """Makes log records by another factory, and then safe."""
 
     def __init__(self, make: Any) -> None:
@@ -43,8 +43,8 @@ class Guard:
 def guard() -> None:
     """Guard all log records that are made from now on."""
     make = logging.getLogRecordFactory()
-    if not isinstance(make, Guard):
-        logging.setLogRecordFactory(Guard(make))
+    if not isinstance(make, SafeRecordFactory):
+        logging.setLogRecordFactory(SafeRecordFactory(make))
 
 
 def _safe(text: str, *, own: bool) -> str:

@@ -188,6 +188,26 @@ def test_a_class_name_has_one_meaning():
     }
 
 
+UNIT = re.compile(r"SECONDS|BYTES|CHARACTERS", re.IGNORECASE)
+
+
+def numbers_without_a_unit():
+    """Constants whose comment begins with a unit that their name leaves out."""
+    for module, path in modules():
+        lines = path.read_text().splitlines()
+        for node in ast.parse("\n".join(lines)).body:
+            first = node.lineno - 1
+            while first and lines[first - 1].startswith("#:"):
+                first -= 1
+            if UNIT.match(lines[first].removeprefix("#: ")) and isinstance(node, ast.Assign):
+                names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+                yield from (f"{module}.{name}" for name in names if not UNIT.search(name))
+
+
+def test_a_number_says_its_unit():
+    assert [] == sorted(numbers_without_a_unit())
+
+
 def test_only_the_prober_knows_libcurl():
     users = {str(path.relative_to(ROOT)) for _, path in modules() if "import pycurl" in path.read_text()}
     assert users <= {"roundsman/probe/probe.py", "roundsman/probe/transfer.py", "roundsman/probe/curl_errors.py"}
