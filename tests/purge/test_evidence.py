@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from roundsman.purge.rules import evidence
-from roundsman.purge.rules.evidence import Terms
+from roundsman.purge.rules.evidence import ProofTerms
 from roundsman.site.rules.promises import Marker
 from tests.make import NOW, exchange
 
@@ -19,7 +19,7 @@ def seen(said="HIT", age=None, after=2.0, body=b"page", **more):
 
 
 def terms(marker=None, **more):
-    return Terms(marker, NOW, **more)
+    return ProofTerms(marker, NOW, **more)
 
 
 OTHER = seen(body=b"other")

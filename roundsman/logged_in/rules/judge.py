@@ -42,7 +42,7 @@ from roundsman.site.rules.wording import redirected, unanswered, verdict_on
 Steps = Sequence[Step]
 
 #: Characters from which on a cookie's value can tell one visitor from all others.
-IDENTITY = 8
+IDENTITY_CHARACTERS = 8
 #: Words with a short number at most, such as web-frontend-01: what a server calls itself or a group of visitors.
 _WORD = r"(?:(?:[A-Z]?[a-z]{1,15}|[A-Z]{1,15})[0-9]{0,4}|[0-9]{1,4})"
 _WORDS = re.compile(rf"{_WORD}(?:[-_.|: ]+{_WORD})*")
@@ -253,7 +253,7 @@ def _identities(exchange: Exchange) -> Iterator[tuple[str, str]]:
         name, value = cookie_of(cookie)
         deleted = any(re.fullmatch(r"\s*max-age\s*=\s*0+\s*", one, re.IGNORECASE) for one in attributes)
         shared = _WORDS.fullmatch(value) or STICKY.fullmatch(f"{name}={value}")
-        if len(value) >= IDENTITY and not deleted and not shared:
+        if len(value) >= IDENTITY_CHARACTERS and not deleted and not shared:
             yield name, value
 
 
