@@ -357,7 +357,7 @@ NEW = [
 )
 def test_a_copy_is_new_by_content_then_birth_then_label(old, answers, given, saw, holds, strength):
     found = evidence.new(old, answers, given)
-    assert (saw, holds, strength) == (found.saw, found.holds, found.strength)
+    assert (saw, holds, strength) == (found.observed, found.holds, found.strength)
 
 
 FIRST = seen("MISS", body=b"new")
@@ -405,13 +405,13 @@ LATE = [
 )
 def test_a_late_look_finds_the_new_copy_or_a_newer_one(old, late, given, saw, holds, strength):
     found = evidence.still_new(old, [FIRST, OTHER], late, given)
-    assert (saw, holds, strength) == (found.saw, found.holds, found.strength)
+    assert (saw, holds, strength) == (found.observed, found.holds, found.strength)
 
 
 def test_a_refusal_all_along_is_judged_as_a_page():
     refused = seen(status=503)
-    assert "HIT, the same content" == evidence.still_new(refused, [refused], refused, terms()).saw
-    assert "HIT, same content" == evidence.untouched(refused, refused, terms()).saw
+    assert "HIT, the same content" == evidence.still_new(refused, [refused], refused, terms()).observed
+    assert "HIT, same content" == evidence.untouched(refused, refused, terms()).observed
 
 
 ELSEWHERE = "MISS from b"
@@ -464,7 +464,7 @@ UNTOUCHED = [
 )
 def test_a_neighbour_is_the_copy_that_it_was(before, after, given, saw, holds, strength):
     found = evidence.untouched(before, after, given)
-    assert (saw, holds, strength) == (found.saw, found.holds, found.strength)
+    assert (saw, holds, strength) == (found.observed, found.holds, found.strength)
 
 
 def test_who_refuses_says_nothing_of_a_copy():
