@@ -25,7 +25,7 @@ STYLES = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.UNKNOWN: "magen
 Result = TypeVar("Result")
 
 #: Characters from which on the two columns stand beside what was seen; else all of it stands in lines.
-WIDE = 120
+WIDE_CHARACTERS = 120
 
 
 async def walk(site: str, only: Sequence[Any] = (), console: Console | None = None) -> Report:
@@ -230,7 +230,7 @@ def show_first_look(report: Report, url: str, console: Console | None = None) ->
 
 def show_groups(groups: Sequence[Group], console: Console) -> None:
     """Print a table of groups, then a line for each in which something is wrong, with what was wanted."""
-    console.print(_table(groups, wide=console.width >= WIDE))
+    console.print(_table(groups, wide=console.width >= WIDE_CHARACTERS))
     console.print()
     for one in groups:
         if one.outcome is not Outcome.PASS:

@@ -603,8 +603,8 @@ def test_status_says_when_the_ledger_has_outgrown_its_file(tmp_path, capsys, mon
     monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
     path = written(tmp_path, site("http://a.test", [articles("a")]))
     told = []
-    for comfort in (ledger_size.COMFORT, 1000):
-        monkeypatch.setattr(ledger_size, "COMFORT", comfort)
+    for comfort in (ledger_size.COMFORT_BYTES, 1000):
+        monkeypatch.setattr(ledger_size, "COMFORT_BYTES", comfort)
         main(["status", path])
         told.append("WARN: the ledger has" in capsys.readouterr().out)
     assert [False, True] == told

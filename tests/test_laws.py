@@ -157,10 +157,6 @@ for module in {library!r}:
     assert (0, "") == (done.returncode, done.stderr)
 
 
-#: Class names that are still defined in more than one file. Only names go from here, none comes.
-DEFINED_TWICE = {"Attempt", "FencedError", "Leg", "Plan", "Rehearsing", "Step"}
-
-
 def class_names():
     """Where each class is defined: dotted modules by its name."""
     found = {}
@@ -172,9 +168,7 @@ def class_names():
 
 
 def test_a_class_name_has_one_meaning():
-    assert {} == {
-        name: places for name, places in class_names().items() if len(places) > 1 and name not in DEFINED_TWICE
-    }
+    assert {} == {name: places for name, places in class_names().items() if len(places) > 1}
 
 
 UNIT = re.compile(r"SECONDS|BYTES|CHARACTERS", re.IGNORECASE)

@@ -23,7 +23,7 @@ from flows.commands.parser import CommandParser, whole_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 #: Seconds after which the shard of a worker that was killed goes to another one; here nothing is slow.
-LEASE = "20"
+LEASE_SECONDS = "20"
 _TIMEOUT_SECONDS = 900.0
 
 
@@ -96,7 +96,7 @@ def run(pages: int, rate: int) -> SweepSeen:
         folder = Path(name)
         folder.chmod(0o755)
         cluster = Cluster(parts, folder, free_places(secrets.token_hex(16)), pages)
-        cluster.client["ROUNDSMAN_SWEEP_LEASE"] = LEASE
+        cluster.client["ROUNDSMAN_SWEEP_LEASE"] = LEASE_SECONDS
         parts.say("cluster", "starting PostgreSQL, Redis, a balancer, two API servers and two background services")
         cluster.open()
         _promise(folder, cluster.places.shop, pages, rate)

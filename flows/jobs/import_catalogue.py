@@ -11,7 +11,7 @@ from flows.tasks.site import load
 from flows.tasks.watch import notify_failure
 from roundsman.alerts.outbox import Delivered
 from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
-from roundsman.batch import Outcome
+from roundsman.batch import BatchOutcome
 
 log = logging.getLogger("roundsman")
 
@@ -20,7 +20,7 @@ log = logging.getLogger("roundsman")
 class Imported:
     """What came of an import: the rows, and the purges of what they changed."""
 
-    outcome: Outcome
+    outcome: BatchOutcome
     delivered: Delivered = field(default_factory=Delivered)
     waiting: int = 0
     dead: int = 0
@@ -79,7 +79,7 @@ async def import_catalogue(
     return Completed(message=message, data=imported)
 
 
-def counts(outcome: Outcome) -> str:
+def counts(outcome: BatchOutcome) -> str:
     """`1,000 rows, 3 changed, 0 in quarantine`, and whether all this was done before."""
     counts = f"{outcome.rows:,} rows, {outcome.changed:,} changed, {outcome.quarantined:,} in quarantine"
     return f"{counts} (imported before)" if outcome.again else counts

@@ -25,9 +25,9 @@ from roundsman.alerts.outbox import Delivered, undelivered
 from roundsman.batch import (
     Batch,
     BatchError,
+    BatchOutcome,
     Csv,
     JsonLines,
-    Outcome,
     PagedApi,
     SourceError,
     TargetError,
@@ -156,7 +156,7 @@ def _may_help(_: Task[..., object], __: TaskRun, state: State[object]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def import_articles(site: Site, feed: str, *, dry_run: bool, chunk: int = 1000) -> Outcome:
+async def import_articles(site: Site, feed: str, *, dry_run: bool, chunk: int = 1000) -> BatchOutcome:
     """Apply a feed to the shop's database. It goes on where it was stopped, so it may be retried.
 
     Raises:

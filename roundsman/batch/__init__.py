@@ -25,7 +25,7 @@ from roundsman.batch.paged import PagedApi
 from roundsman.batch.progress import on_terminal
 from roundsman.batch.quarantine import Replayed, dismiss, replay
 from roundsman.batch.rules import Applied, Change, Outgoing, Status
-from roundsman.batch.running import Outcome, Progress, run
+from roundsman.batch.running import BatchOutcome, Progress, run
 from roundsman.batch.sources import SqlQuery
 from roundsman.batch.target import open_target
 
@@ -33,12 +33,12 @@ __all__ = [
     "Applied",
     "Batch",
     "BatchError",
+    "BatchOutcome",
     "Change",
     "Csv",
     "FencedError",
     "JsonLines",
     "LimitError",
-    "Outcome",
     "Outgoing",
     "PagedApi",
     "Progress",

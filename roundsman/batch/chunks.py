@@ -10,7 +10,7 @@ from roundsman.batch.effects import Apply, applied
 from roundsman.batch.errors import BatchError, LimitError, in_full, spoken, transient
 from roundsman.batch.jobs import Job, advance, fence
 from roundsman.batch.points import point
-from roundsman.batch.rules import PAYLOAD, Applied, Limits, Outgoing, find_bad, storable, together
+from roundsman.batch.rules import MAX_PAYLOAD_CHARACTERS, Applied, Limits, Outgoing, find_bad, storable, together
 from roundsman.batch.sources import Chunk
 from roundsman.ledger.insert import insert_new
 from roundsman.ledger.tables_imports import CHUNK, JOB, OUTBOX, ROW_ERROR
@@ -191,10 +191,10 @@ def quarantine(connection: Connection, job: Job, bad: Iterable[Bad]) -> None:
             {
                 "job_id": job.id,
                 "position": one.position,
-                "payload": storable(one.payload[:PAYLOAD]),
-                "complete": one.complete and len(one.payload) <= PAYLOAD,
+                "payload": storable(one.payload[:MAX_PAYLOAD_CHARACTERS]),
+                "complete": one.complete and len(one.payload) <= MAX_PAYLOAD_CHARACTERS,
                 "error_class": one.error_class,
-                "error": storable(one.error[:PAYLOAD]),
+                "error": storable(one.error[:MAX_PAYLOAD_CHARACTERS]),
             }
             for one in bad
         ],

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from roundsman.batch.errors import BatchError, SourceChangedError, SourceError
-from roundsman.batch.rules import PAYLOAD
+from roundsman.batch.rules import MAX_PAYLOAD_CHARACTERS
 from roundsman.batch.sources import Chunk, Row
 
 #: Bytes that one row may have, and bytes after which a chunk is full however few rows it has.
-LONGEST_ROW, FULL = 1 << 20, 16 << 20
+MAX_ROW_BYTES, FULL_CHUNK_BYTES = 1 << 20, 16 << 20
 #: Bytes within which a CSV record that is too long has its end, or the job stops.
 MAX_SKIPPED_BYTES = 256 << 20
 _PIECE = 1 << 20
@@ -33,7 +33,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class _File:
     """What files share: they are one edition for as long as nobody writes to them."""
 
-    def __init__(self, path: str | Path, *, longest_row: int = LONGEST_ROW) -> None:
+    def __init__(self, path: str | Path, *, longest_row: int = MAX_ROW_BYTES) -> None:
         self.path = Path(path)
         self.longest_row = longest_row
         self._seen: tuple[int, ...] | None = None
@@ -121,7 +121,7 @@ class JsonLines(_File):
         digest = hashlib.sha256()
         with self._opened() as file:
             at = begin = file.seek(int(cursor or 0))
-            while len(rows) < most and at - begin < FULL:
+            while len(rows) < most and at - begin < FULL_CHUNK_BYTES:
                 line = file.readline(self.longest_row + 1)
                 if not line:
                     return Chunk(rows, str(at), digest.hexdigest(), ended=True)
@@ -151,7 +151,7 @@ class Csv(_File):
     record: such a file is refused before anything of it is applied.
     """
 
-    def __init__(self, path: str | Path, *, delimiter: str = ",", longest_row: int = LONGEST_ROW) -> None:
+    def __init__(self, path: str | Path, *, delimiter: str = ",", longest_row: int = MAX_ROW_BYTES) -> None:
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ValueError(f"saw the delimiter {delimiter!r}; wanted one character, such as ';' or '\\t'")
         super().__init__(path, longest_row=longest_row)
@@ -191,7 +191,7 @@ class Csv(_File):
                 at += record.size
                 if record.fields or record.problem:
                     rows.append(_csv_row(record, header))
-                if len(rows) >= most or at - begin >= FULL:
+                if len(rows) >= most or at - begin >= FULL_CHUNK_BYTES:
                     ended = False
                     break
             return Chunk(rows, str(at), digest.hexdigest(), ended=ended)
@@ -294,7 +294,7 @@ class Csv(_File):
         if size > self.longest_row:
             over = f" over {lines:,} lines: a quote without its end?" if lines > 1 else ""
             problem = f"{_LONG} {size:,} bytes{over}; wanted at most {self.longest_row:,}"
-            return _Record(bytes(kept[:PAYLOAD]), size, [], problem, complete=False)
+            return _Record(bytes(kept[:MAX_PAYLOAD_CHARACTERS]), size, [], problem, complete=False)
         return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
 
     def _refuse(self, within: "_Within", file: BinaryIO, at: int, lines: int) -> None:
@@ -407,7 +407,7 @@ def _skip_line(file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: No
 
 
 def _clip(raw: bytes) -> str:
-    return raw[:PAYLOAD].decode(errors="backslashreplace")
+    return raw[:MAX_PAYLOAD_CHARACTERS].decode(errors="backslashreplace")
 
 
 def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> Row:

@@ -29,8 +29,10 @@ FOLDER = Path(".roundsman") / "feeds"
 ASKS, PASSES = 4, 5
 #: User and password of an address, also a password with a slash, which ends the host too early.
 _LOGIN = re.compile(r"^([a-z]+://)(?:[^/]*@|[^/:]*:(?!\d*(?:/|$)).*@)", re.IGNORECASE)
-#: Bytes of one page, at most, and how many pages there may be.
-LARGEST_PAGE, MOST_PAGES = 32 << 20, 100_000
+#: Bytes of one page, at most.
+MAX_PAGE_BYTES = 32 << 20
+#: Pages of one feed, at most.
+MAX_PAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class PagedApi(JsonLines):
         return Pass(Path(path), file, tuple(pages.values()), digest.hexdigest())
 
     def _unseen(self, url: str, pages: Mapping[str, Page]) -> str:
-        if url in pages or len(pages) >= MOST_PAGES:
+        if url in pages or len(pages) >= MAX_PAGES:
             raise BatchError(f"{self.name}: page {len(pages)} leads back to an earlier one, or there is no end")
         return url
 
@@ -238,7 +240,7 @@ def _bounded(pieces: Iterable[bytes], where: str) -> bytes:
     taken, size = [], 0
     for piece in pieces:
         size += len(piece)
-        if size > LARGEST_PAGE:
-            raise BatchError(f"{where} has more than {LARGEST_PAGE:,} bytes; ask for fewer rows at once")
+        if size > MAX_PAGE_BYTES:
+            raise BatchError(f"{where} has more than {MAX_PAGE_BYTES:,} bytes; ask for fewer rows at once")
         taken.append(piece)
     return b"".join(taken)

@@ -23,10 +23,10 @@ HOPELESS = 12
 #: So many times a chunk is tried again when the database is in trouble.
 RETRIES = 6
 #: Seconds before the first of them, and the longest pause.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 #: Characters of a row that are kept of one that is too long.
-PAYLOAD = 65_536
+MAX_PAYLOAD_CHARACTERS = 65_536
 
 
 class Status(StrEnum):
@@ -129,7 +129,7 @@ def goes_carefully(deaths: int, position: int, careful_until: int) -> bool:
 
 def pause(retry: int, chance: float) -> float:
     """Seconds before a retry, counted from 0: doubled each time, and by a `chance` of 0..1 down to the half of it."""
-    return min(FIRST_PAUSE * 2 ** min(retry, 20), LONGEST_PAUSE) * (1 + chance) / 2
+    return min(FIRST_PAUSE_SECONDS * 2 ** min(retry, 20), MAX_PAUSE_SECONDS) * (1 + chance) / 2
 
 
 def find_bad(rows: Sequence[T], works: Callable[[Sequence[T]], Exception | None]) -> Iterator[tuple[T, Exception]]:

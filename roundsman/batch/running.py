@@ -34,13 +34,13 @@ from roundsman.batch.target import has_tables, prepare
 Done = TypeVar("Done")
 
 #: Seconds between two looks whether a job that somebody else holds is free, or done.
-LOOK = 0.5
+LOOK_EVERY_SECONDS = 0.5
 #: Seconds between two words about progress.
-OFTEN = 1.0
+PROGRESS_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """What a job came to. Counts are of all its runs together."""
 
     job: int
@@ -79,7 +79,7 @@ Report = Callable[[Progress], Awaitable[None]]
 
 async def run(
     batch: Batch, *, dry_run: bool = False, wait: bool = True, run_id: str = "", progress: Report | None = None
-) -> Outcome:
+) -> BatchOutcome:
     """Run a job to its end. Safe to run again, at once, later and beside itself: each row is applied once.
 
     While the target is in trouble, such as locked by a worker that was stopped within its transaction, each step is
@@ -129,7 +129,7 @@ class _Pace:
         now = time.monotonic()
         if self._from is None:
             self._from = where.position
-        if self._report and (last or now - self._told >= OFTEN):
+        if self._report and (last or now - self._told >= PROGRESS_EVERY_SECONDS):
             self._told = now
             rate = (where.position - self._from) / max(now - self._begun, 1e-9)
             share = 1.0 if last else self._batch.source.share(where.cursor)
@@ -144,7 +144,7 @@ def _edition(batch: Batch) -> Edition:
     return Edition(batch.kind, batch.source.name, found, batch.params, batch.snapshot, batch.version)
 
 
-async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bool) -> Outcome:
+async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bool) -> BatchOutcome:
     owner = f"{socket.gethostname()}/{os.getpid()}"
     waiting_for = None
 
@@ -169,10 +169,10 @@ async def _run(batch: Batch, job_id: int, tell: Teller, pace: _Pace, *, wait: bo
         if waiting_for != job.token:
             waiting_for = job.token
             tell("waits for another worker", of_job=job.id, owner=job.lease_owner, of_run=job.run_id, lease=batch.lease)
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
-async def _work(attempt: Attempt, tell: Teller, pace: _Pace) -> Outcome:
+async def _work(attempt: Attempt, tell: Teller, pace: _Pace) -> BatchOutcome:
     resumed_at = attempt.job.position
     try:
         await asyncio.to_thread(attempt.verify)
@@ -231,12 +231,12 @@ def _holders(target: Engine) -> str:
     return "; run this again later"
 
 
-async def _try(dry: DryRun, pace: _Pace, tell: Teller) -> Outcome:
+async def _try(dry: DryRun, pace: _Pace, tell: Teller) -> BatchOutcome:
     while await _persist(dry.step, tell):
         await pace.at(dry)
     await pace.at(dry, last=True)
     tell("dry run ended", rows=dry.position, changed=dry.changed, unchanged=dry.unchanged, quarantined=dry.quarantined)
-    return Outcome(
+    return BatchOutcome(
         job=0,
         status=Status.SUCCEEDED,
         rows=dry.position,
@@ -252,8 +252,8 @@ async def _try(dry: DryRun, pace: _Pace, tell: Teller) -> Outcome:
     )
 
 
-def _outcome(job: Job, *, resumed_at: int, again: bool = False) -> Outcome:
-    return Outcome(
+def _outcome(job: Job, *, resumed_at: int, again: bool = False) -> BatchOutcome:
+    return BatchOutcome(
         job=job.id,
         status=Status(job.status),
         rows=job.position,

@@ -48,7 +48,7 @@ _RULES = "its rules, or 404 when it has none"
 _PIECE = 1 << 16
 
 #: Bytes of the line that holds the validators, at most.
-_LINE = 1 << 16
+_LINE_BYTES = 1 << 16
 #: What asks whether a file is as it was, and the header of the answer that it repeats (RFC 9110 section 13.1).
 _VALIDATORS = {"if-none-match": "etag", "if-modified-since": "last-modified"}
 
@@ -351,7 +351,7 @@ def _kept_file(place: Path) -> Iterator[tuple[IO[bytes] | None, dict[str, str]]]
         return
     with kept:
         try:
-            asks = dict(json.loads(kept.readline(_LINE)))
+            asks = dict(json.loads(kept.readline(_LINE_BYTES)))
         except ValueError:
             asks = {}
         yield kept, asks

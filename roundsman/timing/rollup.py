@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Row, delete, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR, start_of
+from roundsman.ledger.rules.samples import DAY_SECONDS, FIVE_MINUTES_SECONDS, HOUR_SECONDS, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rules.histogram import Histogram
@@ -35,7 +35,7 @@ def roll_up(engine: Engine, *, site: str = "") -> int:
         )
     with Session(engine) as session:
         hours = session.execute(due).all()
-    days = [place for place, _ in groupby(hours, lambda row: (row.key_id, start_of(row.hour, DAY)))]
+    days = [place for place, _ in groupby(hours, lambda row: (row.key_id, start_of(row.hour, DAY_SECONDS)))]
     return sum(_roll_up_a_day(engine, key, day) for key, day in days)
 
 
@@ -70,30 +70,36 @@ def measured(session: Session, key: int | None, begin: int, end: int) -> Mapping
     # Many times faster than an array of the rows, which numpy would ask for their columns one by one.
     at, first_byte, total, late = np.fromiter(chain.from_iterable(rows), np.int64, 4 * len(rows)).reshape(-1, 4).T
     times = np.stack([first_byte + late, total + late]) / _MICRO
-    starts = at // (FIVE_MINUTES * _MICRO) * FIVE_MINUTES
+    starts = at // (FIVE_MINUTES_SECONDS * _MICRO) * FIVE_MINUTES_SECONDS
     return {int(start): times[:, starts == start] for start in np.unique(starts)}
 
 
 def _roll_up_a_day(engine: Engine, key: int, day: int) -> int:
     with writing_session(engine) as session:
         lock(session, key)
-        mine = col(SampleDueRow.key_id) == key, col(SampleDueRow.hour) >= day, col(SampleDueRow.hour) < day + DAY
+        mine = (
+            col(SampleDueRow.key_id) == key,
+            col(SampleDueRow.hour) >= day,
+            col(SampleDueRow.hour) < day + DAY_SECONDS,
+        )
         hours = session.scalars(select(col(SampleDueRow.hour)).where(*mine)).all()
         for hour in hours:
             parts = {
                 start: (Histogram.of(times[0]), Histogram.of(times[1]))
-                for start, times in measured(session, key, hour, hour + HOUR).items()
+                for start, times in measured(session, key, hour, hour + HOUR_SECONDS).items()
             }
-            _replace(session, key, FIVE_MINUTES, (hour, hour + HOUR), parts)
-            _replace(session, key, HOUR, (hour, hour + HOUR), {hour: _merged(parts.values())})
+            _replace(session, key, FIVE_MINUTES_SECONDS, (hour, hour + HOUR_SECONDS), parts)
+            _replace(session, key, HOUR_SECONDS, (hour, hour + HOUR_SECONDS), {hour: _merged(parts.values())})
         if hours:
             whole = select(col(HistogramRow.first_byte), col(HistogramRow.total)).where(
                 col(HistogramRow.key_id) == key,
-                col(HistogramRow.span) == HOUR,
+                col(HistogramRow.span) == HOUR_SECONDS,
                 col(HistogramRow.start) >= day,
-                col(HistogramRow.start) < day + DAY,
+                col(HistogramRow.start) < day + DAY_SECONDS,
             )
-            _replace(session, key, DAY, (day, day + DAY), {day: _merged(map(_read, session.execute(whole)))})
+            _replace(
+                session, key, DAY_SECONDS, (day, day + DAY_SECONDS), {day: _merged(map(_read, session.execute(whole)))}
+            )
             session.execute(delete(SampleDueRow).where(*mine))
         return len(hours)
 

@@ -21,7 +21,16 @@ from roundsman.ledger.insert import insert_new
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rules.releases import release_at
-from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, Sample, SampleKey, Window, start_of
+from roundsman.ledger.rules.samples import (
+    DAY_SECONDS,
+    EDGE,
+    FIVE_MINUTES_SECONDS,
+    HOUR_SECONDS,
+    Sample,
+    SampleKey,
+    Window,
+    start_of,
+)
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rollup import measured, roll_up
@@ -55,7 +64,7 @@ def record_samples(where: Engine | Session, samples: Iterable[Sample]) -> int:
     known = _keys(where, {sample.key for sample in given})
     taken = [(known[sample.key][0], sample) for sample in given if sample.at >= known[sample.key][1]]
     rows = [_row(number, sample) for number, sample in taken]
-    due = sorted({(number, start_of(_microseconds(sample) / _MICRO, HOUR)) for number, sample in taken})
+    due = sorted({(number, start_of(_microseconds(sample) / _MICRO, HOUR_SECONDS)) for number, sample in taken})
     _insert(where, SampleRow, rows)
     _insert(where, SampleDueRow, [{"key_id": key, "hour": hour} for key, hour in due])
     return len(rows)
@@ -71,7 +80,7 @@ def history(  # noqa: PLR0913 - the columns of a key
     warm: bool = True,
     since: datetime,
     until: datetime | None = None,
-    span: int = FIVE_MINUTES,
+    span: int = FIVE_MINUTES_SECONDS,
 ) -> list[Window]:
     """What the samples of one route came to in each span that had any, ascending; spans that began in [since, until).
 
@@ -86,7 +95,7 @@ def history(  # noqa: PLR0913 - the columns of a key
         begin, end = since.timestamp(), until.timestamp() if until else float("inf")
         windows = {window.start: window for window in _rolled_up(session, key.id, span, begin, end)}
         due = _due(session, [key.id], start_of(begin, span), end).get(key.id or 0, ())
-        for start in {start_of(hour, max(span, HOUR)) for hour in due}:
+        for start in {start_of(hour, max(span, HOUR_SECONDS)) for hour in due}:
             windows |= {one.start: one for one in _fresh(session, key.id, span, start) if begin <= _unix(one) < end}
     return [windows[start] for start in sorted(windows)]
 
@@ -179,7 +188,7 @@ def _due(session: Session, keys: Sequence[int | None], begin: float, end: float)
     """The hours that are not rolled up yet, by key."""
     found: dict[int, set[int]] = {}
     hours = (
-        col(SampleDueRow.hour) >= start_of(begin, HOUR),
+        col(SampleDueRow.hour) >= start_of(begin, HOUR_SECONDS),
         *([col(SampleDueRow.hour) < end] if end < float("inf") else []),
     )
     rows = select(col(SampleDueRow.key_id), col(SampleDueRow.hour)).where(col(SampleDueRow.key_id).in_(keys), *hours)
@@ -206,13 +215,13 @@ def _rolled_up(session: Session, key: int | None, span: int, begin: float, end: 
 
 def _fresh(session: Session, key: int | None, span: int, start: int) -> Iterator[Window]:
     """The windows of what a due hour lies in, from what is there now."""
-    if span >= HOUR:
+    if span >= HOUR_SECONDS:
         histogram = _spans(session, [key], start, start + span).get(key or 0)
         if histogram and histogram.total:
             yield _window(start, span, histogram)
         return
-    for begin, times in measured(session, key, start, start + HOUR).items():
-        yield _window(begin, FIVE_MINUTES, Histogram.of(times[0]))
+    for begin, times in measured(session, key, start, start + HOUR_SECONDS).items():
+        yield _window(begin, FIVE_MINUTES_SECONDS, Histogram.of(times[0]))
 
 
 def _window(start: int, span: int, histogram: Histogram) -> Window:
@@ -224,18 +233,18 @@ def _spans(session: Session, keys: Sequence[int | None], begin: float, end: floa
 
     Whole days come from their days, the rest from hours, and hours with samples that are not rolled up from those.
     """
-    first, last = start_of(begin, HOUR), -start_of(-end, HOUR)
+    first, last = start_of(begin, HOUR_SECONDS), -start_of(-end, HOUR_SECONDS)
     due = _due(session, keys, first, last)
-    day_from, day_to = -start_of(-first, DAY), start_of(last, DAY)
-    broken = {start_of(hour, DAY) for hours in due.values() for hour in hours}
-    days = [day for day in range(day_from, day_to, DAY) if day not in broken]
-    loose = [day for day in range(start_of(first, DAY), last, DAY) if day not in set(days)]
-    pieces = [and_(col(HistogramRow.span) == DAY, col(HistogramRow.start).in_(days))] if days else []
+    day_from, day_to = -start_of(-first, DAY_SECONDS), start_of(last, DAY_SECONDS)
+    broken = {start_of(hour, DAY_SECONDS) for hours in due.values() for hour in hours}
+    days = [day for day in range(day_from, day_to, DAY_SECONDS) if day not in broken]
+    loose = [day for day in range(start_of(first, DAY_SECONDS), last, DAY_SECONDS) if day not in set(days)]
+    pieces = [and_(col(HistogramRow.span) == DAY_SECONDS, col(HistogramRow.start).in_(days))] if days else []
     pieces += [
         and_(
-            col(HistogramRow.span) == HOUR,
+            col(HistogramRow.span) == HOUR_SECONDS,
             col(HistogramRow.start) >= max(day, first),
-            col(HistogramRow.start) < min(day + DAY, last),
+            col(HistogramRow.start) < min(day + DAY_SECONDS, last),
         )
         for day in loose
     ]
@@ -246,7 +255,7 @@ def _spans(session: Session, keys: Sequence[int | None], begin: float, end: floa
     for key, span, start, blob in session.connection().execute(
         rows.where(col(HistogramRow.key_id).in_(keys), or_(*pieces))
     ):
-        if span == DAY or start not in due.get(key, ()):
+        if span == DAY_SECONDS or start not in due.get(key, ()):
             parts.setdefault(key, []).append(Histogram.from_bytes(blob))
     for key, times in _not_rolled_up(session, due):
         parts.setdefault(key, []).append(Histogram.of(times))
@@ -264,7 +273,7 @@ def _not_rolled_up(session: Session, due: dict[int, set[int]]) -> Iterator[tuple
                 select(col(SampleRow.key_id), col(SampleRow.first_byte_us) + col(SampleRow.late_us)).where(
                     col(SampleRow.key_id).in_(keys),
                     col(SampleRow.at_us) >= hour * _MICRO,
-                    col(SampleRow.at_us) < (hour + HOUR) * _MICRO,
+                    col(SampleRow.at_us) < (hour + HOUR_SECONDS) * _MICRO,
                 )
             )
             .all()

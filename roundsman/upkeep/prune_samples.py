@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.ledger.rules.retention import ROLL_UPS, SAMPLES
-from roundsman.ledger.rules.samples import HOUR, start_of
+from roundsman.ledger.rules.samples import HOUR_SECONDS, start_of
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.ledger.transaction import rows_changed, writing_session
 from roundsman.timing.rollup import lock
@@ -51,7 +51,7 @@ def count_old_samples(session: Session, now: datetime) -> tuple[int, int]:
 
 
 def _cut(now: datetime) -> int:
-    return start_of((now - SAMPLES.age).timestamp(), HOUR)
+    return start_of((now - SAMPLES.age).timestamp(), HOUR_SECONDS)
 
 
 def _keys(engine: Engine) -> list[int]:

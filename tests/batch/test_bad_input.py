@@ -423,7 +423,7 @@ async def test_a_header_that_says_nothing_clear_is_refused(shelf, tmp_path, head
 
 
 def test_a_chunk_of_long_rows_is_full_early(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "FULL", 100)
+    monkeypatch.setattr(files, "FULL_CHUNK_BYTES", 100)
     (tmp_path / "feed.jsonl").write_bytes(b"\n".join(map(article, range(10))) + b"\n")
     source = JsonLines(tmp_path / "feed.jsonl")
     first = source.read("", 1000)

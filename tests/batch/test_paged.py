@@ -156,7 +156,7 @@ async def test_a_job_that_was_stopped_goes_on_with_what_it_began_with(api, feed,
     ids=["torn", "other", "elsewhere", "circle", "number", "twice", "large"],
 )
 async def test_a_page_that_is_none_is_told(api, feed, engine, monkeypatch, body, error, why):
-    monkeypatch.setattr(paged, "LARGEST_PAGE", 1000)
+    monkeypatch.setattr(paged, "MAX_PAGE_BYTES", 1000)
     api.trouble = lambda _offset, _asked: (200, [], body)
     with pytest.raises(error, match=why):
         await run(transfers(engine, feed()))

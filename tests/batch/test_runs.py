@@ -421,7 +421,7 @@ async def test_logs_tell_of_positions_and_counts_and_never_of_a_row(engine, tmp_
 
 
 async def test_progress_is_told_and_ends_at_the_end(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("roundsman.batch.running.OFTEN", 0)
+    monkeypatch.setattr("roundsman.batch.running.PROGRESS_EVERY_SECONDS", 0)
     told = []
 
     async def keep(progress):

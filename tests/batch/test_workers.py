@@ -257,7 +257,7 @@ async def test_a_worker_that_stays_stopped_within_its_transaction_is_replaced_or
         if engine.dialect.name == "postgresql":
             assert 20 == (await run(transfers(engine, path, **short))).rows
         else:
-            monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+            monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE_SECONDS", 0.001)
             hasty = create_engine(url, connect_args={"timeout": 0.05})
             with pytest.raises(
                 TargetError, match=rf"job 1 \(transfers\) is held by \S+/{zombie.pid}, run \w+, which last"
@@ -290,7 +290,7 @@ def locked(tmp_path):
 async def test_who_finds_the_target_locked_tries_again_and_then_says_who_holds_it(
     locked, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE_SECONDS", 0.001)
     engine, stopped = locked
     batch = transfers(engine, feed(tmp_path / "feed.jsonl", 20))
     for dry_run in (True, False):
@@ -308,7 +308,7 @@ async def test_who_finds_the_target_locked_tries_again_and_then_says_who_holds_i
 
 
 async def test_who_finds_the_target_locked_goes_on_once_it_is_free(locked, tmp_path, monkeypatch):
-    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE_SECONDS", 0.001)
     engine, stopped = locked
     tries = []
 
@@ -396,7 +396,7 @@ async def test_a_connection_that_breaks_around_the_commit_costs_and_doubles_noth
             raise OperationalError("", {}, GoneError("the connection is gone"), connection_invalidated=True)
 
     monkeypatch.setattr(points, "hook", breaks)
-    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE_SECONDS", 0.001)
     outcome = await run(transfers(engine, path))
     assert (3, 20, 1) == (len(broken), outcome.rows, outcome.attempts)
     assert expected(20) == balances(engine)
@@ -415,7 +415,7 @@ async def test_trouble_that_does_not_end_lets_go_of_the_job_and_says_no_word_of_
             raise OperationalError("", {"v": "a row"}, GoneError("the connection is gone"), connection_invalidated=True)
 
     monkeypatch.setattr(points, "hook", breaks)
-    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("roundsman.batch.rules.FIRST_PAUSE_SECONDS", 0.001)
     with pytest.raises(TargetError, match="in trouble: OperationalError: the connection is gone") as met:
         await run(transfers(engine, path))
     assert "a row" not in str(met.value)

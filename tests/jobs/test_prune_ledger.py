@@ -10,7 +10,7 @@ from flows.jobs.prune_ledger import prune_ledger, summary_of
 from flows.tasks.timing import keep_samples
 from roundsman.ledger.ledger import VARIABLE, open_ledger
 from roundsman.ledger.rules.samples import Sample, SampleKey
-from roundsman.ledger.rules.size import COMFORT
+from roundsman.ledger.rules.size import COMFORT_BYTES
 from roundsman.ledger.tables_samples import SampleRow
 from roundsman.timing.samples import record_samples
 from roundsman.upkeep.prune import Pruned
@@ -73,8 +73,11 @@ def test_what_it_did_is_said_in_a_sentence(said, pruned, dry):
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_file_that_has_outgrown_sqlite_is_told_with_what_to_do(pytestconfig, dry):
-    said = summary_of(Pruned(0, size=3 * COMFORT), dry_run=dry)
-    assert f"the ledger has {3 * COMFORT / 1e9:.1f} GB; SQLite is comfortable up to {COMFORT / 1e9:g} GB" in said
+    said = summary_of(Pruned(0, size=3 * COMFORT_BYTES), dry_run=dry)
+    assert (
+        f"the ledger has {3 * COMFORT_BYTES / 1e9:.1f} GB; SQLite is comfortable up to {COMFORT_BYTES / 1e9:g} GB"
+        in said
+    )
     heading = said.partition('see "')[2].partition('"')[0]
     assert f"## {heading}\n" in (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
-    assert "comfortable" not in summary_of(Pruned(0, size=COMFORT), dry_run=dry)
+    assert "comfortable" not in summary_of(Pruned(0, size=COMFORT_BYTES), dry_run=dry)

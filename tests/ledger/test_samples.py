@@ -5,7 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from roundsman.ledger.rules.samples import DAY, EDGE, FIVE_MINUTES, HOUR, ORIGIN, SPANS, Sample, SampleKey, start_of
+from roundsman.ledger.rules.samples import (
+    DAY_SECONDS,
+    EDGE,
+    FIVE_MINUTES_SECONDS,
+    HOUR_SECONDS,
+    ORIGIN,
+    SPANS,
+    Sample,
+    SampleKey,
+    start_of,
+)
 from roundsman.timing.rules.sampling import samples_of
 from tests.make import NOW, exchange, hit, miss, site
 
@@ -78,10 +88,10 @@ def test_who_waited_until_the_time_was_up_took_at_least_so_long(error, late, tot
 @pytest.mark.parametrize(
     ("start", "at", "span"),
     [
-        (MIDNIGHT, NOW, DAY),
-        (NOW, NOW + 299.999999, FIVE_MINUTES),
-        (NOW + 300, NOW + 300, FIVE_MINUTES),
-        (NOW, NOW + 1, HOUR),
+        (MIDNIGHT, NOW, DAY_SECONDS),
+        (NOW, NOW + 299.999999, FIVE_MINUTES_SECONDS),
+        (NOW + 300, NOW + 300, FIVE_MINUTES_SECONDS),
+        (NOW, NOW + 1, HOUR_SECONDS),
     ],
 )
 def test_a_span_holds_its_beginning_and_not_its_end(start, at, span):

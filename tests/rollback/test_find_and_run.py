@@ -116,7 +116,7 @@ async def test_a_rule_for_everything_has_every_target_and_is_not_followed(tmp_pa
     ],
 )
 async def test_a_makefile_that_cannot_be_read_is_told(tmp_path, monkeypatch, makefile, says):
-    monkeypatch.setattr(commands, "PATIENCE", 1.0)
+    monkeypatch.setattr(commands, "MAKE_SECONDS", 1.0)
     if makefile:
         (tmp_path / "Makefile").write_text(makefile)
     found = await find(["make", "-C", str(tmp_path if makefile else tmp_path / "absent"), "all"])

@@ -7,7 +7,7 @@ import pytest
 
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from roundsman.ledger.rules.releases import deployments
-from roundsman.ledger.rules.size import COMFORT
+from roundsman.ledger.rules.size import COMFORT_BYTES
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome
@@ -234,10 +234,10 @@ def test_a_watch_that_could_not_look_is_over_with_its_next_pass():
 @pytest.mark.parametrize(
     ("slots", "size", "outcome", "says"),
     [
-        ([slot()], COMFORT, P, "No: 1 run of the last day went well."),
-        ([slot()], COMFORT + 1, W, "No: 1 run of the last day went well. And the ledger has"),
-        ([slot("failed")], 9 * COMFORT, F, " And the ledger has"),
-        ([], 9 * COMFORT, U, " And the ledger has"),
+        ([slot()], COMFORT_BYTES, P, "No: 1 run of the last day went well."),
+        ([slot()], COMFORT_BYTES + 1, W, "No: 1 run of the last day went well. And the ledger has"),
+        ([slot("failed")], 9 * COMFORT_BYTES, F, " And the ledger has"),
+        ([], 9 * COMFORT_BYTES, U, " And the ledger has"),
     ],
 )
 def test_a_ledger_that_has_outgrown_sqlite_is_told_beside_the_jobs_that_keep_it(slots, size, outcome, says):
@@ -245,7 +245,7 @@ def test_a_ledger_that_has_outgrown_sqlite_is_told_beside_the_jobs_that_keep_it(
     answer = shared(jobs, NOW, "operators").answers[0]
     assert outcome == answer.outcome
     assert says in answer.says
-    assert ("move to PostgreSQL" in answer.says) is (size > COMFORT)
+    assert ("move to PostgreSQL" in answer.says) is (size > COMFORT_BYTES)
 
 
 def test_what_went_wrong_is_told_without_a_secret_and_with_the_jobs_way_back(monkeypatch):

@@ -9,7 +9,15 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR, SPANS, Sample, SampleKey, start_of
+from roundsman.ledger.rules.samples import (
+    DAY_SECONDS,
+    FIVE_MINUTES_SECONDS,
+    HOUR_SECONDS,
+    SPANS,
+    Sample,
+    SampleKey,
+    start_of,
+)
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.report.rules.quantiles import quantile
 from roundsman.timing.rollup import roll_up
@@ -73,7 +81,7 @@ def test_the_total_is_kept_beside_the_first_byte(ledger):
     record_samples(ledger, taken)
     roll_up(ledger)
     with Session(ledger) as session:
-        blob = session.scalar(select(HistogramRow.total).where(HistogramRow.span == DAY))
+        blob = session.scalar(select(HistogramRow.total).where(HistogramRow.span == DAY_SECONDS))
     assert Histogram.from_bytes(blob).quantile(0.5) == pytest.approx(
         quantile(sorted(one.total for one in taken), 0.5), rel=ERROR
     )
@@ -174,7 +182,7 @@ def test_times_of_a_span_are_those_of_its_hours(ledger, rolled, hours):
         roll_up(ledger)
     record_samples(ledger, late := samples(many=3, begin=NOW + timedelta(hours=20), hours=0.1, seed=5))
     begin, end = (NOW + timedelta(hours=hour) for hour in hours)
-    low, high = start_of(begin.timestamp(), HOUR), -start_of(-end.timestamp(), HOUR)
+    low, high = start_of(begin.timestamp(), HOUR_SECONDS), -start_of(-end.timestamp(), HOUR_SECONDS)
     wanted = [one for one in [*taken, *late] if low <= one.at < high]
     with Session(ledger) as session:
         found = times_of(session, "shop", begin, end)
@@ -184,7 +192,7 @@ def test_times_of_a_span_are_those_of_its_hours(ledger, rolled, hours):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99, 1.0])
-@pytest.mark.parametrize("span", [FIVE_MINUTES, DAY])
+@pytest.mark.parametrize("span", [FIVE_MINUTES_SECONDS, DAY_SECONDS])
 def test_quantiles_of_a_span_are_within_a_hundredth_of_the_samples_own(ledger, share, span):
     taken = samples(many=4000, hours=11)
     record_samples(ledger, taken)
@@ -202,11 +210,14 @@ def test_samples_of_hours_that_were_deleted_are_not_taken(ledger):
     roll_up(ledger)
     before = spans(ledger)
     with Session(ledger) as session, session.begin():
-        session.execute(update(SampleKeyRow).values(raw_from=int(NOW.timestamp()) + HOUR))
+        session.execute(update(SampleKeyRow).values(raw_from=int(NOW.timestamp()) + HOUR_SECONDS))
         session.execute(text("DELETE FROM sample"))
     assert record_samples(ledger, samples(many=10, seed=2) + samples(begin=NOW + timedelta(hours=1), many=2)) == 2
     roll_up(ledger)
-    assert (2, before[:12]) == (count(ledger, SampleRow), [row for row in spans(ledger) if row[1] == FIVE_MINUTES][:12])
+    assert (2, before[:12]) == (
+        count(ledger, SampleRow),
+        [row for row in spans(ledger) if row[1] == FIVE_MINUTES_SECONDS][:12],
+    )
 
 
 def test_a_time_longer_than_a_row_can_hold_counts_as_the_longest(ledger):
@@ -310,7 +321,7 @@ def test_samples_that_are_being_written_are_waited_for(postgres_server):
         session.commit()
         done.result(120)
     roll_up(ledger)
-    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW, span=HOUR)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW, span=HOUR_SECONDS)
     ledger.dispose()
     assert [15] == [one.samples for one in found]
 

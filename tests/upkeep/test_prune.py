@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.rules.retention import FOR_EVER, RETENTION, table
-from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR
+from roundsman.ledger.rules.samples import DAY_SECONDS, FIVE_MINUTES_SECONDS, HOUR_SECONDS
 from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.timing.rollup import roll_up
 from roundsman.timing.samples import history, record_samples
@@ -36,7 +36,7 @@ def test_samples_older_than_a_fortnight_go_and_their_roll_ups_stay(ledger):
 def test_nothing_is_deleted_that_was_not_rolled_up_first(ledger):
     record_samples(ledger, samples(begin=NOW - timedelta(days=20), many=50))
     pruned = prune_all(ledger, NOW)
-    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=30), span=DAY)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=30), span=DAY_SECONDS)
     assert (1, 0, [50]) == (pruned.hours, count(ledger, SampleRow), [one.samples for one in found])
 
 
@@ -54,7 +54,7 @@ def test_a_sample_that_comes_when_its_hour_is_gone_changes_no_roll_up(ledger):
     prune_all(ledger, NOW)
     assert 0 == record_samples(ledger, samples(begin=NOW - timedelta(days=15), many=5, seed=9))
     prune_all(ledger, NOW)
-    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR_SECONDS)
     assert [50] == [one.samples for one in found]
 
 
@@ -77,14 +77,20 @@ def test_late_samples_that_are_being_written_are_not_overtaken(postgres_server, 
         record_samples(ledger, late)
         passes[0].result(120)
     prune_all(other, NOW)
-    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR)
+    found = history(ledger, "shop", "/a", cache_state="hit", since=NOW - timedelta(days=20), span=HOUR_SECONDS)
     for engine in (ledger, other):
         engine.dispose()
     assert [55] == [one.samples for one in found]
 
 
 @pytest.mark.parametrize(
-    ("days", "kept"), [(29, {FIVE_MINUTES, HOUR, DAY}), (31, {HOUR, DAY}), (402, {DAY}), (1832, set())]
+    ("days", "kept"),
+    [
+        (29, {FIVE_MINUTES_SECONDS, HOUR_SECONDS, DAY_SECONDS}),
+        (31, {HOUR_SECONDS, DAY_SECONDS}),
+        (402, {DAY_SECONDS}),
+        (1832, set()),
+    ],
 )
 def test_each_roll_up_has_its_own_time(ledger, days, kept):
     record_samples(ledger, samples(begin=NOW - timedelta(days=days)))

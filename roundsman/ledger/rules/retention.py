@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from roundsman.ledger.rules.samples import DAY, FIVE_MINUTES, HOUR
+from roundsman.ledger.rules.samples import DAY_SECONDS, FIVE_MINUTES_SECONDS, HOUR_SECONDS
 from roundsman.report.rules.text import markdown_table
 
 
@@ -35,9 +35,9 @@ class Retention:
 SAMPLES = Retention("samples, one by one", ("sample", "sample_due"), 14, "hours that are not rolled up yet")
 ROLL_UPS: Mapping[int, Retention] = MappingProxyType(
     {
-        FIVE_MINUTES: Retention("samples of 5 minutes", ("histogram",), 30),
-        HOUR: Retention("samples of an hour", ("histogram",), 400),
-        DAY: Retention("samples of a day", ("histogram",), 1830),
+        FIVE_MINUTES_SECONDS: Retention("samples of 5 minutes", ("histogram",), 30),
+        HOUR_SECONDS: Retention("samples of an hour", ("histogram",), 400),
+        DAY_SECONDS: Retention("samples of a day", ("histogram",), 1830),
     }
 )
 _NEEDED = (

@@ -6,8 +6,8 @@ from datetime import datetime
 #: Whose answer was timed: the edge's, as users meet it, or the origin's behind it.
 EDGE, ORIGIN = "edge", "origin"
 #: Seconds of a roll-up, from the finest to the coarsest; each is a multiple of the one before.
-FIVE_MINUTES, HOUR, DAY = 300, 3600, 86400
-SPANS = (FIVE_MINUTES, HOUR, DAY)
+FIVE_MINUTES_SECONDS, HOUR_SECONDS, DAY_SECONDS = 300, 3600, 86400
+SPANS = (FIVE_MINUTES_SECONDS, HOUR_SECONDS, DAY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from roundsman.status.rules.facts import Answer
 from roundsman.status.rules.standing import Promises, StandingFault
 
 #: Characters of what was seen, and of what was wanted, in a sentence.
-_SHORT = 160
+_SHORT_CHARACTERS = 160
 
 
 class Judgement(NamedTuple):
@@ -96,8 +96,8 @@ def as_json(site: str, answer: Answer, known: Promises, *, in_full: bool) -> dic
         if in_full:
             data["worst"] |= {
                 "where": one.where,
-                "saw": shortened(seen(one), _SHORT),
-                "wanted": shortened(one.wanted, _SHORT),
+                "saw": shortened(seen(one), _SHORT_CHARACTERS),
+                "wanted": shortened(one.wanted, _SHORT_CHARACTERS),
             }
     if in_full:
         data["says"] = answer.says
@@ -106,7 +106,8 @@ def as_json(site: str, answer: Answer, known: Promises, *, in_full: bool) -> dic
 
 
 def _sentence(group: Group) -> str:
-    return f"{named(group)}: saw {clipped(seen(group), _SHORT)}, wanted {clipped(group.wanted, _SHORT)}"
+    saw, wanted = (clipped(text, _SHORT_CHARACTERS) for text in (seen(group), group.wanted))
+    return f"{named(group)}: saw {saw}, wanted {wanted}"
 
 
 def _more(faults: Sequence[StandingFault], outcome: Outcome) -> str:
@@ -119,7 +120,8 @@ def _line(fault: StandingFault, now: datetime) -> str:
     one = fault.group
     harm = f", severity {one.severity}" if one.severity else ""
     since = f"since {fault.since:%Y-%m-%d %H:%M} UTC, seen {ago(fault.seen, now)}"
-    observed = f"saw {clipped(seen(one), _SHORT)}, wanted {clipped(one.wanted, _SHORT)}"
+    saw, wanted = (clipped(text, _SHORT_CHARACTERS) for text in (seen(one), one.wanted))
+    observed = f"saw {saw}, wanted {wanted}"
     return f"{one.outcome.upper()} {one.claim} on {one.where}: {observed}{harm}, {since}, owner {one.owner}"
 
 

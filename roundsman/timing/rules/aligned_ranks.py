@@ -14,7 +14,7 @@ from roundsman.timing.rules.probabilities import NORMAL, Z, two_sided
 #: How close to a root is close enough, on the log scale: a hundredth of a percent.
 _CLOSE = 1e-4
 #: Seconds; below this a clock says nothing, and no time may be zero where its logarithm is taken.
-_TICK = 1e-6
+_TICK_SECONDS = 1e-6
 #: What is slow: how often each arm took as long as this quantile of both is compared.
 TAIL = 0.95
 
@@ -80,7 +80,7 @@ class Rounds:
         own = candidate[order]
         mine = np.add.reduceat(own.astype(float), starts)
         weight = mine * (sizes - mine) / np.maximum(sizes * (sizes - 1), 1)
-        logs = np.log(np.maximum(seconds[order], _TICK))
+        logs = np.log(np.maximum(seconds[order], _TICK_SECONDS))
         return cls(logs, label, own, starts, sizes, weight)
 
 
