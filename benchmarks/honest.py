@@ -150,6 +150,9 @@ class _Lab:
         place["manners"] = {"rate": 5000, "timeout": "20s"}
         with self._during(moment, [*pages, f"/guides/{name}/far"], number):
             seen = wrong(await look(Site.model_validate(place)))
+        for one in seen:
+            if one.outcome == "fail":
+                sys.stderr.write(f"{moment}, {cache}: {one}\n")
         red = sorted({f"{one.claim} ({cache})" for one in seen if one.outcome == "fail"})
         return ", ".join(red), {one.claim for one in seen if one.outcome == "unknown"}
 
