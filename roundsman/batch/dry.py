@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from roundsman.batch.attempt import Batch, sort
 from roundsman.batch.chunks import Bad, Writer
 from roundsman.batch.errors import LimitError
+from roundsman.batch.jobs import Job
 from roundsman.batch.rules import Applied, Change
 
 
@@ -38,7 +40,7 @@ class DryRun:
         writer = Writer(batch.target, batch.apply, batch.limits, batch.lease, batch.patience, keep=False)
         if chunk.rows:
             # Of a job it only needs to know how far it is.
-            applied, bad = writer.write(self, sort(chunk, self.position, batch.parse))
+            applied, bad = writer.write(cast("Job", self), sort(chunk, self.position, batch.parse))
             self._count(applied, bad)
             self.position, self.cursor, self.chunks = self.position + len(chunk.rows), chunk.cursor, self.chunks + 1
         ended = chunk.ended or not chunk.rows

@@ -45,9 +45,9 @@ def transient(error: BaseException) -> bool:
     if error.connection_invalidated:
         return True
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
-        return code & 0xFF in _SQLITE
+        return bool(code & 0xFF in _SQLITE)
     if state := getattr(error.orig, "sqlstate", None):
-        return state.startswith(_POSTGRESQL)
+        return str(state).startswith(_POSTGRESQL)
     return type(error.orig).__name__ == "OperationalError"  # psycopg's for a server that can't be reached
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from io import BufferedReader
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from roundsman.batch.errors import BatchError, SourceChangedError, SourceError
 from roundsman.batch.rules import MAX_PAYLOAD_CHARACTERS
@@ -73,7 +74,7 @@ class _File:
         return int(cursor or 0) / size if size else None
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
+    def _opened(self) -> Iterator[BufferedReader]:
         try:
             with self.path.open("rb") as file:
                 if self._seen:
@@ -82,7 +83,7 @@ class _File:
         except OSError as error:
             raise SourceError(f"{self.name} can't be read: {error.strerror}") from error
 
-    def _unchanged(self, file: BinaryIO) -> None:
+    def _unchanged(self, file: BufferedReader) -> None:
         if _state(file) != self._seen:
             raise SourceChangedError(
                 f"{self.name} was changed while it was read; wanted a file that is complete before the job begins: "
@@ -212,7 +213,7 @@ class Csv(_File):
             raise ValueError(row.problem)
         return row.value
 
-    def _header(self, file: BinaryIO) -> list[str]:
+    def _header(self, file: BufferedReader) -> list[str]:
         """The names of the columns; the file stands behind them."""
         begin = file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
         record = next(self._records(file), _Record(b"", 0, []))
@@ -233,7 +234,9 @@ class Csv(_File):
             )
         return header
 
-    def _records(self, file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> Iterator["_Record"]:
+    def _records(
+        self, file: BufferedReader, seen: Callable[[bytes], None] = lambda _piece: None
+    ) -> Iterator["_Record"]:
         """Records from where the file stands on; `seen` is given the bytes of each that is not an empty line."""
         csv.field_size_limit(max(csv.field_size_limit(), self.longest_row))
         taken: list[bytes] = []
@@ -270,7 +273,7 @@ class Csv(_File):
             else:
                 return
 
-    def _odd(self, file: BinaryIO, at: int, seen: Callable[[bytes], None]) -> "_Record":
+    def _odd(self, file: BufferedReader, at: int, seen: Callable[[bytes], None]) -> "_Record":
         """A record that is too long, or has a carriage return where none may be: behind its end the next one begins."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         within, kept, size, lines = _Within.START, bytearray(), 0, 0
@@ -297,7 +300,7 @@ class Csv(_File):
             return _Record(bytes(kept[:MAX_PAYLOAD_CHARACTERS]), size, [], problem, complete=False)
         return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
 
-    def _refuse(self, within: "_Within", file: BinaryIO, at: int, lines: int) -> None:
+    def _refuse(self, within: "_Within", file: BufferedReader, at: int, lines: int) -> None:
         """Refuse a file in which nobody can tell where a record ends, so many lines behind the beginning of one."""
         if within is _Within.BROKEN:
             saw, wanted = "text after a closing quote", "a quote inside a quoted field doubled"
@@ -386,7 +389,7 @@ def _csv_row(record: _Record, header: list[str]) -> Row:
     return Row(text, None if problem else dict(zip(header, record.fields, strict=True)), problem)
 
 
-def _line(file: BinaryIO, at: int) -> int:
+def _line(file: BufferedReader, at: int) -> int:
     """The number of the line that begins at so many bytes."""
     file.seek(0)
     line = 1
@@ -395,7 +398,7 @@ def _line(file: BinaryIO, at: int) -> int:
     return line
 
 
-def _skip_line(file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> int:
+def _skip_line(file: BufferedReader, seen: Callable[[bytes], None] = lambda _piece: None) -> int:
     """Go behind the end of the line, however long it is; how many bytes that were."""
     size = 0
     while piece := file.readline(_PIECE):
@@ -415,7 +418,7 @@ def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> Row:
     return Row(raw.decode(errors="backslashreplace"), None, f"not UTF-8: {where}", complete=False)
 
 
-def _state(file: BinaryIO) -> tuple[int, ...]:
+def _state(file: BufferedReader) -> tuple[int, ...]:
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -443,9 +446,11 @@ def _json(text: str) -> Any:
     """As `json.loads`, which looks for white space at both ends each time."""
     text = text.strip(" \t\r\n")
     try:
-        value, end = _DECODER.scan_once(text, 0)
-    except StopIteration as stop:
-        raise ValueError(f"a value is wanted at character {stop.value + 1}") from None
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Expecting value":
+            raise
+        raise ValueError(f"a value is wanted at character {error.pos + 1}") from None
     if end != len(text):
         raise ValueError(f"saw something more after the value, at character {end + 1}")
     return value

@@ -79,7 +79,7 @@ def enqueue(engine: Engine, edition: Edition) -> int:
         in_vain = and_(mine, JOB.c.job_key == key, JOB.c.status == Status.CANCELLED, JOB.c.last_error == _OVERTAKEN)
         connection.execute(update(JOB).where(in_vain).values(**_FREE, finished_ms=None, last_error=""))
         point("enqueue.reopened")
-        found = connection.execute(select(JOB.c.id).where(JOB.c.job_key == key)).scalar_one()
+        found: int = connection.execute(select(JOB.c.id).where(JOB.c.job_key == key)).scalar_one()
     point("enqueue.committed")
     return found
 
@@ -271,7 +271,8 @@ def _overtake(connection: Connection, others: ColumnElement[bool], named: Column
     # First: one that is within its chunk is waited for, and only then is known whether it has applied anything.
     _end(connection, others)
     point("enqueue.overtaken")
-    return connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(named)).scalar_one()
+    last: int = connection.execute(select(func.coalesce(func.max(JOB.c.id), 0)).where(named)).scalar_one()
+    return last
 
 
 def _end(connection: Connection, jobs: ColumnElement[bool]) -> None:

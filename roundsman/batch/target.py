@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     Column,
     Connection,
     Engine,
@@ -77,7 +76,7 @@ def _complete(connection: Connection, table: Table) -> None:
         saw = f"table {table.name} of the target without {', '.join(foreign)}{more}"
         raise BatchError(f"saw {saw}; wanted a database, or a schema, in which that name is this project's")
     for column in lost:
-        connection.execute(DDL(f"ALTER TABLE {table.name} ADD COLUMN {CreateColumn(column).compile(connection)}"))
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {CreateColumn(column).compile(connection)}")
 
 
 def _lost(bind: Engine | Connection, table: Table) -> list[Column[Any]]:
