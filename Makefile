@@ -54,9 +54,10 @@ coverage: $(STAMP) ## the branches of the pure modules that the fast tests take;
 mutate: $(STAMP) ## small changes to the judges, each of which has to fail a fast test; SAMPLE=40 tries so many of each
 	@nice -n 15 $(BIN)/python -m benchmarks.mutants --sample $(or $(SAMPLE),0)
 
-lint: $(STAMP) ## ruff, the sites, and what is rendered from them
+lint: $(STAMP) ## ruff, the types, the sites, and what is rendered from them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 	$(BIN)/python -m flows lint
 	$(BIN)/python -m deployments --check
 

@@ -14,7 +14,7 @@ from enum import Enum
 from io import BufferedReader
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from roundsman.batch.errors import BatchError, SourceChangedError, SourceError
 from roundsman.batch.rules import MAX_PAYLOAD_CHARACTERS
@@ -213,7 +213,7 @@ class Csv(_File):
             raise ValueError(row.problem)
         return row.value
 
-    def _header(self, file: BufferedReader) -> list[str]:
+    def _header(self, file: BinaryIO) -> list[str]:
         """The names of the columns; the file stands behind them."""
         begin = file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
         record = next(self._records(file), _Record(b"", 0, []))
@@ -234,9 +234,7 @@ class Csv(_File):
             )
         return header
 
-    def _records(
-        self, file: BufferedReader, seen: Callable[[bytes], None] = lambda _piece: None
-    ) -> Iterator["_Record"]:
+    def _records(self, file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> Iterator["_Record"]:
         """Records from where the file stands on; `seen` is given the bytes of each that is not an empty line."""
         csv.field_size_limit(max(csv.field_size_limit(), self.longest_row))
         taken: list[bytes] = []
@@ -273,7 +271,7 @@ class Csv(_File):
             else:
                 return
 
-    def _odd(self, file: BufferedReader, at: int, seen: Callable[[bytes], None]) -> "_Record":
+    def _odd(self, file: BinaryIO, at: int, seen: Callable[[bytes], None]) -> "_Record":
         """A record that is too long, or has a carriage return where none may be: behind its end the next one begins."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         within, kept, size, lines = _Within.START, bytearray(), 0, 0
@@ -300,7 +298,7 @@ class Csv(_File):
             return _Record(bytes(kept[:MAX_PAYLOAD_CHARACTERS]), size, [], problem, complete=False)
         return _Record(bytes(kept), size, [], "no CSV: a carriage return alone outside quotes")
 
-    def _refuse(self, within: "_Within", file: BufferedReader, at: int, lines: int) -> None:
+    def _refuse(self, within: "_Within", file: BinaryIO, at: int, lines: int) -> None:
         """Refuse a file in which nobody can tell where a record ends, so many lines behind the beginning of one."""
         if within is _Within.BROKEN:
             saw, wanted = "text after a closing quote", "a quote inside a quoted field doubled"
@@ -389,7 +387,7 @@ def _csv_row(record: _Record, header: list[str]) -> Row:
     return Row(text, None if problem else dict(zip(header, record.fields, strict=True)), problem)
 
 
-def _line(file: BufferedReader, at: int) -> int:
+def _line(file: BinaryIO, at: int) -> int:
     """The number of the line that begins at so many bytes."""
     file.seek(0)
     line = 1
@@ -398,7 +396,7 @@ def _line(file: BufferedReader, at: int) -> int:
     return line
 
 
-def _skip_line(file: BufferedReader, seen: Callable[[bytes], None] = lambda _piece: None) -> int:
+def _skip_line(file: BinaryIO, seen: Callable[[bytes], None] = lambda _piece: None) -> int:
     """Go behind the end of the line, however long it is; how many bytes that were."""
     size = 0
     while piece := file.readline(_PIECE):

@@ -129,11 +129,7 @@ def goes_carefully(deaths: int, position: int, careful_until: int) -> bool:
 
 def pause(retry: int, chance: float) -> float:
     """Seconds before a retry, counted from 0: doubled each time, and by a `chance` of 0..1 down to the half of it."""
-<<<<<<< HEAD
-    return min(FIRST_PAUSE_SECONDS * 2 ** min(retry, 20), MAX_PAUSE_SECONDS) * (1 + chance) / 2
-=======
-    return min(FIRST_PAUSE * 2.0 ** min(retry, 20), LONGEST_PAUSE) * (1 + chance) / 2
->>>>>>> 8020745 (The batch kit passes the strict checker)
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(retry, 20), MAX_PAUSE_SECONDS) * (1 + chance) / 2
 
 
 def find_bad(rows: Sequence[T], works: Callable[[Sequence[T]], Exception | None]) -> Iterator[tuple[T, Exception]]:
