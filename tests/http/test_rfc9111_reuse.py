@@ -187,6 +187,93 @@ def test_a_copy_is_for_all_equivalent_addresses_and_no_other(url, reuse):
     assert reuse == decide("max-age=60", url=url).reuse
 
 
+STALE = [
+    ("max-stale=10", 70, "may"),
+    ("max-stale=9", 70, "validate"),
+    ("max-stale", 7000, "may"),
+    ("max-stale=soon", 70, "validate"),
+    ("max-stale=10, max-age=70", 70, "may"),
+    ("max-stale=10, max-age=69", 70, "validate"),
+    ("stale-if-error=11", 70, "stale-if-error"),
+    ("stale-if-error=10", 70, "validate"),
+]
+
+
+@pytest.mark.parametrize(("asked", "after", "reuse"), STALE)
+def test_a_request_says_how_stale_a_copy_may_be(asked, after, reuse):
+    assert reuse == decide("max-age=60", following=[("Cache-Control", asked)], after=after).reuse
+
+
+@pytest.mark.parametrize(
+    ("asked", "reuse"),
+    [("max-age=90", "validate"), ("min-fresh=1", "validate"), ("max-age=90, max-stale", "stale-while-revalidate")],
+)
+def test_who_wants_a_young_copy_gets_no_stale_one_meanwhile(asked, reuse):
+    following = [("Cache-Control", asked)]
+    assert reuse == decide("max-age=60, stale-while-revalidate=30", following=following, after=70).reuse
+
+
+REASONS = [
+    (["max-age=60"], {}, "fresh: 10 s old of 60 s, RFC 9111 4.2"),
+    (["max-age=60"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2"),
+    (["max-age=60", "max-age=90"], {}, "two lifetimes: the first counts, or none, RFC 9111 4.2.1"),
+    (["no-store"], {}, "nothing is stored: `no-store`, RFC 9111 5.2.2.5"),
+    (["max-age=60"], {"next_method": "PUT"}, "a PUT goes to the origin, RFC 9111 4"),
+    (["max-age=60"], {"url": f"{URL}/b"}, "another target URI, RFC 9111 2"),
+    (["max-age=60"], {"method": "HEAD"}, "what answered a HEAD has no content, RFC 9110 9.3.2"),
+    (["max-age=60", ("Vary", "*")], {}, "`Vary: *` matches no request, RFC 9111 4.1"),
+    (["max-age=60", ("Vary", "X-A")], {"asked": [("X-A", "1")]}, "it varies on x-a, and that differs, RFC 9111 4.1"),
+    (["max-age=60"], {"status": 206, "following": [("Range", "bytes=0-1")]}, "a part answers no request but for that part, RFC 9111 3.3"),
+    (["no-cache, max-age=60"], {}, "`no-cache`, RFC 9111 5.2.2.4"),
+    (["max-age=60"], {"following": [("Cache-Control", "no-cache")]}, "the request said `no-cache`, RFC 9111 5.2.1.4"),
+    (["max-age=60"], {"following": [("Pragma", "no-cache")]}, "the request said `Pragma: no-cache`, which need not be obeyed, RFC 9111 5.4"),
+    (["max-age=60"], {"following": [("Cache-Control", "max-age=9")]}, "10 s old, and the request wants at most 9 s, RFC 9111 5.2.1.1"),
+    (["max-age=60"], {"following": [("Cache-Control", "min-fresh=51")]}, "the request wants it fresh for 51 s more, RFC 9111 5.2.1.3"),
+    (["public"], {}, "no lifetime: how long it is used is for the cache to choose, RFC 9111 4.2.2"),
+    (["max-age=60, must-revalidate"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, and `must-revalidate` forbids a stale copy, RFC 9111 4.2.4"),
+    (["max-age=60, stale-while-revalidate=11"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, `stale-while-revalidate=11`, RFC 5861 3"),
+    (["max-age=60, stale-if-error=11"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, `stale-if-error=11`, RFC 5861 4"),
+    (["max-age=60"], {"after": 70, "following": [("Cache-Control", "max-stale")]}, "stale: 70 s old of 60 s, RFC 9111 4.2, and the request takes a stale copy, RFC 9111 5.2.1.2"),
+    (["max-age=60"], {"after": 70, "following": [("Cache-Control", "only-if-cached")]}, "the request said `only-if-cached`, RFC 9111 5.2.1.7, and stale: 70 s old of 60 s, RFC 9111 4.2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "more", "why"), REASONS)
+def test_each_decision_has_its_reason(headers, more, why):
+    assert why == decide(*headers, **more).why_reuse
+
+
+KEPT = [
+    (["public"], {"status": 500}, "storable: `public`, RFC 9111 3"),
+    (["s-maxage=9"], {}, "storable: `s-maxage`, RFC 9111 3"),
+    ([("Expires", EXPIRES)], {"status": 500}, "storable: `Expires`, RFC 9111 3"),
+    ([], {"status": 500}, "not storable: no lifetime, and 500 may not be kept without one, RFC 9111 3"),
+    ([], {"status": 304}, "not storable: 304 only refreshes a copy, RFC 9111 4.3.4"),
+    (["max-age=60"], {"method": "POST"}, "not storable: a POST without both a lifetime and its own address in Content-Location, RFC 9110 9.3.3"),
+    (["max-age=60"], {"method": "PUT"}, "not storable: the answer to a PUT may not be kept, RFC 9110 9.2.3"),
+    (["max-age=60"], {"asked": [("Cache-Control", "no-store")]}, "not storable: the request said `no-store`, RFC 9111 5.2.1.5"),
+    (["must-understand, max-age=60"], {"status": 299}, "not storable: `must-understand`, RFC 9111 5.2.2.3, and nothing says how a 299 is cached"),
+    (["max-age=60"], {"asked": [("Authorization", "x")]}, "not storable: the request had Authorization, RFC 9111 3.5"),
+    (["public, max-age=60"], {"asked": [("Authorization", "x")]}, "storable: `max-age`, RFC 9111 3"),
+    (["must-revalidate, max-age=60"], {"asked": [("Authorization", "x")]}, "storable: `max-age`, RFC 9111 3"),
+    ([("Content-Location", "/a"), ("Expires", EXPIRES)], {"method": "POST"}, "storable: `Expires`, RFC 9111 3"),
+    (["max-age=60", ("Content-Location", "http://[")], {"method": "POST"}, "not storable: a POST without both a lifetime and its own address in Content-Location, RFC 9110 9.3.3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "more", "why"), KEPT)
+def test_each_yes_and_no_has_its_reason(headers, more, why):
+    assert why == decide(*headers, **more).why_storable
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "allowed"),
+    [([], 200, True), (["public"], 500, True), (["public"], 200, True), (["max-age=60"], 200, False), ([("Expires", EXPIRES)], 200, False), (["no-cache"], 200, False), (["no-store"], 200, False), ([], 500, False), (["must-revalidate"], 500, False)],
+)  # fmt: skip
+def test_a_cache_makes_up_a_lifetime_only_where_none_is_named(headers, status, allowed):
+    assert allowed is decide(*headers, status=status).heuristic_allowed
+
+
 def test_where_date_and_age_disagree_the_reason_names_both():
     old = ("Date", "Wed, 31 Dec 2025 23:58:20 GMT")
     decision = judge(

@@ -496,3 +496,30 @@ def test_a_key_of_one_s_own_is_named():
     shop = site(MEMBER)
     verdict = judge(shop, shop.rules[0], "/a", replace(walked(SAFE), asked="/a?__roundsman=1"), [ADA, BEN])
     assert "the edge keeps queries apart; under a random one" == verdict.findings[0].saw
+
+
+def test_each_member_who_can_not_log_in_is_named():
+    shop = site(MEMBER)
+    members = [Visitor(name, problem="login failed: 403") for name in ("ada", "ben")]
+    first = judge(shop, shop.rules[0], "/a", walked(SAFE), members).findings[0]
+    assert ("ada: login failed: 403; ben: login failed: 403", "two test members that can log in") == (
+        first.saw,
+        first.wanted,
+    )
+
+
+def test_one_member_is_one_too_few():
+    shop = site(MEMBER)
+    verdict = judge(shop, shop.rules[0], "/a", walked(visits(A, A, N, N, A)), [ADA])
+    assert ("one test member", "two") == next(
+        (f.saw, f.wanted) for f in verdict.findings if f.claim == "logged-in-traffic/members"
+    )
+
+
+def test_the_cookie_of_a_bypass_may_be_one_of_many():
+    shop = site({"bypass": [{"when": "cookie s", "because": "it greets by name"}]})
+    ada = replace(ADA, headers=(("Cookie", "lang=en; s=1"),))
+    verdict = judge(shop, shop.rules[0], "/a", walked([miss(), hit(), miss(), hit()]), [ada, BEN])
+    assert ("pass", "MISS") == next(
+        (f.outcome, f.saw) for f in verdict.findings if f.claim == "logged-in-traffic/bypass"
+    )

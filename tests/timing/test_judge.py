@@ -203,6 +203,27 @@ def test_a_route_of_which_half_is_silent_is_judged_by_the_other_half(silent, cla
     assert "response-time/answers" == verdict.findings[-1].claim
 
 
+def test_a_time_on_its_bound_is_within_and_an_interval_from_its_bound_leaves_a_doubt():
+    shop = site({"response_time": {"hit": {"p95": "100ms"}}})
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, slow=80))
+    assert ["pass"] == [finding.outcome for finding in verdict.findings]
+    shop = site({"response_time": {"hit": {"p95": "10ms"}}})
+    verdict = judge(shop, shop.rules[0], "/a", seen(hit, fast=93, slow=7))
+    assert ["warn"] == [finding.outcome for finding in verdict.findings]
+
+
+def test_the_times_of_the_origin_are_called_so():
+    shop = site({"response_time": {"origin": {"p95": "50ms"}}}, origin="http://10.0.0.5")
+    verdict = judge(shop, shop.rules[0], "/a", [from_origin(made) for made in seen(miss, fast=9)])
+    assert ["9 samples of the origin"] == [finding.saw for finding in verdict.findings]
+
+
+def test_only_answers_to_what_was_asked_as_a_hit_count_for_the_hit_rate():
+    rule = site(BUDGET, origin="http://10.0.0.5").rules[0]
+    hits, *_ = split(rule, "/a", [hit(), miss(), exchange(error="timeout"), from_origin(miss())])
+    assert (1, 2) == (hits.hits, hits.asked)
+
+
 def test_what_was_not_sent_is_said_with_an_example():
     shop = site(BUDGET)
     lost = [exchange(error="dropped")] * 2
@@ -227,6 +248,8 @@ def test_a_series_counts_the_hits_among_those_that_were_asked_for():
         (40, 0.2, 0.1, 2.1, 0.199, 41),
         (99, 0.2, 0.1, 0.3, 0.1, 100),
         (100, 0.2, 0.1, 0.3, 0.1, 110),
+        (100, 0.2, 0.1, 2.1, 0.2, 110),
+        (1000, 0.5, 0.1, 2.1, 0.5, 16000),
     ],
 )
 def test_so_many_samples_would_bring_the_interval_to_the_bound(count, value, low, high, bound, samples):
