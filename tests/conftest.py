@@ -46,6 +46,16 @@ def ledger(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory):
+    """An SQLite ledger to be copied: to run its migrations takes longer than most tests."""
+    from roundsman.ledger.ledger import open_ledger
+
+    place = tmp_path_factory.mktemp("empty") / "ledger.db"
+    open_ledger(f"sqlite:///{place}").dispose()
+    return place
+
+
+@pytest.fixture(scope="session")
 def postgres_server():
     from tests import postgres
 

@@ -1,5 +1,6 @@
 """An open ledger for a test, on SQLite and on PostgreSQL."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ def url(request, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ledger(url):
+def ledger(url, request):
     """An open ledger without a round in it."""
+    if url.startswith("sqlite"):
+        place = Path(url.removeprefix("sqlite:///"))
+        place.parent.mkdir()
+        shutil.copy(request.getfixturevalue("empty_ledger"), place)
     engine = open_ledger(url)
     yield engine
     engine.dispose()
