@@ -294,7 +294,7 @@ from prefect import flow
 from roundsman.report.rules.report import Report
 from roundsman.alerts.rules.runbook import Command, job
 from flows.tasks.watch import notify_failure
-from roundsman.ledger.ledger import record
+from flows.tasks.ledger import record
 from flows.tasks.report import conclude
 from tests.ledger.rounds import VERDICTS
 

@@ -138,7 +138,7 @@ def restarted(monkeypatch):
     with postgres.server() as server:
         monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", server.fresh())
         engine = open_ledger()
-        monkeypatch.setattr(room.deployment, "get_id", lambda: "a-deployment")
+        monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "00000000-0000-4000-8000-000000000001")
         yield server, engine
         engine.dispose()
 
@@ -165,7 +165,8 @@ def test_a_ledger_that_stays_away_is_told_in_the_end_and_by_hand_at_once(restart
     server.stop()
     try:
         for deployed, at_least in ((True, 1.0), (False, 0.0)):
-            monkeypatch.setattr(room.deployment, "get_id", lambda known=deployed: known)
+            if not deployed:
+                monkeypatch.delenv("PREFECT__FLOW_RUN_ID")
             began = time.monotonic()
             with pytest.raises(LedgerError, match="the ledger can't be opened"):
                 open_ledger()
