@@ -152,7 +152,7 @@ def _places(node: ast.AST, around: ast.stmt, path: tuple[str, ...]) -> Iterator[
             is_import = isinstance(child, ast.Import | ast.ImportFrom)
             if isinstance(child, ast.AST) and not (is_text or words or is_import):
                 within = (*path, child.name) if isinstance(child, ast.FunctionDef | ast.ClassDef) else path
-                # A default value belongs to whoever defines the function.
+                # A default value is evaluated where the function is defined, not inside it.
                 yield from _places(child, child if isinstance(child, ast.stmt) else around, within)
 
 

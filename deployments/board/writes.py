@@ -1,7 +1,7 @@
 """What may be written through the board: a small JSON body, always with the token, once for each idempotency key.
 
 `POST /purges`: an application says what it has changed, and the purge queue has it from then on. `POST /releases`:
-whoever deploys says what is out, and everything that is timed from then on is of that release. One more is a model of
+the deploy reports its release, and everything timed from then on belongs to it. One more is a model of
 its body, a function that writes it down, and a line of WRITES.
 """
 
@@ -24,7 +24,7 @@ from flows.tasks.purge import unpurgeable
 from flows.tasks.site import all_sites, cached
 from roundsman.ledger.ledger import LedgerError, kept_ledger
 from roundsman.ledger.releases import keep_release
-from roundsman.ledger.rules.releases import told
+from roundsman.ledger.rules.releases import reported_release
 from roundsman.ledger.transaction import writing_session
 from roundsman.purge.queue import KeyReusedError, add
 from roundsman.purge.rules.queue import ItemKind
@@ -214,7 +214,7 @@ class Released(Body):
 def _release(engine: Engine, asked: Released, _key: str | None) -> Mapping[str, Any]:
     site = site_named(asked.site)
     try:
-        release = told(asked.version, asked.at, datetime.now(UTC), ReleaseSource.BOARD)
+        release = reported_release(asked.version, asked.at, datetime.now(UTC), ReleaseSource.BOARD)
     except ValueError as error:
         raise RefusedError(422, str(error)) from None
     # Told again it is the same release, whatever its key: nothing has to be remembered of a request.

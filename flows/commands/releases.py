@@ -25,7 +25,7 @@ def _run(args: argparse.Namespace) -> int:
     from flows.tasks.site import load
     from roundsman.ledger.ledger import LedgerError, open_ledger
     from roundsman.ledger.releases import keep_release, read_releases
-    from roundsman.ledger.rules.releases import told
+    from roundsman.ledger.rules.releases import reported_release
     from roundsman.report.rules.text import plain
     from roundsman.site.rules.release import ReleaseSource
 
@@ -34,7 +34,9 @@ def _run(args: argparse.Namespace) -> int:
     writable(args.json)
     site = load(args.site).site
     try:
-        release = told(args.version, args.at, datetime.now(UTC), ReleaseSource.COMMAND) if args.version else None
+        release = (
+            reported_release(args.version, args.at, datetime.now(UTC), ReleaseSource.COMMAND) if args.version else None
+        )
         engine = open_ledger()
     except (ValueError, LedgerError) as error:
         raise InputError(str(error)) from None

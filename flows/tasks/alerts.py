@@ -67,7 +67,7 @@ async def notify_now(site: Site, report: Report, *, full: bool) -> None:
     logged, and the job goes on.
 
     Args:
-        site: Whose owner is told.
+        site: The site whose owner gets the message.
         report: What was found.
         full: Whether every check of a round was made; see `roundsman.alerts.alerts.tell`.
     """

@@ -77,6 +77,6 @@ def _declares(site: Site, what: str, kinds: Sequence[str]) -> bool:
 
 
 def _place(name: str, setting: str) -> Place:
-    """Where a block's setting, told as `type/name.field.inner`, stands in the site file."""
+    """The place in the site file of a block's setting, given as `type/name.field.inner`."""
     inner = setting.removeprefix(name).strip(".")
     return ("blocks", name, *(inner.split(".") if inner else ()))

@@ -149,14 +149,14 @@ class _SweepProgress:
     site: str
     artifact: UUID
     percent: int = -1
-    told: float = -math.inf
+    reported_at: float = -math.inf
 
     async def __call__(self, shards: Sequence[Shard], more: int = 0) -> None:
         done, pages = sum(one.done for one in shards) + more, sum(one.pages for one in shards)
         percent, now = 100 * done // max(pages, 1), time.monotonic()
-        if percent == self.percent or (done < pages and now - self.told < POLL_SECONDS):
+        if percent == self.percent or (done < pages and now - self.reported_at < POLL_SECONDS):
             return
-        self.percent, self.told = percent, now
+        self.percent, self.reported_at = percent, now
         message = f"{done:,} of {pages:,} pages"
         log.info("%s: %s", self.site, message)
         await advance(self.artifact, percent, message)

@@ -98,7 +98,7 @@ async def tell(site: Site, report: Report, link: str, *, full: bool = True) -> N
     """Put what a round has to tell into the outbox. Doing it again changes nothing, so it may be retried.
 
     Args:
-        site: Whose owner is told, through the channels of its site file; without them the alerts move on in silence.
+        site: The site whose owner gets the message, through its channels; without any, alerts change state silently.
         report: What the round found.
         link: The run in Prefect's UI, or empty.
         full: Whether the round made every check, so that what it did not look at is no longer looked at.

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.ledger.rules.releases import deployments, release_at, told
+from roundsman.ledger.rules.releases import deployments, release_at, reported_release
 from roundsman.site.rules.release import Release, ReleaseSource
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
@@ -36,8 +36,11 @@ def test_what_ran_at_a_time(hours, wanted):
 
 
 def test_what_is_told_is_taken_with_its_time():
-    assert Release("1.8", NOW, ReleaseSource.BOARD) == told(" 1.8 ", "", NOW, ReleaseSource.BOARD)
-    assert NOW - timedelta(hours=1) == told("1.8", "2026-03-08T12:00:00+01:00", NOW, ReleaseSource.COMMAND).seen_at
+    assert Release("1.8", NOW, ReleaseSource.BOARD) == reported_release(" 1.8 ", "", NOW, ReleaseSource.BOARD)
+    assert (
+        NOW - timedelta(hours=1)
+        == reported_release("1.8", "2026-03-08T12:00:00+01:00", NOW, ReleaseSource.COMMAND).seen_at
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,4 +61,4 @@ def test_what_is_told_is_taken_with_its_time():
 )
 def test_what_can_not_be_a_release_is_refused(version, at, says):
     with pytest.raises(ValueError, match=says):
-        told(version, at, NOW, ReleaseSource.BOARD)
+        reported_release(version, at, NOW, ReleaseSource.BOARD)

@@ -1,4 +1,4 @@
-"""Releases of a site: which there were, what ran at a time, and what somebody may tell of one."""
+"""Releases of a site: which there were, what ran at a time, and what a report of one may say."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 def deployments(releases: Sequence[Release]) -> tuple[Release, ...]:
     """Each change from one version to another, ascending.
 
-    The version that the site itself said first is none: nobody knows since when it ran. One that was told is.
+    The first version that the site itself showed does not count: nobody knows since when it ran. One that was reported
+    counts.
     """
     known = [release for release in releases if release.version]
     first = [one for one in known[:1] if one.source is not ReleaseSource.SITE]
@@ -31,8 +32,8 @@ def release_at(releases: Sequence[Release], at: datetime) -> str:
     return releases[place - 1].version if place else ""
 
 
-def told(version: object, at: object, now: datetime, source: ReleaseSource) -> Release:
-    """A release that somebody tells of, by its version and the time when it went live (empty: now).
+def reported_release(version: object, at: object, now: datetime, source: ReleaseSource) -> Release:
+    """A release that somebody reports, by its version and the time when it went live (empty: now).
 
     Raises:
         ValueError: what is wrong with it, and what was wanted.
