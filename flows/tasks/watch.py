@@ -352,7 +352,9 @@ async def read_runs(
 
 async def read_begun(client: PrefectClient, deployments: Iterable[Deployment], since: datetime) -> list[Run]:
     """The runs of deployments that have begun since a time, whenever they were to."""
-    return await _runs(client, deployments, start_time=filters.FlowRunFilterStartTime(after_=since))
+    # Of a run that has not begun, Prefect compares the expected time.
+    begun = filters.FlowRunFilterStartTime(after_=since, is_null_=False)
+    return await _runs(client, deployments, start_time=begun)
 
 
 async def with_turn(client: PrefectClient, run: Run) -> Run:
