@@ -39,7 +39,6 @@ WANTED = (
     "description",
     "tags",
     "parameters",
-    "schedules",
     "concurrency_limit",
     "work_pool",
 )
@@ -103,6 +102,8 @@ def problems(config: Any) -> Iterator[str]:
 def _deployment(deployment: Mapping[str, Any], ids: Collection[str]) -> Iterator[str]:
     yield from _unknown("", deployment, DeploymentConfig.model_fields, REFUSED)
     yield from (f"{key}: saw none, wanted one" for key in WANTED if deployment.get(key) in (None, "", []))
+    if deployment.get("schedules") is None:
+        yield "schedules: saw none, wanted a list; it is empty where another job starts this one"
     yield from _schedules(deployment.get("schedules") or [])
     # What is wrong with a schedule, Prefect tells once for each kind that it could be.
     misfits = list(_misfits(DeploymentConfig, {key: deployment[key] for key in deployment if key != "schedules"}))

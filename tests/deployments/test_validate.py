@@ -63,7 +63,8 @@ WRONG = [
     (f"{HERE}/schedules", [SLUG, SLUG], "schedules: slug: saw inspect-shop twice"),
     (f"{HERE}/schedules", SLUG | {"cron": 7}, "schedules: cron: saw 7, wanted five fields"),
     (f"{HERE}/schedules", ["7 * * * *"], "schedules: saw '7 * * * *', wanted slug, cron and timezone"),
-    (f"{HERE}/schedules", [], "schedules: saw none, wanted one"),
+    (f"{HERE}/schedules", GONE, "schedules: saw none, wanted a list; it is empty where another job starts this one"),
+    (f"{HERE}/schedules", None, "schedules: saw none, wanted a list"),
     # The job and its parameters.
     (f"{HERE}/entrypoint", "flows.jobs.inspect_site.inspect_sight", "entrypoint: saw flows.jobs.inspect_site.inspect_sight, which can't be imported"),
     (f"{HERE}/entrypoint", "flows.jobs.inspekt.inspect_site", "which can't be imported: ModuleNotFoundError"),
