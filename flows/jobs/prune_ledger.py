@@ -1,11 +1,13 @@
-"""Keep the ledger as large as it has to be, and no larger."""
+"""Keep the ledger, and the storage of cached results, as large as they have to be, and no larger."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import State, flow
 from prefect.states import Completed
 
+from flows.tasks.results import delete_expired_results
 from flows.tasks.upkeep import prune
 from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import NothingToUndo, job
@@ -36,12 +38,15 @@ _BYTES_OF_A_MEGABYTE = 1e6
     on_crashed=[notify_failure],
 )
 async def prune_ledger(dry_run: bool = True) -> State[Pruned]:  # noqa: FBT001, FBT002 - parameters are given by name
-    """Roll the samples of response times up, and delete from the ledger what is old and not needed any more.
+    """Roll the samples of response times up, and delete what is not needed any more from the ledger and result storage.
 
     Args:
         dry_run: Whether to change nothing, and only say what would be done.
     """
-    pruned = await prune(datetime.now(UTC), dry_run=dry_run)
+    now = datetime.now(UTC)
+    pruned = await prune(now, dry_run=dry_run)
+    results = await delete_expired_results(now, dry_run=dry_run)
+    pruned = replace(pruned, gone=pruned.gone | {"expired results": results})
     summary = summary_of(pruned, dry_run=dry_run)
     log.log(logging.WARNING if crowded(pruned.size) else logging.INFO, summary)
     return Completed(message=summary, data=pruned)

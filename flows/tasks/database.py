@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.transactions import get_transaction
 
+from flows.tasks.results import KEY_PREFIX
 from roundsman.database import (
     index_store,
     migration_store,
@@ -96,7 +97,7 @@ look_at_production = task(
 
 
 def _key(_: TaskRunContext, parameters: dict[str, Any]) -> str | None:
-    return parameters["key"] or None
+    return f"{KEY_PREFIX}{parameters['key']}" if parameters["key"] else None
 
 
 @task(

@@ -28,6 +28,7 @@ from prefect.states import Crashed
 
 from flows.tasks.progress import advance
 from flows.tasks.report import attempt
+from flows.tasks.results import KEY_PREFIX
 from roundsman.batch.running import Progress, Report
 from roundsman.ledger.ledger import ledger_url, use_ledger_async
 from roundsman.report.rules.text import for_markdown
@@ -67,7 +68,7 @@ def listing_key(_context: TaskRunContext, parameters: Mapping[str, Any]) -> str:
     """A listing is the same for one edition of one site in one ledger."""
     ledger = ledger_url().render_as_string(hide_password=True)
     facts = json.dumps([parameters["site"].site, parameters["edition"], ledger])
-    return f"roundsman-listing-{hashlib.sha256(facts.encode()).hexdigest()}"
+    return f"{KEY_PREFIX}listing-{hashlib.sha256(facts.encode()).hexdigest()}"
 
 
 # As plain data, so that reading a result store that somebody else can write to runs no code of theirs.

@@ -33,7 +33,7 @@ class Pruned:
     hours: int
     """Hours of samples that were rolled up."""
     gone: dict[str, int] = field(default_factory=dict)
-    """Rows by what they were; those that went along with them are not counted."""
+    """How many by what they were; rows that went along with others are not counted."""
     freed: int = 0
     """Bytes that an SQLite file is shorter now."""
     spare: int = 0

@@ -1,12 +1,19 @@
 """The job that keeps the ledger small: a dry run says what would go, the real one does it."""
 
+import importlib
+import pkgutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prefect import Task, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+import flows.tasks
 from flows.jobs.prune_ledger import prune_ledger, summary_of
+from flows.tasks.results import GRACE, KEY_PREFIX, delete_expired_results
 from flows.tasks.timing import keep_samples
 from roundsman.ledger.ledger import VARIABLE, open_ledger
 from roundsman.ledger.rules.samples import Sample, SampleKey
@@ -14,6 +21,7 @@ from roundsman.ledger.rules.size import COMFORT_BYTES
 from roundsman.ledger.tables_samples import SampleRow
 from roundsman.timing.samples import record_samples
 from roundsman.upkeep.prune import Pruned
+from tests.make import site
 
 KEY = SampleKey("shop", "articles", "/a", cache_state="hit")
 
@@ -32,6 +40,13 @@ def ledger(tmp_path, monkeypatch):
     engine.dispose()
 
 
+@pytest.fixture
+def storage(prefect, tmp_path):
+    """Where Prefect keeps results, for this test alone."""
+    with temporary_settings(updates={PREFECT_LOCAL_STORAGE_PATH: tmp_path / "storage"}):
+        yield tmp_path / "storage"
+
+
 def count(ledger) -> int:
     with Session(ledger) as session:
         return session.scalar(select(func.count()).select_from(SampleRow))
@@ -39,7 +54,7 @@ def count(ledger) -> int:
 
 @pytest.mark.harness
 @pytest.mark.slow
-async def test_it_changes_nothing_unless_told_to(ledger):
+async def test_it_changes_nothing_unless_told_to(storage, ledger):
     record_samples(ledger, fortnight(40))
     dry = await prune_ledger(return_state=True)
     assert ("COMPLETED", 40) == (dry.type, count(ledger))
@@ -48,6 +63,54 @@ async def test_it_changes_nothing_unless_told_to(ledger):
     done = await prune_ledger(dry_run=False, return_state=True)
     assert ("COMPLETED", 0) == (done.type, count(ledger))
     assert "deleted 40 samples, one by one" in done.message
+
+
+@flow
+async def cached(key: str, lasts: timedelta) -> None:
+    """Leave a result in Prefect's storage, as our cached tasks do."""
+
+    @task(cache_key_fn=lambda *_: key, cache_expiration=lasts, persist_result=True)
+    async def found() -> str:
+        return "found"
+
+    await found()
+
+
+@pytest.mark.harness
+@pytest.mark.slow
+async def test_our_results_go_a_day_after_they_expired_and_nothing_else_goes(storage, ledger):
+    for key, lasts in {
+        "roundsman-old": -GRACE - timedelta(seconds=1),
+        "roundsman-just-expired": timedelta(seconds=-1),
+        "roundsman-fresh": timedelta(days=7),
+        "of-another-project": -2 * GRACE,
+    }.items():
+        await cached(key, lasts)
+    (storage / "roundsman-folder").mkdir()
+    for name, text in {"notes": "no JSON", "list": "[]", "timeless": '{"metadata": {"expiration": null}}'}.items():
+        (storage / f"roundsman-{name}").write_text(text)
+    before = {path.name for path in storage.iterdir()}
+    assert 8 == len(before)
+    assert "1 expired results" in (await prune_ledger(return_state=True)).message
+    assert before == {path.name for path in storage.iterdir()}
+    assert "deleted 1 expired results" in (await prune_ledger(dry_run=False, return_state=True)).message
+    assert before - {"roundsman-old"} == {path.name for path in storage.iterdir()}
+
+
+def test_a_task_is_cached_only_for_a_time_and_under_a_name_of_ours(ledger):
+    parameters = {"site": site(), "edition": "today", "key": "unchanged"}
+    modules = [importlib.import_module(f"flows.tasks.{one.name}") for one in pkgutil.iter_modules(flows.tasks.__path__)]
+    tasks = {one.name: one for module in modules for one in vars(module).values() if isinstance(one, Task)}
+    cached = {name: one for name, one in tasks.items() if one.cache_policy is not NO_CACHE}
+    assert {"read_listing", "rehearse_on_copy"} == set(cached)
+    for one in cached.values():
+        assert one.cache_expiration
+        assert one.cache_key_fn(None, parameters).startswith(KEY_PREFIX)
+
+
+async def test_a_machine_without_stored_results_has_none_to_delete(tmp_path):
+    with temporary_settings(updates={PREFECT_LOCAL_STORAGE_PATH: tmp_path / "none"}):
+        assert 0 == await delete_expired_results.fn(datetime.now(UTC), dry_run=False)
 
 
 async def test_a_round_keeps_its_samples_and_rolls_them_up(ledger):
