@@ -52,6 +52,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "nds:] if policy.rounds > 1 else () -> nds:] if policy.rounds > 2 else ()": "of two, the last was good",
     },
     "roundsman.sweep.rules.robots": {
+        "return False -> return None": "whether a line matches is asked by `and` alone",
+        ", first.rfind(b'\\r')) + 1] -> ), first.rfind(b'\\r')) + 2]": "one character more is no line",
         "].lower() if found else '' -> ].lower() if found else 'XX'": "no robot is called that, in small letters",
         "has_rules = False -> has_rules = True": "there is no robot yet whose group could end",
         "longest, allow = (-1, True) -> longest, allow = (-2, True)": "each length is 0 or more",

@@ -25,6 +25,9 @@ from tests import needs, postgres
 from tests.database import migrating
 from tests.database.migrating import Project, plan
 
+#: Each runs a command in a guarded process of its own.
+pytestmark = pytest.mark.slow
+
 TABLE = ["CREATE TABLE page (id integer PRIMARY KEY, title text)", "INSERT INTO page VALUES (1, 'as it was')"]
 WRITES = "UPDATE page SET title = 'overwritten'"
 

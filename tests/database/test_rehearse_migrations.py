@@ -28,6 +28,9 @@ from roundsman.database.rules.query_promise import Queries
 from roundsman.database.snapshot import snapshot
 from tests.database.migrating import Project, fill, outcomes, plan, told
 
+#: Each runs migrations in a guarded process of their own.
+pytestmark = pytest.mark.slow
+
 SHOP = {
     "postgresql": [
         "CREATE TABLE author (id integer PRIMARY KEY, name text)",

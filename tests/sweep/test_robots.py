@@ -93,9 +93,24 @@ def test_the_most_specific_line_of_our_own_group_decides(wanted, lines, path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status"), [(True, 404), (True, 401), (False, 429), (False, 500), (False, 503), (False, 0), (False, 301)]
+    ("wanted", "status"),
+    [
+        (False, 0),
+        (False, 199),
+        (False, 200),
+        (False, 299),
+        (False, 301),
+        (False, 399),
+        (True, 400),
+        (True, 401),
+        (True, 404),
+        (False, 429),
+        (True, 499),
+        (False, 500),
+        (False, 503),
+    ],
 )
-def test_what_an_answer_without_rules_means(wanted, status):
+def test_the_status_says_whether_the_rules_are_read(wanted, status):
     assert wanted is robots_of(status, b"User-agent: *\nDisallow: /").allows("/a")
 
 

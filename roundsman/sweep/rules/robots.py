@@ -131,12 +131,12 @@ def _whole_lines(body: bytes) -> bytes:
 
 
 def _records(text: str) -> Iterator[tuple[str, str]]:
-    for line in re.split(r"\r\n|\r|\n", text):
-        said = line.partition("#")[0].strip()
-        key, colon, value = said.partition(":")
+    for line in re.split(r"[\r\n]", text):
+        record = line.partition("#")[0].strip()
+        key, colon, value = record.partition(":")
         if colon:
             yield key.strip().lower(), value.strip()
-        elif len(words := said.split()) == 2:  # some forget the colon, and two words leave no doubt
+        elif len(words := record.split()) == 2:  # some forget the colon, and two words leave no doubt
             yield words[0].lower(), words[1]
 
 
