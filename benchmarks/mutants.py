@@ -59,6 +59,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "longest, allow = (-1, True) -> longest, allow = (-2, True)": "each length is 0 or more",
         ",), to_end=False, length=0),)) -> ,), to_end=False, length=1),))": "it is the only line",
     },
+    "roundsman.http.rfc9111_store": {
+        "nd.get('cache-control', '') -> nd.get('cache-control', 'XX')": "no cache knows that directive",
+        "es_on(found.get('vary', '')), heuristic=storable.y -> es_on(found.get('vary', 'XX')), heuristic=storable.y": "no request has that header",
+    },
 }
 #: The share of mutants that may survive without being equivalent.
 MAX_SURVIVORS = 0.05

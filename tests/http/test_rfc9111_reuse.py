@@ -63,6 +63,9 @@ STORED = [
     (["no-store", ("Surrogate-Control", "max-age=60")], {"targeted": ("surrogate-control",)}, "storable: `max-age` in surrogate-control"),
     (["no-store", ("Surrogate-Control", 'content="ESI/1.0"')], {"targeted": ("surrogate-control",)}, "not storable: `no-store`"),
     (["no-store", ("Edge-Control", "!no-store, cache-maxage=2h")], {"targeted": ("edge-control",)}, "storable: `max-age` in edge-control"),
+    (["no-store", ("X-Accel-Expires", "60")], {"targeted": ("x-accel-expires",)}, "storable: `max-age` in x-accel-expires"),
+    (["max-age=60", ("X-Accel-Expires", "0")], {"targeted": ("x-accel-expires",)}, "not storable: `no-store` in x-accel-expires"),
+    (["no-store", ("X-Accel-Expires", "@1790000000")], {"targeted": ("x-accel-expires",)}, "not storable: `no-store`, RFC 9111"),
 ]  # fmt: skip
 
 
@@ -95,6 +98,9 @@ REUSED = [
     (["max-age=5", "max-age=60"], {}, "validate"),
     ([("Expires", EXPIRES)], {}, "hit"),
     ([("Expires", "Thursday, 01-Jan-26 00:10:00 GMT")], {}, "hit"),
+    # A year of two digits that would be more than 50 years ahead has passed (RFC 9110 section 5.6.7).
+    ([("Expires", "Wednesday, 01-Jan-76 00:00:00 GMT")], {}, "hit"),
+    ([("Expires", "Friday, 01-Jan-77 00:00:00 GMT")], {}, "validate"),
     ([("Expires", "Thu Jan  1 00:10:00 2026")], {}, "hit"),
     ([("Expires", "thu, 01 jan 2026 00:10:00 gmt")], {}, "hit"),
     ([("Expires", "Thu, 01 Jan 2026 00:10:00 AEST")], {}, "validate"),
@@ -297,8 +303,8 @@ def test_an_edge_obeys_the_fields_that_the_site_file_names_or_its_maker_document
     assert fields == targeted_of(site(**said))
 
 
-def test_the_first_targeted_field_that_can_be_read_counts():
+@pytest.mark.parametrize(("first", "seconds"), [("max-age=1", 1), ("max-age = 1", 600)])
+def test_the_first_targeted_field_that_can_be_read_counts(first, seconds):
     fields = targeted_of(site(edge="cloudflare/shop"))
-    said = {"cloudflare_cdn_cache_control": "max-age = 1", "cdn_cache_control": "max-age=600"}
-    seen = exchange(cache_control="no-store", **said)
-    assert (True, 600, 0) == (storable(seen, targeted=fields).yes, lifetime(seen, targeted=fields), lifetime(seen))
+    seen = exchange(cache_control="no-store", cloudflare_cdn_cache_control=first, cdn_cache_control="max-age=600")
+    assert (True, seconds, 0) == (storable(seen, targeted=fields).yes, lifetime(seen, targeted=fields), lifetime(seen))
