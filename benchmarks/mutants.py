@@ -61,7 +61,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "roundsman.http.rfc9111_store": {
         "nd.get('cache-control', '') -> nd.get('cache-control', 'XX')": "no cache knows that directive",
-        "es_on(found.get('vary', '')), heuristic=storable.y -> es_on(found.get('vary', 'XX')), heuristic=storable.y": "no request has that header",
+        "ies_on(found.get('vary', '')) -> ies_on(found.get('vary', 'XX'))": "no request has that header",
     },
 }
 #: The share of mutants that may survive without being equivalent.

@@ -170,6 +170,7 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: StoreContext) -> Cac
     storable = _storable(
         terms, said, field, expires=expires, located=_located(terms.url, found.get("content-location"))
     )
+    varies = varies_on(found.get("vary", ""))
     may_guess = not named and not expires and (terms.status in HEURISTIC or "public" in said)
     return CachePolicy(
         storable=storable,
@@ -181,7 +182,7 @@ def _policy(layout: Layout, values: tuple[str, ...], terms: StoreContext) -> Cac
         strict=next((name for name in ends_use if name in said), ""),
         while_revalidate=delta_seconds(said.get("stale-while-revalidate")) or 0,
         if_error=delta_seconds(said.get("stale-if-error")) or 0,
-        varies=varies_on(found.get("vary", "")),
+        varies=varies,
         heuristic=storable.yes and may_guess and not no_cache,
         troubles=broken,
         ends=len(layout.expires),
