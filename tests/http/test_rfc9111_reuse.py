@@ -141,6 +141,7 @@ REUSED = [
     (["max-age=60"], {"following": [("Cache-Control", "no-cache")]}, "validate"),
     (["max-age=60"], {"following": [("Cache-Control", "no-store")]}, "hit"),
     (["max-age=60"], {"following": [("Pragma", "no-cache"), ("Cache-Control", "max-age=60")]}, "hit"),
+    (["max-age=60"], {"following": [("Pragma", "no-cache"), ("Pragma", "x")]}, "may"),
     (["max-age=60"], {"following": [("Cache-Control", "only-if-cached")]}, "hit"),
     (["max-age=5"], {"following": [("Cache-Control", "only-if-cached")]}, "gateway-timeout"),
     (["no-store"], {"following": [("Cache-Control", "only-if-cached")]}, "gateway-timeout"),
@@ -198,6 +199,7 @@ STALE = [
     ("max-stale=9", 70, "validate"),
     ("max-stale", 7000, "may"),
     ("max-stale=soon", 70, "validate"),
+    ("max-stale=soon", 61, "validate"),
     ("max-stale=10, max-age=70", 70, "may"),
     ("max-stale=10, max-age=69", 70, "validate"),
     ("stale-if-error=11", 70, "stale-if-error"),
@@ -236,6 +238,7 @@ REASONS = [
     (["max-age=60"], {"following": [("Cache-Control", "max-age=9")]}, "10 s old, and the request wants at most 9 s, RFC 9111 5.2.1.1"),
     (["max-age=60"], {"following": [("Cache-Control", "min-fresh=51")]}, "the request wants it fresh for 51 s more, RFC 9111 5.2.1.3"),
     (["public"], {}, "no lifetime: how long it is used is for the cache to choose, RFC 9111 4.2.2"),
+    (["private"], {"status": 500, "shared": False}, "no lifetime, and none may be made up, RFC 9111 4.2.2"),
     (["max-age=60, must-revalidate"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, and `must-revalidate` forbids a stale copy, RFC 9111 4.2.4"),
     (["max-age=60, stale-while-revalidate=11"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, `stale-while-revalidate=11`, RFC 5861 3"),
     (["max-age=60, stale-if-error=11"], {"after": 70}, "stale: 70 s old of 60 s, RFC 9111 4.2, `stale-if-error=11`, RFC 5861 4"),
@@ -278,6 +281,11 @@ def test_each_yes_and_no_has_its_reason(headers, more, why):
 )  # fmt: skip
 def test_a_cache_makes_up_a_lifetime_only_where_none_is_named(headers, status, allowed):
     assert allowed is decide(*headers, status=status).heuristic_allowed
+
+
+def test_the_next_request_comes_at_once_when_nothing_else_is_said():
+    decision = judge(HttpRequest(URL), HttpResponse(200, (("Cache-Control", "max-age=1"),), START), HttpRequest(URL))
+    assert (0, "hit") == (decision.age, decision.reuse)
 
 
 def test_where_date_and_age_disagree_the_reason_names_both():

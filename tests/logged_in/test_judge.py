@@ -142,6 +142,19 @@ def test_a_member_is_not_answered_from_a_warm_shared_copy_and_does_not_replace_i
     assert wanted == found(verdict)
 
 
+def test_where_a_stranger_gets_a_member_s_page_no_member_is_tried():
+    shop = site(SHARED)
+    seen = replace(walked([miss(), hit(), miss(), hit()]), steps=(("N", hit(**A)),) * 3)
+    assert {"leak": "fail"} == found(judge(shop, shop.rules[0], "/a", seen, [ADA, BEN]))
+
+
+def test_a_header_that_was_not_tried_is_shown_by_the_first_answer_of_the_route():
+    shop = site()
+    verdict = judge(shop, shop.rules[0], "/a", Visits((miss(), hit(), miss())), [])
+    [finding] = verdict.findings
+    assert ("not tried after the leak", "MISS") == (finding.saw, finding.evidence[0].header("x-cache"))
+
+
 @pytest.mark.parametrize(
     ("when", "saw"),
     [

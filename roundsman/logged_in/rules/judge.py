@@ -105,7 +105,7 @@ def _columns(site: Site, rule: Rule, visits: Visits, actors: Mapping[str, Visito
 
 def _personal(site: Site, rule: Rule, visits: Visits, actors: Mapping[str, Visitor]) -> Iterator[Finding]:
     steps = visits.steps
-    pages = {who: [exchange for letter, exchange in steps if letter == who] for who in "AB" if who in actors}
+    pages = {who: [exchange for letter, exchange in steps if letter == who] for who in ("A", "B") if who in actors}
     # A visitor who began with no member's page at all tells nothing about the store.
     mine = [
         exchange
