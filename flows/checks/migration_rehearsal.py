@@ -10,11 +10,10 @@ from flows.tasks.database import (
     remember_rehearsal,
 )
 from flows.tasks.report import concluding
-from roundsman.database.rules.judge_migrations import judge, marked_as_reused, reused_words
+from roundsman.database.rules.judge_migrations import judge, marked_as_reused, recorded, reused_words
 from roundsman.database.rules.migration_acceptance import accept
-from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.migration_record import recorded
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.migration_facts import Migrations
+from roundsman.database.rules.query_facts import Queries
 from roundsman.report.rules.verdict import Verdict
 
 

@@ -7,7 +7,7 @@ from flows.tasks.database import look_at_queries, remember_plans
 from flows.tasks.report import concluding
 from roundsman.database.rules.judge_queries import judge
 from roundsman.database.rules.promise import Database
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import Queries
 from roundsman.report.rules.verdict import Verdict
 
 

@@ -19,27 +19,17 @@ from prefect.context import TaskRunContext
 from prefect.transactions import get_transaction
 
 from flows.tasks.results import KEY_PREFIX
-from roundsman.database import (
-    index_store,
-    migration_store,
-    query_store,
-    rehearse_migrations,
-)
-from roundsman.database import (
-    look_at_indexes as indexes,
-)
-from roundsman.database import (
-    look_at_queries as queries_,
-)
+from roundsman.database import look_at_indexes as indexes
+from roundsman.database import look_at_queries as queries_
 from roundsman.database import (
     rehearsal_key as keys,
 )
+from roundsman.database import rehearse_migrations, store
 from roundsman.database.migration_picture import page_of, timeline
 from roundsman.database.rules.judge_migrations import factors_of
-from roundsman.database.rules.migration_facts import MigrationFacts, RehearsedCopy
+from roundsman.database.rules.migration_facts import MigrationFacts, Migrations, RehearsedCopy
 from roundsman.database.rules.migration_locks import holds
-from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import Queries
 from roundsman.database.rules.report import page, rows
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import for_markdown
@@ -56,7 +46,7 @@ watch_indexes = task(
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)(index_store.watch_indexes)
+)(store.watch_indexes)
 look_at_indexes = task(
     task_run_name="look at the indexes of {database.database}",
     retries=2,
@@ -70,7 +60,7 @@ remember_plans = task(
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)(query_store.remember_plans)
+)(store.remember_plans)
 look_at_queries = task(
     task_run_name="look at the plans of {database.database}",
     retries=2,
@@ -84,7 +74,7 @@ remember_rehearsal = task(
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)(migration_store.remember_rehearsal)
+)(store.remember_rehearsal)
 drop_old_copies = task(task_run_name="drop old copies of {name}", cache_policy=NO_CACHE, persist_result=False)(
     rehearse_migrations.drop_old_copies
 )

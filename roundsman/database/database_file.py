@@ -9,8 +9,8 @@ from roundsman.database import copied_database
 from roundsman.database.copied_database import RehearsalError, address, same_database
 from roundsman.database.rules.acceptance import MAX_ACCEPTED_DAYS, Acceptance, AcceptedClaim, unknown_claim
 from roundsman.database.rules.judge_queries import ACCEPTABLE as QUERY_CLAIMS
-from roundsman.database.rules.migration_claims import ACCEPTABLE as MIGRATION_CLAIMS
-from roundsman.database.rules.migration_claims import listed
+from roundsman.database.rules.migration_facts import ACCEPTABLE as MIGRATION_CLAIMS
+from roundsman.database.rules.migration_facts import listed
 from roundsman.database.rules.named_queries import NamedQuery, read_queries
 from roundsman.database.rules.promise import Conflict, Database, conflicts
 from roundsman.report.rules.text import without_credentials

@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Sequence
 
-from roundsman.database.rules.migration_claims import seconds
+from roundsman.database.rules.migration_facts import seconds
 from roundsman.database.rules.migration_locks import Hold
 from roundsman.report.rules.text import code_for_markdown, for_markdown, for_picture, markdown_table, shortened
 from roundsman.report.rules.verdict import Outcome, Verdict

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
-from roundsman.database.copied_database import connected
+from roundsman.database.copied_database import connected, quoted
 
 #: Seconds that one statement may take, and that it may wait for a lock.
 STATEMENT_SECONDS, LOCK_SECONDS = 10.0, 1.0
@@ -76,8 +76,8 @@ def numbered(connection: Connection, table: str) -> int | None:
 
     There are fewer when numbers were left out. None where there is no such table, or it has no numbers.
     """
-    quoted = '"' + table.replace('"', '""') + '"'
-    ask = f"SELECT (SELECT max(rowid) FROM {quoted}) - (SELECT min(rowid) FROM {quoted}) + 1"  # noqa: S608 - a quoted name
+    name = quoted(table)
+    ask = f"SELECT (SELECT max(rowid) FROM {name}) - (SELECT min(rowid) FROM {name}) + 1"  # noqa: S608 - a quoted name
     try:
         return int(connection.exec_driver_sql(ask).scalar() or 0)
     except DBAPIError:

@@ -21,8 +21,8 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from roundsman.database.copied_database import RehearsalError, address, connected
-from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.migration_facts import Migrations
+from roundsman.database.rules.query_facts import Queries
 from roundsman.rollback.find_and_run import environment, path_of
 from roundsman.rollback.rules.output import shown
 from roundsman.version import VERSION

@@ -13,16 +13,11 @@ from sqlalchemy import URL, Connection, inspect, make_url
 from roundsman.database.copied_database import RehearsalError, address, connected, copied, drop_left_over
 from roundsman.database.database_file import queries_of
 from roundsman.database.look_at_queries import plans_on
-from roundsman.database.migrate import RehearsalContext, drift, pending, run_migrations, smoke
-from roundsman.database.migration_place import find_place
+from roundsman.database.migrate import RehearsalContext, drift, find_place, pending, run_migrations, smoke
 from roundsman.database.read_only import analyzed, numbered
-from roundsman.database.rules.migration_claims import NOT_CONNECTED
-from roundsman.database.rules.migration_facts import MigrationFacts
-from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.query_facts import ObservedQuery
-from roundsman.database.rules.query_promise import Queries
-from roundsman.database.snapshot import snapshot
-from roundsman.database.snapshot_postgresql import shown
+from roundsman.database.rules.migration_facts import NOT_CONNECTED, MigrationFacts, Migrations
+from roundsman.database.rules.query_facts import ObservedQuery, Queries
+from roundsman.database.snapshot import shown, snapshot
 
 #: Seconds after which no rehearsal is under way any more.
 MAX_REHEARSAL_SECONDS = 6 * 3600.0

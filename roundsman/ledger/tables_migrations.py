@@ -12,7 +12,7 @@ from roundsman.ledger.base import LedgerTable, UtcTime
 
 
 class MigrationRehearsalRow(LedgerTable, table=True):
-    """One rehearsal; `roundsman.database.rules.migration_record.MigrationRehearsal` says what is what."""
+    """One rehearsal; `roundsman.database.rules.judge_migrations.MigrationRehearsal` says what is what."""
 
     __tablename__ = "migration_rehearsal"
     # In this order the constraint's index also answers "when was this database last rehearsed?".

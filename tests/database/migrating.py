@@ -4,7 +4,7 @@ import textwrap
 
 import psycopg
 
-from roundsman.database.rules.migration_plan import Migrations
+from roundsman.database.rules.migration_facts import Migrations
 
 INI = """
 [alembic]

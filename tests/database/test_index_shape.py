@@ -2,9 +2,8 @@
 
 import pytest
 
-from roundsman.database.rules.index_facts import ForeignKey, Index, IndexFacts, Table
-from roundsman.database.rules.index_promise import Indexes
-from roundsman.database.rules.index_shape import foreign_keys
+from roundsman.database.rules.index_facts import ForeignKey, Index, Indexes, IndexFacts, Table
+from roundsman.database.rules.judge_indexes import foreign_keys
 
 KEY = ForeignKey("by", "page", ("shop", '"By"'), ("bigint",) * 2, "author", ("shop", "id"), ("bigint",) * 2)
 

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.database.rules.index_facts import Index, IndexFacts, Table
-from roundsman.database.rules.index_usage import WatchedIndex
+from roundsman.database.rules.index_facts import Index, IndexFacts, Table, WatchedIndex
 from roundsman.database.rules.judge_indexes import judge
 from tests.make import database
 

@@ -5,12 +5,17 @@ from datetime import UTC, date, datetime
 import pytest
 
 from roundsman.database.rules.acceptance import AcceptedMigration
-from roundsman.database.rules.judge_migrations import judge
+from roundsman.database.rules.judge_migrations import judge, recorded
 from roundsman.database.rules.migration_acceptance import accept
-from roundsman.database.rules.migration_claims import seconds
-from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement, Snapshot
-from roundsman.database.rules.migration_plan import MigrationBudget, Migrations
-from roundsman.database.rules.migration_record import recorded
+from roundsman.database.rules.migration_facts import (
+    MigrationBudget,
+    MigrationFacts,
+    MigrationRun,
+    Migrations,
+    MigrationStatement,
+    Snapshot,
+    seconds,
+)
 
 PLAN = Migrations(golden="SHOP_GOLDEN", url="SHOP_URL", smoke=("true",))
 

@@ -7,9 +7,7 @@ import pytest
 from roundsman.database.rules.acceptance import AcceptedQuery
 from roundsman.database.rules.judge_queries import judge
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_facts import ObservedQuery, QueryFacts
-from roundsman.database.rules.query_plan import from_postgresql
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import ObservedQuery, Queries, QueryFacts, from_postgresql
 from tests.make import database
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import make_url
 
 from roundsman.database.copied_database import RehearsalError
-from roundsman.database.index_store import write_counts
 from roundsman.database.look_at_indexes import look
 from roundsman.database.read_only import reading
 from roundsman.database.rules.index_facts import IndexUses
 from roundsman.database.rules.judge_indexes import judge
+from roundsman.database.store import write_counts
 from roundsman.ledger.ledger import open_ledger
 from tests.database.reviewing import NOW, counted, database, file, review, run
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from roundsman.database.look_at_queries import look
-from roundsman.database.query_store import write_plans
 from roundsman.database.rules.judge_queries import judge
 from roundsman.database.rules.named_queries import read_queries
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import Queries
+from roundsman.database.store import write_plans
 from roundsman.ledger.ledger import open_ledger
 from tests.database.reviewing import NOW, database, file, run
 

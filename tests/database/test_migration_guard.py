@@ -15,11 +15,10 @@ import trustme
 from sqlalchemy import make_url
 
 from roundsman.database.copied_database import RehearsalError, copied
-from roundsman.database.migrate import RehearsalContext, _command
-from roundsman.database.migration_place import find_place
+from roundsman.database.migrate import RehearsalContext, _command, find_place
 from roundsman.database.rehearse_migrations import _rehearse
 from roundsman.database.rules.judge_migrations import judge
-from roundsman.database.rules.migration_plan import Protection
+from roundsman.database.rules.migration_facts import Protection
 from roundsman.database.rules.migration_reach import attempt_messages
 from tests import needs, postgres
 from tests.database import migrating

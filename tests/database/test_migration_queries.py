@@ -2,12 +2,10 @@
 
 import pytest
 
+from roundsman.database.rules.judge_migrations import judge_queries
 from roundsman.database.rules.migration_facts import MigrationFacts
-from roundsman.database.rules.migration_queries import judge_queries
 from roundsman.database.rules.named_queries import NamedQuery
-from roundsman.database.rules.query_facts import ObservedQuery
-from roundsman.database.rules.query_plan import PlanNode, QueryPlan
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import ObservedQuery, PlanNode, Queries, QueryPlan
 
 QUERY = NamedQuery("latest", "SELECT 1")
 SCAN, SEARCH = PlanNode(0, "SCAN", "page"), PlanNode(0, "SEARCH", "page", "page_author")

@@ -12,7 +12,7 @@ from roundsman.database.rehearsal_key import key_of
 from roundsman.database.rehearse_migrations import is_settled
 from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun
 from roundsman.database.rules.migration_reach import ReachAttempt
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import Queries
 from tests.database.migrating import Project, fill, plan
 
 

@@ -24,7 +24,7 @@ from roundsman.database.rehearse_migrations import MAX_REHEARSAL_SECONDS, _live,
 from roundsman.database.rules.judge_migrations import judge
 from roundsman.database.rules.migration_advice import safer_statement, split
 from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import Queries
 from roundsman.database.snapshot import snapshot
 from tests.database.migrating import Project, fill, outcomes, plan, told
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from roundsman.database.rules.index_claims import plural
+from roundsman.database.rules.index_facts import plural
+from roundsman.database.rules.judge_queries import dearer, flat
 from roundsman.database.rules.migration_advice import safer
-from roundsman.database.rules.migration_claims import (
+from roundsman.database.rules.migration_facts import (
     CHECK,
     DRIFT,
     GROWTH,
@@ -19,6 +20,7 @@ from roundsman.database.rules.migration_claims import (
     LOCK_TIMEOUT,
     NETWORK,
     NOT_CONNECTED,
+    PLANS,
     PRODUCTION,
     REACH,
     READS,
@@ -29,19 +31,59 @@ from roundsman.database.rules.migration_claims import (
     TIME,
     UPGRADE,
     WRITES,
+    MigrationBudget,
+    MigrationFacts,
+    MigrationRun,
+    Migrations,
+    MigrationStatement,
+    Protection,
+    Snapshot,
     listed,
     seconds,
     short,
 )
-from roundsman.database.rules.migration_facts import MigrationFacts, MigrationRun, MigrationStatement, Snapshot
 from roundsman.database.rules.migration_locks import Hold, blocked, holds, longer, projected_seconds, scale, unscaled
-from roundsman.database.rules.migration_plan import MigrationBudget, Migrations, Protection
-from roundsman.database.rules.migration_queries import judge_queries
 from roundsman.database.rules.migration_reach import attempt_messages
 from roundsman.database.rules.migration_return import judge_return
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import ObservedQuery, Queries
 from roundsman.report.rules.rehearsed import ago
-from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
+from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict, worst
+
+OTHER = Claim(PLANS.id, PLANS.says, breach=Outcome.WARN)
+
+
+def judge_queries(promised: Queries, facts: MigrationFacts) -> Iterator[Finding]:
+    """Judge each query that is dearer than before, or that nobody can tell of; all others together."""
+    others, well = 0, 0
+    for before, after in zip(facts.queries_before, facts.queries_after, strict=True):
+        if before.plan is None:
+            continue  # that is no migration's doing, and the review of the live database tells it
+        if after.plan is None:
+            wanted = f"{_plan(before)}; or no release that asks it is left"
+            yield OTHER.against(f"{after.query.name}: {after.trouble}", wanted, holds=False)
+        elif more := dearer(promised, _price(before), _price(after)):
+            yield PLANS.against(
+                f"{after.query.name}: {_plan(after)} ({more})", f"{_plan(before)} as before", holds=False
+            )
+        elif before.ran and after.ran is None:
+            saw = f"{after.query.name}: it was not run: {after.not_run}"
+            yield PLANS.against(saw, "a run as before the migrations", holds=None)
+        elif after.plan.cost is None and before.plan.fingerprint != after.plan.fingerprint:
+            yield OTHER.against(f"{after.query.name}: {_plan(after)}", f"{_plan(before)} as before", holds=False)
+        else:
+            others, well = others + (before.plan.fingerprint != after.plan.fingerprint), well + 1
+    if well:
+        changed = f", {plural(others, 'plan')} of them another one" if others else ""
+        yield PLANS.against(f"{plural(well, 'query', 'queries')} no dearer{changed}", "no dearer plan", holds=True)
+
+
+def _price(seen: ObservedQuery) -> tuple[float | None, int | None]:
+    return seen.plan.cost if seen.plan else None, seen.ran.blocks if seen.ran else None
+
+
+def _plan(seen: ObservedQuery) -> str:
+    return flat(seen.plan.lines, seen.plan.cost) if seen.plan else "no plan"
+
 
 #: Seconds of other work that a lock may be held for.
 _HELD_SECONDS = 0.1
@@ -393,3 +435,52 @@ def _growth(plan: Migrations, facts: MigrationFacts, before: Snapshot, after: Sn
 
 def _mb(size: float) -> str:
     return f"{size / 2**20:.0f} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRehearsal:
+    """One rehearsal. Times are seconds; what is projected is meant for production's rows."""
+
+    database: str
+    from_revision: str
+    """Empty before the first."""
+    to_revision: str
+    outcome: str
+    up_s: float
+    projected_s: float
+    down_s: float | None
+    """None when they could not be taken back."""
+    reads_blocked_s: float
+    """Projected, the longest at once."""
+    writes_blocked_s: float
+    finished_at: datetime
+
+    def words(self, now: datetime) -> str:
+        """What a status or a notice quotes, such as `migrations 0007 to 0009 rehearsed 2 days ago: ...`."""
+        since = (now - self.finished_at).total_seconds()
+        ago = f"{since / 86400:.0f} days" if since >= 2 * 86400 else f"{since / 3600:.0f} hours"
+        back = "can't be taken back" if self.down_s is None else f"down {seconds(self.down_s)}"
+        waits = f"in production {seconds(self.projected_s)}, readers wait {seconds(self.reads_blocked_s)} at most"
+        went = "" if self.outcome in {Outcome.PASS, Outcome.WARN} else f"; it came out {self.outcome}"
+        way = f"{self.from_revision or 'nothing'} to {self.to_revision}"
+        return f"migrations {way} rehearsed {ago} ago: up {seconds(self.up_s)}, {back}; {waits}{went}"
+
+
+def recorded(
+    name: str, plan: Migrations, facts: MigrationFacts, verdicts: list[Verdict], now: datetime
+) -> MigrationRehearsal | None:
+    """What to remember of a rehearsal; None when nothing was pending or nothing could be begun."""
+    if facts.up is None:
+        return None
+    factors = factors_of(plan, facts)
+    taken = [holds(leg, factors) for leg in facts.upgrades]
+    reads, writes = (
+        min(max(blocked(one, reads=reads).values(), default=0.0) for one in taken) for reads in (True, False)
+    )
+    down = facts.down.seconds if facts.down and not facts.down.error else None
+    outcome = worst(verdict.outcome for verdict in verdicts).value
+    up = min(leg.seconds for leg in facts.upgrades)
+    took = min(projected_seconds(leg, factors) for leg in facts.upgrades)
+    return MigrationRehearsal(
+        name, ",".join(facts.start), ",".join(facts.heads), outcome, up, took, down, reads, writes, now
+    )

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
 from roundsman.database.rules.acceptance import settled, useless
-from roundsman.database.rules.index_claims import plural
+from roundsman.database.rules.index_facts import plural
 from roundsman.database.rules.promise import Database
-from roundsman.database.rules.query_facts import ObservedQuery, PlanHistory, QueryFacts
-from roundsman.database.rules.query_plan import PlanNode, QueryPlan
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.query_facts import ObservedQuery, PlanHistory, PlanNode, Queries, QueryFacts, QueryPlan
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 
 CHECK = "query-plans"

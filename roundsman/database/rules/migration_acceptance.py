@@ -5,9 +5,16 @@ from dataclasses import replace
 from datetime import date
 
 from roundsman.database.rules.acceptance import AcceptedMigration, settled, useless
-from roundsman.database.rules.migration_claims import BACK, CHECK, DOWN, SCHEMA, UPGRADE, listed
-from roundsman.database.rules.migration_facts import MigrationFacts
-from roundsman.database.rules.migration_plan import Migrations
+from roundsman.database.rules.migration_facts import (
+    BACK,
+    CHECK,
+    DOWN,
+    SCHEMA,
+    UPGRADE,
+    MigrationFacts,
+    Migrations,
+    listed,
+)
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 
 #: Claims that say nothing of their own once the way down has failed.

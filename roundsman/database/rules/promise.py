@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from pydantic import Field, model_validator
 
-from roundsman.database.rules.index_promise import Indexes
-from roundsman.database.rules.migration_plan import Migrations
-from roundsman.database.rules.query_promise import Queries
+from roundsman.database.rules.index_facts import Indexes
+from roundsman.database.rules.migration_facts import Migrations
+from roundsman.database.rules.query_facts import Queries
 from roundsman.report.rules.verdict import Claim, Verdict
 from roundsman.site.rules.field_types import EnvName, Model, Name, Text
 from roundsman.site.rules.site import Notify, Site
