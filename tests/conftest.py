@@ -30,10 +30,10 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def prefect():
-    """An embedded Prefect server, once for all: it takes some ten seconds."""
+    """An embedded Prefect server, once for all: it takes some ten seconds, and minutes on a very busy machine."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=600):
         yield
 
 

@@ -157,6 +157,13 @@ for module in {library!r}:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_no_function_of_the_library_imports_prefect_when_it_is_called():
+    late = re.compile(r"^\s+(?:import|from) prefect\b", re.MULTILINE)
+    assert [] == [
+        module for module, path in modules() if module.startswith("roundsman.") and late.search(path.read_text())
+    ]
+
+
 def class_names():
     """Where each class is defined: dotted modules by its name."""
     found = {}
