@@ -10,19 +10,20 @@ from roundsman.ledger.ledger import open_ledger
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path: Path) -> str:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/kept/ledger.db"
-    return request.getfixturevalue("postgres_server").fresh()
+    """The address of an empty database; of a copy of an empty ledger where that is what the test opens."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        return server.ledger() if "ledger" in request.fixturenames else server.fresh()
+    place = tmp_path / "kept/ledger.db"
+    if "ledger" in request.fixturenames:
+        place.parent.mkdir()
+        shutil.copy(request.getfixturevalue("empty_ledger"), place)
+    return f"sqlite:///{place}"
 
 
 @pytest.fixture
-def ledger(url, request):
+def ledger(url):
     """An open ledger without a round in it."""
-    if url.startswith("sqlite"):
-        place = Path(url.removeprefix("sqlite:///"))
-        place.parent.mkdir()
-        shutil.copy(request.getfixturevalue("empty_ledger"), place)
     engine = open_ledger(url)
     yield engine
     engine.dispose()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from roundsman.ledger.ledger import open_ledger
 from tests import needs
 from tests.ports import free_port
 
@@ -25,15 +26,24 @@ class Server:
         self.port = port
         self.start, self.stop = start, stop
         self._numbers = count(1)
+        self._empty_ledger = ""
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://keeper:{password}@127.0.0.1:{self.port}/{database}"
 
-    def fresh(self) -> str:
+    def fresh(self, template: str = "template1") -> str:
         name = f"fresh_{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
+
+    def ledger(self) -> str:
+        """The URL of an empty ledger. It is a copy: to run its migrations takes longer than most tests."""
+        if not self._empty_ledger:
+            url = self.fresh()
+            open_ledger(url).dispose()
+            self._empty_ledger = url.rpartition("/")[2]
+        return self.fresh(self._empty_ledger)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ OLD = NOW - timedelta(days=40)
 
 @pytest.fixture
 def url(postgres_server) -> str:
-    return postgres_server.fresh()
+    return postgres_server.ledger()
 
 
 def many(ledger: Engine) -> dict[str, int]:

@@ -31,7 +31,7 @@ def test_when_one_row_can_not_be_written_none_is(ledger):
 
 
 def test_a_connection_that_is_lost_is_trouble_and_no_bad_row(postgres_server):
-    ledger = open_ledger(postgres_server.fresh())
+    ledger = open_ledger(postgres_server.ledger())
     with ledger.connect() as connection, ledger.connect() as other:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         other.execute(text("SELECT pg_terminate_backend(:own)"), {"own": own})

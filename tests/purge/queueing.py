@@ -105,7 +105,7 @@ def kept(request, tmp_path_factory):
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('kept')}/ledger.db"
     else:
-        url = request.getfixturevalue("postgres_server").fresh()
+        url = request.getfixturevalue("postgres_server").ledger()
     engine = open_ledger(url)
     yield engine, url
     engine.dispose()

@@ -310,7 +310,7 @@ def test_writers_and_roll_ups_beside_each_other_lose_nothing(ledger, url):
 
 
 def test_samples_that_are_being_written_are_waited_for(postgres_server):
-    ledger = open_ledger(postgres_server.fresh())
+    ledger = open_ledger(postgres_server.ledger())
     record_samples(ledger, samples(many=10))
     with Session(ledger) as session, ThreadPoolExecutor(1) as pool:
         # Its hour is marked already, so nothing but the key's lock says that more of it is on the way.

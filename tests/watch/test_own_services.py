@@ -136,7 +136,7 @@ async def test_a_500_of_prefect_s_api_is_tried_again_until_its_database_is_back(
 def restarted(monkeypatch):
     """A PostgreSQL of one's own with a ledger, in a deployment's run."""
     with postgres.server() as server:
-        monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", server.fresh())
+        monkeypatch.setenv("ROUNDSMAN_LEDGER_URL", server.ledger())
         engine = open_ledger()
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "00000000-0000-4000-8000-000000000001")
         yield server, engine
