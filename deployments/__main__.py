@@ -17,10 +17,10 @@ from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
 from deployments.work_pools import KINDS, ensure
-from flows.commands.common import say
 from flows.commands.home import home_ready
-from flows.commands.parser import CommandParser
 from flows.tasks.blocks import register_blocks
+from roundsman.cli.output import say
+from roundsman.cli.parser import CommandParser
 from roundsman.report.rules.text import hidden
 
 FAILED, WRONG_INPUT = 1, 3

@@ -30,7 +30,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.variables import Variable
 from rich.console import Console
 
-from flows.commands.parser import CommandParser
+from roundsman.cli.parser import CommandParser
 
 DONE, STILL_BUSY, COULD_NOT_ASK, WRONG_INPUT = range(4)
 #: As deployments/specs.py says; importing that would import every job. A test holds the two together.

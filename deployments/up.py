@@ -18,9 +18,10 @@ import httpx
 from rich.console import Console
 
 from deployments.parts import PartError, Parts, StoppedError
-from flows.commands.common import InputError, ledger_ready, say
+from flows.commands.common import ledger_ready
 from flows.commands.home import held, home_ready
-from flows.commands.parser import CommandParser, port_number
+from roundsman.cli.output import InputError, say
+from roundsman.cli.parser import CommandParser, port_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 ROOT = Path(__file__).parents[1]

@@ -17,9 +17,10 @@ from typing import Any
 from prefect.variables import Variable
 
 from deployments import drain
-from flows.commands.common import InputError, ledger_ready, say
+from flows.commands.common import ledger_ready
 from flows.commands.home import home_ready
-from flows.commands.parser import CommandParser
+from roundsman.cli.output import InputError, say
+from roundsman.cli.parser import CommandParser
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 #: Seconds in which a worker without runs ends.

@@ -20,8 +20,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from deployments import up
 from flows.__main__ import main
-from flows.commands.common import Ended, InputError, write_json
 from flows.commands.home import home_ready, one_at_a_time
+from roundsman.cli.output import Ended, InputError, write_json
 from roundsman.ledger.rules import size as ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site

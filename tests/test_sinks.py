@@ -137,7 +137,7 @@ def test_what_is_going_on_obeys_nothing_from_outside(value, is_terminal):
 @VALUES
 @pytest.mark.parametrize("error", [True, False])
 def test_a_command_says_text(value, error, capsys):
-    from flows.commands.common import say, say_broken
+    from roundsman.cli.output import say, say_broken
 
     say(value, error=error)
     say_broken("the round", ValueError(f"{value} http://u:hush@a.test/"))

@@ -7,8 +7,8 @@ import uvicorn
 
 from deployments.board.app import VARIABLE, create, is_loopback
 from deployments.board.connections import BACKLOG, BoundedProtocol
-from flows.commands.common import say
-from flows.commands.parser import CommandParser, port_number
+from roundsman.cli.output import say
+from roundsman.cli.parser import CommandParser, port_number
 
 WRONG_INPUT = 3
 

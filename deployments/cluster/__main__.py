@@ -19,7 +19,7 @@ from rich.console import Console
 
 from deployments.cluster.parts import WORKERS, Cluster, MissingError, check, free_places
 from deployments.parts import Part, PartError, Parts, StoppedError
-from flows.commands.parser import CommandParser, whole_number
+from roundsman.cli.parser import CommandParser, whole_number
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 #: Seconds after which the shard of a worker that was killed goes to another one; here nothing is slow.

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from flows.commands.parser import CommandParser
+from roundsman.cli.parser import CommandParser
 
 
 def main(words: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from deployments.demo.site import OriginState, edge, origin
-from flows.commands.parser import CommandParser, whole_number
+from roundsman.cli.parser import CommandParser, whole_number
 
 
 class _Server(uvicorn.Server):

@@ -4,7 +4,7 @@ import sys
 
 import httpx
 
-from flows.commands.parser import CommandParser
+from roundsman.cli.parser import CommandParser
 
 
 def main(words: list[str] | None = None) -> int:

@@ -1,128 +1,19 @@
-"""What all commands share: their exit codes, how wrong input is told, and a terminal that is left to the report."""
+"""What commands that run a job share: what is refused before anything runs, and how a job ends on a terminal."""
 
 import asyncio
-import json
 import logging
 import os
 import re
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, redirect_stdout
-from contextvars import ContextVar
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from roundsman.report.rules.text import MAX_SHOWN_CHARACTERS, for_terminal, hidden
+from roundsman.cli.output import COULD_NOT_LOOK, STOPPED, Ended, InputError, say, say_broken
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-#: Beside 0, all well, and 1, something failed.
-COULD_NOT_LOOK, WRONG_INPUT, STOPPED = 2, 3, 130
-
-#: The FILE of `--json` that is standard output.
-STDOUT = Path("-")
-_json_goes_to: ContextVar[TextIO | None] = ContextVar("_json_goes_to", default=None)
-
 Result = TypeVar("Result")
-
-
-class InputError(ValueError):
-    """A command was called with something that it can't use; nothing was run."""
-
-
-class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever called it
-    """A command came to an early end that was told already; its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-def say(text: object, *, error: bool = False, most: int = MAX_SHOWN_CHARACTERS) -> None:
-    """Print lines of which neither a terminal nor a CI system obeys anything, on standard error if it is an `error`."""
-    print(for_terminal(str(text), "\n", most), file=sys.stderr if error else sys.stdout, flush=True)
-
-
-def say_broken(what: str, error: BaseException) -> None:
-    """Say what broke down, with what; an exception may quote a password."""
-    say(f"{what} broke down: {type(error).__name__}: {hidden(str(error))}", error=True)
-
-
-def is_number(text: str) -> bool:
-    """Whether it is a whole number that any database can hold."""
-    return re.fullmatch("[0-9]{1,18}", text) is not None
-
-
-def add_json(parser: Any, what: str = "the report") -> None:
-    """The option `--json FILE`."""
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help=f"write {what} as JSON; - is standard output, the text on standard error",
-    )
-
-
-@contextmanager
-def only_json_on_stdout(path: Path | None) -> Iterator[None]:
-    """With `--json -` everything that is printed goes to standard error, so that another program can read the JSON."""
-    if path != STDOUT:
-        yield
-        return
-    token = _json_goes_to.set(sys.stdout)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        _json_goes_to.reset(token)
-
-
-def writable(path: Path | None) -> None:
-    """Refuse a file for `--json` that can't be written, before anything runs."""
-    if path in {None, STDOUT}:
-        return
-    shown = str(path)[:300]
-    try:
-        problem = _unwritable(path)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        problem = f"which can't be written ({said}); wanted a file that can"
-    if problem:
-        raise InputError(f"--json: saw {shown!r}, {problem}")
-
-
-def _unwritable(path: Path) -> str:
-    """Why a file can't be written; empty when it can, which is tried, as rights are not all that can forbid it."""
-    if not path.parent.is_dir():
-        return "whose folder is not there; wanted a file in a folder that is"
-    if path.is_dir():
-        return "which is a folder; wanted a file in it"
-    if path.exists():
-        return "" if os.access(path, os.W_OK) else "which may not be written; wanted a file that may"
-    path.touch()
-    path.unlink()
-    return ""
-
-
-def write_json(path: Path | None, read: object) -> None:
-    """Write what `--json` asks for.
-
-    Raises:
-        Ended: it can't be written after all, such as on a full disk; the report was shown.
-    """
-    if path:
-        text = json.dumps(read, indent=1) + "\n"
-        try:
-            if path == STDOUT:
-                print(text, end="", file=_json_goes_to.get(), flush=True)
-            else:
-                path.write_text(text, encoding="utf-8")
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            say(f"--json: {path} could not be written: {error.strerror}", error=True)
-            raise Ended(COULD_NOT_LOOK) from None
 
 
 def feed_ready(feed: str) -> None:

@@ -4,8 +4,9 @@ import argparse
 import re
 from typing import Any
 
-from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
-from flows.commands.parser import whole_number
+from flows.commands.common import carried_out, ledger_ready, quiet_prefect
+from roundsman.cli.output import InputError, add_json, writable, write_json
+from roundsman.cli.parser import whole_number
 
 _ADDRESS = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.commands.common import InputError
+from roundsman.cli.output import InputError
 from roundsman.report.rules.text import without_credentials
 
 #: The folder of the project, into which each run of a worker goes.

@@ -3,16 +3,8 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import (
-    COULD_NOT_LOOK,
-    InputError,
-    carried_out,
-    feed_ready,
-    ledger_ready,
-    open_database,
-    quiet_prefect,
-    say,
-)
+from flows.commands.common import carried_out, feed_ready, ledger_ready, open_database, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, InputError, say
 
 
 def register(commands: Any) -> None:

@@ -5,7 +5,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.commands.common import WRONG_INPUT, say
+from roundsman.cli.output import WRONG_INPUT, say
 from roundsman.site.rules.site_file import SiteFileError
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from flows.commands.common import InputError, say
+from roundsman.cli.output import InputError, say
 
 
 def register(commands: Any) -> None:

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, is_number, open_database, quiet_prefect, say
+from flows.commands.common import open_database, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, InputError, is_number, say
 
 
 def register(commands: Any) -> None:

@@ -4,7 +4,8 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.commands.common import add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
+from flows.commands.common import carried_out, ledger_ready, quiet_prefect
+from roundsman.cli.output import add_json, writable, write_json
 
 
 def register(commands: Any) -> None:

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, carried_out, is_number, ledger_ready, quiet_prefect, say
+from flows.commands.common import carried_out, ledger_ready, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, InputError, is_number, say
 
 
 def register(commands: Any) -> None:

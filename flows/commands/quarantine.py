@@ -7,7 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.common import COULD_NOT_LOOK, InputError, feed_ready, open_database, quiet_prefect, say
+from flows.commands.common import feed_ready, open_database, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, InputError, say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from flows.commands.common import InputError, add_json, quiet_prefect, say, writable, write_json
+from flows.commands.common import quiet_prefect
+from roundsman.cli.output import InputError, add_json, say, writable, write_json
 
 
 def register(commands: Any) -> None:

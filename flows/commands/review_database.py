@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.common import InputError, add_json, carried_out, ledger_ready, quiet_prefect, writable, write_json
-from flows.commands.parser import not_one_of
+from flows.commands.common import carried_out, ledger_ready, quiet_prefect
+from roundsman.cli.output import InputError, add_json, writable, write_json
+from roundsman.cli.parser import not_one_of
 
 if TYPE_CHECKING:
     from rich.console import Console

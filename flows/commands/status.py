@@ -4,7 +4,8 @@ import argparse
 import asyncio
 from typing import Any
 
-from flows.commands.common import COULD_NOT_LOOK, ledger_ready, quiet_prefect, say
+from flows.commands.common import ledger_ready, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, say
 
 
 def register(commands: Any) -> None:

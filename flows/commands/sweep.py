@@ -4,15 +4,8 @@ import argparse
 import logging
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.common import (
-    COULD_NOT_LOOK,
-    add_json,
-    carried_out,
-    ledger_ready,
-    quiet_prefect,
-    writable,
-    write_json,
-)
+from flows.commands.common import carried_out, ledger_ready, quiet_prefect
+from roundsman.cli.output import COULD_NOT_LOOK, add_json, writable, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,7 +4,8 @@ import argparse
 import os
 from typing import Any
 
-from flows.commands.common import InputError, quiet_prefect
+from flows.commands.common import quiet_prefect
+from roundsman.cli.output import InputError
 
 
 def register(commands: Any) -> None:

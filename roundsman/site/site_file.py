@@ -67,6 +67,11 @@ def load(site: str, conflicts: Conflicts = no_more) -> Site:
     return check(path, conflicts)
 
 
+def is_known(site: str) -> bool:
+    """Whether a word is the name or the path of a site file that is there."""
+    return _is_there(Path(site)) or ("/" not in site and _is_there(SITES / f"{site}.yaml"))
+
+
 def check(path: Path, conflicts: Conflicts = no_more) -> Site:
     """Read one site file and hold it against what this project can do; `conflicts` as for `load`.
 
