@@ -2,8 +2,9 @@
 
 import argparse
 import asyncio
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import httpx
@@ -21,10 +22,12 @@ from flows.commands.home import home_ready
 from flows.tasks.blocks import register_blocks
 from roundsman.cli.output import say
 from roundsman.cli.parser import CommandParser
+from roundsman.folders import is_clone, own_folder, state
 from roundsman.report.rules.text import hidden
 
 FAILED, WRONG_INPUT = 1, 3
-FILE = ROOT / "prefect.yaml"
+#: A clone has it in git; an own folder's is rendered anew by each deploy.
+FILE = ROOT / "prefect.yaml" if is_clone() and not own_folder() else state() / "prefect.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,22 +68,32 @@ def _render(args: argparse.Namespace) -> int:
             raise ValueError(f"--out {args.out}: saw {error.strerror}, wanted a file that can be written") from None
         say(f"rendered {args.out}")
         return 0
-    wanted = rendered(project_specs())
+    wanted = _wanted()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale:
-        name = path.relative_to(ROOT)
-        if args.check:
-            say(f"{name} is stale: saw another text than its sources give; run `make render`", error=True)
-        else:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-            say(f"rendered {name}")
+    if not args.check:
+        _write(wanted, stale)
+    for path in stale if args.check else ():
+        name = os.path.relpath(path, FILE.parent)
+        say(f"{name} is stale: saw another text than its sources give; run `make render`", error=True)
     wrong = list(problems(yaml.safe_load(wanted[FILE])))
     for problem in wrong:
         say(problem, error=True)
     if wrong:
         return WRONG_INPUT
     return FAILED if stale and args.check else 0
+
+
+def _write(wanted: Mapping[Path, str], paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path], encoding="utf-8")
+        say(f"rendered {os.path.relpath(path, FILE.parent)}")
+
+
+def _wanted() -> dict[Path, str]:
+    """Every derived file and its text."""
+    specs = project_specs()
+    return rendered(specs) if FILE.parent == ROOT else {FILE: prefect_yaml(specs)}
 
 
 def _validate(args: argparse.Namespace) -> int:
@@ -108,6 +121,9 @@ def _leftovers(file: Path, *, apply: bool) -> None:
 def _deploy(args: argparse.Namespace) -> int:
     server.address()
     home_ready()  # it is written into each deployment
+    if args.file == FILE != ROOT / FILE.name:
+        wanted = _wanted()
+        _write(wanted, wanted)
     if wrong := _validate(args):
         return wrong
     say(asyncio.run(ensure(args.pool_type)))

@@ -1,6 +1,6 @@
 """`make up`: everything in one terminal. Prefect server, deployments, automations, worker, board, and the demo site.
 
-`python -m deployments.up [--port 4200] [--board-port 8481] [--no-demo]`. What it keeps is under `.roundsman/`.
+`roundsman up [--port 4200] [--board-port 8481] [--no-demo]`. What it keeps is under `.roundsman/`.
 """
 
 import argparse
@@ -22,9 +22,12 @@ from flows.commands.common import ledger_ready
 from flows.commands.home import held, home_ready
 from roundsman.cli.output import InputError, say
 from roundsman.cli.parser import CommandParser, port_number
+from roundsman.folders import VARIABLE, is_clone, own_folder
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 3
 ROOT = Path(__file__).parents[1]
+OWN = own_folder()
+STATE = (OWN or (ROOT if is_clone() else Path.cwd())) / ".roundsman"
 DEMO_FILE, DEMO_PORT = ROOT / "deployments" / "sites" / "demo.yaml", 8480
 #: As in deployments/specs.py, which imports every job and takes its time; a test holds the two together.
 POOL = "roundsman"
@@ -55,23 +58,24 @@ SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
-    "PREFECT_HOME": str(ROOT / ".roundsman" / "prefect"),
-    "ROUNDSMAN_LEDGER_URL": f"sqlite:///{ROOT / '.roundsman' / 'ledger.db'}",
+    "PREFECT_HOME": str(STATE / "prefect"),
+    "ROUNDSMAN_LEDGER_URL": f"sqlite:///{STATE / 'ledger.db'}",
     "ROUNDSMAN_HOME": str(ROOT),
+    **({VARIABLE: str(OWN)} if OWN else {}),
 }
 
 
 def main(words: list[str] | None = None) -> int:
     """Run until Ctrl-C. Exit codes: 0 stopped, 1 a part died, 3 the input was wrong or a port is in use."""
-    parser = CommandParser(prog="python -m deployments.up", description="Everything in one terminal.")
+    parser = CommandParser(prog="roundsman up", description="Everything in one terminal.")
     parser.add_version()
     parser.add_argument("--port", type=port_number, default=4200, help="of the Prefect server (default: %(default)s)")
     parser.add_argument("--board-port", type=port_number, default=8481, help="of the board (default: %(default)s)")
     parser.add_argument(
         "--demo",
         action=argparse.BooleanOptionalAction,
-        default=DEMO_FILE.exists(),
-        help=f"the demo site on port {DEMO_PORT}; without this, when {DEMO_FILE.relative_to(ROOT)} is there",
+        default=DEMO_FILE.exists() and not OWN,
+        help=f"the demo site on port {DEMO_PORT}; without this, when there are no sites but the demo's",
     )
     try:
         args = parser.parse_args(words)

@@ -1,4 +1,4 @@
-"""A worker that drains its pool before it stops: `python -m deployments.worker [--pool roundsman] [-- WORDS]`.
+"""A worker that drains its pool before it stops: `roundsman worker [--pool roundsman] [-- WORDS]`.
 
 SIGTERM pauses the pool, waits for the runs under way, ends the worker and lets the pool go on: a systemd unit, a
 container and `make up` stop it in this way. A second signal ends it at once.
@@ -29,7 +29,7 @@ _ENDS_WITHIN_SECONDS = 20.0
 
 def main(words: list[str] | None = None) -> int:
     """Work until a signal. Exit codes: 0 drained, 1 runs were cut off, 2 no server to ask, 3 wrong input."""
-    parser = CommandParser(prog="python -m deployments.worker", description="Work, and drain at the end.")
+    parser = CommandParser(prog="roundsman worker", description="Work, and drain at the end.")
     parser.add_version()
     parser.add_argument("--pool", default=drain.POOL, help="name of the work pool (default: %(default)s)")
     parser.add_argument(

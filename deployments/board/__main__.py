@@ -1,4 +1,4 @@
-"""`python -m deployments.board` serves the board, on this machine only unless it is told otherwise."""
+"""`roundsman board` serves the board, on this machine only unless it is told otherwise."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ WRONG_INPUT = 3
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until it is stopped. Exit codes: 0 stopped, 3 it was called in a way that would not be safe."""
-    parser = CommandParser(prog="python -m deployments.board", description="Serve the board.")
+    parser = CommandParser(prog="roundsman board", description="Serve the board.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=port_number, default=8481)
     try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roundsman.cli.output import InputError
+from roundsman.folders import own_folder
 from roundsman.report.rules.text import without_credentials
 
 #: The folder of the project, into which each run of a worker goes.
@@ -42,7 +43,7 @@ def _unusable(said: str, environ: Mapping[str, str]) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         return f"{shown}, which can't be read ({why}); {_WANTED}"
-    state = folder / ".roundsman"
+    state = (own_folder() or folder) / ".roundsman"
     if not environ.get(_LEDGER) and not os.access(state if state.exists() else folder, os.W_OK):
         return f"{shown}, which can't be written; wanted a place for the ledger there, or {_LEDGER}"
     return ""

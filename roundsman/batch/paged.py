@@ -22,9 +22,10 @@ import httpx
 from roundsman.batch.errors import BatchError, SourceError
 from roundsman.batch.files import JsonLines
 from roundsman.batch.rules import pause
+from roundsman.folders import state
 
 #: Where editions are kept that were read, under the current folder. One for each address.
-FOLDER = Path(".roundsman") / "feeds"
+FOLDER = state() / "feeds"
 #: So often a page is asked for, and so often all pages are read until two passes agree.
 ASKS, PASSES = 4, 5
 #: User and password of an address, also a password with a slash, which ends the host too early.

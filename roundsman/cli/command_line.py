@@ -22,7 +22,7 @@ from roundsman.cli.output import (
     say_broken,
 )
 from roundsman.cli.parser import CommandParser
-from roundsman.cli.project import from_project
+from roundsman.cli.project import children_find_project, from_project
 from roundsman.site.rules.site_file import SiteFileError
 
 #: The commands of the Prefect project, each a module of `flows.commands`, in the order of the help.
@@ -43,6 +43,16 @@ PROJECT_COMMANDS = (
     "status",
 )
 
+#: Programs of the Prefect project that run for long or speak to its server: module, first words, line of the help.
+PROGRAMS = {
+    "up": ("deployments.up", (), "Prefect server, worker, deployments and board in one terminal"),
+    "worker": ("deployments.worker", (), "take runs from a work pool, and let them finish at the end"),
+    "board": ("deployments.board.__main__", (), "serve the board"),
+    "deploy": ("deployments.__main__", ("deploy",), "bring every site's jobs to the Prefect server"),
+    "automations": ("deployments.__main__", ("automations",), "settle what notifies when a job breaks down"),
+    "prune": ("deployments.__main__", ("prune",), "show what the Prefect server has and your files no longer have"),
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 all well, 1 something failed, 2 unknown, 3 wrong input."""
@@ -52,13 +62,25 @@ def main(argv: list[str] | None = None) -> int:
     inspect.register(commands)
     for name in PROJECT_COMMANDS:
         from_project(f"flows.commands.{name}").register(commands)
+    for name, (_, _, says) in PROGRAMS.items():
+        commands.add_parser(name, help=says, add_help=False)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in PROGRAMS:
+        return _run_program(*words)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(words)
     except SystemExit as stop:
         return WRONG_INPUT if stop.code else 0
     with _ended_by_signal() as ended:
         code = _run(args)
     return 128 + ended[0] if ended and code == STOPPED else code
+
+
+def _run_program(name: str, *words: str) -> int:
+    module, first, _ = PROGRAMS[name]
+    children_find_project()
+    code: int = from_project(module).main([*first, *words])
+    return code
 
 
 def _run(args: argparse.Namespace) -> int:

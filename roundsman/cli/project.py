@@ -3,18 +3,9 @@
 import importlib
 import os
 import sys
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-_LIBRARY = Path(__file__).parents[1]
-
-
-@cache
-def project_folder() -> Path:
-    """The folder with `flows/`, `blocks/`, `deployments/` and `prefect.yaml` in it."""
-    packed = _LIBRARY / "_project"
-    return packed if packed.is_dir() else _LIBRARY.parent
+from roundsman.folders import VARIABLE, own_folder, project_folder
 
 
 def from_project(module: str) -> Any:
@@ -22,7 +13,16 @@ def from_project(module: str) -> Any:
     folder = str(project_folder())
     if not sys.path or sys.path[0] != folder:
         sys.path.insert(0, folder)
-    # Child processes, such as a worker's runs, find it as well.
+    return importlib.import_module(module)
+
+
+def children_find_project() -> None:
+    """Let child processes, such as a worker's runs, find the project, whatever folder they are started in."""
+    folder = str(project_folder())
     paths = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one != folder]
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, *paths])
-    return importlib.import_module(module)
+    # Else `python -m prefect` would take a folder `flows` of the current one for ours.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.setdefault("ROUNDSMAN_HOME", folder)
+    if own := own_folder():
+        os.environ.setdefault(VARIABLE, str(own))

@@ -13,13 +13,14 @@ from roundsman.database.rules.migration_facts import ACCEPTABLE as MIGRATION_CLA
 from roundsman.database.rules.migration_facts import listed
 from roundsman.database.rules.named_queries import NamedQuery, read_queries
 from roundsman.database.rules.promise import Conflict, Database, conflicts
+from roundsman.folders import files_of
 from roundsman.report.rules.text import without_credentials
 from roundsman.site.rules.site import Schedule
 from roundsman.site.rules.site_file import Place, Problem, SiteFileError, dotted, read_as
 from roundsman.site.site_file import schedule_problems, shown_and_text
 
-#: Where the databases of this project are written down.
-DATABASES = Path(__file__).parents[2] / "deployments" / "databases"
+#: Where the databases are written down.
+DATABASES = files_of("databases")
 
 
 def all_databases() -> list[Path]:

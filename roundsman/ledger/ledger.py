@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Mapped, Session
 from sqlmodel import col
 
+from roundsman.folders import state
 from roundsman.ledger.days import expect
 from roundsman.ledger.insert import insert_new
 from roundsman.ledger.rows import write_rows
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 #: The environment variable that says where the ledger is.
 VARIABLE = "ROUNDSMAN_LEDGER_URL"
-#: Where it is when nothing says so, under the current folder.
-DEFAULT = Path(".roundsman") / "ledger.db"
+#: Where it is when nothing says so.
+FILE = "ledger.db"
 
 #: Seconds for which a deployment's run waits for a ledger that does not answer.
 RESTART_WAIT_SECONDS = 30.0
@@ -52,13 +53,13 @@ class LedgerError(Exception):
 
 
 def ledger_url() -> URL:
-    """Where the ledger is: ROUNDSMAN_LEDGER_URL, else `.roundsman/ledger.db` under the current folder.
+    """Where the ledger is: ROUNDSMAN_LEDGER_URL, else `.roundsman/ledger.db` in the own folder or the current one.
 
     Raises:
         LedgerError: the variable holds no URL of a database that a ledger can be kept in.
     """
     given = os.environ.get(VARIABLE)
-    return _usable(given) if given else URL.create("sqlite", database=str(Path.cwd() / DEFAULT))
+    return _usable(given) if given else URL.create("sqlite", database=str((state() / FILE).absolute()))
 
 
 def ready() -> None:

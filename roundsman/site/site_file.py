@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
 
+from roundsman.folders import files_of
 from roundsman.report.rules.nearest import did_you_mean, nearest
 from roundsman.report.rules.text import without_credentials
 from roundsman.site.rules.first_look import address_meant, infer
@@ -21,8 +22,8 @@ from roundsman.site.rules.site_file import Conflict, Problem, SiteFileError, rea
 #: What else a site file is held against.
 Conflicts = Callable[[Site], Iterable[Conflict]]
 
-#: Where the sites of this project are written down.
-SITES = Path(__file__).parents[2] / "deployments" / "sites"
+#: Where the sites are written down.
+SITES = files_of("sites")
 #: Of a site file.
 MAX_FILE_BYTES = 1_000_000
 #: Characters of a file's name that are shown.

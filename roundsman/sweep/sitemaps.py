@@ -20,6 +20,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from roundsman.folders import state
 from roundsman.probe.ask import user_agent
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import shown_location
@@ -36,7 +37,7 @@ from roundsman.sweep.rules.sitemap import (
 )
 
 #: Where files are kept that were read, under the current folder.
-FOLDER = Path(".roundsman") / "sitemaps"
+FOLDER = state() / "sitemaps"
 #: Files of one site (an index may list so many, by the protocol), redirects of one file, seconds for all of it, and for
 #: all that is asked again.
 MAX_FILES, MAX_REDIRECTS, MAX_FILE_SECONDS = 50_000, 3, 300.0
