@@ -12,7 +12,6 @@ from prefect.client.orchestration import get_client
 
 from deployments import server
 from deployments.specs import ROOT
-from roundsman.folders import own_folder
 
 
 def deploy(file: Path) -> int:
@@ -44,5 +43,4 @@ async def _keep_paused(config: dict[str, Any]) -> bool:
 def _prefect(file: Path) -> int:
     words = ["--no-prompt", "deploy", "--all", "--prefect-file", str(file.resolve())]
     command = [sys.executable, "-m", "prefect", *words]
-    # In the own folder the version that is shown is the user's commit.
-    return subprocess.run(command, cwd=own_folder() or ROOT, stdin=subprocess.DEVNULL, check=False).returncode  # noqa: S603 - our words
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode  # noqa: S603 - our words

@@ -19,7 +19,7 @@ START, END = "<!-- rendered: jobs -->", "<!-- end -->"
 # The commit that is deployed, unless ROUNDSMAN_VERSION says otherwise. Never empty: Prefect would take that.
 _VERSION = (
     'if [ -n "$ROUNDSMAN_VERSION" ]; then echo "$ROUNDSMAN_VERSION"; '
-    "else git describe --always --dirty --abbrev=12 --exclude '*' || echo unversioned; fi"
+    "else git -C \"${ROUNDSMAN_DIR:-.}\" describe --always --dirty --abbrev=12 --exclude '*' || echo unversioned; fi"
 )
 BUILD = [
     {

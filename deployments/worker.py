@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from prefect.variables import Variable
@@ -22,7 +21,6 @@ from flows.commands.home import home_ready
 from roundsman.cli.output import InputError, say
 from roundsman.cli.parser import CommandParser
 
-PREFECT = str(Path(sys.executable).parent / "prefect")
 #: Seconds in which a worker without runs ends.
 _ENDS_WITHIN_SECONDS = 20.0
 
@@ -62,7 +60,18 @@ async def _work(pool: str, patience: float, more: list[str]) -> int:
     # By its machine's name `watch_jobs` knows whether it may look for a run's process here.
     name = f"{pool}@{socket.gethostname()}"
     worker = await asyncio.create_subprocess_exec(
-        PREFECT, "worker", "start", "--pool", pool, "--name", name, "--install-policy", "never", *more
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--name",
+        name,
+        "--install-policy",
+        "never",
+        *more,
     )
     ended = asyncio.create_task(worker.wait())
     await _first(ended, asked.get())

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from flows.commands.common import carried_out, ledger_ready, quiet_prefect
-from roundsman.cli.output import InputError, add_json, writable, write_json
+from roundsman.cli.output import InputError, add_report_options, writable, write_report
 from roundsman.cli.parser import whole_number
 
 _ADDRESS = re.compile(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/?#@:\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -34,7 +34,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--margin", metavar="SHARE", help="a smaller change is none (default: 5%% side by side, 20%% before and after)"
     )
-    add_json(parser)
+    add_report_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -43,7 +43,6 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows import terminal
     from flows.tasks.site import load
-    from roundsman.report.rules.report import as_json
     from roundsman.timing.rules.interleaving import compared
 
     writable(args.json)
@@ -57,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     work = terminal.compare(args.site, **how)
     report = carried_out(work, "the comparison", "nothing was compared, and nothing recorded")
     terminal.show_comparison(report)
-    write_json(args.json, as_json(report))
+    write_report(args, report)
     return report.exit_code
 
 

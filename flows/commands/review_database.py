@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows.commands.common import carried_out, ledger_ready, quiet_prefect
-from roundsman.cli.output import InputError, add_json, writable, write_json
+from roundsman.cli.output import InputError, add_report_options, writable, write_report
 from roundsman.cli.parser import not_one_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
         "database", metavar="DATABASE", help="a name in deployments/databases/, or a path to a database file"
     )
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="one part; may be repeated")
-    add_json(parser)
+    add_report_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -30,7 +30,6 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.jobs.review_database import ReviewPart
     from roundsman.database.database_file import addresses, load_database
-    from roundsman.report.rules.report import as_json
 
     known = [part.value for part in ReviewPart]
     if unknown := [name for name in args.only if name not in known]:
@@ -41,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     work = review(args.database, [ReviewPart(name) for name in args.only])
     report = carried_out(work, "the review", "nothing was recorded; a copy that is left is dropped by the next review")
     show(report)
-    write_json(args.json, as_json(report))
+    write_report(args, report)
     return report.exit_code
 
 

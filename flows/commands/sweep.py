@@ -2,10 +2,11 @@
 
 import argparse
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.commands.common import carried_out, ledger_ready, quiet_prefect
-from roundsman.cli.output import COULD_NOT_LOOK, add_json, writable, write_json
+from roundsman.cli.output import COULD_NOT_LOOK, add_report_options, writable, write_report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ def register(commands: Any) -> None:
         metavar="WORD",
         help="begin the sweep of this name, or go on with it; the unfinished one, else a new one, when left out",
     )
-    add_json(parser)
+    add_report_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -31,7 +32,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.tasks.site import load
     from roundsman.report.rules.verdict import Outcome
-    from roundsman.sweep.rules.judge import as_json
+    from roundsman.sweep.rules.judge import as_json, as_report
 
     writable(args.json)
     load(args.site)
@@ -39,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     work = sweep(args.site, args.edition)
     swept = carried_out(work, "the sweep", "what was looked at is kept; the same command goes on from there")
     show(swept)
-    write_json(args.json, as_json(swept))
+    write_report(args, as_report(swept, datetime.now(UTC)), as_json(swept))
     return {Outcome.FAIL: 1, Outcome.UNKNOWN: COULD_NOT_LOOK}.get(swept.outcome, 0)
 
 

@@ -11,7 +11,7 @@ from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import Conflict, Place
 from roundsman.site.site_file import all_sites, timezones
 
-__all__ = ["all_sites", "cached", "check", "load", "warm_up"]
+__all__ = ["all_sites", "cached", "check", "check_text", "load", "warm_up"]
 
 
 def load(site: str) -> Site:
@@ -30,6 +30,15 @@ def check(path: Path) -> Site:
         SiteFileError: with every problem found.
     """
     return site_file.check(path, _block_conflicts)
+
+
+def check_text(text: str) -> Site:
+    """A site file that comes from standard input.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
+    return site_file.check_text("standard input", text, Path("-"), _block_conflicts)
 
 
 def cached(path: Path) -> Site:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from roundsman.cli import inspect
+from roundsman.cli import explain, init, inspect
 from roundsman.cli.output import (
     COULD_NOT_LOOK,
     STOPPED,
@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(prog="roundsman", description="Prove that a site behind a CDN keeps its promises.")
     parser.add_version()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    inspect.register(commands)
+    for command in (inspect, explain, init):
+        command.register(commands)
     for name in PROJECT_COMMANDS:
         from_project(f"flows.commands.{name}").register(commands)
     for name, (_, _, says) in PROGRAMS.items():

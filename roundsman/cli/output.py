@@ -71,9 +71,9 @@ def add_json(parser: Any, what: str = "the report") -> None:
     )
 
 
-def add_report_options(parser: Any) -> None:
+def add_report_options(parser: Any, what: str = "the report") -> None:
     """The options `--json FILE` and `--format FORMAT`."""
-    add_json(parser)
+    add_json(parser, what)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -151,17 +151,26 @@ def write_json(path: Path | None, read: object) -> None:
             raise Ended(COULD_NOT_LOOK) from None
 
 
-def write_report(args: argparse.Namespace, report: "Report", places: "Sequence[Place]" = ()) -> None:
-    """Write what `--json` and `--format` ask for; `places` as for `formatted`.
+def write_report(
+    args: argparse.Namespace, report: "Report", read: object = None, places: "Sequence[Place]" = ()
+) -> None:
+    """Write what `--json` and `--format` ask for.
+
+    Args:
+        args: The command's.
+        report: What it found.
+        read: Its JSON, where that is not the report's.
+        places: As for `formatted`.
 
     Raises:
         Ended: it can't be written after all; the report was shown.
     """
+    from roundsman.report.rules.formats import Format, formatted
+    from roundsman.report.rules.report import as_json
+
+    if args.format == Format.JSON:
+        args.json, args.format = STDOUT, "text"
     if args.json:
-        from roundsman.report.rules.report import as_json
-
-        write_json(args.json, as_json(report))
-    if args.format != "text":
-        from roundsman.report.rules.formats import Format, formatted
-
+        write_json(args.json, read or as_json(report))
+    if args.format != Format.TEXT:
         print(formatted(report, Format(args.format), places), end="", file=_real_stdout.get(), flush=True)

@@ -79,7 +79,15 @@ def check(path: Path, conflicts: Conflicts = no_more) -> Site:
     Raises:
         SiteFileError: with every problem found.
     """
-    shown, text = shown_and_text(path, all_sites(), "sites")
+    return check_text(*shown_and_text(path, all_sites(), "sites"), path, conflicts)
+
+
+def check_text(shown: str, text: str, path: Path, conflicts: Conflicts = no_more) -> Site:
+    """As `check`, of a text that is called `shown` in messages; `path` is where it lies, or would.
+
+    Raises:
+        SiteFileError: with every problem found.
+    """
 
     def also(site: Site) -> Iterator[Conflict]:
         yield from _name_conflicts(site, path)

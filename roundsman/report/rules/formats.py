@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from roundsman.report.rules.report import Report, as_json
+from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import plain
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 from roundsman.version import VERSION
@@ -49,8 +49,11 @@ def formatted(report: Report, kind: Format, places: Sequence[Place] = ()) -> str
 
     Args:
         report: What to write.
-        kind: Any format but `text`, which is the command's own.
+        kind: JUnit, SARIF or GitHub.
         places: For each verdict, in their order, where in a file its subject is written; none when that is not known.
+
+    Raises:
+        ValueError: another format, which is the command's own.
     """
     found = list(zip(report.verdicts, [*places, *[Place("")] * len(report.verdicts)], strict=False))
     match kind:
@@ -60,7 +63,7 @@ def formatted(report: Report, kind: Format, places: Sequence[Place] = ()) -> str
             return json.dumps(_sarif(found), indent=1) + "\n"
         case Format.GITHUB:
             return "".join(f"{line}\n" for verdict, place in found for line in _github(verdict, place))
-    return json.dumps(as_json(report), indent=1) + "\n"
+    raise ValueError(kind)
 
 
 def _message(one: Finding) -> str:

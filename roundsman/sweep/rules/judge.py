@@ -14,7 +14,7 @@ from roundsman.http.copies import AGE_GRAIN_SECONDS, by_rfc, observed
 from roundsman.http.freshness import ambiguities, birth, lifetime, read_policy, troubles
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.grouping import Group
-from roundsman.report.rules.report import MAX_ROWS, group_json, items, worst_of
+from roundsman.report.rules.report import MAX_ROWS, Report, group_json, items, worst_of
 from roundsman.report.rules.text import for_markdown
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict, worst
 from roundsman.report.rules.visitor import STRANGER
@@ -33,6 +33,8 @@ READ = Claim(
     "A sitemap can be read, so that its pages are looked at.",
     "https://www.sitemaps.org/protocol.html",
 )
+
+_WHOLE = Claim(f"{CHECK}/whole", "Every page that is listed was looked at.")
 
 #: Files into which pages fall by their hash while they are listed; a shard is some of them.
 BUCKETS = 256
@@ -305,6 +307,21 @@ def markdown(swept: Swept) -> str:
     if swept.notes:
         parts += ["## Not looked at", "\n".join(f"- {for_markdown(note)}" for note in swept.notes[:MAX_ROWS])]
     return "\n\n".join(parts)
+
+
+def as_report(swept: Swept, ended: datetime) -> Report:
+    """The sweep as a report with a verdict for each group of faults, whose subject names three pages of it."""
+    faults = [
+        (one, Finding(one.claim, one.says, one.outcome, one.saw, one.wanted, (), one.severity))
+        for one in swept.groups
+        if one.claim
+    ]
+    verdicts = [Verdict(one.check, one.where, one.rule, one.owner, "", one.rollback, (it,)) for one, it in faults]
+    whole = _WHOLE.against(
+        f"{swept.pages:,} of {swept.listed:,} pages", "all", holds=swept.pages == swept.listed or None
+    )
+    verdicts.append(Verdict(CHECK, "all pages", "", "", "", "", (whole,)))
+    return Report("", swept.site, ended - timedelta(seconds=swept.seconds), ended, tuple(verdicts))
 
 
 def as_json(swept: Swept) -> dict[str, Any]:
