@@ -58,7 +58,7 @@ lint: $(STAMP) ## ruff, the types, the sites, and what is rendered from them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m flows lint
+	$(BIN)/python -m roundsman lint
 	$(BIN)/python -m deployments --check
 
 bench: $(STAMP) ## the benchmarks, as one table

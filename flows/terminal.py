@@ -208,26 +208,6 @@ def show(report: Report, console: Console | None = None) -> None:
     show_groups([*faults, *passed(report.verdicts)], console)
 
 
-def show_first_look(report: Report, url: str, console: Console | None = None) -> None:
-    """Print what was seen of an address that nobody has promised anything of: each thing once, and no owner."""
-    console = console or Console()
-    findings = [one for verdict in report.verdicts for one in verdict.findings]
-    statuses = dict.fromkeys(str(one.status) for finding in findings for one in finding.evidence if one.answered)
-    status = f"  status {', '.join(statuses)}" if statuses else ""
-    console.print(heading(f"{url}{status}  {report.outcome}"))
-    for verdict in report.verdicts:
-        both = zip(COLUMNS, (verdict.by_rfc, verdict.observed), strict=True)
-        shown = {head: text for head, text in both if text}
-        for head, text in shown.items():
-            console.print(words(f"{head}: {text}"), soft_wrap=True)
-        for one in verdict.findings:
-            is_fine = one.outcome is Outcome.PASS
-            if not is_fine or not shown:
-                said = f"{one.outcome.upper()} {one.claim}  saw {one.saw}"
-                said = said if is_fine else f"{said}, wanted {one.wanted}"
-                console.print(words(said, STYLES[one.outcome]), soft_wrap=True)
-
-
 def show_groups(groups: Sequence[Group], console: Console) -> None:
     """Print a table of groups, then a line for each in which something is wrong, with what was wanted."""
     console.print(_table(groups, wide=console.width >= WIDE_CHARACTERS))

@@ -229,8 +229,8 @@ def test_what_is_printed_goes_through_say():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "sys.stdout.write", "sys.stderr.write"}
     }
     assert {
-        "flows/commands/common.py",
-        "flows/commands/parser.py",
+        "roundsman/cli/output.py",
+        "roundsman/cli/parser.py",
         "flows/jobs/watch_jobs.py",
         "roundsman/batch/events.py",
         "roundsman/rollback/guard.py",

@@ -1,4 +1,4 @@
-"""`python -m flows purge`: a dry run unless it is told to apply, its words, its exit codes, its JSON."""
+"""`roundsman purge`: a dry run unless it is told to apply, its words, its exit codes, its JSON."""
 
 import json
 

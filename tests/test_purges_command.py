@@ -1,4 +1,4 @@
-"""`python -m flows purges`: what waits and what can't be purged, told without secrets, tried again and given up."""
+"""`roundsman purges`: what waits and what can't be purged, told without secrets, tried again and given up."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`python -m flows quarantine`: rows are shown without what is in them, replayed, and dismissed."""
+"""`roundsman quarantine`: rows are shown without what is in them, replayed, and dismissed."""
 
 import asyncio
 from pathlib import Path

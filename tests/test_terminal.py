@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from flows.terminal import show, show_first_look
-from roundsman.report.rules.exchange import Exchange, Probe
+from flows.terminal import show
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 
@@ -76,25 +75,3 @@ def test_whatever_is_wrong_is_shown_with_what_was_wanted(breach, holds, begins):
     said = shown(80, verdict("cache-headers", "/a", claim.against("5s", "10m..24h", holds=holds)))
     [line] = [one for one in said.splitlines() if one.startswith(begins)]
     assert line.startswith(f"{begins} /a  cache-headers/edge-ttl  saw 5s, wanted 10m..24h")
-
-
-def test_a_first_look_shows_what_was_seen_once_and_nothing_that_nobody_has_promised():
-    at = Exchange(Probe("https://www.example.com/a"), due=0.0, started=0.0, status=200)
-    fine = Claim("cache-headers/agree", "It does.").against(
-        "by the RFC storable; observed HIT", "a copy", holds=True, evidence=[at]
-    )
-    odd = Claim("cache-headers/vary", "It is.", breach=Outcome.WARN).against(
-        "Vary: *", "no star", holds=False, evidence=[at]
-    )
-    looked = Verdict(
-        "cache-headers", "/a", "first-look", "nobody yet", "x", "true", (fine, odd), by_rfc="storable", observed="HIT"
-    )
-    out = io.StringIO()
-    report = Report("run", "www-example-com", START, START + timedelta(seconds=3), (looked,))
-    show_first_look(report, "https://www.example.com/a", Console(file=out, width=80))
-    assert [
-        "https://www.example.com/a  status 200  warn",
-        "by the RFC: storable",
-        "as observed: HIT",
-        "WARN cache-headers/vary  saw Vary: *, wanted no star",
-    ] == [line for line in out.getvalue().splitlines() if line]

@@ -80,7 +80,7 @@ def site_named(name: str) -> Site:
     try:
         return cached(path)
     except SiteFileError:
-        raise RefusedError(503, f"the site file of {name} is wrong; `python -m flows lint` says where") from None
+        raise RefusedError(503, f"the site file of {name} is wrong; `roundsman lint` says where") from None
 
 
 def _handler(token: str, write: Write) -> Callable[[Request], Any]:

@@ -62,7 +62,7 @@ def conclude(report: Report) -> int:
     if found != PLANTED.keys():
         return 1
     print("The round found exactly the faults that the demo plants.")
-    print("Next, a first look at a page of your own: .venv/bin/python -m flows inspect https://www.example.com/")
+    print("Next, a first look at a page of your own: .venv/bin/roundsman inspect https://www.example.com/")
     return 0
 
 

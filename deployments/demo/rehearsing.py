@@ -15,7 +15,7 @@ from roundsman.report.rules.verdict import Verdict
 from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
 from roundsman.rollback.rules.legs import Leg, LegState, is_safe
 
-NEXT = "Next: write release: into your site file (README.md, `Rehearse a release`), and: python -m flows rehearse SITE"
+NEXT = "Next: write release: into your site file (README.md, `Rehearse a release`), and: roundsman rehearse SITE"
 
 
 def main() -> int:

@@ -1,1 +1,1 @@
-"""The commands of `python -m flows`, a module each; `register` adds one to the parser."""
+"""The commands of `roundsman`, a module each; `register` adds one to the parser."""

@@ -1,4 +1,4 @@
-"""`python -m flows compare SITE`: a new release beside the old one, or the rounds before and after it."""
+"""`roundsman compare SITE`: a new release beside the old one, or the rounds before and after it."""
 
 import argparse
 import re

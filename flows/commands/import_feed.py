@@ -1,4 +1,4 @@
-"""`python -m flows import SITE FEED`: articles from a feed into the shop's database, and a purge of what changed."""
+"""`roundsman import SITE FEED`: articles from a feed into the shop's database, and a purge of what changed."""
 
 import argparse
 from typing import Any
@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
         say(f"row {position}  would go into quarantine: {kind}")
     say(plain(said))
     if result and result.outcome.quarantined and args.apply:
-        say("what is in quarantine: python -m flows quarantine")
+        say("what is in quarantine: roundsman quarantine")
     if not well and result is None:
         return COULD_NOT_LOOK
     return 0 if well else 1

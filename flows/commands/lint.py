@@ -97,10 +97,11 @@ def _write(args: argparse.Namespace, begun: datetime, fine: list[str], problems:
 
     claim = Claim("lint/usable", "The file can be read and used.")
     passed = [(name, Place(name), claim.against("a file", "a file that can be used", holds=True)) for name in fine]
-    failed = [
-        (one.file, Place(one.file, one.line), claim.against(f"{one.field}: {one.saw}", one.remedy, holds=False))
-        for one in problems
-    ]
+    failed = []
+    for one in problems:
+        wanted = f"a file that can be used: {one.remedy}"
+        finding = claim.against(f"{one.field}: {one.saw}", wanted, holds=False)
+        failed.append((one.file, Place(one.file, one.line), finding))
     found = [*failed, *passed]
     verdicts = tuple(Verdict("lint", name, "", "", "", "", (finding,)) for name, _, finding in found)
     report = Report("", "site files", begun, datetime.now(UTC), verdicts)

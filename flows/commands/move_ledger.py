@@ -1,4 +1,4 @@
-"""`python -m flows move-ledger FILE`: from an SQLite file to the PostgreSQL that ROUNDSMAN_LEDGER_URL names."""
+"""`roundsman move-ledger FILE`: from an SQLite file to the PostgreSQL that ROUNDSMAN_LEDGER_URL names."""
 
 import argparse
 from pathlib import Path

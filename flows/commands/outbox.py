@@ -1,4 +1,4 @@
-"""`python -m flows outbox`: what could not be sent, and sending it again."""
+"""`roundsman outbox`: what could not be sent, and sending it again."""
 
 import argparse
 from typing import Any

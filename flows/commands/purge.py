@@ -1,4 +1,4 @@
-"""`python -m flows purge SITE ROUTE...`: purge some routes, and prove it."""
+"""`roundsman purge SITE ROUTE...`: purge some routes, and prove it."""
 
 import argparse
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`python -m flows purges`: the purge queue, what can't be purged, and purging it again, or all of it at once."""
+"""`roundsman purges`: the purge queue, what can't be purged, and purging it again, or all of it at once."""
 
 import argparse
 from typing import Any

@@ -1,4 +1,4 @@
-"""`python -m flows quarantine`: rows that a batch job could not apply; shown, replayed, dismissed."""
+"""`roundsman quarantine`: rows that a batch job could not apply; shown, replayed, dismissed."""
 
 import argparse
 import asyncio

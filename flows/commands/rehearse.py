@@ -1,4 +1,4 @@
-"""`python -m flows rehearse SITE`: deploy, roll back and deploy again, and prove each."""
+"""`roundsman rehearse SITE`: deploy, roll back and deploy again, and prove each."""
 
 import argparse
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`python -m flows releases SITE [VERSION]`: the releases that are known of a site, and telling of one."""
+"""`roundsman releases SITE [VERSION]`: the releases that are known of a site, and telling of one."""
 
 import argparse
 from typing import Any

@@ -1,4 +1,4 @@
-"""`python -m flows review-database NAME`: indexes, query plans, and a rehearsal of pending migrations."""
+"""`roundsman review-database NAME`: indexes, query plans, and a rehearsal of pending migrations."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`python -m flows status`: does each site keep its promises, is it up, is it slow, and so on."""
+"""`roundsman status`: does each site keep its promises, is it up, is it slow, and so on."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""`python -m flows sweep SITE`: look at every page of the sitemaps, here and now."""
+"""`roundsman sweep SITE`: look at every page of the sitemaps, here and now."""
 
 import argparse
 import logging

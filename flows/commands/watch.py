@@ -1,4 +1,4 @@
-"""`python -m flows watch`: notice what did not run."""
+"""`roundsman watch`: notice what did not run."""
 
 import argparse
 import os

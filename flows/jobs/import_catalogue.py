@@ -66,11 +66,11 @@ async def import_catalogue(
         return Completed(message=f"a dry run: {counts(outcome)}", data=Imported(outcome))
     imported = Imported(outcome, *await send_purges(promised))
     if outcome.quarantined:
-        log.warning("%s: %d rows are in quarantine; see python -m flows quarantine", promised.site, outcome.quarantined)
+        log.warning("%s: %d rows are in quarantine; see roundsman quarantine", promised.site, outcome.quarantined)
     message = f"{counts(outcome)}; purges sent: {imported.delivered.sent}"
     if imported.waiting or imported.dead:
         # What waits is sent by the next run, whatever it imports.
-        look = f"python -m flows outbox --in {VARIABLE}"
+        look = f"roundsman outbox --in {VARIABLE}"
         message = (
             f"{message}, waiting: {imported.waiting}, dead: {imported.dead}; readers may get old copies; see {look}"
         )

@@ -29,7 +29,7 @@ log = logging.getLogger("roundsman")
 @job(
     owner=SITE_OWNER,
     expects="What an application says has changed is purged within a minute or two, and a sample of it is proven.",
-    on_fail="Readers may get old pages. First look: `python -m flows purges`, which says why, then the edge.",
+    on_fail="Readers may get old pages. First look: `roundsman purges`, which says why, then the edge.",
     rollback=NothingToUndo("a dropped copy is fetched again by the next request"),
     max_runtime=MAX_RUN_SECONDS + 60,
 )

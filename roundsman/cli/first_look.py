@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from roundsman.cache.look import examine
 from roundsman.cache.rules.judge import judge_rule
@@ -155,10 +155,12 @@ def _next(one: FirstLook) -> str:
     first = one.seen[0]
     if not first.answered:
         return "check the name, the port and the certificate, then look again"
-    if one.faults:
+    if one.faults and one.faults[0].outcome is Outcome.FAIL:
         return f"roundsman explain {one.faults[0].claim}"
     if location := first.header("location"):
-        return f"roundsman inspect {without_credentials(location)}"
+        return f"roundsman inspect {without_credentials(urljoin(one.url, location))}"
+    if one.faults:
+        return f"roundsman explain {one.faults[0].claim}"
     return f"roundsman init {one.url} writes down what this site should do"
 
 

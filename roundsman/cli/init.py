@@ -118,11 +118,13 @@ def _guess(path: str, seen: Any) -> Guess:
     from roundsman.http.copies import kept
     from roundsman.http.freshness import lifetime, storable
     from roundsman.report.rules.durations import spoken
+    from roundsman.report.rules.verdict import Outcome
 
     first = seen.seen[0]
     answer, seconds = storable(first), lifetime(first)
     paths = (f"{path.rpartition('/')[0]}/**",) if _ASSET.search(path) and path.count("/") > 1 else (path,)
-    if answer.yes and kept(seen.seen[1:]):
+    is_well = seen.verdict.outcome is not Outcome.FAIL
+    if answer.yes and kept(seen.seen[1:]) and is_well:
         edge_ttl = f"<={spoken(seconds)}" if seconds else ""
         return Guess(_rule_name(path), paths, (path,), "everyone", edge_ttl, f"seen: {seen.verdict.observed}")
     if "no-store" in first.header("cache-control").lower():

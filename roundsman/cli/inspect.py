@@ -74,7 +74,7 @@ def _first_looks(args: argparse.Namespace) -> int:
                 infer(url)
             except ValueError as error:
                 saw, _, remedy = str(error).rpartition("; ")
-                raise InputError(f"inspect: {without_credentials(url)}: saw {saw}; {remedy}") from None
+                raise InputError(f"{without_credentials(url)}: saw {saw}; {remedy}") from None
 
         async def each() -> list[Any]:
             return [await look(url, visitor, args.status_header) for url in urls]

@@ -41,4 +41,4 @@ class OutboxRow(LedgerTable, table=True):
     told_with: int | None = None
     """The message that tells this one as well; this one counts as sent when that one is."""
     dead_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    """Since then it is not tried any more; `python -m flows outbox --replay` tries it again."""
+    """Since then it is not tried any more; `roundsman outbox --replay` tries it again."""

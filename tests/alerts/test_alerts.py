@@ -396,7 +396,7 @@ def test_a_purge_queue_in_trouble_is_told_once_and_once_when_it_is_well_again(le
     told(OPS, a_report(1, judge(OPS, QueueRun(done=3, purged=3))), full=False)
     assert ["firing", "resolved"] == kinds(ledger)
     assert "3 wait, the oldest for 400s: the edge is down" in outbox(ledger)[0].body
-    assert "first look: `python -m flows purges`" in outbox(ledger)[0].body
+    assert "first look: `roundsman purges`" in outbox(ledger)[0].body
 
 
 def test_another_site_s_alerts_are_left_alone(ledger):

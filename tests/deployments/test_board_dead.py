@@ -38,8 +38,8 @@ async def test_each_outbox_with_something_dead_is_shown_with_the_command_that_se
         "purge of the round",
         "purge of the import",
         "PurgeError: &lt;b&gt;405",
-        "<code>python -m flows outbox --replay all</code>",
-        "<code>python -m flows outbox --in ROUNDSMAN_CATALOGUE_URL --replay all</code>",
+        "<code>roundsman outbox --replay all</code>",
+        "<code>roundsman outbox --in ROUNDSMAN_CATALOGUE_URL --replay all</code>",
     ):
         assert 1 + (words.startswith("PurgeError")) == page.count(words), words
     assert [1, 1] == [

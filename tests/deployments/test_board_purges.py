@@ -30,7 +30,7 @@ async def test_what_could_not_be_purged_is_shown_with_the_way_out(kept):
     async with client() as board:
         page = (await board.get("/")).text
     assert "Could not be purged: 25" in page
-    assert "python -m flows purges --replay all" in page
+    assert "roundsman purges --replay all" in page
     assert 20 == page.count("<td>route /"), "no more than fit, the newest first"
     assert "<td>route /5<" in page
     assert "<td>route /4<" not in page

@@ -31,7 +31,7 @@ def test_the_demo_finds_exactly_what_it_plants_and_leaves_nothing_behind(tmp_pat
     said, complained = demo.communicate()
     assert (0, "") == (demo.returncode, complained), said
     assert "The round found exactly the faults that the demo plants." in said
-    assert "python -m flows inspect" in said.splitlines()[-1]
+    assert "roundsman inspect" in said.splitlines()[-1]
     assert not any(word in said for word in ("Traceback", "Warning", "WARNING", "ERROR"))
     assert [] == list(tmp_path.iterdir())
     with pytest.raises(ProcessLookupError):

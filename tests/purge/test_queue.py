@@ -267,7 +267,7 @@ def test_somebody_has_to_look_when_a_change_is_given_up_or_none_gets_through_for
 
 def test_what_keeps_a_queue_is_said_once():
     done = QueueRun(troubles=("no", "busy", "no"), waiting=2, oldest=400.0, kept=1)
-    assert ["2 wait, the oldest for 400s: no; busy", "1 in quarantine; `python -m flows purges` says why"] == [
+    assert ["2 wait, the oldest for 400s: no; busy", "1 in quarantine; `roundsman purges` says why"] == [
         finding.saw for finding in rules.judge(SHOP, done).findings
     ]
 

@@ -35,7 +35,7 @@ FIRST_LOOK = {
     "rehearse-release": "where the site was left, in the run; then what the command of the failed leg said",
     "compare-release": "the run's artifact, which names the routes; then what the release changed there",
     "purge-sample": "the edge's status and its purge credentials; then the evidence in the run",
-    "purge-queue": "`python -m flows purges`, which says why; then the edge's status and its purge credentials",
+    "purge-queue": "`roundsman purges`, which says why; then the edge's status and its purge credentials",
     "ledger": "whether the database answers and its disk has room",
 }
 

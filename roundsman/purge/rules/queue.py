@@ -224,7 +224,7 @@ def judge(site: Site, done: QueueRun) -> Verdict:
     late = bool(done.troubles) and done.oldest > LATE_SECONDS
     waits = f"{done.waiting} wait, the oldest for {spoken(round(done.oldest))}" if done.waiting else "none waits"
     moves = f"{waits}: {'; '.join(dict.fromkeys(done.troubles))}" if done.troubles else waits
-    kept = f"{done.kept} in quarantine; `python -m flows purges` says why" if done.kept else "none in quarantine"
+    kept = f"{done.kept} in quarantine; `roundsman purges` says why" if done.kept else "none in quarantine"
     findings = (
         MOVES.against(
             moves, f"no change that an edge in trouble keeps for over {spoken(LATE_SECONDS)}", holds=not late

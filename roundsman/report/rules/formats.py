@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from roundsman.report.rules.report import Report
@@ -141,7 +142,7 @@ def _result(verdict: Verdict, place: Place, one: Finding, rule: int) -> dict[str
     where: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": verdict.subject, "kind": "resource"}]}
     if place.file:
         region = {"region": {"startLine": place.line}} if place.line else {}
-        where["physicalLocation"] = {"artifactLocation": {"uri": place.file}, **region}
+        where["physicalLocation"] = {"artifactLocation": {"uri": quote(place.file)}, **region}
     return {
         "ruleId": one.claim,
         "ruleIndex": rule,

@@ -317,9 +317,8 @@ def as_report(swept: Swept, ended: datetime) -> Report:
         if one.claim
     ]
     verdicts = [Verdict(one.check, one.where, one.rule, one.owner, "", one.rollback, (it,)) for one, it in faults]
-    whole = _WHOLE.against(
-        f"{swept.pages:,} of {swept.listed:,} pages", "all", holds=swept.pages == swept.listed or None
-    )
+    saw, is_whole = f"{swept.pages:,} of {swept.listed:,} pages", swept.pages == swept.listed > 0 and not swept.unread
+    whole = _WHOLE.against(saw, "all", holds=True if is_whole else None)
     verdicts.append(Verdict(CHECK, "all pages", "", "", "", "", (whole,)))
     return Report("", swept.site, ended - timedelta(seconds=swept.seconds), ended, tuple(verdicts))
 
