@@ -274,7 +274,7 @@ def test_the_version_is_said_once():
 
 def test_the_product_reads_only_environment_variables_that_the_readme_names():
     """So no switch of a test is left in it: what kills a worker in a test could kill one in production."""
-    standard = {"PATH", "SSL_CERT_FILE"}
+    standard = {"PATH", "PYTHONPATH", "SSL_CERT_FILE"}
     handed_to_a_child = {"ROUNDSMAN_LEG"}
     readme = (ROOT / "README.md").read_text()
     read = set(variables_read()) - standard - handed_to_a_child
