@@ -105,7 +105,7 @@ def test_a_roll_up_made_again_does_nothing(ledger):
 @pytest.mark.parametrize("late", [timedelta(minutes=7), timedelta(hours=5), timedelta(days=3)])
 def test_a_late_sample_of_an_hour_that_is_rolled_up_is_picked_up(ledger, late):
     begin = NOW - timedelta(days=4)
-    first = samples(begin=begin, many=3000, hours=96)
+    first = samples(begin=begin, many=960, hours=96)
     record_samples(ledger, first)
     roll_up(ledger)
     more = samples(begin=begin + late, many=5, hours=0.1, seed=2)
@@ -176,7 +176,7 @@ def test_a_route_nobody_timed_has_no_history(ledger):
 @pytest.mark.parametrize("rolled", [False, True])
 @pytest.mark.parametrize("hours", [(0, 60), (0, 1), (5, 37), (12, 36), (12, 60), (11.5, 36.2), (59, 60)])
 def test_times_of_a_span_are_those_of_its_hours(ledger, rolled, hours):
-    taken = samples(many=3000, hours=60)
+    taken = samples(many=600, hours=60)
     record_samples(ledger, taken)
     if rolled:
         roll_up(ledger)
@@ -191,9 +191,8 @@ def test_times_of_a_span_are_those_of_its_hours(ledger, rolled, hours):
     assert len(wanted) == one.total
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 0.99, 1.0])
 @pytest.mark.parametrize("span", [FIVE_MINUTES_SECONDS, DAY_SECONDS])
-def test_quantiles_of_a_span_are_within_a_hundredth_of_the_samples_own(ledger, share, span):
+def test_quantiles_of_a_span_are_within_a_hundredth_of_the_samples_own(ledger, span):
     taken = samples(many=4000, hours=11)
     record_samples(ledger, taken)
     roll_up(ledger)
@@ -201,8 +200,9 @@ def test_quantiles_of_a_span_are_within_a_hundredth_of_the_samples_own(ledger, s
         for start, blob in session.execute(
             select(HistogramRow.start, HistogramRow.first_byte).where(HistogramRow.span == span)
         ):
-            own = waited(one for one in taken if start_of(one.at, span) == start)
-            assert Histogram.from_bytes(blob).quantile(share) == pytest.approx(quantile(own, share), rel=ERROR * 1.001)
+            own, kept = waited(one for one in taken if start_of(one.at, span) == start), Histogram.from_bytes(blob)
+            for share in (0.5, 0.9, 0.95, 0.99, 1.0):
+                assert kept.quantile(share) == pytest.approx(quantile(own, share), rel=ERROR * 1.001)
 
 
 def test_samples_of_hours_that_were_deleted_are_not_taken(ledger):
@@ -260,6 +260,7 @@ roll_up(engine)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 2, 5, 8])
 def test_a_roll_up_that_was_killed_and_made_again_gives_the_same(ledger, url, after):
     for key in (HIT, MISS):
