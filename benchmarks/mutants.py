@@ -64,6 +64,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "ies_on(found.get('vary', '')) -> ies_on(found.get('vary', 'XX'))": "no request has that header",
     },
     "roundsman.http.rfc9111_reuse": {"return '' -> return None": "whether there is a reason is asked by `and` alone"},
+    "roundsman.timing.rules.judge": {
+        "d_not_look(site, CHECK, '', health.path) -> d_not_look(site, CHECK, 'XX', health.path)": "that finding is replaced",
+    },
 }
 #: The share of mutants that may survive without being equivalent.
 MAX_SURVIVORS = 0.05

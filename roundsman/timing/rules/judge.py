@@ -82,7 +82,7 @@ def _within(share: float, bound: float, series: Series, seen: Sequence[Exchange]
         takes = f"{needed(share)} of them, which a {name} needs"
         return claim.against(f"{len(series.times)} samples of {of}", takes, holds=None, evidence=seen[:1])
     value, (low, high) = quantile(series.times, share), interval(series.times, share)
-    late = max((one.phases.late for one in seen), default=0.0)
+    late = max(one.phases.late for one in seen)
     told = [f"{_ms(low)} to {_ms(high)}, {len(series.times)} samples"]
     told += [f"started up to {_ms(late)} late"] if late > LATE_SECONDS else []
     apart = f"; on a new connection p50 {_ms(quantile(sorted(series.first), 0.5))}" if series.first else ""
@@ -112,13 +112,13 @@ def _dropped(seen: Sequence[Exchange]) -> Iterator[Finding]:
 
 def judge_health(site: Site, health: Health, seen: Exchange) -> Verdict:
     """Judge the page on which the site says that it is up."""
-    plain = could_not_look(site, CHECK, "", health.path)
     if silent := unanswered(CHECK, [seen]):
         finding = silent
     else:
         finding = UP.against(seen.status, health.expect, holds=seen.status == health.expect, evidence=[seen])
     expected = f"{health.path} answers {health.expect}."
-    return Verdict(CHECK, health.path, "", plain.owner, expected, plain.rollback, (finding,))
+    blank = could_not_look(site, CHECK, "", health.path)
+    return replace(blank, expected_result=expected, findings=(finding,))
 
 
 def _ms(seconds: float) -> str:
