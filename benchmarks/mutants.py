@@ -65,7 +65,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "roundsman.http.rfc9111_reuse": {"return '' -> return None": "whether there is a reason is asked by `and` alone"},
     "roundsman.timing.rules.judge": {
-        "d_not_look(site, CHECK, '', health.path) -> d_not_look(site, CHECK, 'XX', health.path)": "that finding is replaced",
+        "d_not_look(site, CHECK, '', health.path) -> d_not_look(site, CHECK, 'XX', health.path)": "it is replaced",
     },
 }
 #: The share of mutants that may survive without being equivalent.
