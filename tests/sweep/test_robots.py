@@ -99,6 +99,7 @@ def test_the_most_specific_line_of_our_own_group_decides(wanted, lines, path):
         (False, 199),
         (False, 200),
         (False, 299),
+        (False, 300),
         (False, 301),
         (False, 399),
         (True, 400),
@@ -120,6 +121,10 @@ def test_an_answer_with_rules_is_read_and_names_its_sitemaps_once():
     assert (["/yes"], 1) == allowed(robots, ["/yes", "/no/1"])
     assert ("https://x/a.xml", "https://x/c.xml", "https://x/b.xml") == robots.sitemaps
     assert (["/yes"], 0) == allowed(Robots(), ["/yes"])
+
+
+def test_bytes_that_are_no_utf_8_spoil_no_other_line():
+    assert (["/b"], 1) == allowed(Robots.of(b"User-agent: *\nDisallow: /caf\xe9\nDisallow: /a"), ["/a", "/b"])
 
 
 def test_our_own_group_is_that_of_our_name():

@@ -87,12 +87,12 @@ class Robots:
         if path == "/robots.txt":
             return True
         asked = _literal(spelled(path))
-        longest, allow = -1, True
+        best = -1, True
         for length, lines in self._by_beginning.items():
             for line in lines.get(asked[:length], ()):
-                if (line.length, line.allow) > (longest, allow) and line.matches(asked):
-                    longest, allow = line.length, line.allow
-        return longest < 0 or allow
+                if (line.length, line.allow) > best and line.matches(asked):
+                    best = line.length, line.allow
+        return best[1]
 
     @cached_property
     def _by_beginning(self) -> Mapping[int, Mapping[str, list[RobotsLine]]]:
