@@ -142,6 +142,14 @@ def test_a_member_is_not_answered_from_a_warm_shared_copy_and_does_not_replace_i
     assert wanted == found(verdict)
 
 
+def test_without_sentinels_nobody_can_say_whether_a_shared_page_leaks():
+    shop = site(SHARED)
+    members = [replace(member, sentinels=()) for member in (ADA, BEN)]
+    verdict = judge(shop, shop.rules[0], "/a", walked([miss(), hit(), miss(), hit()]), members)
+    [leak] = [f for f in verdict.findings if f.claim == "logged-in-traffic/leak"]
+    assert ("unknown", "no sentinel to look for", "only one's own sentinels") == (leak.outcome, leak.saw, leak.wanted)
+
+
 def test_where_a_stranger_gets_a_member_s_page_no_member_is_tried():
     shop = site(SHARED)
     seen = replace(walked([miss(), hit(), miss(), hit()]), steps=(("N", hit(**A)),) * 3)
