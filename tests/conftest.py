@@ -1,7 +1,10 @@
 """What many rooms' tests need: a Prefect server, and a ledger of their own."""
 
+import functools
 import os
+import ssl
 
+import certifi
 import pytest
 
 from flows.commands.common import EMBEDDED
@@ -21,7 +24,17 @@ def pytest_addoption(parser):
     )
 
 
+def _share_certificate_authorities():
+    """Each client of httpx reads all authorities anew, which takes longer than most tests."""
+    create, usual = ssl.create_default_context, {"cafile": certifi.where()}
+    shared = functools.cache(lambda: create(**usual))
+    ssl.create_default_context = lambda *args, **more: (
+        shared() if (args, more) == ((), usual) else create(*args, **more)
+    )
+
+
 def pytest_configure(config):
+    _share_certificate_authorities()
     if config.getoption("--fast"):
         needs.fast = True
         # A Prefect server that nobody asked for by its fixture fails the test that would start it.
