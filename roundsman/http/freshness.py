@@ -146,10 +146,10 @@ def _read(exchange: Exchange, targeted: Sequence[str], *, authorized: bool = Fal
     terms = StoreContext(
         exchange.status,
         probe.method,
+        shared,
         probe.url if probe.method == "POST" else "",
         authorized or any(name.lower() == "authorization" for name, _ in probe.headers),
         targeted=known[0],
-        shared=shared,
     )
     reading: Reading = read(exchange.headers, _received(exchange), terms)
     exchange.read[known] = reading

@@ -138,7 +138,7 @@ def _request(method: str, headers: Headers) -> _CacheRequest:
 
 @lru_cache(maxsize=4096)
 def _terms(request: _CacheRequest, status: int, url: str, targeted: tuple[str, ...], shared: bool) -> StoreContext:  # noqa: FBT001 - a key of the memo
-    return StoreContext(status, request.method, url, request.authorized, request.unwanted, targeted, shared)
+    return StoreContext(status, request.method, shared, url, request.authorized, request.unwanted, targeted)
 
 
 @lru_cache(maxsize=4096)

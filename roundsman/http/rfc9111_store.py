@@ -64,7 +64,8 @@ class StoreContext(NamedTuple):
     """What beside the headers of a response decides about it. The request's part, and the cache's."""
 
     status: int
-    method: str = "GET"
+    method: str
+    shared: bool
     url: str = ""
     """Only of a POST, whose Content-Location must name it."""
     authorized: bool = False
@@ -72,7 +73,6 @@ class StoreContext(NamedTuple):
     """Whether the request said no-store."""
     targeted: tuple[str, ...] = ()
     """The fields that the cache obeys instead of Cache-Control, in lower case, the first one first."""
-    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
