@@ -50,6 +50,14 @@ def prefect():
         yield
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The interpreter of an environment with the project's wheel and the packages of the lock, but not this folder."""
+    from tests.installed import install
+
+    return install(tmp_path_factory.mktemp("installed"))
+
+
 @pytest.fixture
 def ledger(tmp_path, monkeypatch):
     url = f"sqlite:///{tmp_path}/ledger.db"

@@ -1,36 +1,13 @@
 """The job that README.md shows is one that runs, also where nothing but the package is."""
 
-import importlib.util
 import os
 import re
 import subprocess
-import sys
-import sysconfig
-from pathlib import Path
 
 import pytest
 
 from deployments.specs import ROOT
-from tests import needs
 from tests.batch.work import asked, opened
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory) -> Path:
-    """The interpreter of an environment with the project's wheel and the packages of the lock, but not this folder."""
-    if not importlib.util.find_spec("hatchling"):
-        needs.lacking("hatchling")
-    folder = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
-    subprocess.run(build, check=True, cwd=folder)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
-    found = folder / "env/bin/python"
-    [wheel] = folder.glob("roundsman-*.whl")
-    subprocess.run([*pip, "--python", found, "install", "--no-deps", "--no-index", wheel], check=True, cwd=folder)
-    [packages] = folder.glob("env/lib/python*/site-packages")
-    (packages / "locked.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
-    return found
 
 
 def shown() -> str:
@@ -44,7 +21,7 @@ DELIVERED = ("spade", 4), ("rake", 2), ("unknown", 7), ("spade", 5)
 
 
 @pytest.mark.slow
-def test_the_job_in_the_readme_runs_in_a_folder_of_its_own_and_loses_and_doubles_nothing(python, tmp_path):
+def test_the_job_in_the_readme_runs_in_a_folder_of_its_own_and_loses_and_doubles_nothing(installed, tmp_path):
     work = tmp_path / "mine"
     work.mkdir()
     (work / "receive.py").write_text(shown(), encoding="utf-8")
@@ -59,7 +36,7 @@ def test_the_job_in_the_readme_runs_in_a_folder_of_its_own_and_loses_and_doubles
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ROUNDSMAN_"))}
         variables["SHOP_URL"] = f"sqlite:///{tmp_path}/shop.db"
         done = subprocess.run(
-            [python, "receive.py"], cwd=work, env=variables, capture_output=True, text=True, check=False
+            [installed, "receive.py"], cwd=work, env=variables, capture_output=True, text=True, check=False
         )
         assert 0 == done.returncode, done.stderr
         return done.stdout
