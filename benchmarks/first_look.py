@@ -1,20 +1,32 @@
-"""What a first look says of real header sets: `python -m benchmarks first_look`, by name only.
+"""A first look: how long a stranger waits, and what it says of real header sets. By name only.
 
-The sets are not part of the project. ROUNDSMAN_HEADERS names a file of JSON lines, one for each answer:
+`python -m benchmarks first_look` measures the times, with the installed REDbot's command beside, if there is one.
+
+The header sets are not part of the project. ROUNDSMAN_HEADERS names a file of JSON lines, one for each answer:
 `{"host": "www.example.com", "path": "/", "status": 200, "headers": [["age", "3"], ...], "source": "..."}`.
 Each set is judged as `inspect URL` judges an address, with the same answer to every visit. The table has the share of
 each outcome by claim; each set that fails stands in a line of its own on standard error, for people to judge.
 """
 
 import json
+import math
 import os
 import re
+import shutil
+import signal
+import statistics
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from deployments.specs import ROOT
 from roundsman.cache.rules.judge import VISITS, judge
 from roundsman.http.cache_status import CacheState, cache_state
 from roundsman.http.fields import http_date
@@ -28,6 +40,8 @@ BY_NAME = True
 Row = tuple[str, str, str, bool]
 
 NAMED_BY = "ROUNDSMAN_HEADERS"
+#: Of each time, of which the median is shown.
+REPEATS = 5
 #: Hosts that say something about the web at large, and what may be wrong of all sets.
 HOSTS, MOST_FALSE = 500, 0.02
 #: Seconds that an answer took, and the year that two digits of a year are read by; a set says neither.
@@ -61,10 +75,11 @@ class HeaderSet:
 
 
 def rows() -> list[Row]:
-    """A row for each claim that does not always pass, and three for what must hold."""
+    """The times; then a row for each claim that does not always pass, and three for what must hold."""
     path = os.environ.get(NAMED_BY, "")
+    waited = list(times())
     if not path:
-        return [("first looks at real header sets", "none", f"a file, named by {NAMED_BY}", True)]
+        return [*waited, ("first looks at real header sets", "none", f"a file, named by {NAMED_BY}", True)]
     sets = list(read(Path(path)))
     verdicts = [first_look(one) for one in sets]
     outcomes = Counter((found.claim, found.outcome) for one in verdicts for found in one.findings)
@@ -77,6 +92,7 @@ def rows() -> list[Row]:
     total = Counter(verdict.outcome for verdict in verdicts)
     said = ", ".join(f"{total[one]} {one} ({total[one] / len(sets):.1%})" for one in Outcome)
     return [
+        *waited,
         ("hosts, and sets", f"{hosts:,} and {len(sets):,}", f"at least {HOSTS} hosts", hosts >= HOSTS),
         ("first looks", said, "shown only", True),
         *_by_claim(outcomes, len(sets)),
@@ -141,3 +157,85 @@ def _line(one: HeaderSet, verdict: Verdict) -> Iterator[str]:
 
 def _shown(one: HeaderSet) -> str:
     return "; ".join(f"{name}: {value}" for name, value in one.headers)
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A page that a shared cache may keep, and the time at which it was first asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(time.monotonic())
+        self.send_response(200)
+        for name, value in (("Content-Type", "text/html"), ("Cache-Control", "max-age=60"), ("Content-Length", "2")):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"hi")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def times() -> Iterator[Row]:
+    """How long a stranger waits: for a verdict, a refusal, the first request of a round, and after Ctrl-C."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ROUNDSMAN_"))}
+        variables = kept | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": f"{home}/prefect"}
+
+        def seconds(*words: str) -> float:
+            begun = time.monotonic()
+            subprocess.run(words, cwd=home, env=variables, capture_output=True, check=False)
+            return time.monotonic() - begun
+
+        command = (sys.executable, "-m", "roundsman")
+        (home / "wrong.yaml").write_text("site: shop\n")
+        yield _median("verdict on a page of this machine", 1.5, lambda: seconds(*command, "inspect", url))
+        if redbot := shutil.which("redbot"):
+            yield _median("REDbot's command on the same page", math.inf, lambda: seconds(redbot, url))
+        yield _median("`roundsman --help`", 0.4, lambda: seconds(*command, "--help"))
+        yield _median("a wrong site file is refused", 1.0, lambda: seconds(*command, "lint", "wrong.yaml"))
+        _site(home, url)
+        first: list[float] = []
+        stopped: list[float] = []
+        for _ in range(REPEATS):
+            server.asked.clear()
+            begun = time.monotonic()
+            with subprocess.Popen(
+                [*command, "inspect", "sites/own.yaml"],
+                cwd=home,
+                env=variables,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ) as round_:
+                while not server.asked and round_.poll() is None:
+                    time.sleep(0.01)
+                first.append(server.asked[0] - begun if server.asked else math.inf)
+                begun = time.monotonic()
+                round_.send_signal(signal.SIGINT)
+                round_.wait()
+                stopped.append(time.monotonic() - begun)
+        yield _row("the first request of a round, the first time", first[0], math.inf)
+        yield _row("the first request of a round, later", statistics.median(first[1:]), 6)
+        yield _row("from Ctrl-C in a round to its end", statistics.median(stopped), 2)
+
+
+def _site(home: Path, url: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "roundsman", "init", str(home), url], check=True, capture_output=True, cwd=ROOT
+    )
+    [path] = (home / "sites").glob("*.yaml")
+    (home / "sites" / "own.yaml").write_text(re.sub(r"(?m)^site: .*", "site: own", path.read_text()))
+    path.unlink()
+
+
+def _median(what: str, most: float, once: Callable[[], float]) -> Row:
+    return _row(what, statistics.median(once() for _ in range(REPEATS)), most)
+
+
+def _row(what: str, seconds: float, most: float) -> Row:
+    return what, f"{seconds:.2f} s", "shown only" if most == math.inf else f"at most {most:g} s", seconds <= most

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roundsman.cli.output import WRONG_INPUT, InputError, add_report_options, say, writable, write_report
+from roundsman.site import site_file
 from roundsman.site.rules.site_file import Problem, SiteFileError
 
 if TYPE_CHECKING:
@@ -46,20 +47,28 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _sites(names: Iterable[str]) -> Iterator[tuple[str, str | SiteFileError]]:
-    from flows.tasks.site import all_sites, check_text, load
-
-    for name in list(_files(names)) or [os.path.relpath(path) for path in all_sites()]:
+    for name in list(_files(names)) or [os.path.relpath(path) for path in site_file.all_sites()]:
         try:
-            yield name, _in_words(check_text(sys.stdin.read()) if name == "-" else load(name))
+            yield name, _in_words(_checked(name))
         except SiteFileError as error:
             yield name, error
 
 
+def _checked(name: str) -> "Site":
+    """The site of a file. What is wrong with the file itself is reported before Prefect is imported for its blocks."""
+    text = sys.stdin.read() if name == "-" else ""
+    if name == "-":
+        site_file.check_text("standard input", text, Path(name))
+    else:
+        site_file.load(name)
+    from flows.tasks.site import check_text, load
+
+    return check_text(text) if name == "-" else load(name)
+
+
 def _files(names: Iterable[str]) -> Iterator[str]:
     """The names, and in the place of a folder its files."""
-    from flows.tasks.site import all_sites
-
-    sites = {path.stem for path in all_sites()}
+    sites = {path.stem for path in site_file.all_sites()}
     for name in names:
         if name in sites or not Path(name).is_dir():
             yield name

@@ -88,6 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         from_project("flows.commands.home").home_ready()
         with report_alone_on_stdout(args):
+            _refuse_wrong_file(args)
             code: int = args.run(args)
             return code
     except Ended as early:
@@ -104,6 +105,15 @@ def _run(args: argparse.Namespace) -> int:
     except Exception as error:  # noqa: BLE001 - exit code 1 would say that something was found
         say_broken(args.command, error)
         return COULD_NOT_LOOK
+
+
+def _refuse_wrong_file(args: argparse.Namespace) -> None:
+    """Refuse what the site file alone can tell is wrong, before a command imports Prefect, which takes its time."""
+    named = getattr(args, "site", None)
+    if named and isinstance(named, str):
+        from roundsman.site.site_file import load
+
+        load(named)
 
 
 @contextmanager
