@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger import rows as ledger_rows
 from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
+from roundsman.ledger.tables import EvidenceLink, ExchangeRow, FindingRow, RunRow, VerdictRow
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 from roundsman.site.rules.site import Site

@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from roundsman.report.rules.quantiles import interval
-from roundsman.timing.rules.aligned_ranks import Rounds, location, shift, tail
 from roundsman.timing.rules.change_points import ChangeKind, changes
 from roundsman.timing.rules.drift import ROUNDS as LOOKED_BACK
 from roundsman.timing.rules.drift import warns
-from roundsman.timing.rules.interleaving import Arm
+from roundsman.timing.rules.interleaving import Arm, Rounds, location, shift, tail
 from roundsman.timing.rules.judge_before_after import RoundTimes, Timed, compare
 from roundsman.timing.rules.judge_side_by_side import ALPHA, Speed, Times, Word, measure, settle
 from roundsman.timing.rules.placebo import moved

@@ -17,7 +17,7 @@ def rows() -> list[tuple[str, str, str, bool]]:
 async def _row() -> tuple[str, str, str, bool]:
     from flows.jobs.watch_jobs import _still_promised
     from flows.tasks.watch import promised
-    from roundsman.ledger.tables_service import SlotRow
+    from roundsman.ledger.tables import SlotRow
     from tests.watch.test_runs import berlin, scheduled
 
     now = datetime.now(UTC)

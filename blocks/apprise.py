@@ -10,7 +10,7 @@ from typing import Any
 from prefect.blocks.abstract import NotificationBlock
 from pydantic import SecretStr
 
-from blocks.hiding import struck_out
+from blocks.asking import struck_out
 from blocks.pagers import send
 from roundsman.alerts.rules.alert_event import AlertEvent
 

@@ -1,12 +1,17 @@
-"""How an edge is asked over HTTP: byte for byte, in bounded time, with a bounded answer."""
+"""How an edge is asked over HTTP: byte for byte, in bounded time, with a bounded answer.
+
+Keeping secrets out of what is told of a block.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits, punctuation
+from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
 
 from roundsman.purge.rules.order import By
 
@@ -135,3 +140,24 @@ def _is_url(item: str) -> bool:
     except httpx.InvalidURL:
         return False
     return bool(url.host) and (url.port or 0) < 65_536
+
+
+def struck_out(text: str, secrets: Iterable[str], instead: str) -> str:
+    """A text with something else in the place of each secret."""
+    # The longest first: one secret may begin as another does.
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, instead)
+    return text
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Every secret in some settings, however deep."""
+    if isinstance(value, SecretStr):
+        if secret := value.get_secret_value():
+            yield secret
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from secrets_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from secrets_in(inner)

@@ -15,8 +15,7 @@ from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, StringConstraints
 
 from blocks.access_token import TokenSource
-from blocks.asking import DENIED, bounded, remedy, retry_after, too_wide
-from blocks.hiding import secrets_in, struck_out
+from blocks.asking import DENIED, bounded, remedy, retry_after, secrets_in, struck_out, too_wide
 from roundsman.purge.rules.order import Blind, By, Order, Powers, PurgeError, Rate, Receipt, Settling, Tags, folded
 
 log = logging.getLogger("roundsman")

@@ -22,7 +22,7 @@ from flows.tasks.site import all_sites, check
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, Runbook
 from roundsman.database.database_file import all_databases, check_database
 from roundsman.database.rules.promise import Database
-from roundsman.site.rules.schedule import cron
+from roundsman.site.rules.promises import cron
 from roundsman.site.rules.site import Schedule, Site
 from roundsman.site.site_file import schedule_problems, zone
 

@@ -14,8 +14,7 @@ from deployments.demo.site import OriginState, edge, origin
 from flows.tasks.site import load
 from roundsman.batch import points
 from roundsman.rollback.rehearse import take_up_here
-from roundsman.rollback.rules.legs import COURSE
-from roundsman.rollback.rules.plan import plan
+from roundsman.rollback.rules.plan import COURSE, plan
 from roundsman.rollback.steps import LegFailedError
 from tests.crashing import crash_at
 from tests.vendor_api import served

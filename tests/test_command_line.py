@@ -22,7 +22,7 @@ from deployments import up
 from flows.__main__ import main
 from flows.commands.home import home_ready, one_at_a_time
 from roundsman.cli.output import Ended, InputError, write_json
-from roundsman.ledger.rules import size as ledger_size
+from roundsman.ledger.rules import retention as ledger_size
 from tests.edges.conftest import origin
 from tests.jobs.conftest import articles, site
 from tests.ports import free_port

@@ -200,7 +200,7 @@ def test_a_number_says_its_unit():
 
 def test_only_the_prober_knows_libcurl():
     users = {str(path.relative_to(ROOT)) for _, path in modules() if "import pycurl" in path.read_text()}
-    assert users <= {"roundsman/probe/probe.py", "roundsman/probe/transfer.py", "roundsman/probe/curl_errors.py"}
+    assert users <= {"roundsman/probe/probe.py", "roundsman/probe/transfer.py"}
 
 
 def test_every_flow_and_task_is_async():

@@ -24,7 +24,7 @@ from roundsman.report.rules.grouping import group
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.series import Ratio, Series
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
-from roundsman.rollback.rules.legs import Leg, LegResult, LegState
+from roundsman.rollback.rules.plan import Leg, LegResult, LegState
 from roundsman.status.rules import page as status_page
 from roundsman.status.rules.facts import Answer, Question, SiteStatus
 from roundsman.sweep.rules import judge as sweep
@@ -177,7 +177,7 @@ def test_every_picture_is_an_svg_without_links():
 @pytest.mark.parametrize("template", ["index.html", "site.html", "message.html"])
 def test_the_board_shows_text(template):
     from deployments.board.app import _TEMPLATES
-    from roundsman.alerts.batch_outboxes import TargetOutbox
+    from roundsman.alerts.outbox import TargetOutbox
 
     said = dict.fromkeys(("channel", "subject", "kind", "error", "site", "item"), EVERYTHING)
     lost = SimpleNamespace(dead_at=NOW, ended_at=NOW, **said)

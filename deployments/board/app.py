@@ -31,7 +31,7 @@ from deployments.board.reader import (
     read_reasons,
 )
 from deployments.board.writes import WRITES, serve
-from roundsman.alerts.batch_outboxes import TargetOutbox
+from roundsman.alerts.outbox import TargetOutbox
 from roundsman.ledger.ledger import close_kept_ledger
 from roundsman.report import pictures as picture
 from roundsman.report.rules.text import visible

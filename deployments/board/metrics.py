@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deployments.board.reader import Board, Reason
-from roundsman.alerts.batch_outboxes import TargetOutbox
+from roundsman.alerts.outbox import TargetOutbox
 from roundsman.report.rules.verdict import Outcome
 from roundsman.status.rules.facts import Round
 from roundsman.status.rules.standing import Promises

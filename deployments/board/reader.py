@@ -17,11 +17,10 @@ from sqlmodel import col
 from flows.jobs.publish_status import OWNER
 from flows.tasks.site import all_sites, cached
 from flows.tasks.status import ui
-from roundsman.alerts.batch_outboxes import TargetOutbox, target_outboxes
-from roundsman.alerts.outbox import DeadLetter, dead_letters, undelivered
+from roundsman.alerts.outbox import DeadLetter, TargetOutbox, dead_letters, target_outboxes, undelivered
 from roundsman.ledger.ledger import LedgerError, kept_ledger
-from roundsman.ledger.rounds import ROUND
-from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.releases import ROUND
+from roundsman.ledger.tables import RunRow
 from roundsman.purge.queue import QuarantinedChange, counts, oldest, quarantined
 from roundsman.report.rules.text import scrubbed
 from roundsman.rollback.proofs import rollback_faults_of

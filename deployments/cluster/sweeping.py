@@ -19,7 +19,7 @@ from deployments.work_pools import ensure
 from flows.jobs.sweep_site import sweep_site
 from flows.tasks.site import check
 from roundsman.ledger.ledger import use_ledger
-from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP
+from roundsman.ledger.tables import PAGE, SHARD, SWEEP
 from roundsman.sweep.listing import unpacked
 from roundsman.sweep.shards import conclude
 

@@ -68,7 +68,7 @@ async def imports(site: str, address: str, feed: Path) -> ImportSeen:
     from flows.jobs.import_catalogue import import_catalogue
     from flows.tasks.catalogue import ARTICLE, VARIABLE
     from roundsman.batch import open_target
-    from roundsman.ledger.tables_imports import JOB, OUTBOX
+    from roundsman.ledger.tables import JOB, OUTBOX
 
     logging.getLogger("roundsman.batch").setLevel(logging.WARNING)  # the terminal is for the story
     shop = open_target(VARIABLE)

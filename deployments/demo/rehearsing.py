@@ -13,7 +13,7 @@ from deployments.demo.release import build, deploy
 from flows.commands.common import quiet_prefect
 from roundsman.report.rules.verdict import Verdict
 from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
-from roundsman.rollback.rules.legs import Leg, LegState, is_safe
+from roundsman.rollback.rules.plan import Leg, LegState, is_safe
 
 NEXT = "Next: write release: into your site file (README.md, `Rehearse a release`), and: roundsman rehearse SITE"
 

@@ -22,8 +22,7 @@ def feed_ready(feed: str) -> None:
     Raises:
         InputError: no such file, a folder, a file that may not be read, or an address that nobody can ask.
     """
-    from roundsman.report.rules.nearest import nearest
-    from roundsman.report.rules.text import without_credentials
+    from roundsman.report.rules.text import nearest, without_credentials
     from roundsman.site.rules.first_look import address_meant
     from roundsman.site.rules.written_secrets import what_is_secret
 

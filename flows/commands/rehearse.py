@@ -76,8 +76,7 @@ def show(rehearsing: "ReleaseRehearsal", console: "Console | None" = None) -> No
     from flows.terminal import heading, words
     from roundsman.report.rules.verdict import Outcome
     from roundsman.rollback.rules.judge_rehearsal import legs
-    from roundsman.rollback.rules.legs import LegState, is_safe, where
-    from roundsman.rollback.rules.plan import planned
+    from roundsman.rollback.rules.plan import LegState, is_safe, planned, where
 
     styles = {LegState.PASSED: "green", LegState.FAILED: "bold red", LegState.BEGUN: "magenta"}
     console = console or Console()

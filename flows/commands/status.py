@@ -19,7 +19,7 @@ def _run(args: argparse.Namespace) -> int:
     quiet_prefect()
     from flows.tasks.site import all_sites, load
     from flows.tasks.status import find_facts, find_reviews, find_shared_jobs
-    from roundsman.ledger.rules.size import crowded
+    from roundsman.ledger.rules.retention import crowded
     from roundsman.report.rules.verdict import Outcome, worst
     from roundsman.status.rules.answers import status
     from roundsman.status.rules.page import headline, lines, ranked

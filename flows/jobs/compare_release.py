@@ -29,7 +29,7 @@ from roundsman.site.rules.field_types import Address
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import could_not_look
-from roundsman.timing.rules import before_after_verdict
+from roundsman.timing.rules import judge_before_after
 from roundsman.timing.rules import judge_before_after as before_after
 from roundsman.timing.rules import judge_side_by_side as comparison
 from roundsman.timing.rules.interleaving import (
@@ -41,7 +41,7 @@ from roundsman.timing.rules.interleaving import (
     requests,
     samples_needed,
 )
-from roundsman.timing.rules.side_by_side_verdict import CHECK, judge_site
+from roundsman.timing.rules.judge_side_by_side import CHECK, judge_site
 
 log = logging.getLogger("roundsman")
 
@@ -161,9 +161,9 @@ async def _before_after(site: Site, version: str, margin: float, controls: Seque
         return [could_not_look(site, CHECK, known.why)], [], version
     log.info("%s: comparing the rounds around %s", site.site, known.release.version)
     found = before_after.compare(known.before, known.after, margin, controls)
-    verdicts = before_after_verdict.judge(site, found, margin)
+    verdicts = judge_before_after.judge(site, found, margin)
     if not verdicts:
         verdicts = [could_not_look(site, CHECK, "no round has taken response times")]
     if known.claims:
-        verdicts.append(before_after_verdict.judge_claims(site, *known.claims))
+        verdicts.append(judge_before_after.judge_claims(site, *known.claims))
     return verdicts, [one.ratio for one in found if one.ratio], known.release.version

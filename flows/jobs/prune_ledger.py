@@ -11,7 +11,7 @@ from flows.tasks.results import delete_expired_results
 from flows.tasks.upkeep import prune
 from flows.tasks.watch import notify_failure
 from roundsman.alerts.rules.runbook import NothingToUndo, job
-from roundsman.ledger.rules.size import crowded
+from roundsman.ledger.rules.retention import crowded
 from roundsman.upkeep.prune import Pruned
 
 log = logging.getLogger("roundsman")

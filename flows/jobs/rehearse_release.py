@@ -35,7 +35,7 @@ from roundsman.rollback.rules.judge import warned
 from roundsman.rollback.rules.judge_rehearsal import ReleaseRehearsal, judge
 from roundsman.rollback.rules.plan import MAX_REHEARSAL_SECONDS
 from roundsman.rollback.steps import LegFailedError, RehearsalRun
-from roundsman.site.rules.rehearsal_promise import STAGING
+from roundsman.site.rules.promises import STAGING
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import could_not_look
 

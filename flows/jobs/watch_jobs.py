@@ -21,7 +21,7 @@ from flows.tasks.watch import Deployment, NoServerError, notify_failure
 from roundsman.alerts.rules.notice import Notice, job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, SITE_OWNER, UNWRITTEN, NothingToUndo, Runbook, job
 from roundsman.ledger.ledger import LedgerError, use_ledger_async
-from roundsman.ledger.tables_service import SlotRow
+from roundsman.ledger.tables import SlotRow
 from roundsman.report.rules.text import for_terminal
 from roundsman.watch import slots
 from roundsman.watch.rules import slots as rules

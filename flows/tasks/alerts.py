@@ -22,10 +22,10 @@ from blocks.webhook import OutgoingWebhook
 from flows.tasks.blocks import block, saved
 from flows.tasks.report import attempt
 from flows.tasks.site import all_sites, check
-from roundsman.alerts import alerts, batch_outboxes, channels, outbox
+from roundsman.alerts import alerts, channels, outbox
 from roundsman.alerts.outbox import Delivered
-from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import PurgeMessage
+from roundsman.ledger.tables import OutboxRow
 from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import plan_purge, unguarded_request
 from roundsman.purge.send import hand_over, powers_of
@@ -56,8 +56,8 @@ async def deliver(limit: int = 50, target: Engine | None = None, site: Site | No
 
 @task(task_run_name="deliver what batch jobs left", cache_policy=NO_CACHE, persist_result=False)
 async def deliver_targets() -> Delivered:
-    """As `batch_outboxes.deliver_targets`, by the blocks of sites and of Prefect."""
-    return await batch_outboxes.deliver_targets(send, str(flow_run.get_id() or ""))
+    """As `outbox.deliver_targets`, by the blocks of sites and of Prefect."""
+    return await outbox.deliver_targets(send, str(flow_run.get_id() or ""))
 
 
 async def notify_now(site: Site, report: Report, *, full: bool) -> None:

@@ -17,7 +17,7 @@ from roundsman.report.rules.text import for_markdown
 from roundsman.rollback import find_and_run, proofs, rehearse
 from roundsman.rollback.picture import page_of, timeline
 from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
-from roundsman.rollback.rules.legs import where
+from roundsman.rollback.rules.plan import where
 from roundsman.rollback.steps import RehearsalRun
 
 # Not cached: which targets a makefile has can't be known from its text and that of its includes. Make expands

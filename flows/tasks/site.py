@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from blocks import registry
-from roundsman.report.rules.nearest import did_you_mean
+from roundsman.report.rules.text import did_you_mean
 from roundsman.site import site_file
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import Conflict, Place

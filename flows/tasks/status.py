@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.site import Site
-from roundsman.status import around_release, facts, health
+from roundsman.status import facts, health
 from roundsman.status.picture import history
 from roundsman.status.rules.facts import Facts, SiteStatus
 from roundsman.status.rules.page import headline, markdown, overview, title
@@ -36,7 +36,7 @@ record_release = _retried("look at the version of {site.site}")(health.record_re
 find_shared_jobs = _retried("find what became of shared jobs")(facts.find_shared_jobs)
 find_around = task(
     task_run_name="find what is known of {site.site}", retries=2, cache_policy=NO_CACHE, persist_result=False
-)(around_release.find_around)
+)(facts.find_around)
 
 
 @_retried("find what is known of {site.site}")

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import for_markdown
-from roundsman.timing import comparisons, history, look, rounds, samples
+from roundsman.timing import comparisons, history, look, samples
 
 keep_samples = task(
     task_run_name="keep samples",
@@ -20,7 +20,7 @@ keep_samples = task(
     persist_result=False,
 )(samples.keep_samples)
 look_back = task(task_run_name="look back at {site.site}", retries=2, cache_policy=NO_CACHE, persist_result=False)(
-    rounds.look_back
+    comparisons.look_back
 )
 keep_ratios = task(task_run_name="keep the ratios", retries=3, retry_delay_seconds=[0.5, 2, 5], cache_policy=NO_CACHE)(
     comparisons.keep_ratios

@@ -41,7 +41,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from roundsman.alerts.rules.notice import job_notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, UNWRITTEN
 from roundsman.ledger.ledger import LedgerError, use_ledger
-from roundsman.ledger.tables_service import JobEventRow
+from roundsman.ledger.tables import JobEventRow
 from roundsman.report.rules.text import clipped, scrubbed
 from roundsman.watch.failures import FailedRun, look_up, write_failure
 from roundsman.watch.rules.slots import CLOSED, RECORDED, TURN, LifeSigns, Run

@@ -36,18 +36,16 @@ from roundsman.alerts.rules.notice import (
     services_notice,
 )
 from roundsman.database.database_file import load_database
-from roundsman.ledger.insert import insert_row
 from roundsman.ledger.ledger import use_ledger
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_service import AlertRow, IncidentRow, ReleaseRow
-from roundsman.ledger.transaction import clock, rows_changed, writing_session
+from roundsman.ledger.tables import AlertRow, IncidentRow, OutboxRow, ReleaseRow
+from roundsman.ledger.transaction import clock, insert_row, rows_changed, writing_session
 from roundsman.report.rules.grouping import group, urgency
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import plain
 from roundsman.report.rules.verdict import Outcome, Verdict
 from roundsman.rollback.proofs import find_rehearsals
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from roundsman.alerts.rules.alert import IncidentLevel, MessageKind
 from roundsman.alerts.rules.alert_event import AlertEvent
-from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import PURGE, WEBHOOK, DeliveryFailure
+from roundsman.ledger.tables import OutboxRow
 from roundsman.report.rules.text import clipped, scrubbed
 from roundsman.site.rules.site import Site
 

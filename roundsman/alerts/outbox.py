@@ -5,26 +5,33 @@ again when somebody says so. What tells people of an incident is still tried now
 channel that was repaired hears of it.
 
 The clock is the database's: those of two workers can differ by more than a lease.
+
+Databases of batch jobs: each has an outbox of its own, which is served and shown as the ledger's is.
 """
 
 import asyncio
+import logging
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
+from roundsman.batch import BatchError, open_target
 from roundsman.batch.events import Teller
+from roundsman.batch.target import has_tables
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import DeliveryFailure, is_over, pause
-from roundsman.ledger.tables_service import IncidentRow
+from roundsman.ledger.tables import IncidentRow, OutboxRow
 from roundsman.ledger.transaction import clock, writing
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
@@ -257,3 +264,73 @@ def _settle(engine: Engine, row: OutboxRow, trouble: DeliveryFailure | None) -> 
         own = {**ended, **due, "error": trouble.says if trouble else "", "lease_until": None, "lease_token": ""}
         if session.scalar(mine.values(**own)) and ended:
             session.execute(update(OutboxRow).filter_by(told_with=row.id).values(**ended))
+
+
+log = logging.getLogger("roundsman")
+
+#: Names of environment variables, each with the address of a target, between spaces or commas.
+NAMES = "ROUNDSMAN_TARGETS"
+#: The one that is served when nothing is named, if it is set.
+CATALOGUE = "ROUNDSMAN_CATALOGUE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOutbox:
+    """The outbox of a target: what is dead in it, the newest first, and how many that are. Or why nobody knows."""
+
+    variable: str
+    dead: tuple[DeadLetter, ...] = ()
+    count: int = 0
+    problem: str = ""
+
+
+def target_variables() -> tuple[str, ...]:
+    """The variables that hold the address of a target."""
+    names = os.environ.get(NAMES, "").replace(",", " ").split()
+    return tuple(dict.fromkeys(names)) or ((CATALOGUE,) if os.environ.get(CATALOGUE) else ())
+
+
+def target_outboxes(most: int) -> tuple[TargetOutbox, ...]:
+    """What is dead in each target, up to `most` of each."""
+    return tuple(_letters(variable, most) for variable in target_variables())
+
+
+async def deliver_targets(send: Send, run_id: str = "") -> Delivered:
+    """Send what is due in each target. One that can't be used is told in the log, and holds up no other."""
+    sent = failed = 0
+    for variable in target_variables():
+        try:
+            with _opened(variable) as engine:
+                if await asyncio.to_thread(has_tables, engine):
+                    done = await deliver(send, target=engine, run_id=run_id)
+                    sent, failed = sent + done.sent, failed + done.failed
+        except (BatchError, SQLAlchemyError) as error:
+            log.warning("%s: its outbox can't be served: %s", variable, _why(error))
+    return Delivered(sent, failed)
+
+
+def _letters(variable: str, most: int) -> TargetOutbox:
+    try:
+        with _opened(variable) as engine:
+            if not has_tables(engine):
+                return TargetOutbox(variable)
+            return TargetOutbox(variable, tuple(dead_letters(engine, most)), undelivered(engine)[1])
+    except (BatchError, SQLAlchemyError) as error:
+        return TargetOutbox(variable, problem=_why(error))
+
+
+@contextmanager
+def _opened(variable: str) -> Iterator[Engine]:
+    engine = open_target(variable)
+    try:
+        file = engine.url.database if engine.dialect.name == "sqlite" else None
+        if file and not Path(file).exists():  # who only looks shall not make an empty one
+            raise BatchError(f"{variable}: saw a file that is not there; wanted the database of a batch job")
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _why(error: Exception) -> str:
+    """What a database says can name its user and host."""
+    return str(error) if isinstance(error, BatchError) else type(error).__name__

@@ -15,7 +15,7 @@ from roundsman.batch.jobs import Job
 from roundsman.batch.points import point
 from roundsman.batch.rules import TRIES, Limits, Status, goes_carefully, refuse_non_finite
 from roundsman.batch.sources import Chunk, Source, digest
-from roundsman.ledger.tables_imports import CHUNK
+from roundsman.ledger.tables import CHUNK
 from roundsman.ledger.transaction import writing
 
 

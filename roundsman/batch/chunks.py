@@ -12,9 +12,8 @@ from roundsman.batch.jobs import Job, advance, fence
 from roundsman.batch.points import point
 from roundsman.batch.rules import MAX_PAYLOAD_CHARACTERS, Applied, Limits, Outgoing, find_bad, storable, together
 from roundsman.batch.sources import Chunk
-from roundsman.ledger.insert import insert_new
-from roundsman.ledger.tables_imports import CHUNK, JOB, OUTBOX, ROW_ERROR
-from roundsman.ledger.transaction import NowMs, clock, writing
+from roundsman.ledger.tables import CHUNK, JOB, OUTBOX, ROW_ERROR
+from roundsman.ledger.transaction import NowMs, clock, insert_new, writing
 
 
 class Good(NamedTuple):

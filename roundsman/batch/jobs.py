@@ -9,9 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, cas
 from roundsman.batch.errors import BatchError, FencedError, SourceChangedError
 from roundsman.batch.points import point
 from roundsman.batch.rules import HOPELESS, Status, job_key
-from roundsman.ledger.insert import insert_new
-from roundsman.ledger.tables_imports import CHUNK, JOB, ROW_ERROR
-from roundsman.ledger.transaction import NowMs, writing
+from roundsman.ledger.tables import CHUNK, JOB, ROW_ERROR
+from roundsman.ledger.transaction import NowMs, insert_new, writing
 
 #: A row of `import_job`, with its columns as attributes.
 Job = Row[Any]

@@ -18,7 +18,7 @@ from roundsman.batch.errors import SourceError, in_full, transient
 from roundsman.batch.events import Teller
 from roundsman.batch.points import point
 from roundsman.batch.rules import refuse_non_finite, storable
-from roundsman.ledger.tables_imports import JOB, ROW_ERROR
+from roundsman.ledger.tables import JOB, ROW_ERROR
 from roundsman.ledger.transaction import NowMs, writing
 
 

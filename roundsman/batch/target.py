@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateColumn
 
 from roundsman.batch.errors import BatchError
 from roundsman.ledger.base import LedgerTable
-from roundsman.ledger.tables_imports import OUTBOX, TABLES
+from roundsman.ledger.tables import OUTBOX, TABLES
 from roundsman.ledger.transaction import writing
 
 #: Any number that nothing else in the database locks.

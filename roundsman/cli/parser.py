@@ -5,8 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from roundsman.report.rules.nearest import did_you_mean, nearest
-from roundsman.report.rules.text import visible
+from roundsman.report.rules.text import did_you_mean, nearest, visible
 
 _REQUIRED = "the following arguments are required: "
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")

@@ -12,11 +12,9 @@ from sqlmodel import col
 from roundsman.database.rules.index_facts import IndexUses, WatchedIndex, watched
 from roundsman.database.rules.judge_migrations import MigrationRehearsal
 from roundsman.database.rules.query_facts import KnownPlan, ObservedQuery, PlanHistory, QueryFacts
-from roundsman.ledger.insert import insert_new
 from roundsman.ledger.ledger import use_ledger
-from roundsman.ledger.tables_databases import IndexUseRow, QueryPlanRow
-from roundsman.ledger.tables_migrations import MigrationRehearsalRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.tables import IndexUseRow, MigrationRehearsalRow, QueryPlanRow
+from roundsman.ledger.transaction import insert_new, writing_session
 
 Counts = Mapping[str, Mapping[str, IndexUses]]
 

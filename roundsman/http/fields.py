@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import http_sf
 
-from roundsman.report.rules.nearest import nearest
+from roundsman.report.rules.text import nearest
 
 #: What stands for every larger number of seconds (RFC 9111 section 1.2.2).
 MAX_DELTA_SECONDS = 2**31

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.ledger.rules.retention import Retention
-from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables import RunRow
 
 log = logging.getLogger("roundsman")
 

@@ -20,10 +20,9 @@ from sqlmodel import col
 
 from roundsman.folders import state
 from roundsman.ledger.days import expect
-from roundsman.ledger.insert import insert_new
 from roundsman.ledger.rows import write_rows
-from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.tables import RehearsalRow, RunRow
+from roundsman.ledger.transaction import insert_new, writing_session
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Outcome, Verdict, worst

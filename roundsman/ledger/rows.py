@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from roundsman.ledger.base import LedgerTable
-from roundsman.ledger.insert import insert_values
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, VerdictRow
-from roundsman.ledger.tables_service import LatencyRow
+from roundsman.ledger.tables import EvidenceLink, ExchangeRow, FindingRow, LatencyRow, VerdictRow
+from roundsman.ledger.transaction import insert_values
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.quantiles import quantile
 from roundsman.report.rules.redaction import exchange_json

@@ -1,7 +1,7 @@
 """Ask the outside once or many times, and measure truthfully: libcurl's multi interface in a tight loop.
 
 Why not httpx: with many connections in one event loop it reports its own queue as the server's response time. So
-no module but this, `transfer` and `curl_errors` knows of pycurl. In a flow: `await asyncio.to_thread(probe, ...)`.
+no module but this and `transfer` knows of pycurl. In a flow: `await asyncio.to_thread(probe, ...)`.
 """
 
 import math
@@ -18,8 +18,7 @@ from typing import Self
 import certifi
 import pycurl
 
-from roundsman.probe.curl_errors import where
-from roundsman.probe.transfer import EPOCH, Transfer
+from roundsman.probe.transfer import EPOCH, Transfer, where
 from roundsman.report.rules.exchange import Exchange, Phases, Probe
 from roundsman.site.rules.site import Manners
 

@@ -16,7 +16,7 @@ from roundsman.probe.ask import outside, pause
 from roundsman.probe.probe import now
 from roundsman.purge import queue
 from roundsman.purge.prove import PurgeTest, prove
-from roundsman.purge.rate import paced
+from roundsman.purge.queue import paced
 from roundsman.purge.rules import queue as rules
 from roundsman.purge.rules.judge import judge_all
 from roundsman.purge.rules.order import PurgeError

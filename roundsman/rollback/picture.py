@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from roundsman.report.rules.report import Report, markdown
 from roundsman.report.rules.text import for_markdown, markdown_table, visible
 from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome, legs, took
-from roundsman.rollback.rules.legs import DEPLOYS, ROLLS_BACK, LegResult, LegState
+from roundsman.rollback.rules.plan import DEPLOYS, ROLLS_BACK, LegResult, LegState
 
 #: Told apart by colour-blind readers too; the words beside a bar say the same.
 _DEPLOY, _BACK, _LOOK, _WRONG = "#1f7fc0", "#a67c00", "#7d7d7d", "#d55e00"

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.ledger.ledger import LedgerError, known, last_rehearsal, use_ledger
-from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.tables import FindingRow, RehearsalRow, RunRow, VerdictRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal, held_against
 from roundsman.report.rules.verdict import Outcome

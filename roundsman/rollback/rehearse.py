@@ -10,10 +10,15 @@ from sqlalchemy import Engine
 from roundsman.ledger.ledger import command_hash, open_ledger
 from roundsman.rollback.look import look
 from roundsman.rollback.rules.fingerprint import Fingerprint
-from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome, SettingsComparison, proves
-from roundsman.rollback.rules.legs import COURSE, Leg, cut_off, is_safe, where
-from roundsman.rollback.rules.plan import RehearsalPlan, place, plan
-from roundsman.rollback.rules.settings import SettingsError, differences, hashed
+from roundsman.rollback.rules.judge_rehearsal import (
+    RehearsalOutcome,
+    SettingsComparison,
+    SettingsError,
+    differences,
+    hashed,
+    proves,
+)
+from roundsman.rollback.rules.plan import COURSE, Leg, RehearsalPlan, cut_off, is_safe, place, plan, where
 from roundsman.rollback.steps import RehearsalRun
 from roundsman.rollback.store import (
     BY_HAND,
@@ -26,7 +31,7 @@ from roundsman.rollback.store import (
     unfinished,
 )
 from roundsman.rollback.supervise import read_settings
-from roundsman.site.rules.rehearsal_promise import PRODUCTION, STAGING, Environment
+from roundsman.site.rules.promises import PRODUCTION, STAGING, Environment
 from roundsman.site.rules.site import RELEASE, Site
 
 #: Legs that only look. A rehearsal begins with them, and what comes after them has to be undone.

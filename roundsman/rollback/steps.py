@@ -13,17 +13,17 @@ from roundsman.rollback.find_and_run import path_of
 from roundsman.rollback.look import RunningRelease, fingerprint, look, wait
 from roundsman.rollback.rules import fingerprint as fingerprints
 from roundsman.rollback.rules.fingerprint import Fingerprint
-from roundsman.rollback.rules.legs import (
+from roundsman.rollback.rules.plan import (
     DEPLOYS,
     ROLLS_BACK,
     Ending,
     Leg,
     LegResult,
     LegState,
+    RehearsalPlan,
     RehearsalState,
     ending_of,
 )
-from roundsman.rollback.rules.plan import RehearsalPlan
 from roundsman.rollback.store import MAX_UNRENEWED_SECONDS, RehearsalLease
 from roundsman.rollback.supervise import CommandBounds, CommandResult, supervise
 

@@ -14,11 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from roundsman.ledger.insert import insert_new
-from roundsman.ledger.tables_rehearsals import ATTEMPT, LEASE, LEG
-from roundsman.ledger.tables_rounds import RehearsalRow
-from roundsman.ledger.transaction import NowMs, writing
-from roundsman.rollback.rules.legs import Leg, LegResult, LegState
+from roundsman.ledger.tables import ATTEMPT, LEASE, LEG, RehearsalRow
+from roundsman.ledger.transaction import NowMs, insert_new, writing
+from roundsman.rollback.rules.plan import Leg, LegResult, LegState
 
 #: How long a lease holds unless it is renewed. A command is ended before it is over: see `MAX_UNRENEWED_SECONDS`.
 LEASE_SECONDS = 60.0

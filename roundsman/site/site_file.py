@@ -12,10 +12,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from croniter import croniter
 
 from roundsman.folders import files_of
-from roundsman.report.rules.nearest import did_you_mean, nearest
-from roundsman.report.rules.text import without_credentials
+from roundsman.report.rules.text import did_you_mean, nearest, without_credentials
 from roundsman.site.rules.first_look import address_meant, infer
-from roundsman.site.rules.schedule import cron
+from roundsman.site.rules.promises import cron
 from roundsman.site.rules.site import Schedule, Site
 from roundsman.site.rules.site_file import Conflict, Problem, SiteFileError, read
 

@@ -1,9 +1,9 @@
-"""What the ledger knows of a site, in a few bounded queries. To be called in a thread of its own."""
+"""What the ledger knows of a site, also around a release, in bounded queries. To be called in a thread of its own."""
 
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -17,23 +17,31 @@ from sqlmodel import col
 from roundsman.database.database_file import all_databases, check_database
 from roundsman.database.rules.promise import Database, as_site
 from roundsman.ledger.ledger import command_hash, file_size, has_happened, known, use_ledger
-from roundsman.ledger.releases import read_releases
-from roundsman.ledger.rounds import REVIEW, ROUND, rounds_around
+from roundsman.ledger.releases import REVIEW, ROUND, last_look_before, read_releases, rounds_around
 from roundsman.ledger.rules.releases import deployments
-from roundsman.ledger.tables_rounds import FindingRow, RehearsalRow, RunRow, VerdictRow
-from roundsman.ledger.tables_service import HealthRow, JobEventRow, LatencyRow, SlotRow, WatchRow
+from roundsman.ledger.tables import (
+    FindingRow,
+    HealthRow,
+    JobEventRow,
+    LatencyRow,
+    RehearsalRow,
+    RunRow,
+    SlotRow,
+    VerdictRow,
+    WatchRow,
+)
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import scrubbed
 from roundsman.report.rules.verdict import Outcome
 from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy, cron
 from roundsman.site.rules.release import Release
-from roundsman.site.rules.schedule import cron
 from roundsman.site.rules.site import RELEASE, Site
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import zone
 from roundsman.status.rules.answers import reviewed, timing, unreviewed
+from roundsman.status.rules.change import compare
 from roundsman.status.rules.facts import (
     DAYS,
     Facts,
@@ -51,9 +59,10 @@ from roundsman.status.rules.facts import (
 )
 from roundsman.status.rules.standing import Promises
 from roundsman.status.standing import read_promises, read_review
-from roundsman.timing.comparisons import last_ratios
+from roundsman.timing.comparisons import last_ratios, read_rounds, rounds_of
 from roundsman.timing.rules.judge import CHECK as TIMED
 from roundsman.timing.rules.judge import UP as SAYS_UP
+from roundsman.timing.rules.judge_before_after import MAX_ROUNDS, RoundTimes
 from roundsman.timing.rules.slowness import Memory, state_of
 from roundsman.timing.samples import times_of
 from roundsman.watch.slots import BLIND
@@ -399,3 +408,53 @@ def read_rehearsals(session: Session, site: Site) -> dict[str, Rehearsal | None]
         for name, digest in commands.items()
     }
     return {name: one or of_other(last_rehearsal_of(session, site.site, name)) for name, one in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRounds:
+    """A release, and the rounds of its site before and after it; `why` says why there are none."""
+
+    release: Release | None = None
+    before: tuple[RoundTimes, ...] = ()
+    after: tuple[RoundTimes, ...] = ()
+    claims: tuple[Outcome, str] | None = None
+    """What became of everything else that rounds claim; None when it is not the last release."""
+    why: str = ""
+
+
+async def find_around(site: Site, version: str) -> ReleaseRounds:
+    """The rounds around a release, the last one when `version` is empty."""
+    return await asyncio.to_thread(_find, site, version)
+
+
+def around(session: Session, site: Site, version: str, now: datetime) -> ReleaseRounds:
+    """As `find_around`, in an open ledger."""
+    made = deployments(read_releases(session, site.site))
+    place = next((at for at in reversed(range(len(made))) if version in {"", made[at].version}), None)
+    if place is None:
+        known = ", ".join(one.version for one in made[-5:]) or "none"
+        return ReleaseRounds(
+            why=f"no release {version} is known (known: {known})" if version else "no release is known yet"
+        )
+    release = made[place]
+    last = place == len(made) - 1
+    until = [] if last else [col(RunRow.started_at) < made[place + 1].seen_at]
+    # What ran between two looks at the version page nobody knows.
+    old_until = last_look_before(session, site.site, release.seen_at) or release.seen_at
+    rounds = rounds_of(site.site).limit(MAX_ROUNDS)
+    before = rounds.where(col(RunRow.ended_at) <= old_until).order_by(col(RunRow.started_at).desc())
+    after = rounds.where(col(RunRow.started_at) >= release.seen_at, *until).order_by(col(RunRow.started_at))
+    claims = _claims(release, read_facts(session, site, now)) if last else None
+    return ReleaseRounds(release, read_rounds(session, before)[::-1], read_rounds(session, after), claims)
+
+
+def _claims(release: Release, facts: Facts) -> tuple[Outcome, str] | None:
+    if facts.before is None or facts.after is None:
+        return Outcome.UNKNOWN, "there is no whole round on both sides of it"
+    outcome, says, details = compare(release.version, facts.before, facts.after)
+    return outcome, "; ".join([says.rstrip("."), *(one for one in details if not one.endswith("not compared"))])
+
+
+def _find(site: Site, version: str) -> ReleaseRounds:
+    with use_ledger() as engine, Session(engine) as session:
+        return around(session, site, version, datetime.now(UTC))

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import keep_release
-from roundsman.ledger.tables_service import HealthRow
+from roundsman.ledger.tables import HealthRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.probe.ask import ask
 from roundsman.report.rules.exchange import Exchange, Probe

@@ -12,9 +12,8 @@ from sqlmodel import col
 
 from roundsman.database.rules.promise import Database
 from roundsman.ledger.ledger import has_happened
-from roundsman.ledger.rounds import REVIEW, ROUND
-from roundsman.ledger.tables_rounds import FindingRow, RunRow, VerdictRow
-from roundsman.ledger.tables_sweeps import SWEEP, read_groups
+from roundsman.ledger.releases import REVIEW, ROUND
+from roundsman.ledger.tables import SWEEP, FindingRow, RunRow, VerdictRow, read_groups
 from roundsman.purge.rules import judge as targeted_purge
 from roundsman.purge.rules import queue as purge_queue
 from roundsman.report.rules.grouping import merged, urgency

@@ -12,9 +12,8 @@ from typing import Any, BinaryIO, Self
 
 from sqlalchemy import Engine, Row, insert, select, update
 
-from roundsman.ledger.insert import insert_new
-from roundsman.ledger.tables_sweeps import LISTING, SHARD, SWEEP, write_groups
-from roundsman.ledger.transaction import writing
+from roundsman.ledger.tables import LISTING, SHARD, SWEEP, write_groups
+from roundsman.ledger.transaction import insert_new, writing
 from roundsman.report.rules.durations import rounded
 from roundsman.site.rules.site import Site
 from roundsman.sweep.rules.judge import BUCKETS, Begun, bucket, edition_of, shards, unread_sitemap

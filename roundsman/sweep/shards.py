@@ -22,11 +22,9 @@ from roundsman.batch.attempt import Batch
 from roundsman.batch.rules import Applied, Status
 from roundsman.batch.running import Report, run
 from roundsman.batch.sources import Chunk, Row
-from roundsman.ledger.insert import insert_many
 from roundsman.ledger.ledger import use_ledger_async
-from roundsman.ledger.tables_imports import JOB
-from roundsman.ledger.tables_sweeps import PAGE, SHARD, SWEEP, read_groups, write_groups
-from roundsman.ledger.transaction import NowMs, writing
+from roundsman.ledger.tables import JOB, PAGE, SHARD, SWEEP, read_groups, write_groups
+from roundsman.ledger.transaction import NowMs, insert_many, writing
 from roundsman.probe.ask import user_agent
 from roundsman.probe.probe import Prober
 from roundsman.report.rules.exchange import Probe

@@ -14,9 +14,8 @@ from roundsman.report.rules.report import Report, markdown
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.release import Release
-from roundsman.timing.comparisons import last_ratios
+from roundsman.timing.comparisons import last_ratios, past
 from roundsman.timing.pictures import Course, courses, forest, spreads
-from roundsman.timing.rounds import past
 from roundsman.timing.rules.change_points import ChangeKind
 from roundsman.timing.rules.drift import ROUNDS, attributed, changed
 from roundsman.timing.rules.histogram import Histogram

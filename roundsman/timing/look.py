@@ -4,8 +4,7 @@ import random
 import secrets
 
 from roundsman.http.target import with_query
-from roundsman.probe.ask import ask, ask_apart, outside, user_agent
-from roundsman.probe.probe_process import probe_apart
+from roundsman.probe.ask import ask, ask_apart, outside, probe_apart, user_agent
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.promises import Rule

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.ledger.rules.samples import DAY_SECONDS, FIVE_MINUTES_SECONDS, HOUR_SECONDS, start_of
-from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.ledger.transaction import writing_session
 from roundsman.timing.rules.histogram import Histogram
 

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from roundsman.ledger.base import LedgerTable
-from roundsman.ledger.insert import insert_new
 from roundsman.ledger.ledger import use_ledger
 from roundsman.ledger.releases import read_releases
 from roundsman.ledger.rules.releases import release_at
@@ -31,8 +30,8 @@ from roundsman.ledger.rules.samples import (
     Window,
     start_of,
 )
-from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
-from roundsman.ledger.transaction import writing_session
+from roundsman.ledger.tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.transaction import insert_new, writing_session
 from roundsman.timing.rollup import measured, roll_up
 from roundsman.timing.rules.histogram import Histogram
 

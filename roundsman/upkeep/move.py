@@ -12,11 +12,10 @@ from sqlalchemy.exc import DataError
 from sqlmodel import col
 
 from roundsman.ledger.days import DAYS_AHEAD, make_days
-from roundsman.ledger.every_table import CATALOGUE
-from roundsman.ledger.insert import insert_values
 from roundsman.ledger.ledger import VARIABLE, LedgerError, use_ledger
 from roundsman.ledger.rules.retention import EXCHANGES
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, RunRow
+from roundsman.ledger.tables import CATALOGUE, EvidenceLink, ExchangeRow, RunRow
+from roundsman.ledger.transaction import insert_values
 
 #: Rows that are in memory at a time.
 BATCH_ROWS = 5000

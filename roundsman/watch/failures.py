@@ -10,12 +10,9 @@ from sqlmodel import col
 from roundsman.alerts.alerts import JOB, last_release, tell_of_job
 from roundsman.alerts.rules.notice import Notice
 from roundsman.alerts.rules.runbook import Command, Runbook
-from roundsman.ledger.insert import insert_row
 from roundsman.ledger.ledger import command_hash, known
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
-from roundsman.ledger.tables_service import IncidentRow, JobEventRow
-from roundsman.ledger.transaction import clock, writing_session
+from roundsman.ledger.tables import IncidentRow, JobEventRow, OutboxRow, RehearsalRow, RunRow
+from roundsman.ledger.transaction import clock, insert_row, writing_session
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.site.rules.release import Release
 

@@ -11,11 +11,8 @@ from sqlmodel import col
 
 from roundsman.alerts.alerts import JOB, job_is_well, operators, tell_of_job
 from roundsman.alerts.rules.notice import Notice
-from roundsman.ledger.insert import insert_row
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_rounds import RunRow
-from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
-from roundsman.ledger.transaction import rows_changed, writing_session
+from roundsman.ledger.tables import IncidentRow, JobEventRow, OutboxRow, RunRow, SlotRow, WatchRow
+from roundsman.ledger.transaction import insert_row, rows_changed, writing_session
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.site.site_file import load
 from roundsman.watch.rules.slots import (

@@ -8,8 +8,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from flows.tasks.alerts import tell
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_service import AlertRow
+from roundsman.ledger.tables import AlertRow, OutboxRow
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 from roundsman.site.rules.site import Site

@@ -6,7 +6,7 @@ import pytest
 
 from roundsman.alerts.rules.alert import Alert, IncidentLevel, MessageKind, advance, changes, let_go, notified
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LETTERS = {"P": Outcome.PASS, "W": Outcome.WARN, "U": Outcome.UNKNOWN, "F": Outcome.FAIL}

@@ -15,9 +15,7 @@ from flows.tasks.alerts import tell, tell_new_channels
 from roundsman.alerts.alerts import enqueue
 from roundsman.alerts.rules.notice import Notice
 from roundsman.ledger.ledger import alembic_config, command_hash
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_rounds import RehearsalRow
-from roundsman.ledger.tables_service import ReleaseRow
+from roundsman.ledger.tables import OutboxRow, RehearsalRow, ReleaseRow
 from roundsman.purge.rules.queue import QueueRun, judge
 from roundsman.report.rules.verdict import Outcome, Severity
 from tests.alerts.telling import (

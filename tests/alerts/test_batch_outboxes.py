@@ -7,8 +7,7 @@ import pytest
 
 from flows.jobs.watch_jobs import watch
 from flows.tasks.alerts import deliver_targets
-from roundsman.alerts.batch_outboxes import target_outboxes, target_variables
-from roundsman.alerts.outbox import Delivered
+from roundsman.alerts.outbox import Delivered, target_outboxes, target_variables
 from roundsman.batch import open_target
 from tests.alerts.test_outbox_machines import a_purge, edge, enqueue, site, target
 

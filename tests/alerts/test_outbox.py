@@ -17,8 +17,8 @@ from roundsman.alerts import outbox as room
 from roundsman.alerts.alerts import enqueue
 from roundsman.alerts.outbox import Delivered, dead_letters
 from roundsman.alerts.rules.notice import MAX_LINES, Notice
-from roundsman.ledger.outbox import OutboxRow
 from roundsman.ledger.rules.delivery import DeliveryFailure
+from roundsman.ledger.tables import OutboxRow
 from roundsman.report.rules.verdict import Outcome
 from tests.alerts.telling import a_report, keep_site, outbox, told, verdict, webhook, written
 from tests.ledger.rounds import python

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from flows.tasks.alerts import deliver
 from roundsman.alerts.outbox import Delivered, dead_letters
-from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables import OutboxRow
 from roundsman.report.rules.verdict import Outcome, Severity
 from tests.alerts.telling import START, a_report, keep_site, outbox, told, verdict, written
 from tests.pagers import API_KEY, ROUTING_KEY, pagers

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
-from roundsman.site.rules.schedule import cron, minute
+from roundsman.site.rules.promises import cron, minute
 
 WHOLE = {
     "owner": "web-platform",

@@ -21,7 +21,7 @@ from roundsman.batch.attempt import Attempt
 from roundsman.batch.events import Teller
 from roundsman.batch.target import has_tables, prepare
 from roundsman.ledger import transaction
-from roundsman.ledger.outbox import OutboxRow
+from roundsman.ledger.tables import OutboxRow
 from tests.batch.work import (
     add,
     asked,

@@ -19,8 +19,7 @@ from blocks.squid import Squid
 from blocks.varnish import Varnish
 from blocks.vercel import Vercel
 from roundsman.purge.rules.order import By, Order, PurgeError, Receipt
-from roundsman.purge.rules.queue import SLOWEST_EDGE_SECONDS
-from roundsman.purge.rules.token_bucket import Bucket, full, take
+from roundsman.purge.rules.queue import SLOWEST_EDGE_SECONDS, Bucket, full, take
 from tests.blocks.vendors import AZURE, NODE, SECRET, VENDORS, hosted, slug
 from tests.blocks.wire import Wire
 from tests.vendor_api import VendorApi

@@ -11,8 +11,8 @@ import uuid
 import httpx
 import pytest
 
+from blocks.akamai import EdgeGrid
 from blocks.cloudfront import CloudFront, SigV4
-from blocks.edgegrid import EdgeGrid
 from blocks.netlify import Netlify
 from blocks.nginx import NginxRefresh
 from blocks.squid import Squid

@@ -7,8 +7,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.ledger.ledger import write_round
 from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
-from roundsman.ledger.tables_rounds import RunRow
-from roundsman.ledger.tables_service import LatencyRow
+from roundsman.ledger.tables import LatencyRow, RunRow
 from roundsman.report.rules.series import Ratio
 from roundsman.timing.comparisons import write_ratios
 from roundsman.timing.samples import record_samples

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from flows.__main__ import main
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.releases import keep_release
-from roundsman.ledger.tables_rounds import RunRow
-from roundsman.ledger.tables_service import ComparisonRow, LatencyRow
+from roundsman.ledger.tables import ComparisonRow, LatencyRow, RunRow
 from roundsman.site.rules.release import Release, ReleaseSource
 from tests.edges.lab import Origin, Varnish
 from tests.jobs.conftest import articles, site

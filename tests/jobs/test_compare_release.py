@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from flows.__main__ import main
 from flows.jobs.compare_release import _telling
-from roundsman.ledger.tables_rounds import FindingRow, RunRow
+from roundsman.ledger.tables import FindingRow, RunRow
 from roundsman.report.rules.verdict import Outcome
 from tests.alerts.telling import a_report, verdict
 from tests.edges.lab import Origin, Varnish

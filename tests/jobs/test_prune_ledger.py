@@ -16,9 +16,9 @@ from flows.jobs.prune_ledger import prune_ledger, summary_of
 from flows.tasks.results import GRACE, KEY_PREFIX, delete_expired_results
 from flows.tasks.timing import keep_samples
 from roundsman.ledger.ledger import VARIABLE, open_ledger
+from roundsman.ledger.rules.retention import COMFORT_BYTES
 from roundsman.ledger.rules.samples import Sample, SampleKey
-from roundsman.ledger.rules.size import COMFORT_BYTES
-from roundsman.ledger.tables_samples import SampleRow
+from roundsman.ledger.tables import SampleRow
 from roundsman.timing.samples import record_samples
 from roundsman.upkeep.prune import Pruned
 from tests.make import site

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from flows.__main__ import main
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.tables_rounds import RehearsalRow, RunRow
+from roundsman.ledger.tables import RehearsalRow, RunRow
 from tests.releases import NOOP, serving, took
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]

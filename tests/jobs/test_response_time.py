@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.tables_samples import HistogramRow, SampleKeyRow, SampleRow
+from roundsman.ledger.tables import HistogramRow, SampleKeyRow, SampleRow
 from tests.jobs.conftest import articles, site
 
 pytestmark = [pytest.mark.harness, pytest.mark.slow]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from flows.__main__ import main
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables import RunRow
 from tests.database.migrating import Project
 from tests.database.reviewing import file, run
 

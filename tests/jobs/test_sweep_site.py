@@ -19,7 +19,7 @@ from flows.jobs.sweep_site import sweep_site
 from flows.tasks import sweep as tasks
 from flows.tasks.site import check
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.tables_sweeps import PAGE, SHARD
+from roundsman.ledger.tables import PAGE, SHARD
 from roundsman.report.rules.verdict import Outcome
 from roundsman.sweep.listing import unpacked
 from tests import service

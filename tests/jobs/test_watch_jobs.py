@@ -18,8 +18,7 @@ from sqlalchemy.orm import Session
 
 from flows.jobs.watch_jobs import watch, watch_jobs
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_service import JobEventRow, SlotRow, WatchRow
+from roundsman.ledger.tables import JobEventRow, OutboxRow, SlotRow, WatchRow
 from tests import service
 from tests.jobs import watched
 from tests.ports import free_port

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger import days as ledger_days
 from roundsman.ledger.days import DAYS_AHEAD, make_days
 from roundsman.ledger.ledger import alembic_config, open_ledger, write_round
-from roundsman.ledger.tables_rounds import RunRow
+from roundsman.ledger.tables import RunRow
 from roundsman.upkeep.prune import prune_all, would_prune
 from tests.ledger.rounds import EMPTY, FULL, a_round, counted, python
 from tests.timing.test_samples import NOW

@@ -5,9 +5,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from roundsman.batch.errors import transient
-from roundsman.ledger.insert import insert_many
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.tables_sweeps import PAGE
+from roundsman.ledger.tables import PAGE
+from roundsman.ledger.transaction import insert_many
 
 COLUMNS = ["sweep_id", "shard", "position", "status", "outcome", "state", "first_byte", "size"]
 #: What a text format would have to escape.

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from flows.tasks.ledger import record
 from flows.tasks.rollback import find_rehearsals
-from roundsman.ledger import insert
-from roundsman.ledger.insert import insert_many
+from roundsman.ledger import transaction
 from roundsman.ledger.ledger import command_hash, last_rehearsal, write_round
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.tables import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
+from roundsman.ledger.transaction import insert_many
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
@@ -131,7 +131,7 @@ def in_the_middle_of(table: str, do: Callable[[], object]) -> Iterator[None]:
 
         insert_many(connection, into, columns, some())
 
-    with mock.patch.object(insert, "insert_many", half):
+    with mock.patch.object(transaction, "insert_many", half):
         yield
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roundsman.probe.probe_process import probe_apart
+from roundsman.probe.ask import probe_apart
 from roundsman.report.rules.exchange import Probe
 from roundsman.site.rules.site import Manners
 from tests.edges.conftest import origin
@@ -19,7 +19,7 @@ MANNERS = Manners(rate=500, timeout="20s")
 def children():
     """Processes of ours that run a sampler."""
     here = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [pid for pid in here if "roundsman.probe.probe_process" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [pid for pid in here if "roundsman.probe.ask" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 async def ask(*urls):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from roundsman.alerts.rules.alert import STEADY, Alert, MessageKind, advance, let_go, notified
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 
 GONE = None
 policies = st.builds(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundsman.purge.rules.token_bucket import Bucket, full, take
+from roundsman.purge.rules.queue import Bucket, full, take
 
 FIVE = Bucket(per_second=2, burst=5)
 

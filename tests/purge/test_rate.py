@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from blocks.cloudflare import Cloudflare
 from blocks.varnish import Varnish
-from roundsman.purge.rate import VendorPace, paced
+from roundsman.purge.queue import VendorPace, paced
 from roundsman.purge.rules.order import By, PurgeError, Rate
 from roundsman.purge.send import gate
 from tests.purge.queueing import above, kept, ledger

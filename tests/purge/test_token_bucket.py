@@ -1,6 +1,6 @@
 """The arithmetic of a token bucket."""
 
-from roundsman.purge.rules.token_bucket import Bucket, TokenLevel, blocked, full, take
+from roundsman.purge.rules.queue import Bucket, TokenLevel, blocked, full, take
 
 FIVE = Bucket(per_second=2, burst=5)
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from roundsman.report.rules.sentinel import shows
+from roundsman.report.rules.visitor import shows
 from tests.make import exchange
 
 VALUE = "Ada Lovelace+1 <ada@members.test> é/\"'&"

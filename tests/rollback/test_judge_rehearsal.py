@@ -9,15 +9,14 @@ from roundsman.report.rules.report import Report
 from roundsman.rollback.rules.judge_rehearsal import (
     RehearsalOutcome,
     ReleaseRehearsal,
+    SettingDifference,
     SettingsComparison,
     judge,
     proves,
     rehearsal_json,
     took,
 )
-from roundsman.rollback.rules.legs import COURSE, Ending, Leg, LegResult, LegState, RehearsalState
-from roundsman.rollback.rules.plan import RehearsalPlan
-from roundsman.rollback.rules.settings import SettingDifference
+from roundsman.rollback.rules.plan import COURSE, Ending, Leg, LegResult, LegState, RehearsalPlan, RehearsalState
 from tests.make import site
 
 SHOP = site(release={"deploy": ["make", "out"], "rollback": ["make", "back"]})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.rollback.rules.legs import (
+from roundsman.rollback.rules.plan import (
     COURSE,
     Ending,
     Leg,

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from roundsman.ledger.ledger import command_hash, last_rehearsal, open_ledger
 from roundsman.rollback.rehearse import RehearsalRefused
 from roundsman.rollback.rules.fingerprint import Fingerprint, PageFingerprint
-from roundsman.rollback.rules.legs import COURSE, Ending, Leg, LegState, is_safe, where
+from roundsman.rollback.rules.plan import COURSE, Ending, Leg, LegState, is_safe, where
 from roundsman.rollback.steps import LegFailedError
 from roundsman.rollback.store import RehearsalTakenOverError, steps_of
 from tests.releases import (

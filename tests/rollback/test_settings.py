@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.rollback.rules.settings import SettingsError, differences, hashed
+from roundsman.rollback.rules.judge_rehearsal import SettingsError, differences, hashed
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 from roundsman.site.rules.site_file import SiteFileError, read
 
 GOOD = """\

@@ -7,7 +7,7 @@ import pytest
 
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from roundsman.ledger.rules.releases import deployments
-from roundsman.ledger.rules.size import COMFORT_BYTES
+from roundsman.ledger.rules.retention import COMFORT_BYTES
 from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome

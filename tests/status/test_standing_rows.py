@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.database.rules.promise import Database
 from roundsman.ledger.ledger import write_round
-from roundsman.ledger.tables_sweeps import SweepRow, write_groups
+from roundsman.ledger.tables import SweepRow, write_groups
 from roundsman.report.rules.verdict import Finding, Outcome, Severity, Verdict
 from roundsman.status.rules.answers import status
 from roundsman.status.rules.facts import Question

@@ -8,7 +8,7 @@ from sqlalchemy import delete
 
 from flows.tasks import sweep
 from roundsman.ledger.ledger import use_ledger
-from roundsman.ledger.tables_sweeps import SHARD, SWEEP
+from roundsman.ledger.tables import SHARD, SWEEP
 from roundsman.sweep import sitemaps
 from roundsman.sweep.sitemaps import RobotsError
 from tests.database.shop import serving

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from roundsman.batch.sources import digest
 from roundsman.ledger.ledger import open_ledger
-from roundsman.ledger.tables_sweeps import PAGE, SHARD
+from roundsman.ledger.tables import PAGE, SHARD
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.site import Site
 from roundsman.sweep import shards, sitemaps

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from roundsman.timing.rules.aligned_ranks import Rounds, location, needed, shift, tail
+from roundsman.timing.rules.interleaving import Rounds, location, needed, shift, tail
 
 
 def rounds(*each):

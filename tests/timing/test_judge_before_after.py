@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.timing.rules.before_after_verdict import judge, judge_claims, told
-from roundsman.timing.rules.judge_before_after import RoundTimes, Timed, compare
+from roundsman.timing.rules.judge_before_after import RoundTimes, Timed, compare, judge, judge_claims, told
 from tests.make import site
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from roundsman.timing.rules.aligned_ranks import Shift, Tail
-from roundsman.timing.rules.interleaving import Arm
+from roundsman.timing.rules.interleaving import Arm, Shift, Tail
 from roundsman.timing.rules.judge_side_by_side import Speed, Word, compare, settle
 from tests.timing.arms import answers, only
 

@@ -6,12 +6,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from roundsman.ledger.releases import keep_release
-from roundsman.ledger.tables_rounds import FindingRow, RunRow, VerdictRow
-from roundsman.ledger.tables_service import LatencyRow
+from roundsman.ledger.tables import FindingRow, LatencyRow, RunRow, VerdictRow
 from roundsman.site.rules.release import Release, ReleaseSource
-from roundsman.status.around_release import around
-from roundsman.status.facts import read_facts
-from roundsman.timing.rounds import past
+from roundsman.status.facts import around, read_facts
+from roundsman.timing.comparisons import past
 from roundsman.timing.rules.slowness import SlownessState
 from tests.status.test_facts import site
 from tests.watch.weeks import NOW

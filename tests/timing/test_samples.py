@@ -18,7 +18,7 @@ from roundsman.ledger.rules.samples import (
     SampleKey,
     start_of,
 )
-from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.report.rules.quantiles import quantile
 from roundsman.timing.rollup import roll_up
 from roundsman.timing.rules.histogram import ERROR, Histogram

@@ -3,8 +3,7 @@
 import pytest
 
 from roundsman.timing.rules.interleaving import Arm
-from roundsman.timing.rules.judge_side_by_side import compare
-from roundsman.timing.rules.side_by_side_verdict import judge
+from roundsman.timing.rules.judge_side_by_side import compare, judge
 from tests.make import site
 from tests.timing.arms import answers, only
 

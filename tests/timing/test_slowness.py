@@ -3,7 +3,7 @@
 import pytest
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 from roundsman.timing.rules.slowness import Memory, SlownessState, remembered, state_of
 
 P, W, U, F = Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL

@@ -7,9 +7,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import write_round
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow
-from roundsman.ledger.tables_service import AlertRow
+from roundsman.ledger.tables import AlertRow, ImportChunkRow, ImportJobRow, OutboxRow
 from tests.ledger.rounds import VERDICTS, a_round
 from tests.timing.test_samples import NOW
 

@@ -11,11 +11,10 @@ from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import open_ledger
 from roundsman.ledger.rules.retention import FOR_EVER, RETENTION, table
 from roundsman.ledger.rules.samples import DAY_SECONDS, FIVE_MINUTES_SECONDS, HOUR_SECONDS
-from roundsman.ledger.tables_samples import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
+from roundsman.ledger.tables import HistogramRow, SampleDueRow, SampleKeyRow, SampleRow
 from roundsman.timing.rollup import roll_up
 from roundsman.timing.samples import history, record_samples
-from roundsman.upkeep.prune import give_back, prune_all, would_prune
-from roundsman.upkeep.prune_samples import prune_samples
+from roundsman.upkeep.prune import give_back, prune_all, prune_samples, would_prune
 from tests.ledger.rounds import python
 from tests.timing.test_samples import HIT, MISS, NOW, samples, waiting
 from tests.upkeep.aging import OLD, alert, batch_job, count, everything, left, message, write
@@ -133,10 +132,10 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from sqlalchemy import event
-from roundsman.upkeep import prune_rows, prune_samples
+from roundsman.upkeep import prune
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
-prune_samples.BATCH_ROWS = 50
+prune.SAMPLE_BATCH_ROWS = 50
 engine = open_ledger(sys.argv[1])
 
 @event.listens_for(engine, "after_cursor_execute")
@@ -167,10 +166,10 @@ def test_a_pass_that_was_killed_and_made_again_gives_the_same(ledger, url, tmp_p
 BESIDE = """
 import sys
 from datetime import datetime
-from roundsman.upkeep import prune_rows, prune_samples
+from roundsman.upkeep import prune
 from roundsman.ledger.ledger import open_ledger
 from roundsman.upkeep.prune import prune_all
-prune_samples.BATCH_ROWS = 7
+prune.SAMPLE_BATCH_ROWS = 7
 engine = open_ledger(sys.argv[1])
 prune_all(engine, datetime.fromisoformat(sys.argv[2]))
 """

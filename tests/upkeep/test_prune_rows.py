@@ -6,20 +6,30 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_imports import ImportChunkRow, ImportJobRow, ImportRowErrorRow
-from roundsman.ledger.tables_purges import PublishedChangeRow
-from roundsman.ledger.tables_rounds import EvidenceLink, ExchangeRow, FindingRow, RehearsalRow, RunRow, VerdictRow
-from roundsman.ledger.tables_service import (
+from roundsman.ledger.tables import (
     AlertRow,
+    EvidenceLink,
+    ExchangeRow,
+    FindingRow,
     HealthRow,
+    ImportChunkRow,
+    ImportJobRow,
+    ImportRowErrorRow,
     IncidentRow,
     JobEventRow,
     LatencyRow,
+    OutboxRow,
+    PublishedChangeRow,
+    RehearsalRow,
+    RunRow,
     SlotRow,
+    SweepGroupRow,
+    SweepPageRow,
+    SweepRow,
+    SweepShardRow,
+    VerdictRow,
     WatchRow,
 )
-from roundsman.ledger.tables_sweeps import SweepGroupRow, SweepPageRow, SweepRow, SweepShardRow
 from roundsman.upkeep.prune import prune_all
 from roundsman.watch.slots import BLIND
 from tests.ledger.rounds import VERDICTS

@@ -18,9 +18,7 @@ from flows.tasks.watch import bounded, mark_reported, notify_failure
 from roundsman.alerts.rules.notice import Notice
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, Runbook
 from roundsman.ledger.ledger import command_hash, open_ledger, write_round
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_rounds import RehearsalRow
-from roundsman.ledger.tables_service import IncidentRow, JobEventRow, ReleaseRow
+from roundsman.ledger.tables import IncidentRow, JobEventRow, OutboxRow, RehearsalRow, ReleaseRow
 from roundsman.watch.failures import write_failure
 from tests import service
 from tests.ledger.rounds import a_round

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from flows.tasks.alerts import tell_new_channels
 from roundsman.alerts.rules.notice import Notice
 from roundsman.ledger.ledger import write_round
-from roundsman.ledger.outbox import OutboxRow
-from roundsman.ledger.tables_service import IncidentRow, JobEventRow, SlotRow, WatchRow
+from roundsman.ledger.tables import IncidentRow, JobEventRow, OutboxRow, SlotRow, WatchRow
 from roundsman.watch import slots
 from roundsman.watch.rules.slots import EXTRA_RUN, SELF_TEST, RecordedRun, Run, Slot, SlotState
 from roundsman.watch.slots import JudgedSlot, RunTrouble, WatchFindings

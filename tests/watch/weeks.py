@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import write_round
-from roundsman.ledger.tables_service import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
+from roundsman.ledger.tables import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
 from roundsman.report.rules.series import Series
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import KEPT_ROUNDS, AlertPolicy
+from roundsman.site.rules.promises import KEPT_ROUNDS, AlertPolicy
 
 #: So many changes between good and bad in so many rounds are flapping: a recovery then takes STEADY good rounds.
 FLAPS, WINDOW, STEADY = 5, 10, 5

@@ -12,7 +12,7 @@ from roundsman.http.cache_status import CacheState, OriginContacted, cache_state
 from roundsman.http.copies import AGE_GRAIN_SECONDS, difference, kept, states
 from roundsman.http.freshness import age, dated, wants_a_question
 from roundsman.http.rfc9111_reuse import Decision, HttpRequest, HttpResponse, Reuse, judge
-from roundsman.http.vendor_cookies import OF_EDGE, STICKY
+from roundsman.http.vendor_headers import OF_EDGE, STICKY
 from roundsman.report.rules.exchange import Exchange, cookie_of
 from roundsman.report.rules.text import shortened
 from roundsman.report.rules.verdict import Claim, Finding, Outcome

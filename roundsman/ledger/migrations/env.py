@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from roundsman.ledger.days import compared
-from roundsman.ledger.every_table import CATALOGUE
+from roundsman.ledger.tables import CATALOGUE
 
 #: Any number that nothing else in the database locks.
 LOCK = 0x726F756E64

@@ -13,9 +13,8 @@ from roundsman.purge.rules.plan import PurgeRequest, unguarded_request
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
 from roundsman.report.rules.redaction import without_random_names
-from roundsman.report.rules.sentinel import shows
 from roundsman.report.rules.verdict import Finding
-from roundsman.report.rules.visitor import Step, Visitor, cast, leaks
+from roundsman.report.rules.visitor import Step, Visitor, cast, leaks, shows
 from roundsman.site.rules.promises import Audience, Rule
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_edge import targeted_of

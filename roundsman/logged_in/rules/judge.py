@@ -13,7 +13,7 @@ from roundsman.cache.rules.plain_visits import cookie_names
 from roundsman.http.cache_status import cache_state
 from roundsman.http.copies import by_rfc, observed, states, tells
 from roundsman.http.freshness import kept_out, storable
-from roundsman.http.vendor_cookies import STICKY
+from roundsman.http.vendor_headers import STICKY
 from roundsman.logged_in.rules import cleanup, deception, unkeyed_headers
 from roundsman.logged_in.rules.claims import (
     BYPASS,

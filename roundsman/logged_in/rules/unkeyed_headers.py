@@ -12,9 +12,8 @@ from roundsman.logged_in.rules.claims import ECHOED, INJECTED
 from roundsman.logged_in.rules.deception import REFUSED
 from roundsman.logged_in.rules.private_key import Query, own, probe
 from roundsman.report.rules.exchange import Exchange, Probe
-from roundsman.report.rules.sentinel import shows
 from roundsman.report.rules.verdict import Finding, Outcome
-from roundsman.report.rules.visitor import STRANGER
+from roundsman.report.rules.visitor import STRANGER, shows
 from roundsman.site.rules.site import Site
 
 #: What an origin may build addresses or pages from, and a key seldom holds.

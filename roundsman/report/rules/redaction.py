@@ -8,10 +8,9 @@ from typing import Any
 
 from roundsman.report.rules.exchange import TELLING, Exchange, cookie_of
 from roundsman.report.rules.grouping import urgency
-from roundsman.report.rules.sentinel import stands_in
 from roundsman.report.rules.text import hidden, shortened, without_credentials
 from roundsman.report.rules.verdict import Finding, Verdict
-from roundsman.report.rules.visitor import Visitor
+from roundsman.report.rules.visitor import Visitor, stands_in
 
 #: Characters from which on a part of a session's header is looked for: a shorter one stands in many places by chance.
 MIN_SECRET_CHARACTERS = 8

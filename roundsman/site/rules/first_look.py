@@ -4,7 +4,7 @@ import difflib
 import re
 from urllib.parse import urlsplit
 
-from roundsman.report.rules.nearest import nearest
+from roundsman.report.rules.text import nearest
 from roundsman.site.rules.promises import Audience, CachePromise, Examples, Rollback, Rule
 from roundsman.site.rules.site import Site
 

@@ -1,6 +1,8 @@
-"""What a rule of a site promises: who may share a page, when the edge is passed by, how quickly, and the way back."""
+"""What a site file promises: who may share a page, how quickly it comes, the way back, and whom to notify."""
 
+import hashlib
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Self
@@ -8,7 +10,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from roundsman.report.rules.durations import Duration, Span, spoken
-from roundsman.site.rules.field_types import Condition, HeaderName, KeyPart, Model, Name, Path, Text
+from roundsman.site.rules.field_types import Address, Condition, EnvName, HeaderName, KeyPart, Model, Name, Path, Text
 from roundsman.site.rules.url_spelling import spelled
 
 #: A drill holds its round up for so long.
@@ -247,3 +249,105 @@ def _stars(pattern: str, *, to_end: bool = False) -> str:
     else:
         ending = r"\Z" if to_end else ""
     return first + "".join(f"(?>[^/]*?{part})" for part in others) + ending
+
+
+STAGING, PRODUCTION = "staging", "production"
+#: Of every response; what differs by itself, such as Date, is not among them.
+HEADERS = ("cache-control", "content-type", "location", "vary")
+
+
+class Environment(Model):
+    """One place where the release runs."""
+
+    base_url: Address | None = None
+    """Scheme and host, without a path; the site's own when left out."""
+    env: dict[EnvName, Text] = Field(default_factory=dict)
+    """Variables that tell the commands where they are, such as DEPLOY_TO: staging. They are shown: a secret comes from
+    the environment of whatever runs the job."""
+    settings: tuple[Text, ...] = ()
+    """A command, as a list of words, that prints the settings of this environment as NAME=VALUE, one a line (or with a
+    zero byte after each, as `env -0` does). It only reads. Values are compared and never kept."""
+
+
+class Environments(Model):
+    """Where the release runs."""
+
+    staging: Environment | None = None
+    """Where a release is rehearsed, and no reader is."""
+    production: Environment | None = None
+
+
+class Drill(Model):
+    """How a release is rehearsed."""
+
+    pages: tuple[Path, ...] = Field(default=(), max_length=20)
+    """Pages that must be the same before the release and after its rollback; the first cached example of each rule
+    when left out."""
+    headers: tuple[HeaderName, ...] = HEADERS
+    """Headers of these pages that must be the same too."""
+    timeout: Duration = Field(default=900.0, gt=0, le=3600)
+    """After this time a command is killed with everything it started."""
+    settle: Duration = Field(default=60.0, ge=0, le=900)
+    """The time in which the site answers as it should once a command has ended."""
+    schema_stays: bool = False
+    """Whether the rollback leaves the database's schema as the deploy made it, so that the old release runs on the new
+    one (expand first, contract later). Else the schema must be back as well."""
+    differs: tuple[EnvName, ...] = ()
+    """Settings that are meant to differ between staging and production, such as DATABASE_URL."""
+
+
+#: The last outcomes that are remembered of a subject; k of n looks no further back.
+KEPT_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """How patient to be: `bad` of the last `rounds` rounds fire, `recover` good ones in a row resolve.
+
+    `remind` are the seconds between two messages about the same trouble.
+    """
+
+    bad: int = 1
+    rounds: int = 1
+    recover: int = 1
+    remind: float = 12 * 3600.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bad <= self.rounds <= KEPT_ROUNDS:
+            raise ValueError(f"wanted K of N with K up to N and N up to {KEPT_ROUNDS}, such as 2 of 3")
+        if not 1 <= self.recover <= KEPT_ROUNDS:
+            raise ValueError(f"wanted 1 to {KEPT_ROUNDS} good rounds for a recovery")
+        if self.remind <= 0:
+            raise ValueError("wanted a time above zero between two reminders")
+
+    @classmethod
+    def of(cls, after: str, recover: int, remind: float) -> Self:
+        """The policy of a `K of N`, such as `2 of 3`; ValueError when it can't come true."""
+        if not (match := re.fullmatch(r"([1-9]\d{0,3}) of ([1-9]\d{0,3})", after)):
+            raise ValueError("wanted `K of N`, such as 2 of 3: so many bad ones of so many rounds")
+        return cls(int(match[1]), int(match[2]), recover, remind)
+
+
+def quorum(after: str) -> str:
+    """A `K of N` as it was written; ValueError when it is none."""
+    AlertPolicy.of(after, 1, 1.0)
+    return after
+
+
+#: Words for a schedule. `H` as the minute is the name's own.
+WORDS = {"hourly": "H * * * *", "daily": "H 3 * * *"}
+
+
+def cron(written: str, name: str) -> str:
+    """A schedule as the cron expression that runs.
+
+    `hourly` and `daily` (between three and four) are spelled out; a minute written `H` becomes the minute of the
+    name, always the same one. Everything else stays as it was written.
+    """
+    expression = WORDS.get(written, written)
+    return f"{minute(name)}{expression[1:]}" if expression.startswith("H ") else expression
+
+
+def minute(name: str) -> int:
+    """The minute of the hour, 0 to 59, that belongs to a name: the same in every process and on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()) % 60

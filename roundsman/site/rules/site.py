@@ -9,9 +9,7 @@ from pydantic import AfterValidator, Field
 
 from roundsman.report.rules.durations import Duration
 from roundsman.site.rules.field_types import Address, BlockName, EnvName, HeaderName, Model, Name, Path, Text
-from roundsman.site.rules.notify import KEPT_ROUNDS, AlertPolicy, quorum
-from roundsman.site.rules.promises import Audience, Rule
-from roundsman.site.rules.rehearsal_promise import Drill, Environments
+from roundsman.site.rules.promises import KEPT_ROUNDS, AlertPolicy, Audience, Drill, Environments, Rule, quorum
 from roundsman.site.rules.url_spelling import spelled
 
 

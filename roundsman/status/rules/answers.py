@@ -11,11 +11,11 @@ from typing import TypedDict
 from urllib.parse import quote
 
 from roundsman.ledger.rules.releases import deployments
-from roundsman.ledger.rules.size import crowded
+from roundsman.ledger.rules.retention import crowded
 from roundsman.report.rules.rehearsed import ago
 from roundsman.report.rules.text import clipped
 from roundsman.report.rules.verdict import Outcome, worst
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 from roundsman.site.rules.site import RELEASE
 from roundsman.status.rules.change import compare, milliseconds, with_speeds
 from roundsman.status.rules.facts import (

@@ -2,17 +2,31 @@
 
 Nothing can be interleaved there, so rounds are compared: those since the release with those before it, in the route's
 own earlier changes (`roundsman.timing.rules.placebo`), inside each cache state.
+
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
+from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.series import Ratio
-from roundsman.timing.rules.judge_side_by_side import ALPHA, TICK_SECONDS, Shares, Word
+from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
+from roundsman.site.rules.site import Site
+from roundsman.site.rules.wording import could_not_look, verdict_on
+from roundsman.timing.rules.judge_side_by_side import (
+    ALPHA,
+    CHECK,
+    HIT_RATIO,
+    OUTCOMES,
+    TICK_SECONDS,
+    Shares,
+    Word,
+    counts,
+)
 from roundsman.timing.rules.placebo import HISTORY, Moved, moved
 from roundsman.timing.rules.probabilities import false_discovery, fisher
 
@@ -214,3 +228,58 @@ def _word(one: Since, margin: float, tests: int) -> tuple[Word, int]:
     if one.q <= ALPHA and math.log(slow.ratio) <= -bound:
         return Word.FASTER, 0
     return Word.NOT_ENOUGH, 0
+
+
+CLAIMS = Claim(f"{CHECK}/claims", "No claim of a round came out worse.")
+
+
+def judge(site: Site, found: Sequence[Since], margin: float) -> list[Verdict]:
+    """The verdicts on all routes that a rule speaks of."""
+    paths = dict.fromkeys(one.path for one in found)
+    return [
+        verdict_on(
+            site, rule, CHECK, path, [each for one in found if one.path == path for each in _findings(one, margin)]
+        )
+        for path in paths
+        if (rule := site.rule_for(path))
+    ]
+
+
+def judge_claims(site: Site, outcome: Outcome, says: str) -> Verdict:
+    """The verdict on everything else that rounds say: caching, privacy, purges."""
+    plain = could_not_look(site, CHECK, "")
+    finding = Finding(CLAIMS.id, CLAIMS.says, outcome, says, "none worse than before")
+    return Verdict(CHECK, site.site, "", plain.owner, CLAIMS.says, plain.rollback, (finding,))
+
+
+def _findings(one: Since, margin: float) -> Iterator[Finding]:
+    says = f"The release made it no slower where the answer is {_OF[one.state]}."
+    wanted = f"{HISTORY} rounds before it"
+    if one.typical:
+        wanted = f"within {one.margin(margin):.0%} of {spoken(_digits(one.typical))}"
+    if one.need:
+        wanted += f"; needs {one.need} more round{'s' if one.need > 1 else ''}"
+    yield Finding(f"{CHECK}/{one.state}-speed", says, OUTCOMES[one.word], told(one), wanted)
+    if one.hits:
+        fewer = one.hits.differs and one.hits.change < 0
+        yield HIT_RATIO.against(counts(one.hits), "as many as before", holds=not fewer)
+
+
+def told(one: Since) -> str:
+    """What was measured, in words: `slower: x1.31 (1.20 to 1.43), p95 x1.40, 12 rounds since and 60 before`."""
+    rounds = f"{one.after} round{'' if one.after == 1 else 's'} since and {one.before} before"
+    if one.slow is None or one.tail is None:
+        return f"{one.word}: timed in {rounds}"
+    control = "a control, " if one.control else ""
+    measured = f"x{one.slow.ratio:.2f} ({one.slow.low:.2f} to {one.slow.high:.2f}), p95 x{one.tail.ratio:.2f}"
+    hides = one.tail if one.tail.usual and not one.slow.usual else one.slow
+    can_not = f"; {hides.sentence}" if one.word is Word.NOT_ENOUGH else ""
+    return f"{one.word}: {control}{measured}, {rounds}{can_not}"
+
+
+def _digits(seconds: float) -> float:
+    """Three digits are all that such a time is worth."""
+    return float(f"{seconds:.3g}")
+
+
+_OF = {"hit": "a hit", "miss": "a miss", "origin": "the origin's"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from roundsman.report.rules.verdict import Outcome
-from roundsman.site.rules.notify import AlertPolicy
+from roundsman.site.rules.promises import AlertPolicy
 
 
 class SlownessState(StrEnum):
