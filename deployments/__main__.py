@@ -10,10 +10,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from deployments import server
 from deployments.automations import main_automations
-from deployments.deploy import deploy
-from deployments.prune import prune
+from deployments.deploy import address, deploy, prune
 from deployments.render import from_git, prefect_yaml, rendered
 from deployments.specs import ROOT, project_specs
 from deployments.validate import problems, validate_file
@@ -106,7 +104,7 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _prune(args: argparse.Namespace) -> int:
-    server.address()
+    address()
     if wrong := _validate(args):
         return wrong
     _leftovers(args.file, apply=args.apply)
@@ -119,7 +117,7 @@ def _leftovers(file: Path, *, apply: bool) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    server.address()
+    address()
     home_ready()  # it is written into each deployment
     if args.file == FILE != ROOT / FILE.name:
         wanted = _wanted()
@@ -137,7 +135,7 @@ def _deploy(args: argparse.Namespace) -> int:
 
 
 def _automations(args: argparse.Namespace) -> int:
-    server.address()
+    address()
     return main_automations(dry_run=args.dry_run)
 
 

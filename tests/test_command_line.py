@@ -392,7 +392,7 @@ def test_a_home_in_which_no_run_could_work_is_told_at_the_start(
     if command == "deployments.up":
         words = [*words, "--port", str(free_port()), "--board-port", str(free_port())]
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    monkeypatch.setattr("deployments.server.address", lambda: "http://a.test/api")
+    monkeypatch.setattr("deployments.__main__.address", lambda: "http://a.test/api")
     monkeypatch.setattr("deployments.__main__._validate", lambda _: 0)
     monkeypatch.setenv("ROUNDSMAN_HOME", a_home(tmp_path, kind))
     assert 3 == found.main(words)

@@ -21,8 +21,8 @@ from roundsman.alerts.rules.notice import _notice
 from roundsman.database.rules import report as database_report
 from roundsman.report.rules import report
 from roundsman.report.rules.grouping import group
+from roundsman.report.rules.quantiles import Ratio, Series
 from roundsman.report.rules.report import Report
-from roundsman.report.rules.series import Ratio, Series
 from roundsman.report.rules.verdict import Claim, Outcome, Severity, Verdict
 from roundsman.rollback.rules.plan import Leg, LegResult, LegState
 from roundsman.status.rules import page as status_page

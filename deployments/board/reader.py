@@ -23,7 +23,7 @@ from roundsman.ledger.releases import ROUND
 from roundsman.ledger.tables import RunRow
 from roundsman.purge.queue import QuarantinedChange, counts, oldest, quarantined
 from roundsman.report.rules.text import scrubbed
-from roundsman.rollback.proofs import rollback_faults_of
+from roundsman.rollback.store import rollback_faults_of
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError
 from roundsman.status.facts import read_facts, read_jobs, read_rehearsals, read_reviews, stale_at, watched_at

@@ -1,4 +1,9 @@
-"""The parts of a cluster on one machine, each a program of its own: how it is started, and when it is ready."""
+"""The parts of a cluster on one machine, each a program of its own: how it is started, and when it is ready.
+
+What a Prefect server needs to be one of several, and what its clients need: on PostgreSQL, and talking by Redis.
+
+The same as in compose.cluster.yaml and in deployments/helm/.
+"""
 
 import os
 import pwd
@@ -6,14 +11,64 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 
-from deployments.cluster.settings import Places, of_client, of_server
 from deployments.parts import Part, Parts
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything answers, on this machine."""
+
+    database: int
+    redis: int
+    balancer: int
+    servers: tuple[int, int]
+    shop: int
+    password: str
+
+    def postgresql(self, name: str, driver: str = "") -> str:
+        """The address of a database."""
+        return f"postgresql{driver}://roundsman:{self.password}@127.0.0.1:{self.database}/{name}"
+
+
+def of_server(places: Places) -> dict[str, str]:
+    """For API servers and background services."""
+    return {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": places.postgresql("prefect", "+asyncpg"),
+        # Once, before the first of them starts.
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+        "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
+        "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
+        "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+        # Without it two background services would each do everything.
+        "PREFECT_SERVER_DOCKET_URL": f"redis://:{places.password}@127.0.0.1:{places.redis}/1",
+        "PREFECT_REDIS_MESSAGING_HOST": "127.0.0.1",
+        "PREFECT_REDIS_MESSAGING_PORT": str(places.redis),
+        "PREFECT_REDIS_MESSAGING_PASSWORD": places.password,
+        "PREFECT_REDIS_MESSAGING_DB": "0",
+    }
+
+
+def of_client(places: Places) -> dict[str, str]:
+    """For workers, their runs, and whoever deploys."""
+    return {
+        "PREFECT_API_URL": f"http://127.0.0.1:{places.balancer}/api",
+        # So long a client is patient with a server that is gone: some minutes.
+        "PREFECT_CLIENT_MAX_RETRIES": "8",
+        # While its database restarts, Prefect's API answers 500.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "ROUNDSMAN_LEDGER_URL": places.postgresql("ledger"),
+    }
+
 
 POOL = "roundsman"
 WORKERS = 3

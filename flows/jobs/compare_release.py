@@ -21,8 +21,8 @@ from roundsman.alerts.rules.runbook import SITE_OWNER, NothingToUndo, job
 from roundsman.ledger.ledger import ready
 from roundsman.probe.ask import Clock, looking
 from roundsman.report.rules.grouping import group
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.report import Report
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome, Verdict
 from roundsman.rollback.rules.judge import warned
 from roundsman.site.rules.field_types import Address

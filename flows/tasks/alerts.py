@@ -26,9 +26,9 @@ from roundsman.alerts import alerts, channels, outbox
 from roundsman.alerts.outbox import Delivered
 from roundsman.ledger.rules.delivery import PurgeMessage
 from roundsman.ledger.tables import OutboxRow
+from roundsman.purge.prove import hand_over, powers_of
 from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import plan_purge, unguarded_request
-from roundsman.purge.send import hand_over, powers_of
 from roundsman.report.rules.report import Report
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.site_file import SiteFileError

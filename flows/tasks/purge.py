@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks import registry
 from blocks.edge import Edge
 from roundsman.purge import prove as proof
-from roundsman.purge import send, work_queue
+from roundsman.purge import work_queue
 from roundsman.purge.rules.plan import PurgePlan
 from roundsman.site.rules.site import Site
 
@@ -29,7 +29,7 @@ def refused_by_file(site: Site, routes: Sequence[str], *, soft: bool) -> PurgePl
     """The plan with what the site's file alone refuses, before a server is started; None when it refuses nothing."""
     # Prefect keeps the others: what those can do is not known here.
     known = all(name in site.blocks for name in site.edge_names)
-    return send.refused_by_file(site, _shaped_edges(site) if known else None, routes, soft=soft)
+    return proof.refused_by_file(site, _shaped_edges(site) if known else None, routes, soft=soft)
 
 
 def unpurgeable(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
@@ -37,7 +37,7 @@ def unpurgeable(site: Site, routes: Sequence[str], keys: Sequence[str]) -> str:
 
     It needs no secret: an edge made of its settings alone stands for the real one, wherever that is kept.
     """
-    return send.unpurgeable(site, _shaped_edges(site), routes, keys)
+    return proof.unpurgeable(site, _shaped_edges(site), routes, keys)
 
 
 def _shaped_edges(site: Site) -> dict[str, Edge]:

@@ -14,7 +14,7 @@ from prefect.transactions import Transaction
 
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import for_markdown
-from roundsman.rollback import find_and_run, proofs, rehearse
+from roundsman.rollback import find_and_run, rehearse, store
 from roundsman.rollback.picture import page_of, timeline
 from roundsman.rollback.rules.judge_rehearsal import RehearsalOutcome
 from roundsman.rollback.rules.plan import where
@@ -33,13 +33,13 @@ find_rehearsals = task(
     retry_delay_seconds=[0.5, 2, 5],
     cache_policy=NO_CACHE,
     persist_result=False,
-)(proofs.find_rehearsals)
+)(store.find_rehearsals)
 hold_against_now = task(
     task_run_name="hold {site.site}'s rehearsal against what runs", cache_policy=NO_CACHE, persist_result=False
-)(proofs.hold_against_now)
+)(store.hold_against_now)
 find_rollback_faults = task(
     task_run_name="find what is wrong with rollbacks of {site.site}", cache_policy=NO_CACHE, persist_result=False
-)(proofs.find_rollback_faults)
+)(store.find_rollback_faults)
 
 #: The rehearsal of this run, for the hook that a failed leg calls: Prefect hands it nothing but the transaction.
 under_way: ContextVar[RehearsalRun] = ContextVar("under_way")

@@ -7,8 +7,8 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.report import Report
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import for_markdown
 from roundsman.timing import comparisons, history, look, samples
 

@@ -44,7 +44,7 @@ from roundsman.report.rules.rehearsed import Rehearsal
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.text import plain
 from roundsman.report.rules.verdict import Outcome, Verdict
-from roundsman.rollback.proofs import find_rehearsals
+from roundsman.rollback.store import find_rehearsals
 from roundsman.site.rules.promises import AlertPolicy
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site

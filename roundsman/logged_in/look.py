@@ -9,9 +9,9 @@ from roundsman.logged_in.rules.cleanup import left, request_for
 from roundsman.logged_in.rules.private_key import probe
 from roundsman.logged_in.rules.visit_plan import Cleanup, Visits
 from roundsman.probe.ask import ask
+from roundsman.purge.prove import Edges, carry_out, powers_of
 from roundsman.purge.rules.order import PurgeError
 from roundsman.purge.rules.plan import plan_purge
-from roundsman.purge.send import Edges, carry_out, powers_of
 from roundsman.report.rules.exchange import Exchange, Probe
 from roundsman.report.rules.visitor import Visitor
 from roundsman.site.rules.promises import Rule

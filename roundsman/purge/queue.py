@@ -21,6 +21,7 @@ from roundsman.batch.points import point
 from roundsman.ledger.rules.delivery import MOST_ATTEMPTS
 from roundsman.ledger.tables import BUCKET, CHANGE
 from roundsman.ledger.transaction import NowMs, insert_new, writing
+from roundsman.purge.prove import Purgeable, gate
 from roundsman.purge.rules.order import By, PurgeError, Rate
 from roundsman.purge.rules.queue import (
     LEASE_SECONDS,
@@ -36,7 +37,6 @@ from roundsman.purge.rules.queue import (
     full,
     take,
 )
-from roundsman.purge.send import Purgeable, gate
 
 #: What stands with a change whose workers died, one after another.
 DIED = "each worker that took it died"

@@ -15,7 +15,7 @@ from roundsman.ledger.rules.delivery import DeliveryFailure
 from roundsman.probe.ask import outside, pause
 from roundsman.probe.probe import now
 from roundsman.purge import queue
-from roundsman.purge.prove import PurgeTest, prove
+from roundsman.purge.prove import AcceptedPlan, Edges, PurgeTest, hand_over, powers_of, prove, until_done
 from roundsman.purge.queue import paced
 from roundsman.purge.rules import queue as rules
 from roundsman.purge.rules.judge import judge_all
@@ -31,7 +31,6 @@ from roundsman.purge.rules.queue import (
     QueueLease,
     QueueRun,
 )
-from roundsman.purge.send import AcceptedPlan, Edges, hand_over, powers_of, until_done
 from roundsman.report.rules.text import plain
 from roundsman.site.rules.site import Site
 

@@ -5,8 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from roundsman.report.rules.quantiles import interval, quantile
-from roundsman.report.rules.series import Series
+from roundsman.report.rules.quantiles import Series, interval, quantile
 from roundsman.report.rules.text import for_picture
 from roundsman.report.rules.verdict import Outcome
 

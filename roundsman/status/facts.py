@@ -30,11 +30,11 @@ from roundsman.ledger.tables import (
     VerdictRow,
     WatchRow,
 )
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.rehearsed import Rehearsal
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import scrubbed
 from roundsman.report.rules.verdict import Outcome
-from roundsman.rollback.proofs import last_rehearsal_of, of_other, rollback_faults_of
+from roundsman.rollback.store import last_rehearsal_of, of_other, rollback_faults_of
 from roundsman.site.rules.promises import AlertPolicy, cron
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import RELEASE, Site

@@ -15,8 +15,7 @@ from roundsman.ledger.ledger import has_happened, use_ledger
 from roundsman.ledger.releases import ROUND, read_releases
 from roundsman.ledger.tables import ComparisonRow, LatencyRow, RunRow
 from roundsman.ledger.transaction import writing_session
-from roundsman.report.rules.quantiles import quantile
-from roundsman.report.rules.series import Ratio, Series
+from roundsman.report.rules.quantiles import Ratio, Series, quantile
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site
 from roundsman.timing.rules.drift import ROUNDS

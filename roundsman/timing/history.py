@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.ledger import kept_ledger
 from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.rules.samples import EDGE, ORIGIN
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.report import Report, markdown
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.text import for_markdown
 from roundsman.site.rules.release import Release
 from roundsman.timing.comparisons import last_ratios, past

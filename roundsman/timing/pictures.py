@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from roundsman.report.pictures import COLOURS, GREY, OUTCOMES, as_uri
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.text import for_picture
 from roundsman.report.rules.verdict import Outcome
 from roundsman.timing.rules.histogram import Histogram

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.ledger import write_round
 from roundsman.ledger.rules.samples import EDGE, Sample, SampleKey
 from roundsman.ledger.tables import LatencyRow, RunRow
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.timing.comparisons import write_ratios
 from roundsman.timing.samples import record_samples
 from tests.deployments.boards import client, fresh, now, open_ledger, write_site

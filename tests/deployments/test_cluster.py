@@ -10,7 +10,7 @@ import yaml
 
 from deployments.cluster import parts
 from deployments.cluster.__main__ import SweepSeen, conclude, main
-from deployments.cluster.settings import Places, of_server
+from deployments.cluster.parts import Places, of_server
 from deployments.specs import ROOT
 from tests import needs
 

@@ -4,9 +4,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments import server
+from deployments import deploy
 from deployments.__main__ import main
-from deployments.prune import wanted
+from deployments.deploy import wanted
 from tests.service import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness]
@@ -55,10 +55,10 @@ def slugs(deployed):
 async def test_more_deployments_than_the_server_gives_at_once_are_all_found(deployed, monkeypatch):
     deployed.api.post("/flows/", json={"name": "inspect-site"}).raise_for_status()
     made = {add(deployed, f"old-{number}", ["roundsman"])["id"] for number in range(5)}
-    monkeypatch.setattr("deployments.server._PAGE_SIZE", 2)
+    monkeypatch.setattr("deployments.deploy._PAGE_SIZE", 2)
     with deployed.at_hand():
         async with get_client() as client:
-            found = await server.deployments(client, {"tags": {"all_": ["roundsman"]}})
+            found = await deploy.deployments(client, {"tags": {"all_": ["roundsman"]}})
     assert (5, made) == (len(found), {str(one.id) for one in found})
 
 

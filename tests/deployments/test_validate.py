@@ -168,7 +168,7 @@ def test_the_command_names_every_problem_and_deploys_nothing(tmp_path, capsys, m
     config = planted(f"{HERE}/concurency_limit", 5)
     config["deployments"][0]["parameters"]["ste"] = "shop"
     file.write_text(yaml.safe_dump(config))
-    monkeypatch.setattr("deployments.server.address", lambda: "http://nowhere.example/api")
+    monkeypatch.setattr("deployments.__main__.address", lambda: "http://nowhere.example/api")
     for name in ("validate", "deploy", "prune"):
         assert 3 == command.main([name, "--file", str(file)])
         said = capsys.readouterr().err

@@ -257,7 +257,7 @@ class TestBroken:
         stranger = partial(
             httpx.AsyncClient, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2", verify=False)
         )
-        monkeypatch.setattr("roundsman.purge.send.httpx.AsyncClient", stranger)
+        monkeypatch.setattr("roundsman.purge.prove.httpx.AsyncClient", stranger)
         name = f"stranger-{kind}"
         found = await purged(shop(edge.url, kind, name))
         assert {"accepted": "fail"} == found.trouble

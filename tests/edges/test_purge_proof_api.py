@@ -95,7 +95,7 @@ async def test_a_purge_that_is_done_later_is_waited_for_where_the_vendor_says_so
 
 async def test_a_purge_that_is_never_done_is_unknown(behind, monkeypatch):
     """It was taken; nobody knows what is where by now."""
-    monkeypatch.setattr("roundsman.purge.send.MAX_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr("roundsman.purge.prove.MAX_WAIT_SECONDS", 1.0)
     _, place = behind("api-never", "cloudfront", CLOUDFRONT, polls=1000)
     found = await purged(place, touch=TOUCH, patience=0)
     assert {"accepted": "unknown", "refreshed": "fail"} == found.trouble

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from blocks.cloudflare import Cloudflare
 from blocks.varnish import Varnish
+from roundsman.purge.prove import gate
 from roundsman.purge.queue import VendorPace, paced
 from roundsman.purge.rules.order import By, PurgeError, Rate
-from roundsman.purge.send import gate
 from tests.purge.queueing import above, kept, ledger
 
 __all__ = ["kept", "ledger"]

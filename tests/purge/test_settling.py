@@ -7,9 +7,9 @@ import pytest
 
 from blocks.akamai import Akamai
 from blocks.google_cdn import GoogleCDN
-from roundsman.purge import send
+from roundsman.purge import prove
+from roundsman.purge.prove import AcceptedPlan, until_done
 from roundsman.purge.rules.order import PurgeError, Receipt
-from roundsman.purge.send import AcceptedPlan, until_done
 
 GOOGLE = GoogleCDN(project="p", url_map="m", token="hush-4711")
 AKAMAI = Akamai(api="https://a.example", client_token="x", client_secret="x", access_token="x")
@@ -29,8 +29,8 @@ def waited(monkeypatch):
         pauses.append(round(seconds, 6))
         at[0] += seconds
 
-    monkeypatch.setattr(send, "now", lambda: at[0])
-    monkeypatch.setattr("roundsman.purge.send.asyncio.sleep", sleep)
+    monkeypatch.setattr(prove, "now", lambda: at[0])
+    monkeypatch.setattr("roundsman.purge.prove.asyncio.sleep", sleep)
     return pauses
 
 

@@ -199,7 +199,7 @@ async def run_slowly(slow, *, again=False, **more):
 
 async def test_a_purge_is_waited_for_as_long_as_the_edge_promises(ledger, slow, monkeypatch):
     """Else it would be purged again and again, and quarantined in the end."""
-    monkeypatch.setattr("roundsman.purge.send.MAX_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("roundsman.purge.prove.MAX_WAIT_SECONDS", 0.1)
     slow.polls = 2
     publish(ledger, "/articles/one")
     assert 1 == (await run_slowly(slow)).done

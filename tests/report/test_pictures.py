@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.timing.pictures import Course, courses, forest, spreads
 from roundsman.timing.rules.histogram import Histogram
 from roundsman.timing.rules.judge_side_by_side import Word

@@ -8,8 +8,8 @@ import pytest
 from roundsman.alerts.rules.runbook import RUNBOOKS, Command, NothingToUndo, Runbook
 from roundsman.ledger.rules.releases import deployments
 from roundsman.ledger.rules.retention import COMFORT_BYTES
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.rehearsed import Rehearsal
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome
 from roundsman.site.rules.health import is_up, version_of
 from roundsman.site.rules.release import Release, ReleaseSource

@@ -15,8 +15,8 @@ from flows.tasks.status import record_health, record_release, ui
 from roundsman.ledger.ledger import command_hash, write_round
 from roundsman.ledger.rules.samples import ORIGIN, Sample, SampleKey
 from roundsman.ledger.tables import HealthRow, LatencyRow, RehearsalRow, ReleaseRow, RunRow
+from roundsman.report.rules.quantiles import Series
 from roundsman.report.rules.rehearsed import OTHER_COMMAND, Rehearsal
-from roundsman.report.rules.series import Series
 from roundsman.report.rules.verdict import Outcome, Verdict
 from roundsman.rollback.rules.judge import COMMAND, REHEARSED
 from roundsman.site.rules.site import Site

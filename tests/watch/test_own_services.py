@@ -22,7 +22,7 @@ from prefect.settings.models.client import ClientSettings
 from sqlalchemy.exc import OperationalError
 
 from deployments import up
-from deployments.cluster.settings import of_client
+from deployments.cluster.parts import of_client
 from flows.commands import common
 from flows.tasks.alerts import deliver, tell
 from flows.tasks.ledger import record

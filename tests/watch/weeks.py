@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from roundsman.ledger.base import LedgerTable
 from roundsman.ledger.ledger import write_round
 from roundsman.ledger.tables import HealthRow, JobEventRow, ReleaseRow, SlotRow, WatchRow
-from roundsman.report.rules.series import Series
+from roundsman.report.rules.quantiles import Series
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 
 NOW = datetime(2026, 3, 8, 12, 30, tzinfo=UTC)

@@ -1,7 +1,11 @@
-"""Quantiles of a sample and how well it tells them, without a word about how the times are spread."""
+"""Quantiles of a sample and how well it tells them, without a word about how the times are spread.
+
+Response times of one kind, kept together, and by what factor they differ from those of another release.
+"""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 
@@ -47,3 +51,34 @@ def ranks(count: int, share: float, confidence: float = 0.95) -> tuple[int, int]
 def _log_binomial(count: int, rank: int, share: float) -> float:
     choose = math.lgamma(count + 1) - math.lgamma(rank + 1) - math.lgamma(count - rank + 1)
     return choose + rank * math.log(share) + (count - rank) * math.log(1 - share)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The first-byte times of one route in one cache state (or at its origin), in seconds, ascending.
+
+    `first` holds those of the first request of each connection, which pay for DNS, TCP and TLS. `hits` of `asked` plain
+    visits came from the store, as far as a cache said so; both are 0 where none was made.
+    """
+
+    path: str
+    state: str
+    times: tuple[float, ...]
+    first: tuple[float, ...] = ()
+    hits: int = 0
+    asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """New times over old ones, with the 95 % interval, and what a comparison makes of it in a word.
+
+    An end of the interval is 0 or infinite where the sample can't tell it.
+    """
+
+    path: str
+    state: str
+    ratio: float
+    low: float
+    high: float
+    word: str

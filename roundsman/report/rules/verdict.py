@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.series import Series
+from roundsman.report.rules.quantiles import Series
 from roundsman.report.rules.text import shortened, without_credentials
 
 #: Characters of what a finding saw and wanted, each; a server may send a header of 90 kB.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.verdict import Outcome, worst
 from roundsman.status.rules.facts import RecordedFinding, Round
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.rehearsed import Rehearsal
-from roundsman.report.rules.series import Ratio
 from roundsman.report.rules.verdict import Outcome, worst
 from roundsman.site.rules.release import Release
 from roundsman.site.rules.site import Site

@@ -8,8 +8,7 @@ from roundsman.http.copies import kept
 from roundsman.ledger.rules.samples import EDGE, ORIGIN
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.quantiles import interval, needed, quantile
-from roundsman.report.rules.series import Series
+from roundsman.report.rules.quantiles import Series, interval, needed, quantile
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Health, Site

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from roundsman.report.rules.durations import spoken
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.site.rules.site import Site
 from roundsman.site.rules.wording import could_not_look, verdict_on

@@ -16,7 +16,7 @@ import numpy as np
 from roundsman.http.cache_status import cache_state
 from roundsman.report.rules.durations import spoken
 from roundsman.report.rules.exchange import Exchange
-from roundsman.report.rules.series import Ratio
+from roundsman.report.rules.quantiles import Ratio
 from roundsman.report.rules.verdict import Claim, Finding, Outcome, Verdict
 from roundsman.site.rules.promises import Rule
 from roundsman.site.rules.site import Site
