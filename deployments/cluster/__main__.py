@@ -139,11 +139,8 @@ def _kill_two(cluster: Cluster, sweep: Part) -> tuple[str, ...]:
 
     def busy() -> bool:
         claimed = _claimed(cluster)
-        # Best one of whose runs none is still starting: of such a one, it takes minutes to know that it never will.
-        found[:] = sorted(
-            (one for one in cluster.workers if claimed & set(_runs_of(one))),
-            key=lambda one: len(set(_runs_of(one)) - claimed),
-        )
+        # None of its runs is still starting: of a run that was killed then, the sweep knows only after minutes.
+        found[:] = [one for one in cluster.workers if (runs := set(_runs_of(one))) and runs <= claimed]
         return bool(found)
 
     cluster.parts.until(sweep, busy, _TIMEOUT_SECONDS)

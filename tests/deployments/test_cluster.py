@@ -90,9 +90,9 @@ def test_a_fleet_that_loses_a_worker_and_a_server_loses_and_doubles_no_page():
         needs.program(name)
     if not importlib.util.find_spec("prefect_redis"):
         needs.lacking("package prefect-redis")
-    command = [sys.executable, "-m", "deployments.cluster", "--pages", "6000", "--rate", "200"]
+    command = [sys.executable, "-m", "deployments.cluster", "--pages", "2400", "--rate", "120"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "6,000 pages: 6,000 passed" in done.stdout
-    assert "6,000 pages were listed, 0 lost, 0 doubled." in done.stdout
+    assert "2,400 pages: 2,400 passed" in done.stdout
+    assert "2,400 pages were listed, 0 lost, 0 doubled." in done.stdout
     assert "Killed: worker-" in done.stdout
