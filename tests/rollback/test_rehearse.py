@@ -248,6 +248,7 @@ KILLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leg", "when", "left", "way", "running"), KILLS)
 async def test_a_run_that_is_killed_in_a_leg_is_known_to_the_next_one_which_ends_it(
     place, engine, leg, when, left, way, running
@@ -279,6 +280,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scripts", "leg", "when", "left", "way", "running", "safe"), ENDS)
 async def test_a_run_that_is_killed_while_it_ends_a_bad_rehearsal_is_known_as_well(
     place, engine, scripts, leg, when, left, way, running, safe
