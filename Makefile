@@ -17,6 +17,9 @@ $(STAMP): requirements.lock
 	@# The lock is whole: with --no-deps it is all that is installed, and older versions of pip agree.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip check --disable-pip-version-check
+	@# The command, as an installed package has it.
+	@printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s/python" -m roundsman "$$@"\n' \
+	  "$$PWD" "$$(cd $(BIN) && pwd)" > $(BIN)/roundsman && chmod +x $(BIN)/roundsman
 	@touch $@
 
 demo: $(STAMP) ## a round of the demo site: origin, edge and Prefect server, all embedded
