@@ -3,6 +3,9 @@
 import functools
 import os
 import ssl
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import certifi
 import pytest
@@ -35,6 +38,11 @@ def _share_certificate_authorities():
 
 def pytest_configure(config):
     _share_certificate_authorities()
+    if not hasattr(config, "workerinput"):
+        # Workers of xdist inherit the variable.
+        shared = TemporaryDirectory(prefix="roundsman-tests-")
+        config.add_cleanup(shared.cleanup)
+        os.environ["ROUNDSMAN_TESTS_SHARED"] = shared.name
     if config.getoption("--fast"):
         needs.fast = True
         # A Prefect server that nobody asked for by its fixture fails the test that would start it.
@@ -44,9 +52,16 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def prefect():
     """An embedded Prefect server, once for all: it takes some ten seconds, and minutes on a very busy machine."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=600):
+    from tests.service import migrated
+
+    folder = Path(mkdtemp())
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch, migrated(folder / "prefect-test.db"):
+            # The harness makes a folder for its database.
+            patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+            stack.enter_context(utilities.prefect_test_harness(server_startup_timeout=600))
         yield
 
 

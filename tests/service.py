@@ -1,11 +1,14 @@
 """A real Prefect server and worker for a test, gone at its end with everything they started."""
 
+import fcntl
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -15,6 +18,10 @@ from deployments.specs import ROOT
 from tests.ports import free_port
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
+#: Names the folder that all processes of a test session share.
+SHARED = "ROUNDSMAN_TESTS_SHARED"
+#: What says where a server's database is, if it is not the SQLite file in PREFECT_HOME.
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
 @contextmanager
@@ -122,14 +129,45 @@ def client(variables):
 
 
 @contextmanager
+def migrated(database):
+    """Around the start of a server with a new SQLite file: all but the session's first begin with a copy of the first one's.
+
+    Migrations and block types take more than half of a first start.
+    """
+    if SHARED not in os.environ or database.exists():
+        yield
+        return
+    folder = Path(os.environ[SHARED])
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "prefect.db").exists():
+            yield
+            with closing(sqlite3.connect(database)) as made:
+                made.execute("VACUUM INTO ?", (f"{folder / 'making.db'}",))
+            (folder / "making.db").rename(folder / "prefect.db")
+            return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / "prefect.db", database)
+    yield
+
+
+@contextmanager
 def serving_prefect(home, variables):
     """A server; yields a client of its API."""
     url = variables["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-    with running(command, variables, home / "server.log"), client(variables) as api:
-        until("the server answers", lambda: api.get("/health").is_success)
+    with ExitStack() as stack:
+        with nullcontext() if DATABASE in variables else migrated(Path(variables["PREFECT_HOME"]) / "prefect.db"):
+            stack.enter_context(running(command, variables, home / "server.log"))
+            api = stack.enter_context(client(variables))
+            until("the server answers", lambda: api.get("/health").is_success)
         yield api
+
+
+def make_pool(api, name):
+    """A work pool for processes; the `prefect` command takes two seconds for it."""
+    api.post("/work_pools/", json={"name": name, "type": "process"}).raise_for_status()
 
 
 def working(pool, variables, log, name=""):

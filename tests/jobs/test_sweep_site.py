@@ -25,7 +25,9 @@ from roundsman.sweep.listing import unpacked
 from tests import service
 from tests.database.shop import serving
 
-PAGES = 3000
+PAGES = 600
+#: Of a shard: a worker that is killed keeps its shard for so long.
+LEASE_SECONDS = 30
 
 
 def site_file(folder, shop, **sweep):
@@ -89,7 +91,7 @@ async def another_second():
 
 @pytest.mark.slow
 @pytest.mark.harness
-async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(shop, ledger, tmp_path):
+async def test_here_every_page_is_looked_at_and_what_is_wrong_is_told(prefect, shop, ledger, tmp_path):
     shop.urls("/sitemap.xml", *(f"/articles/{number}" for number in range(300)), "/gone")
     site = str(site_file(tmp_path, shop))
     state = await sweep_site(site, edition="first", here=True, return_state=True)
@@ -135,10 +137,10 @@ async def test_without_a_terminal_a_sweep_says_in_lines_how_far_it_is(prefect, s
 async def test_a_shard_whose_process_is_killed_is_begun_anew_and_no_page_is_lost_or_doubled(shop, ledger, tmp_path):
     paths = [f"/articles/{number}" for number in range(PAGES)]
     shop.urls("/sitemap.xml", *paths)
-    path = site_file(tmp_path, shop, workers=2, rate=100, shard=1200)
-    variables = service.environment(tmp_path, ROUNDSMAN_LEDGER_URL=ledger)
+    path = site_file(tmp_path, shop, workers=2, rate=30, shard=240)
+    variables = service.environment(tmp_path, ROUNDSMAN_LEDGER_URL=ledger, ROUNDSMAN_SWEEP_LEASE=str(LEASE_SECONDS))
     with service.serving_prefect(tmp_path, variables) as api:
-        service.prefect(variables, "work-pool", "create", "roundsman", "--type", "process")
+        service.make_pool(api, "roundsman")
         [shard] = [one for one in specs([check(path)]) if one.name.startswith("sweep-shard")]
         deploy(api, shard)
         with (
