@@ -1,16 +1,16 @@
 """One Prefect server for the tests of this room that only deploy to it."""
 
-import subprocess
-import sys
-from contextlib import redirect_stdout
+import os
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from unittest.mock import patch
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.__main__ import main
 from deployments.render import prefect_yaml
-from deployments.specs import POOL, ROOT, specs
+from deployments.specs import POOL, specs
 from tests.make import site
 from tests.service import environment, serving_prefect
 
@@ -27,15 +27,12 @@ class Deployed:
         self.file.write_text(change(prefect_yaml(specs(scheduled))))
 
     def run(self, *words):
-        """A command of `python -m deployments`, as people and CI call it."""
-        return subprocess.run(
-            [sys.executable, "-m", "deployments", *words],
-            cwd=ROOT,
-            env=self.variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """A command of `python -m deployments` in this process, which has all imported: its exit code, and what it said."""
+        said, complained = StringIO(), StringIO()
+        as_given = patch.dict(os.environ, self.variables, clear=True)
+        with as_given, self.at_hand(), redirect_stdout(said), redirect_stderr(complained):
+            code = main([*words])
+        return code, said.getvalue(), complained.getvalue()
 
     def deploy(self, *sites, change=lambda text: text):
         """Render and deploy; what was said."""
@@ -48,16 +45,13 @@ class Deployed:
 
     def prune(self, *words):
         """What `prune` says it found or removed."""
-        said = StringIO()
-        with self.at_hand(), redirect_stdout(said):
-            assert 0 == main(["prune", "--file", str(self.file), *words])
-        return [line for line in said.getvalue().splitlines() if not line.endswith(": fine")]
+        return [line for line in self.well("prune", *words).splitlines() if not line.endswith(": fine")]
 
     def well(self, name, *words):
         """What a command about the file says; it has to end well."""
-        done = self.run(name, "--file", str(self.file), *words)
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stdout
+        code, said, complained = self.run(name, "--file", str(self.file), *words)
+        assert 0 == code, said + complained
+        return said
 
     def everything(self):
         """Every deployment by its name, as the server tells it, without when it was last written."""

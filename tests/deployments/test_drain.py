@@ -13,10 +13,7 @@ import pytest
 
 from deployments import drain, specs
 from tests.ports import free_port
-from tests.service import prefect as run_prefect
-from tests.service import running, server, until
-
-__all__ = ["server"]  # a fixture
+from tests.service import make_pool, running, until
 
 pytestmark = pytest.mark.harness
 
@@ -29,12 +26,6 @@ from prefect import flow
 async def walk(until: str):
     while not Path(until).exists():
         await asyncio.sleep(0.1)
-"""
-
-PREFECT_YAML = """
-name: walking
-pull: [{prefect.deployments.steps.set_working_directory: {directory: HERE}}]
-deployments: [{name: it, entrypoint: walking.walk, work_pool: {name: roundsman}}]
 """
 
 
@@ -175,9 +166,17 @@ class Job:
         self.log = folder / "worker.log"
         self.environment = {**environment, "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
         (folder / "walking.py").write_text(JOB)
-        (folder / "prefect.yaml").write_text(PREFECT_YAML.replace("HERE", str(folder)))
-        run_prefect(self.environment, "work-pool", "create", "roundsman", "--type", "process")
-        run_prefect(self.environment, "--no-prompt", "deploy", "--all", cwd=folder)
+        make_pool(api, "roundsman")
+        flow = api.post("/flows/", json={"name": "walk"}).raise_for_status().json()
+        step = {"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}
+        made = {
+            "name": "it",
+            "flow_id": flow["id"],
+            "entrypoint": "walking.walk",
+            "work_pool_name": "roundsman",
+            "pull_steps": [step],
+        }
+        self.deployment = api.post("/deployments/", json=made).raise_for_status().json()["id"]
 
     @property
     def paused(self):
@@ -185,11 +184,13 @@ class Job:
 
     def count(self, kind):
         asked = {"flow_runs": {"state": {"type": {"any_": [kind]}}}}
+        asked["deployments"] = {"id": {"any_": [self.deployment]}}
         return self.api.post("/flow_runs/count", json=asked).json()
 
     def start(self):
         before, gate = self.count("RUNNING"), self.folder / uuid4().hex
-        run_prefect(self.environment, "deployment", "run", "walk/it", "-p", f"until={gate}")
+        wanted = {"state": {"type": "SCHEDULED"}, "parameters": {"until": str(gate)}}
+        self.api.post(f"/deployments/{self.deployment}/create_flow_run", json=wanted).raise_for_status()
         until("a run is under way", lambda: self.count("RUNNING") > before)
         return gate
 
@@ -204,8 +205,8 @@ class Job:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path):
-    job = Job(*server, tmp_path)
+def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(deployed, tmp_path):
+    job = Job(deployed.api, deployed.variables, tmp_path)
     with job.worker() as worker:
         gate = job.start()
         worker.send_signal(signal.SIGTERM)
@@ -243,7 +244,7 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end_first(server, tmp_path)
         worker.send_signal(signal.SIGTERM)
         assert drain.STILL_BUSY == worker.wait(180)
     assert job.paused
-    assert [] == job.api.post("/variables/filter", json={}).json()
+    assert 404 == job.api.get(f"/variables/name/{drain.mark('roundsman')}").status_code
 
 
 def test_the_mark_of_a_draining_worker_is_a_name_that_prefect_takes():

@@ -91,7 +91,7 @@ def test_a_server_refuses_a_template_that_is_none(deployed):
 @pytest.mark.harness
 def test_a_pool_of_another_type_is_told_and_left_alone(deployed):
     deployed.deploy("shop")
-    done = deployed.run("deploy", "--file", str(deployed.file), "--pool-type", "docker")
-    assert 3 == done.returncode
-    assert "work pool roundsman: type: saw process, wanted docker; pass --pool-type process" in done.stderr
+    code, _, complained = deployed.run("deploy", "--file", str(deployed.file), "--pool-type", "docker")
+    assert 3 == code
+    assert "work pool roundsman: type: saw process, wanted docker; pass --pool-type process" in complained
     assert "process" == deployed.pool()["type"]
