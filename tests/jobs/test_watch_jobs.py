@@ -104,7 +104,7 @@ def served(tmp_path_factory):
     variables = service.environment(home)
     with service.serving_prefect(home, variables) as api:
         for pool in ("lab", "nobody-works-here"):
-            service.prefect(variables, "work-pool", "create", pool, "--type", "process")
+            api.post("/work_pools/", json={"name": pool, "type": "process"}).raise_for_status()
         yield Lab(api, variables, home)
 
 

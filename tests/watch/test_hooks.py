@@ -313,17 +313,25 @@ async def break_down(how: str = "raise"):
 """
 
 
-def project(soon):
-    """A deployment of a job that breaks down, which the scheduler starts once."""
-    once = {"interval": 86400, "anchor_date": soon.isoformat(), "timezone": "UTC", "slug": "once"}
-    broken = {
-        "name": "broken",
-        "entrypoint": "broken.break_down",
-        "schedules": [once],
-        "tags": ["roundsman", "owner:web", "site:shop"],
-        "work_pool": {"name": "roundsman"},
-    }
-    return {"name": "broken", "deployments": [broken]}
+#: A deployment of a job that breaks down.
+PROJECT = {
+    "name": "broken",
+    "deployments": [
+        {
+            "name": "broken",
+            "entrypoint": "broken.break_down",
+            "tags": ["roundsman", "owner:web", "site:shop"],
+            "work_pool": {"name": "roundsman"},
+        }
+    ],
+}
+
+
+def schedule_once(api, deployment):
+    """Have Prefect's scheduler start a deployment, once and soon."""
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    once = {"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}
+    api.post(f"/deployments/{deployment}/schedules", json=[once]).raise_for_status()
 
 
 def copied(api, deployment, **changes):
@@ -357,12 +365,12 @@ def test_a_run_that_breaks_down_is_told_once_and_a_round_that_spoke_is_not(tmp_p
     open_ledger(variables["ROUNDSMAN_LEDGER_URL"]).dispose()
     with receiver() as inbox, service.serving_prefect(tmp_path, variables) as api:
         asyncio.run(automated(variables["PREFECT_API_URL"], inbox.url()))
-        service.prefect(variables, "work-pool", "create", "roundsman", "--type", "process")
+        api.post("/work_pools/", json={"name": "roundsman", "type": "process"}).raise_for_status()
         with service.working("roundsman", variables, tmp_path / "worker.log"):
-            soon = datetime.now(UTC) + timedelta(seconds=20)
-            (tmp_path / "prefect.yaml").write_text(json.dumps(project(soon)))
+            (tmp_path / "prefect.yaml").write_text(json.dumps(PROJECT))
             service.prefect(variables, "--no-prompt", "deploy", "--all", cwd=tmp_path)
             (found,) = api.post("/deployments/filter", json={}).json()
+            schedule_once(api, found["id"])
             runs = {how: run(api, found["id"], how=how) for how in ("exit", "kill", "breach")}
             runs["gone"] = run(api, copied(api, found, name="gone", entrypoint="no_such_module.job"))
             spoken = [runs["exit"], runs["kill"]]
