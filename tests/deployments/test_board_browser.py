@@ -73,6 +73,10 @@ async def served():
         await serving
 
 
+#: For a page or a word in it, on a busy machine.
+PATIENCE_MS = 180_000
+
+
 @asynccontextmanager
 async def browser():
     async with async_playwright() as player:
@@ -87,6 +91,7 @@ async def test_the_board_is_readable_on_phone_and_desktop_in_light_and_dark(week
     shots = os.environ.get("ROUNDSMAN_SHOTS", str(tmp_path))
     async with served() as address, browser() as chromium:
         page = await chromium.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         complaints = []
         page.on("console", lambda message: complaints.append(message.text))
         for path, (heading, pictures) in PAGES.items():
@@ -136,6 +141,7 @@ async def test_ten_seconds_are_enough_on_a_phone(weeks):
     async with served() as address, browser() as chromium:
         context = await chromium.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
         page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(address)
         for text in ("magazine needs somebody now", "No: /health does not answer", "make rollback", "✕ FAIL"):
             box = await page.get_by_text(text).first.bounding_box()
@@ -157,6 +163,7 @@ async def test_outcomes_are_told_apart_without_colour(weeks):
     """Each has a word, a shape and a border of its own."""
     async with served() as address, browser() as chromium:
         page = await chromium.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(address)
         badges = await page.evaluate(
             "Array.from(document.querySelectorAll('.badge'), one => "
@@ -175,5 +182,6 @@ async def test_a_browser_can_ask_for_the_token(weeks, monkeypatch):
         for password, code in (("wrong", 401), ("spelled-out-nowhere", 200)):
             context = await chromium.new_context(http_credentials={"username": "me", "password": password})
             page = await context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
             assert code == (await page.goto(f"{address}/sites/shop")).status
             await context.close()

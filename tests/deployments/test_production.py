@@ -54,7 +54,7 @@ COMMANDS = sorted({shlex.join(shlex.split(one)) for one in commands() if one.sta
 
 def test_the_commands_were_found():
     assert len(COMMANDS) > 8
-    assert {"deployments", "deployments.worker", "deployments.board", "flows"} == {
+    assert {"deployments", "deployments.worker", "deployments.board", "roundsman"} == {
         shlex.split(one)[2] for one in COMMANDS if one.startswith("python")
     }
 

@@ -20,7 +20,7 @@ import pytest
 from deployments.demo.__main__ import serving
 from deployments.specs import POOL, ROOT
 from tests import needs
-from tests.deployments.test_board_browser import browser
+from tests.deployments.test_board_browser import PATIENCE_MS, browser
 from tests.receiver import receiver
 from tests.service import client, cut_power, environment, has_process, serving_prefect, until, working
 
@@ -217,6 +217,7 @@ async def test_prefect_shows_the_runbook_the_form_and_the_picture(service):
     at = f"{service.variables['PREFECT_API_URL'].removesuffix('/api')}/v2"
     async with browser() as chromium:
         page = await chromium.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(f"{at}/deployments/deployment/{deployment['id']}?tab=Description")
         for words in (
             "Owner: web-platform",
