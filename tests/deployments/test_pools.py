@@ -58,7 +58,7 @@ def test_what_an_operator_set_in_a_pool_stays_when_it_is_brought_up_to_date(kind
     assert TEMPLATES[kind] == kept(TEMPLATES[kind], {})
 
 
-async def test_a_run_gets_our_environment_from_the_pool_and_from_its_deployment():
+async def test_a_run_gets_our_environment_from_the_pool_and_from_its_deployment(prefect):
     """Whichever pool an operator made, the run's process logs and shows that it is alive."""
     from prefect.workers.process import ProcessJobConfiguration
 

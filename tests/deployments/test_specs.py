@@ -241,7 +241,7 @@ def test_a_repository_with_a_password_in_its_address_is_refused(secret, tmp_path
     assert not out.exists()
 
 
-async def test_a_worker_clones_the_branch_that_is_deployed(repository, elsewhere, capsys):
+async def test_a_worker_clones_the_branch_that_is_deployed(prefect, repository, elsewhere, capsys):
     address, _, _ = repository
     out = elsewhere / "prefect-git.yaml"
     assert 0 == command.main(["--git", address, "--branch", "main", "--out", str(out)])
@@ -266,7 +266,7 @@ def test_the_secret_of_a_private_repository_is_only_named(elsewhere):
     assert "{{ prefect.blocks.secret.read-code }}" == inputs["access_token"]
 
 
-async def test_a_worker_goes_to_the_folder_of_the_project(tmp_path, elsewhere, monkeypatch):
+async def test_a_worker_goes_to_the_folder_of_the_project(prefect, tmp_path, elsewhere, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("ROUNDSMAN_HOME", str(home))
@@ -282,7 +282,7 @@ async def version(folder, monkeypatch, variable=None):
     return (await run_steps(BUILD))["commit"]["stdout"]
 
 
-async def test_the_version_is_the_commit_and_never_empty(repository, tmp_path, monkeypatch):
+async def test_the_version_is_the_commit_and_never_empty(prefect, repository, tmp_path, monkeypatch):
     _, commit, work = repository
     assert commit[:12] == await version(work, monkeypatch)
     assert commit[:12] == await version(work, monkeypatch, "")
