@@ -48,7 +48,7 @@ test: $(STAMP) ## the whole suite; ROUNDSMAN_REQUIRE=all turns skips for missing
 	[ $$rest = 0 ] && [ $$waited = 0 ]
 
 test-fast: $(STAMP) ## what needs no Prefect server, real cache, database server or browser: under 90 s on two cores
-	@$(BIN)/python -m pytest --fast -n $$(nproc) --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --fast -rfE -n $$(nproc) --maxprocesses 4 --dist loadfile
 
 coverage: $(STAMP) ## the branches of the pure modules that the fast tests take; fails below 95 %
 	@$(BIN)/python -m coverage run -m pytest --fast -q
