@@ -28,7 +28,7 @@ MAX_SIGNED_BYTES = 131_072
 
 
 class EdgeGrid(httpx.Auth):
-    """Signs every request of a client. `headers` are the names of those that Akamai was told to expect signed."""
+    """Signs every request of a client. `headers` names those that the Akamai client is configured to sign."""
 
     requires_request_body = True
 

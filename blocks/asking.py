@@ -1,6 +1,6 @@
 """How an edge is asked over HTTP: byte for byte, in bounded time, with a bounded answer.
 
-Keeping secrets out of what is told of a block.
+Also keeps secrets out of messages about a block.
 """
 
 import re

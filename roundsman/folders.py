@@ -25,6 +25,16 @@ def project_folder() -> Path:
     return _LIBRARY.parent if is_clone() else _LIBRARY / "_project"
 
 
+def wrong_folder() -> str:
+    """Why the folder that ROUNDSMAN_DIR names can't be used; empty when it can, or when the variable is not set."""
+    named = os.environ.get(VARIABLE)
+    if not named or Path(named).expanduser().is_dir():
+        return ""
+    return (
+        f"{VARIABLE}: saw {named[:300]!r}, which is no folder; wanted one that `roundsman init` made, or leave it unset"
+    )
+
+
 def own_folder(start: Path | None = None) -> Path | None:
     """The user's own folder; None where there is none, as in a clone that has its sites in `deployments/`."""
     if named := os.environ.get(VARIABLE):
@@ -45,5 +55,5 @@ def files_of(kind: str) -> Path:
 
 
 def state() -> Path:
-    """Where the ledger and whatever else is kept goes unless told otherwise: `.roundsman/`, not to be committed."""
+    """Where the ledger and whatever else is kept goes by default: `.roundsman/`, which does not belong in git."""
     return (own_folder() or Path()) / ".roundsman"

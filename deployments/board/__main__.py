@@ -1,4 +1,4 @@
-"""`roundsman board` serves the board, on this machine only unless it is told otherwise."""
+"""`roundsman board` serves the board, to this machine alone unless `--host` names another address."""
 
 import os
 import sys

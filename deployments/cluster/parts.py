@@ -57,7 +57,7 @@ def of_server(places: Places) -> dict[str, str]:
 
 
 def of_client(places: Places) -> dict[str, str]:
-    """For workers, their runs, and whoever deploys."""
+    """For workers, their runs, and the command that deploys."""
     return {
         "PREFECT_API_URL": f"http://127.0.0.1:{places.balancer}/api",
         # So long a client is patient with a server that is gone: some minutes.

@@ -296,7 +296,7 @@ def target_outboxes(most: int) -> tuple[TargetOutbox, ...]:
 
 
 async def deliver_targets(send: Send, run_id: str = "") -> Delivered:
-    """Send what is due in each target. One that can't be used is told in the log, and holds up no other."""
+    """Send what is due in each target. A target that can't be used is logged, and holds up no other."""
     sent = failed = 0
     for variable in target_variables():
         try:

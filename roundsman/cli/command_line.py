@@ -23,6 +23,7 @@ from roundsman.cli.output import (
 )
 from roundsman.cli.parser import CommandParser
 from roundsman.cli.project import children_find_project, from_project
+from roundsman.folders import wrong_folder
 from roundsman.site.rules.site_file import SiteFileError
 
 #: The commands of the Prefect project, each a module of `flows.commands`, in the order of the help.
@@ -66,12 +67,16 @@ def main(argv: list[str] | None = None) -> int:
     for name, (_, _, says) in PROGRAMS.items():
         commands.add_parser(name, help=says, add_help=False)
     words = sys.argv[1:] if argv is None else argv
-    if words and words[0] in PROGRAMS:
-        return _run_program(*words)
+    is_program = bool(words) and words[0] in PROGRAMS
     try:
-        args = parser.parse_args(words)
+        args = None if is_program else parser.parse_args(words)
     except SystemExit as stop:
         return WRONG_INPUT if stop.code else 0
+    if wrong := wrong_folder():
+        say(wrong, error=True)
+        return WRONG_INPUT
+    if args is None:
+        return _run_program(*words)
     with _ended_by_signal() as ended:
         code = _run(args)
     return 128 + ended[0] if ended and code == STOPPED else code

@@ -12,7 +12,7 @@ from roundsman.report.rules.verdict import Claim, Outcome
 
 
 class Advice(NamedTuple):
-    """What helps whoever reads that a claim failed."""
+    """What helps a person who reads that a claim failed."""
 
     cause: str
     look: str

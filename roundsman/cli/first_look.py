@@ -164,6 +164,17 @@ def _next(one: FirstLook) -> str:
     return f"roundsman init {one.url} writes down what this site should do"
 
 
+def header_name(written: str) -> str:
+    """The name of a header, as the command line has it; empty when none was named.
+
+    Raises:
+        InputError: no header can be called so.
+    """
+    if written and not _HEADER.fullmatch(f"{written}:"):
+        raise InputError(f"--status-header: saw {written[:40]!r}, wanted the name of a header such as X-Cache")
+    return written
+
+
 def visitor_of(headers: Sequence[str]) -> Visitor:
     """Who sends some headers, each written as `Name: value`; a stranger when there are none.
 

@@ -55,18 +55,18 @@ def _are_addresses(targets: Sequence[str]) -> bool:
 
 def _first_looks(args: argparse.Namespace) -> int:
     # Judging takes half a second to import, which nobody waits for who misspelt an option.
-    from roundsman.cli.first_look import from_har, lines, look, report_of, visitor_of
+    from roundsman.cli.first_look import from_har, header_name, lines, look, report_of, visitor_of
     from roundsman.report.rules.text import without_credentials
     from roundsman.site.rules.first_look import address_meant, infer
 
     if args.only:
         raise InputError("--only: saw an address, of which only the cache headers are judged; wanted a site")
     begun = datetime.now(UTC)
-    visitor = visitor_of(args.header)
+    visitor, status_header = visitor_of(args.header), header_name(args.status_header)
     if args.har:
         if args.targets:
             raise InputError("--har: saw addresses as well; wanted one or the other: with a file nobody is asked")
-        looks = from_har(args.har, args.status_header)
+        looks = from_har(args.har, status_header)
     else:
         urls = [one if "://" in one else address_meant(one) for one in args.targets]
         for url in urls:
@@ -77,7 +77,7 @@ def _first_looks(args: argparse.Namespace) -> int:
                 raise InputError(f"{without_credentials(url)}: saw {saw}; {remedy}") from None
 
         async def each() -> list[Any]:
-            return [await look(url, visitor, args.status_header) for url in urls]
+            return [await look(url, visitor, status_header) for url in urls]
 
         looks = asyncio.run(each())
     report = report_of(looks, begun)

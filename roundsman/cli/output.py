@@ -32,7 +32,7 @@ class InputError(ValueError):
 
 
 class Ended(Exception):  # noqa: N818 - it may have been stopped by whoever called it
-    """A command came to an early end that was told already; its exit code."""
+    """A command ended early and has already said why; its exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)

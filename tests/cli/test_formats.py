@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roundsman.cli.command_line import main
+from roundsman.cli.output import FORMATS
 from roundsman.report.rules.formats import Format, Place, formatted
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Claim, Outcome, Verdict
@@ -84,6 +85,10 @@ def test_an_annotation_is_one_line_that_no_text_from_outside_can_break_out_of():
     assert "title=cache-headers/edge-ttl /wrong" == title
     assert "50%25" in message
     assert "\x1b" not in message
+
+
+def test_every_format_can_be_asked_for():
+    assert tuple(Format) == FORMATS
 
 
 @pytest.mark.parametrize("form", ["json", "junit", "sarif", "github"])

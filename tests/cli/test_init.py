@@ -92,6 +92,13 @@ def test_the_own_folder_is_found_from_the_working_directory_upwards(tmp_path, mo
     assert tmp_path / "other" == folders.own_folder(tmp_path / "mine")
 
 
+@pytest.mark.parametrize("command", ["lint", "up"])
+def test_a_folder_that_is_not_there_is_refused(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path / "absent"))
+    assert 3 == main([command])
+    assert f"ROUNDSMAN_DIR: saw '{tmp_path}/absent', which is no folder; wanted one that" in capsys.readouterr().err
+
+
 def test_lint_takes_a_folder_and_standard_input(tmp_path, capsys, monkeypatch):
     assert 0 == main(["init", str(tmp_path)])
     assert 0 == main(["lint", str(tmp_path / "sites")])

@@ -139,6 +139,7 @@ def test_saved_responses_are_judged_and_nobody_is_asked(tmp_path, capsys):
         (["a.test", "--header", "no colon"], "--header: saw 'no colon', wanted a header such as 'Accept-Language: de'"),
         (["a.test", "--header", "Cache-Control: no-cache"], "--header: saw Cache-Control, which some caches obey"),
         (["a.test", "--header", "X: a\r\nY: b"], "--header: saw 'X', wanted a header"),
+        (["a.test", "--status-header", "X Cache"], "--status-header: saw 'X Cache', wanted the name of a header such as X-Cache"),
         (["a.test", "--only", "cache-headers"], "--only: saw an address"),
         (["a.test", "--json", "-", "--format", "junit"], "--json -: saw --format junit as well"),
         (["a.test", "--format", "junt"], "--format: saw 'junt', wanted one of text, json, junit, sarif, github; did you mean junit?"),

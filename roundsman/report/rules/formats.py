@@ -18,8 +18,6 @@ from roundsman.report.rules.text import plain
 from roundsman.report.rules.verdict import Finding, Outcome, Verdict
 from roundsman.version import VERSION
 
-#: Where the project explains itself.
-HOME_URL = "https://github.com/roundsman/roundsman"
 SARIF_SCHEMA_URL = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {Outcome.FAIL: "error", Outcome.UNKNOWN: "warning", Outcome.WARN: "warning", Outcome.PASS: "none"}
 _GITHUB_LEVELS = {Outcome.FAIL: "error", Outcome.UNKNOWN: "warning", Outcome.WARN: "warning"}
@@ -130,7 +128,6 @@ def _sarif(found: Sequence[tuple[Verdict, Place]]) -> dict[str, Any]:
     driver = {
         "name": "roundsman",
         "version": VERSION,
-        "informationUri": HOME_URL,
         "rules": [{"id": claim, "shortDescription": {"text": says or claim}} for claim, says in rules.items()],
     }
     ids = list(rules)
