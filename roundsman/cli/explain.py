@@ -86,7 +86,7 @@ _HEADERS = "the response headers of the route: curl -sD - -o /dev/null URL"
 
 ADVICE = {
     "cache-headers/agree": Advice(
-        "a setting of the edge, such as `Cache Everything` or proxy_ignore_headers, overrides the headers",
+        "a setting of the edge, such as one to cache everything, overrides the headers",
         "the edge's rule for this path, then the Cache-Control that the origin sends",
         "let the headers say what the edge does (s-maxage or a CDN-Cache-Control of its own), or remove the setting",
     ),
