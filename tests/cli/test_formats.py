@@ -9,8 +9,10 @@ import pytest
 from roundsman.cli.command_line import main
 from roundsman.cli.output import FORMATS
 from roundsman.report.rules.formats import Format, Place, formatted
+from roundsman.report.rules.grouping import group
 from roundsman.report.rules.report import Report
 from roundsman.report.rules.verdict import Claim, Outcome, Verdict
+from roundsman.sweep.rules.judge import Swept, as_report
 
 START = datetime(2026, 12, 1, 10, tzinfo=UTC)
 HOSTILE = "<b>&\x00\x1b[31m ::error::x\r\n]]>, 50%"
@@ -113,3 +115,18 @@ def test_what_a_command_writes_for_a_program_stands_alone_on_standard_output(for
             )
         case "github":
             assert said.out.startswith(f"::error file={path},line=1,")
+
+
+@pytest.mark.parametrize(("pages", "listed"), [(9, 9), (8, 9), (0, 0)])
+def test_a_sweep_is_a_verdict_for_each_fault_and_one_on_whether_all_was_looked_at(pages, listed):
+    groups = group([verdict("/a", finding(holds=False)), verdict("/b", finding(holds=False))])
+    report = as_report(Swept("shop", "one", pages, listed, groups=groups, seconds=2.0), START)
+    assert ("shop", START - timedelta(seconds=2), "fail") == (report.site, report.started, report.outcome)
+    fault, whole = report.verdicts
+    assert ("/a, /b", "cache-headers/edge-ttl", "fail") == (fault.subject, fault.findings[0].claim, fault.outcome)
+    wanted = "pass" if pages == listed > 0 else "unknown"
+    assert ("sweep/whole", f"{pages} of {listed} pages", wanted) == (
+        whole.findings[0].claim,
+        whole.findings[0].saw,
+        whole.outcome,
+    )
